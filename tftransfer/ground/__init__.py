@@ -1,0 +1,1 @@
+"""The nouns and what every layer stands on; nothing here imports TensorFlow."""

@@ -1,0 +1,28 @@
+"""Errors that a user can cause: what and where in one line, what to do in the next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the user can mend; the binary prints it and exits with code 2.
+
+    Args:
+      what: one line that says what is wrong and where.
+      remedy: one line that says what to do.
+    """
+
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f"{what}\n{remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """An error for a name that does not exist: the nearest names, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+    return UserError(f"There is no {kind} named {name!r}.", remedy)

@@ -1,0 +1,222 @@
+"""The nouns as frozen dataclasses: Head, Loss, Phase, Recipe, Experiment.
+
+They are data: printable, comparable, and the same after a trip through JSON
+(see `tftransfer.ground.serialise`). Behaviour lives in the layers above.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tftransfer.ground.errors import UserError, unknown_name
+
+TARGETS = ("single_label", "multi_label", "regression")
+_FROM_TOP = re.compile(r"stage-(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A block hung on a tensor of the backbone.
+
+    Attributes:
+      name: the block's name, as phases speak of it.
+      tap: the tensor it reads: `features` (pooled, [n, d]) or a stage's name.
+      output: the name of its output tensor, as losses speak of it.
+      units: width of the output; 0 means one per class (or per target column).
+      hidden: widths of fully connected ReLU layers before the output.
+      dropout: fraction of the inputs dropped in training.
+    """
+
+    name: str = "head"
+    tap: str = "features"
+    output: str = "logits"
+    units: int = 0
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Base of the losses in `tftransfer.parts.losses`.
+
+    Attributes:
+      weight: factor of this loss in the sum that is minimised.
+    """
+
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """What trains, at which rate, on which losses, for how long.
+
+    Attributes:
+      name: the phase's name in plans, metrics and pictures.
+      train: block name or pattern to learning-rate multiplier. A block that is
+        not named is frozen. `stage-1` is the last stage, `stage-2` the one
+        before it; `stage*` and other shell patterns work too.
+      losses: what is minimised, as a weighted sum.
+      epochs: passes over the training examples, at most.
+      learning_rate: peak rate of a block whose multiplier is 1.
+      optimizer: a Keras optimizer by its name, in any case: adamw, sgd, ...
+      weight_decay: decoupled weight decay, for optimizers that have it.
+      schedule: `cosine` (to zero), `linear` (to zero) or `constant`, after the warm-up.
+      warmup: fraction of the steps in which the rate rises linearly from zero.
+      clip_norm: bound on the global norm of the gradients; 0 turns it off.
+      batch_norm: `frozen` keeps batch-normalisation layers of trained stages
+        as they came (statistics, scale and shift); `train` trains them.
+      reset: blocks (names or patterns) given new random weights at the start.
+      augment: `none`, `flip`, `crop` or `full`; what the training pictures undergo.
+      views: stored variants of each picture where the prefix is frozen; 0 lets
+        the planner choose, and -1 streams fresh augmentation every epoch.
+      mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
+      patience: epochs without a better validation figure before stopping; 0 turns it off.
+    """
+
+    name: str
+    train: Mapping[str, float]
+    losses: tuple[Loss, ...]
+    epochs: int = 10
+    learning_rate: float = 1e-3
+    optimizer: str = "adamw"
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    clip_norm: float = 1.0
+    batch_norm: str = "frozen"
+    reset: tuple[str, ...] = ()
+    augment: str = "flip"
+    views: int = 0
+    mixup: float = 0.0
+    patience: int = 5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", dict(self.train))
+        _one_of("batch_norm", self.batch_norm, ("frozen", "train"), self.name)
+        _one_of("schedule", self.schedule, ("cosine", "linear", "constant"), self.name)
+        _one_of("augment", self.augment, ("none", "flip", "crop", "full"), self.name)
+        if self.epochs < 1 or not 0 < self.learning_rate < 100:
+            raise UserError(
+                f"Phase {self.name!r} has epochs={self.epochs}, learning_rate={self.learning_rate}.",
+                "Give at least one epoch and a rate above 0 and below 100.",
+            )
+
+    def rates(self, blocks: Sequence[str]) -> dict[str, float]:
+        """The multiplier of every block, 0 for the frozen ones; a later pattern wins."""
+        rates = dict.fromkeys(blocks, 0.0)
+        for pattern, rate in self.train.items():
+            for block in match_blocks(pattern, blocks):
+                rates[block] = float(rate)
+        return rates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Heads and phases: one way of transferring, as data."""
+
+    name: str
+    phases: tuple[Phase, ...] = ()
+    heads: tuple[Head, ...] = (Head(),)
+
+    def __str__(self) -> str:
+        lines = [f"recipe {self.name}"]
+        for number, phase in enumerate(self.phases, 1):
+            lines.extend(_describe_phase(number, phase))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Recipe, backbone, data, sizes and seed: what a file in `configs/` returns.
+
+    Attributes:
+      data: a folder, a manifest (.csv, .tsv), `tfds:NAME`, or in Python a
+        `tf.data.Dataset` or a pair of arrays (images, labels).
+      test_data: as `data`; when empty, a test part is split off.
+      target: `auto`, `single_label`, `multi_label` or `regression`.
+      backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
+      weights: `imagenet`, `none`, or the path of a weights file.
+      image_size: side of the square the pictures are resized to, in pixels; 0
+        means the backbone's own.
+      recipe: a `Recipe`, a recipe's name, or a mapping of `name` and its options.
+      batch_size: examples per optimiser step.
+      validation_fraction: part of the training examples kept for stopping,
+        model choice and calibration.
+      test_fraction: part of all examples kept for the final figures.
+      seed: decides split, initial weights, order and augmentation.
+      precision: `auto`, `float32`, `mixed_bfloat16` or `mixed_float16`.
+      xla: `auto`, `on` or `off`.
+      max_quarantine: fraction of the files that may be unreadable.
+      labels_per_class: keep only so many training examples per class; 0 keeps all.
+      trust_code: allow a SavedModel or TF-Hub module, which is code, to be loaded.
+    """
+
+    data: Any = ""
+    test_data: Any = ""
+    target: str = "auto"
+    backbone: str = "mobilenet_v2"
+    weights: str = "imagenet"
+    image_size: int = 0
+    recipe: Any = "fine_tune"
+    batch_size: int = 32
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.2
+    seed: int = 0
+    precision: str = "auto"
+    xla: str = "auto"
+    max_quarantine: float = 0.05
+    labels_per_class: int = 0
+    trust_code: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _one_of("target", self.target, ("auto", *TARGETS), "experiment")
+        _one_of("xla", self.xla, ("auto", "on", "off"), "experiment")
+        precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+        _one_of("precision", self.precision, precisions, "experiment")
+        if self.batch_size < 1:
+            raise UserError(f"batch_size is {self.batch_size}.", "Give at least 1.")
+        for name in ("validation_fraction", "test_fraction"):
+            if not 0 <= getattr(self, name) < 0.9:
+                raise UserError(f"{name} is {getattr(self, name)}.", "Give 0 to 0.9.")
+
+
+def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
+    """The blocks that a name, a `stage-K` or a shell pattern means; none is an error."""
+    from_top = _FROM_TOP.fullmatch(pattern)
+    if from_top:
+        stages = [block for block in blocks if re.fullmatch(r"stage\d+", block)]
+        position = len(stages) - int(from_top[1])
+        found = [stages[position]] if 0 <= position < len(stages) else []
+    else:
+        found = [block for block in blocks if fnmatch.fnmatchcase(block, pattern)]
+    if not found:
+        raise unknown_name("block", pattern, blocks)
+    return found
+
+
+def _one_of(name: str, value: str, known: Sequence[str], where: str) -> None:
+    if value not in known:
+        raise unknown_name(f"{name} (of {where})", value, known)
+
+
+def _describe_phase(number: int, phase: Phase) -> list[str]:
+    rates = ", ".join(f"{block} ×{rate:g}" for block, rate in phase.train.items())
+    losses = " + ".join(
+        (f"{loss.weight:g} " if loss.weight != 1 else "") + type(loss).__name__
+        for loss in phase.losses
+    )
+    lines = [
+        f"  {number}. {phase.name}: trains {rates or 'nothing'}; all else is frozen",
+        f"     {phase.optimizer}, peak rate {phase.learning_rate:g}, {phase.schedule}, "
+        f"up to {phase.epochs} epochs; augment {phase.augment}; "
+        f"BatchNorm {phase.batch_norm}",
+        f"     minimises {losses}",
+    ]
+    if phase.reset:
+        lines.append(f"     starts {', '.join(phase.reset)} from random weights")
+    return lines

@@ -1,0 +1,47 @@
+"""Names for flags: a mapping that refuses duplicates and knows the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+from tftransfer.ground.errors import unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A named set of functions or classes.
+
+    Args:
+      kind: what the entries are, for messages ("recipe", "backbone").
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that enters its object under `name`; a taken name is an error."""
+
+        def enter(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"A {self.kind} named {name!r} is registered already.")
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            raise unknown_name(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,78 @@
+"""Recipes and experiments to JSON and back; every dataclass carries its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.recipe import Experiment, Head, Phase, Recipe
+from tftransfer.ground.registry import Registry
+
+C = TypeVar("C", bound=type)
+
+_TYPES: Registry[type] = Registry("type")
+
+
+def serialisable(cls: C) -> C:
+    """A class decorator: this frozen dataclass may stand in a recipe's JSON."""
+    _TYPES.register(cls.__name__)(cls)
+    return cls
+
+
+for _noun in (Head, Phase, Recipe, Experiment):
+    serialisable(_noun)
+
+
+def to_jsonable(value: Any) -> Any:
+    """Dataclasses, mappings and sequences as JSON values; a dataclass gets a `type` key."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_jsonable(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    return f"<{type(value).__name__} in memory>"
+
+
+def from_jsonable(value: Any) -> Any:
+    """The inverse of `to_jsonable`; lists come back as tuples.
+
+    Raises:
+      UserError: an unknown type, or a field that the type does not have.
+    """
+    if isinstance(value, Mapping) and "type" in value:
+        cls = _TYPES[value["type"]]
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = [key for key in value if key != "type" and key not in known]
+        if unknown:
+            raise unknown_name(f"field of {cls.__name__}", unknown[0], known)
+        return cls(**{key: from_jsonable(item) for key, item in value.items() if key != "type"})
+    if isinstance(value, Mapping):
+        return {key: from_jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(from_jsonable(item) for item in value)
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON."""
+    path.write_text(json.dumps(to_jsonable(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file, naming it in the error when it is absent or broken."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist.", "Is this the folder of a run?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON: {error}", "Restore the file.") from None

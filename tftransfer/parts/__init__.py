@@ -1,0 +1,1 @@
+"""The parts that networks and trainers are made of."""

@@ -1,0 +1,1 @@
+"""Backbones: functional Keras models cut into stages, with weights and preprocessing."""

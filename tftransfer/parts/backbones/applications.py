@@ -1,0 +1,57 @@
+"""Every constructor of `keras.applications`, found by looking, not by a list."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+_WORD_START = re.compile(
+    r"(?<=[a-z0-9])(?=V\d|B\d|[SML]$|XLarge|Large|Small|Base|Tiny|Mobile|ResNetV)"
+)
+
+
+def application_names() -> dict[str, Callable[..., keras.Model]]:
+    """Snake-case name to constructor: `MobileNetV2` is `mobilenet_v2`."""
+    return {
+        snake_case(name): entry
+        for name, entry in vars(keras.applications).items()
+        if inspect.isfunction(entry) and "include_top" in inspect.signature(entry).parameters
+    }
+
+
+def snake_case(name: str) -> str:
+    """`MobileNetV3Small` to `mobilenet_v3_small`, `EfficientNetV2B0` to `efficientnet_v2_b0`."""
+    return _WORD_START.sub("_", name).lower()
+
+
+def build_application(
+    constructor: Callable[..., keras.Model], image_size: int, weights: str | None, **options: Any
+) -> keras.Model:
+    """The application without its classifier, its own preprocessing inside.
+
+    Args:
+      constructor: a member of `keras.applications`.
+      image_size: side of the input, in pixels.
+      weights: None for random, or `imagenet` for Keras's download.
+      **options: further arguments of the constructor, such as `alpha`.
+
+    Returns:
+      A functional model, pixels float32 [n, size, size, 3] in 0 to 255 to a feature map.
+    """
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    preprocess = sys.modules[constructor.__module__].preprocess_input
+    return constructor(
+        include_top=False, weights=weights, input_tensor=preprocess(pixels), **options
+    )
+
+
+def default_image_size(constructor: Callable[..., keras.Model]) -> int:
+    """The input size, in pixels, that the constructor itself would choose."""
+    source = inspect.getsource(constructor)
+    found = re.search(r"default_size=(\d+)", source)
+    return int(found[1]) if found else 224

@@ -1,0 +1,59 @@
+"""The `Backbone`: a functional model, its stages, and where its weights come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.backbones.stages import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A network without its head, cut into stages.
+
+    Attributes:
+      name: as given by the user.
+      model: pixels, float32 [n, size, size, 3] in 0 to 255, to the last stage's tensor.
+      stages: in order from the input.
+      image_size: side of the input, in pixels.
+      weights: where the weights come from, in words.
+      weights_sha256: of the weights file; "" for random weights.
+      fresh: builds the same model with new random weights; None where that cannot be.
+      input_kind: `image`.
+    """
+
+    name: str
+    model: keras.Model
+    stages: tuple[Stage, ...]
+    image_size: int
+    weights: str
+    weights_sha256: str = ""
+    fresh: Callable[[], keras.Model] | None = None
+    input_kind: str = "image"
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the weights come from somewhere."""
+        return self.weights != "none"
+
+    def random_weights(self, seed: int) -> Mapping[str, list[np.ndarray]]:
+        """New random weights of every layer, by layer name, decided by `seed`."""
+        if self.fresh is None:
+            raise UserError(
+                f"The backbone {self.name} has no random weights to start from: its stored "
+                "graph holds no initialisers.",
+                "Use a Keras Applications backbone for scratch or deep_transfer.",
+            )
+        keras.utils.set_random_seed(seed)
+        fresh = self.fresh()
+        return {
+            ours.name: theirs.get_weights()
+            for ours, theirs in zip(self.model.layers, fresh.layers)
+        }

@@ -1,0 +1,167 @@
+"""TF-Hub modules and SavedModels as a Keras 3 layer: trainable, freezable, saved, exported.
+
+`tensorflow_hub.KerasLayer` does not work in Keras 3 models, and `TFSMLayer` cannot
+train. Here every `tf.Variable` of the module is shared, not copied, with a Keras
+variable, so that optimisers, weight files and exports see it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tftransfer.ground.errors import UserError
+
+
+@keras.saving.register_keras_serializable("tftransfer")
+class HubLayer(keras.layers.Layer):
+    """Calls a reusable TF2 SavedModel.
+
+    Args:
+      path: a local folder with `saved_model.pb`.
+      output: which entry of a dictionary output to return; "" for `default` or the only one.
+
+    Raises:
+      UserError: the folder holds no SavedModel that can be called.
+    """
+
+    def __init__(self, path: str, output: str = "", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.path = path
+        self.output_name = output
+        module = _load(path)
+        self._module = module
+        trainable = {id(variable) for variable in getattr(module, "trainable_variables", ())}
+        for variable in getattr(module, "variables", ()):
+            self._track_variable(_shared(variable, trainable=id(variable) in trainable))
+        self._takes_training = _takes_training(module)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The module's output; `training` counts only while the layer is trainable."""
+        arguments = {"training": bool(training) and self.trainable} if self._takes_training else {}
+        result = self._module(inputs, **arguments)
+        for penalty in getattr(self._module, "regularization_losses", ()):
+            self.add_loss(penalty())
+        if isinstance(result, dict):
+            result = result[self.output_name or _main_output(result)]
+        return result
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """A Keras tensor of the shape that one traced call returns."""
+        probe = tf.TensorSpec((1, *inputs.shape[1:]), inputs.dtype)
+        result = tf.function(lambda x: self.call(x)).get_concrete_function(probe)
+        shape = result.structured_outputs.shape
+        return keras.KerasTensor((None, *shape[1:]), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "path": self.path, "output": self.output_name}
+
+
+def resolve_handle(handle: str) -> Path:
+    """A local folder, or the local copy of a TF-Hub URL or Kaggle handle (downloaded once).
+
+    Args:
+      handle: `path/to/folder`, `https://tfhub.dev/...`,
+        `https://www.kaggle.com/models/...`, or `google/name/tensorFlow2/variation`.
+    """
+    folder = Path(handle).expanduser()
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    if folder.exists() or handle.startswith((".", "/", "~")):
+        raise UserError(
+            f"{handle} is not a SavedModel: it has no saved_model.pb.",
+            "Give the folder of a TF-Hub module, its URL, or a Kaggle handle.",
+        )
+    url = handle if "://" in handle else f"https://www.kaggle.com/models/{handle}"
+    import tensorflow_hub
+
+    try:
+        return Path(tensorflow_hub.resolve(url))
+    except Exception as error:
+        raise UserError(
+            f"The TF-Hub module {handle} could not be fetched: {str(error).splitlines()[0][:150]}",
+            "Without a network, download it elsewhere and give the local folder.",
+        ) from None
+
+
+def build_hub_model(path: Path, image_size: int) -> keras.Model:
+    """A module of images as a functional model of one stage.
+
+    The module's signature tells size and channels where it fixes them; TF-Hub's
+    image modules take pixels in [0, 1], so 0 to 255 is scaled inside.
+    """
+    layer = HubLayer(str(path), name="module", dtype="float32")
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
+    return keras.Model(pixels, layer(scaled), name="hub_module")
+
+
+def declared_image_size(path: Path) -> int:
+    """The side that the module's signature asks for, in pixels; 0 where it takes any."""
+    spec = _input_spec(_load(str(path)))
+    return int(spec.shape[1] or 0) if spec is not None and spec.shape.rank == 4 else 0
+
+
+def _load(path: str) -> Any:
+    try:
+        module = tf.saved_model.load(path)
+    except (OSError, tf.errors.OpError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be loaded: {str(error).splitlines()[0][:150]}", "Fetch it again."
+        ) from None
+    if not callable(module):
+        raise UserError(
+            f"The SavedModel {path} cannot be called: it is no reusable TF2 module.",
+            "Give a TF2 module (feature-vector or classification).",
+        )
+    return module
+
+
+def _shared(variable: Any, *, trainable: bool) -> keras.Variable:
+    name = re.sub(r"[^\w.-]", "_", variable.name.split(":")[0])
+    wrapped = keras.Variable(
+        initializer=variable, trainable=trainable, dtype=variable.dtype.name, name=name
+    )
+    wrapped._value = variable
+    return wrapped
+
+
+def _signatures(module: Any) -> list[Any]:
+    call = getattr(module, "__call__", None)
+    return list(getattr(call, "concrete_functions", ()))
+
+
+def _input_spec(module: Any) -> Any:
+    for function in _signatures(module):
+        for spec in tf.nest.flatten(function.structured_input_signature):
+            if isinstance(spec, tf.TensorSpec) and spec.shape.rank:
+                return spec
+    return None
+
+
+def _takes_training(module: Any) -> bool:
+    for function in _signatures(module):
+        arguments, keywords = function.structured_input_signature
+        if "training" in keywords or any(isinstance(value, bool) for value in arguments):
+            return True
+        if "training" in (getattr(function, "_arg_keywords", None) or ()):
+            return True
+    spec = getattr(getattr(module, "__call__", None), "function_spec", None)
+    return spec is not None and "training" in spec.fullargspec.args
+
+
+def _main_output(outputs: dict[str, Any]) -> str:
+    if "default" in outputs:
+        return "default"
+    if len(outputs) == 1:
+        return next(iter(outputs))
+    raise UserError(
+        f"The module returns several outputs: {', '.join(sorted(outputs))}.",
+        "Name one by the option output.",
+    )

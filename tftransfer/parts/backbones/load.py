@@ -1,0 +1,180 @@
+"""From what the user names to a `Backbone`: application, registered, TF-Hub or run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.serialise import read_json
+from tftransfer.parts import arrays
+from tftransfer.parts.backbones import applications, hub
+from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.registered import BACKBONES
+from tftransfer.parts.backbones.stages import cut_into_stages
+from tftransfer.parts.backbones.weights import file_sha256, load_weights
+
+
+def load_backbone(
+    name: str,
+    *,
+    weights: str = "imagenet",
+    image_size: int = 0,
+    seed: int = 0,
+    trust_code: bool = False,
+) -> Backbone:
+    """The backbone that `name` means, with its weights.
+
+    Args:
+      name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or
+        folder, or the folder of a run.
+      weights: `imagenet`, `none`, or a path.
+      image_size: side of the input in pixels; 0 for the backbone's own.
+      seed: of random weights.
+      trust_code: allow TF-Hub modules, which are programs.
+
+    Raises:
+      UserError: no such backbone, option or weights.
+    """
+    keras.utils.set_random_seed(seed)
+    if (Path(name).expanduser() / "config.json").is_file():
+        return _from_run(Path(name).expanduser(), image_size, seed, trust_code)
+    if "/" in name or "://" in name:
+        return _from_hub(name, image_size, trust_code)
+    base, options = parse_name(name)
+    build, default_size, known = _builder(base)
+    size = image_size or default_size
+    download = weights == "imagenet" and base not in BACKBONES
+    model = _call_builder(base, build, size, "imagenet" if download else None, options)
+    digest = ""
+    if weights not in ("imagenet", "none"):
+        path = Path(weights).expanduser()
+        digest = load_weights(model, path, sha256=known.get(path.name, ""))
+    elif weights == "imagenet" and not download:
+        raise UserError(
+            f"The backbone {base} has no ImageNet weights to download.",
+            "Give --weights=none or the path of a file.",
+        )
+    return Backbone(
+        name=name, model=model, stages=cut_into_stages(model), image_size=size,
+        weights=weights, weights_sha256=digest,
+        fresh=lambda: _call_builder(base, build, size, None, options),
+    )  # fmt: skip
+
+
+def backbone_names() -> list[str]:
+    """Every name that needs no path: the applications and the registered ones."""
+    return sorted([*applications.application_names(), *BACKBONES])
+
+
+def parse_name(text: str) -> tuple[str, dict[str, Any]]:
+    """`mobilenet_v2:alpha=0.35,x=1` to its name and its options as numbers or text."""
+    base, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(
+                f"The backbone {text!r} has the option {pair!r} without a value.",
+                "Write NAME:option=value,option=value.",
+            )
+        options[key.strip()] = _number_or_text(value.strip())
+    return base, options
+
+
+def _number_or_text(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _builder(base: str) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
+    if base in BACKBONES:
+        entry = BACKBONES[base]
+        return (lambda size, weights, **kw: entry.build(size, **kw)), entry.image_size, entry.sha256
+    spelled = {_plain(name): entry for name, entry in applications.application_names().items()}
+    constructor = spelled.get(_plain(base))
+    if constructor is None:
+        raise unknown_name("backbone", base, backbone_names())
+
+    def build(size: int, weights: str | None, **options: Any) -> keras.Model:
+        return applications.build_application(constructor, size, weights, **options)
+
+    return build, applications.default_image_size(constructor), {}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _call_builder(
+    base: str, build: Callable[..., keras.Model], size: int, weights: str | None, options: dict
+) -> keras.Model:
+    try:
+        return build(size, weights, **options)
+    except TypeError as error:
+        raise UserError(f"The backbone {base}: {error}", "Check its options.") from None
+    except ValueError as error:
+        text = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"The backbone {base} at {size} px cannot be built: {text}",
+            "Check --image_size and the backbone's options.",
+        ) from None
+    except Exception as error:
+        if weights is None:
+            raise
+        raise UserError(
+            f"The ImageNet weights of {base} could not be downloaded: "
+            f"{' '.join(str(error).split())[:200]}",
+            "Connect, or give --weights=PATH of a file, or --weights=none.",
+        ) from None
+
+
+def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
+    if not trust_code:
+        raise UserError(
+            f"{handle} is a TF-Hub module, which is a program that runs with your rights.",
+            "If you trust where it comes from, add --trust_code.",
+        )
+    path = hub.resolve_handle(handle)
+    declared = hub.declared_image_size(path)
+    if declared and image_size and declared != image_size:
+        raise UserError(
+            f"The module {handle} takes pictures of {declared} px, not {image_size}.",
+            f"Leave --image_size out, or set it to {declared}.",
+        )
+    size = declared or image_size or 224
+    model = hub.build_hub_model(path, size)
+    return Backbone(
+        name=handle, model=model, stages=cut_into_stages(model), image_size=size,
+        weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
+        remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them",),
+    )  # fmt: skip
+
+
+def _from_run(run: Path, image_size: int, seed: int, trust_code: bool) -> Backbone:
+    experiment = read_json(run / "config.json")["experiment"]
+    stored = run / "weights.npz"
+    if not stored.is_file():
+        raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
+    source = load_backbone(
+        experiment["backbone"], weights="none" if _can_be_fresh(experiment) else "imagenet",
+        image_size=image_size or experiment["image_size"], seed=seed,
+        trust_code=trust_code or experiment["trust_code"],
+    )  # fmt: skip
+    arrays.assign_blocks({s.name: s.layers for s in source.stages}, arrays.read(stored), stored)
+    return Backbone(
+        name=str(run), model=source.model, stages=source.stages, image_size=source.image_size,
+        weights=f"the run {run}", weights_sha256=file_sha256(stored), fresh=source.fresh,
+    )  # fmt: skip
+
+
+def _can_be_fresh(experiment: dict[str, Any]) -> bool:
+    name = experiment["backbone"]
+    return "/" not in name and "://" not in name

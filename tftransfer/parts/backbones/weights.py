@@ -1,0 +1,107 @@
+"""Reads weight files layer by layer and names every layer that does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
+    """Puts the weights of an HDF5 file into `model`; layers that the file has beyond it are left.
+
+    Args:
+      model: built; its layers are matched by name, or one by one in order when no
+        name is known and all shapes agree.
+      path: a legacy Keras HDF5 file (`.h5`, weights or whole model) or `.weights.h5`.
+      sha256: what the file must hash to; "" accepts any.
+
+    Returns:
+      The file's sha256.
+
+    Raises:
+      UserError: absent, altered, unreadable, or for another model.
+    """
+    if not path.is_file():
+        raise UserError(f"The weights file {path} does not exist.", "Check --weights.")
+    digest = file_sha256(path)
+    if sha256 and digest != sha256:
+        raise UserError(
+            f"The weights file {path} is not the expected one: sha256 {digest}, not {sha256}.",
+            "Fetch it again from its source.",
+        )
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            if "layer_names" in file.attrs or "model_weights" in file:
+                _load_legacy(model, file, path)
+                return digest
+    except (OSError, KeyError) as error:
+        raise UserError(f"The weights file {path} cannot be read: {error}", "Fetch it again.") from None
+    _load_keras3(model, path)
+    return digest
+
+
+def _load_keras3(model: keras.Model, path: Path) -> None:
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} does not fit {model.name}: {str(error).splitlines()[0]}",
+            "Give the weights of this backbone, or another --backbone.",
+        ) from None
+
+
+def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:
+    group = file["model_weights"] if "model_weights" in file else file
+    stored = {}
+    for name in group.attrs["layer_names"]:
+        name = name.decode() if isinstance(name, bytes) else name
+        arrays = [np.asarray(group[name][key]) for key in group[name].attrs["weight_names"]]
+        if arrays:
+            stored[name] = arrays
+    layers = [layer for layer in model.layers if layer.weights]
+    named = [layer for layer in layers if layer.name in stored]
+    if named:
+        pairs = [(layer, layer.name, stored.get(layer.name)) for layer in layers]
+    else:
+        names = list(stored)[: len(layers)]
+        names += [""] * (len(layers) - len(names))
+        pairs = [(layer, name, stored.get(name)) for layer, name in zip(layers, names)]
+    problems = [p for layer, name, arrays in pairs if (p := _misfit(layer, name, arrays))]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise UserError(
+            f"{path} does not fit {model.name}: {'; '.join(problems[:3])}{more}.",
+            "Give the weights of this backbone with the same options, or another --backbone.",
+        )
+    for layer, _, arrays in pairs:
+        for variable, array in zip(_file_order(layer), arrays):
+            variable.assign(array)
+
+
+def _file_order(layer: Any) -> Sequence[Any]:
+    return layer.trainable_weights + layer.non_trainable_weights
+
+
+def _misfit(layer: Any, name: str, arrays: Sequence[np.ndarray] | None) -> str:
+    if arrays is None:
+        return f"layer {layer.name} is missing in the file"
+    ours = [tuple(variable.shape) for variable in _file_order(layer)]
+    theirs = [array.shape for array in arrays]
+    if ours == theirs:
+        return ""
+    return f"layer {layer.name} has shapes {ours}, the file's {name} has {theirs}"

@@ -1,0 +1,127 @@
+"""`Examples`: what every source becomes, and what a split is stored as."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+
+PARTS = ("train", "val", "test")
+PART_DTYPE = "<U10"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """A file or row that is left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Pictures with their labels; the pictures stay encoded until a stream decodes them.
+
+    Attributes:
+      names: what to call each example in messages, usually its path below the root.
+      items: the path of each file, or its encoded bytes when it came from memory.
+      labels: int64 [n] for `single_label`, float32 [n, k] of 0 and 1 for
+        `multi_label`, float32 [n, k] for `regression`.
+      target: `single_label`, `multi_label` or `regression`.
+      classes: names in label order; for regression, the names of the columns.
+      parts: `train`, `val`, `test`, or "" where the split is not made yet; str [n].
+      sha256: of each item's encoded bytes; filled by the scan.
+      quarantine: what was left out.
+      remarks: what was normalised or noticed, in words.
+    """
+
+    names: Sequence[str]
+    items: Sequence[str | bytes]
+    labels: np.ndarray
+    target: str
+    classes: tuple[str, ...]
+    parts: np.ndarray
+    sha256: Sequence[str] = ()
+    quarantine: tuple[Quarantined, ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def where(self, part: str) -> np.ndarray:
+        """Indices of the examples of `train`, `val` or `test`, int64 [m]."""
+        return np.flatnonzero(self.parts == part)
+
+    def keep(self, indices: np.ndarray, **changes: Any) -> Examples:
+        """The examples at `indices`, in that order."""
+        return replace(
+            self,
+            names=[self.names[i] for i in indices],
+            items=[self.items[i] for i in indices],
+            labels=self.labels[indices],
+            parts=self.parts[indices],
+            sha256=[self.sha256[i] for i in indices] if len(self.sha256) else (),
+            **changes,
+        )
+
+    def targets(self) -> np.ndarray:
+        """Labels as the losses want them: float32 [n, k], one-hot for single labels."""
+        if self.target == "single_label":
+            return np.eye(len(self.classes), dtype=np.float32)[self.labels]
+        return self.labels.astype(np.float32)
+
+    def digest(self) -> str:
+        """sha256 over every example's content, label and part, whatever the order."""
+        lines = sorted(
+            f"{sha} {label.tolist()} {part}"
+            for sha, label, part in zip(self.sha256, self.labels, self.parts)
+        )
+        return hashlib.sha256("\n".join([*self.classes, *lines]).encode()).hexdigest()
+
+
+def read_item(item: str | bytes) -> bytes:
+    """The encoded bytes of one example."""
+    return item if isinstance(item, bytes) else Path(item).read_bytes()
+
+
+def join(first: Examples, test: Examples) -> Examples:
+    """`first` with all of `test` as its test part; their classes must agree."""
+    if first.target != test.target or set(test.classes) - set(first.classes):
+        extra = sorted(set(test.classes) - set(first.classes))
+        raise UserError(
+            f"The test data do not fit the training data: {test.target} against "
+            f"{first.target}, classes that training lacks: {extra or 'none'}.",
+            "Give test data of the same kind with the same class names.",
+        )
+    labels = test.labels
+    if first.target == "single_label":
+        labels = np.array([first.classes.index(test.classes[k]) for k in labels], np.int64)
+    elif first.target == "multi_label":
+        columns = [test.classes.index(c) if c in test.classes else -1 for c in first.classes]
+        padded = np.concatenate([labels, np.zeros((len(labels), 1), np.float32)], axis=1)
+        labels = padded[:, columns]
+    return replace(
+        first,
+        names=[*first.names, *test.names],
+        items=[*first.items, *test.items],
+        labels=np.concatenate([first.labels, labels]),
+        parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
+        sha256=[*first.sha256, *test.sha256],
+        quarantine=first.quarantine + test.quarantine,
+        remarks=first.remarks + test.remarks,
+    )
+
+
+def write_quarantine(path: Path, quarantine: Sequence[Quarantined]) -> None:
+    """Writes `quarantine.csv`: name and reason of everything left out; a header at least."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "reason"])
+        writer.writerows([entry.name, entry.reason] for entry in quarantine)

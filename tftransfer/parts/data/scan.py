@@ -1,0 +1,99 @@
+"""Reads every example once: applies the rules, decodes, hashes; names all that fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.examples import Examples, Quarantined, read_item
+from tftransfer.parts.data.rules import RULES
+
+
+def scan(
+    examples: Examples, *, max_quarantine: float = 0.05, say: Callable[[str], None] = print
+) -> Examples:
+    """The readable examples with their hashes; the others go to `quarantine`.
+
+    Args:
+      examples: from a source, unscanned.
+      max_quarantine: fraction of the files that may be left out.
+      say: where progress goes, one line each 10 s.
+
+    Raises:
+      UserError: too many files are unreadable, or a class has none left.
+    """
+    results = _in_parallel(examples, say)
+    good = np.array([not reason for _, reason in results], bool)
+    bad = tuple(
+        Quarantined(name=name, reason=reason)
+        for name, (_, reason) in zip(examples.names, results)
+        if reason
+    )
+    everything = replace(examples, sha256=[sha for sha, _ in results])
+    kept = everything.keep(np.flatnonzero(good), quarantine=examples.quarantine + bad)
+    _check_losses(examples, kept, max_quarantine)
+    return kept
+
+
+def _in_parallel(examples: Examples, say: Callable[[str], None]) -> list[tuple[str, str | None]]:
+    results, started = [], time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(_examine, examples.items):
+            results.append(result)
+            if time.monotonic() - started > 10:
+                started = time.monotonic()
+                say(f"scanned {len(results):,} of {len(examples):,} files")
+    return results
+
+
+def _examine(item: str | bytes) -> tuple[str, str | None]:
+    try:
+        data = read_item(item)
+    except OSError as error:
+        return "", f"cannot be read: {error.strerror or error}"
+    for rule in RULES:
+        reason = rule(data)
+        if reason:
+            return "", reason
+    return hashlib.sha256(data).hexdigest(), _undecodable(data)
+
+
+def _undecodable(data: bytes) -> str | None:
+    import tensorflow as tf
+
+    from tftransfer.parts.data.decode import decode
+
+    try:
+        decode(tf.constant(data))
+    except (tf.errors.OpError, ValueError) as error:
+        return f"cannot be decoded: {str(error).splitlines()[0][:160]}"
+    return None
+
+
+def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> None:
+    lost = len(before) - len(after)
+    if not len(after):
+        raise UserError(
+            "No readable picture was found among "
+            f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
+            "Give a folder with one sub-folder of pictures per class, or a .csv manifest.",
+        )
+    if lost > max_quarantine * len(before):
+        first = after.quarantine[-lost]
+        raise UserError(
+            f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
+            f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
+        )
+    if before.target == "single_label":
+        for index, name in enumerate(before.classes):
+            if np.any(before.labels == index) and not np.any(after.labels == index):
+                raise UserError(
+                    f"No file of class {name!r} can be read.", "Mend its files or remove it."
+                )

@@ -1,0 +1,127 @@
+"""A stratified, seeded split that never parts two copies of one content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.examples import Examples
+
+
+def split(
+    examples: Examples,
+    *,
+    seed: int = 0,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    labels_per_class: int = 0,
+) -> Examples:
+    """Fills in `parts`; parts that the source gave stay as they are.
+
+    Within each class the contents are ordered by sha256(seed, content), and the
+    first ones become the test part, the next the validation part. So a content is
+    in one part only, and adding files hardly moves the others. Regression is
+    stratified by quintiles, multi-label by the rarest label of each example.
+
+    Args:
+      examples: scanned, so that the hashes are there.
+      seed: of the order.
+      validation_fraction: of the examples left for training.
+      test_fraction: of all examples, when the source has no test part.
+      labels_per_class: keep only so many training examples per stratum; 0 keeps all.
+
+    Raises:
+      UserError: training would be left without examples.
+    """
+    parts = examples.parts.copy()
+    strata = _strata(examples)
+    remarks = list(examples.remarks) + _separate_given(examples, parts)
+    if not np.any(parts == "test") and test_fraction:
+        _assign(parts, "test", test_fraction, examples.sha256, strata, seed)
+    parts[parts == ""] = "train"
+    if labels_per_class:
+        _assign(parts, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)
+        parts[parts == "train"] = "drop"
+        parts[parts == "train-kept"] = "train"
+    if not np.any(parts == "val") and validation_fraction:
+        _assign(parts, "val", validation_fraction, examples.sha256, strata, seed + 2)
+    result = replace(examples, parts=parts, remarks=tuple(remarks))
+    result = result.keep(np.flatnonzero(parts != "drop"))
+    if not len(result.where("train")):
+        raise UserError(
+            f"No example is left for training, of {len(examples)}.",
+            "Give more data, or smaller --test_fraction and --validation_fraction.",
+        )
+    return replace(result, remarks=(*remarks, *_missing_classes(result)))
+
+
+def _assign(
+    parts: np.ndarray, part: str, amount: float, sha256: Sequence[str], strata: list, seed: int
+) -> None:
+    """Moves a fraction (below 1) or a count of each stratum's free contents to `part`."""
+    free = ("",) if part == "test" else ("", "train")
+    groups: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, (sha, stratum) in enumerate(zip(sha256, strata)):
+        if parts[index] in free:
+            groups[stratum][sha].append(index)
+    taken: set[str] = set()
+    for stratum in sorted(groups, key=str):
+        contents = groups[stratum]
+        order = sorted(contents, key=lambda sha: hashlib.sha256(f"{seed} {sha}".encode()).digest())
+        total = sum(len(contents[sha]) for sha in order)
+        wanted = amount if amount >= 1 else round(amount * total)
+        if amount < 1 and wanted == 0 and total >= 3:
+            wanted = 1
+        moved = 0
+        for sha in order:
+            if moved >= wanted:
+                break
+            taken.add(sha)
+            moved += len(contents[sha])
+    for index, sha in enumerate(sha256):
+        if sha in taken and parts[index] in free:
+            parts[index] = part
+
+
+def _separate_given(examples: Examples, parts: np.ndarray) -> list[str]:
+    """Drops from training what also stands in a given test or validation part."""
+    remarks = []
+    for part in ("test", "val"):
+        held = {sha for sha, p in zip(examples.sha256, parts) if p == part}
+        lower = ("", "train", "val") if part == "test" else ("", "train")
+        same = [i for i, sha in enumerate(examples.sha256) if sha in held and parts[i] in lower]
+        parts[same] = "drop"
+        if same:
+            remarks.append(
+                f"{len(same)} training pictures also stand in the given {part} part and were "
+                f"dropped from training, the first {examples.names[same[0]]}"
+            )
+    return remarks
+
+
+def _strata(examples: Examples) -> list:
+    if examples.target == "single_label":
+        return examples.labels.tolist()
+    if examples.target == "multi_label":
+        frequency = examples.labels.sum(axis=0)
+        rarity = np.where(examples.labels > 0, frequency, np.inf)
+        return np.where(examples.labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
+    edges = np.quantile(examples.labels[:, 0], [0.2, 0.4, 0.6, 0.8])
+    return np.digitize(examples.labels[:, 0], edges).tolist()
+
+
+def _missing_classes(examples: Examples) -> list[str]:
+    if examples.target != "single_label":
+        return []
+    remarks = []
+    for part in ("train", "val", "test"):
+        present = set(examples.labels[examples.where(part)].tolist())
+        absent = [name for k, name in enumerate(examples.classes) if k not in present]
+        if absent and present:
+            remarks.append(f"the {part} part has no example of: {', '.join(absent[:5])}")
+    return remarks
