@@ -1,0 +1,1 @@
+"""Networks, streams and recipes, built from the parts."""

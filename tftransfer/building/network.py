@@ -1,0 +1,161 @@
+"""The `Network`: a backbone and its heads as one functional model, spoken of by blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.ground.errors import unknown_name
+from tftransfer.ground.recipe import Head
+from tftransfer.parts import arrays
+from tftransfer.parts.backbones.backbone import Backbone
+
+PIXELS = "pixels"
+FEATURES = "features"
+
+
+class Network:
+    """Backbone plus heads.
+
+    Args:
+      backbone: cut into stages.
+      heads: hung on `features` (the pooled last stage) or on a stage.
+      units: outputs of a head whose `units` is 0.
+
+    Attributes:
+      blocks: block name to its Keras layers; the stages in order, then the heads.
+      model: pixels to a dictionary of the heads' outputs and `features`.
+      cuts: the points at which the network can be parted, from the input upwards.
+    """
+
+    def __init__(self, backbone: Backbone, heads: Sequence[Head], *, units: int):
+        self.backbone = backbone
+        self.heads = tuple(heads)
+        self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
+        self._cut_tensors: dict[str, list[Any]] = {PIXELS: list(backbone.model.inputs)}
+        self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
+        self._cut_tensors[FEATURES] = [_pooled(backbone.stages[-1].outputs[0], FEATURES)]
+        self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
+        for head in self.heads:
+            self.outputs[head.output] = self._hang(head, units)
+        self.model = keras.Model(backbone.model.inputs, self.outputs, name="network")
+        self.cuts = list(self._cut_tensors)
+
+    def _hang(self, head: Head, units: int) -> Any:
+        if head.tap not in self._cut_tensors:
+            raise unknown_name("tap", head.tap, self._cut_tensors)
+        x = self._cut_tensors[head.tap][0]
+        layers: list[Any] = []
+        if len(x.shape) == 4:
+            x = _pooled(x, f"{head.name}_pool")
+        for number, width in enumerate(head.hidden, 1):
+            layers.append(keras.layers.Dense(width, "relu", name=f"{head.name}_hidden{number}"))
+        if head.dropout:
+            layers.append(keras.layers.Dropout(head.dropout, name=f"{head.name}_dropout"))
+        layers.append(
+            keras.layers.Dense(
+                head.units or units, name=head.name, dtype="float32",
+                kernel_initializer="zeros" if not head.hidden else "glorot_uniform",
+            )  # fmt: skip
+        )
+        for layer in layers:
+            x = layer(x)
+        self.blocks[head.name] = layers
+        return x
+
+    def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str) -> None:
+        """Trains the blocks whose rate is above 0; `batch_norm` as in `Phase`."""
+        for block, layers in self.blocks.items():
+            for layer in _leaves(layers):
+                norm = isinstance(layer, keras.layers.BatchNormalization)
+                layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
+
+    def cut_for(self, rates: Mapping[str, float]) -> str:
+        """The deepest point below which nothing trains: where the frozen prefix ends."""
+        for position, cut in enumerate(self.cuts[1:-1], 1):
+            if rates[cut] > 0 or any(head.tap == self.cuts[position - 1] for head in self.heads):
+                return self.cuts[position - 1]
+        return FEATURES if all(h.tap == FEATURES for h in self.heads) else self.cuts[-2]
+
+    def part(self, start: str, end: str | Sequence[str]) -> keras.Model:
+        """The stretch between two cuts, or from a cut to named outputs; it shares all layers."""
+        tensors = self._cut_tensors[start]
+        if isinstance(end, str):
+            return keras.Model(tensors, self._cut_tensors[end], name=f"{start}_to_{end}")
+        return keras.Model(tensors, {name: self.tensor(name) for name in end}, name=f"from_{start}")
+
+    def tensor(self, name: str) -> Any:
+        """An output or the (first) tensor at a cut, by name."""
+        if name in self.outputs:
+            return self.outputs[name]
+        if name in self._cut_tensors:
+            return self._cut_tensors[name][0]
+        raise unknown_name("tensor", name, [*self.outputs, *self._cut_tensors])
+
+    def shapes_at(self, cut: str) -> list[tuple[int, ...]]:
+        """Shapes of the tensors at a cut, without the batch axis."""
+        return [tuple(tensor.shape[1:]) for tensor in self._cut_tensors[cut]]
+
+    def blocks_below(self, cut: str) -> list[str]:
+        """The stages that a prefix up to `cut` contains."""
+        return [name for name in self.cuts[1 : self.cuts.index(cut) + 1] if name != FEATURES]
+
+    def variables(self, block: str, *, trainable: bool = False) -> list[Any]:
+        """All weights of a block, or only those that train now."""
+        every = arrays.variables_of(self.blocks[block])
+        return [v for v in every if v.trainable] if trainable else every
+
+    def digest(self, blocks: Iterable[str]) -> str:
+        """sha256 over all weights of the blocks, statistics included."""
+        return arrays.digest(v for block in blocks for v in self.variables(block))
+
+    def parameters(self, block: str) -> int:
+        """The number of weights of a block, statistics included."""
+        return sum(int(np.prod(v.shape)) for v in self.variables(block))
+
+    def seed_states(self) -> list[Any]:
+        """The state variables of every random layer (dropout, stochastic depth)."""
+        generators = {
+            id(g): g.state
+            for layers in self.blocks.values()
+            for layer in _leaves(layers)
+            for g in getattr(layer, "_seed_generators", ())
+        }
+        extra = {
+            id(layer.seed_generator): layer.seed_generator.state
+            for layers in self.blocks.values()
+            for layer in _leaves(layers)
+            if getattr(layer, "seed_generator", None) is not None
+        }
+        return list((generators | extra).values())
+
+    def reset(self, blocks: Sequence[str], seed: int) -> None:
+        """Gives the blocks new random weights, decided by `seed`."""
+        stages = [block for block in blocks if block in self.cuts]
+        if stages:
+            random = self.backbone.random_weights(seed)
+            for block in stages:
+                for layer in self.blocks[block]:
+                    layer.set_weights(random[layer.name])
+        for head in self.heads:
+            if head.name in blocks:
+                for variable in self.variables(head.name):
+                    if len(variable.shape) < 2 or not head.hidden:
+                        variable.assign(np.zeros(variable.shape, variable.dtype))
+
+
+def _pooled(tensor: Any, name: str) -> Any:
+    if len(tensor.shape) == 4:
+        return keras.layers.GlobalAveragePooling2D(name=name, dtype="float32")(tensor)
+    return tensor
+
+
+def _leaves(layers: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for layer in layers:
+        inner = [each for each in layer._flatten_layers(include_self=False, recursive=True)]
+        found.extend([*inner, layer] if not inner else inner)
+    return found

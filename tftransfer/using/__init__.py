@@ -1,0 +1,1 @@
+"""Plans, training, evaluation, reports and export of runs."""

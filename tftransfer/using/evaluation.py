@@ -1,0 +1,199 @@
+"""Final figures: test metrics with intervals, calibration, per class, baselines, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.building.network import Network
+from tftransfer.parts import scores
+from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.pixels import Pixels
+
+_BATCH = 64
+
+
+def predict_logits(network: Network, fetch: Callable[[np.ndarray], Any], count: int) -> np.ndarray:
+    """Raw outputs of the whole network in inference, float32 [count, k].
+
+    Args:
+      network: as it is.
+      fetch: indices to pictures, uint8 [m, size, size, 3].
+      count: number of pictures.
+    """
+    forward = tf.function(lambda x: network.model(x, training=False)["logits"])
+    parts = [
+        forward(tf.cast(fetch(np.arange(start, min(start + _BATCH, count))), tf.float32)).numpy()
+        for start in range(0, count, _BATCH)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+
+def evaluate_network(
+    network: Network, examples: Examples, pixels: Pixels, *, temperature: float | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures on the test part (or the validation part where there is no test part).
+
+    Args:
+      network: with its final weights.
+      examples: split.
+      pixels: their pictures.
+      temperature: divides the logits; None fits it on the validation part.
+      seed: of the bootstrap.
+
+    Returns:
+      `test`: metrics and intervals; `per_class`; `confusion` [true][predicted];
+      `temperature`; `part`, which says what was evaluated.
+    """
+    target, labels = examples.target, examples.targets()
+    if temperature is None:
+        val = examples.where("val")
+        logits = predict_logits(network, lambda i: pixels.fetch(val[i]), len(val))
+        temperature = scores.fit_temperature(logits, labels[val], target)
+    part = "test" if len(examples.where("test")) else "val"
+    indices = examples.where(part)
+    if not len(indices):
+        return {"part": "none", "test": {}, "per_class": [], "temperature": temperature}
+    logits = predict_logits(network, lambda i: pixels.fetch(indices[i]), len(indices))
+    values = scores.probabilities(logits, target, temperature)
+    result: dict[str, Any] = {
+        "part": part,
+        "examples": len(indices),
+        "temperature": temperature,
+        "test": scores.with_intervals(values, labels[indices], target, seed=seed),
+        "per_class": per_class(values, labels[indices], examples.classes, target),
+    }
+    if target == "single_label":
+        result["confusion"] = confusion(values, labels[indices]).tolist()
+    return result
+
+
+def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts [true, predicted] over all classes, int64 [k, k]."""
+    from sklearn.metrics import confusion_matrix
+
+    k = labels.shape[1]
+    return confusion_matrix(labels.argmax(1), values.argmax(1), labels=np.arange(k))
+
+
+def per_class(
+    values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], target: str
+) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of every class; error of every column in regression."""
+    if target == "regression":
+        errors = np.abs(values - labels).mean(axis=0)
+        return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
+    from sklearn.metrics import precision_recall_fscore_support
+
+    if target == "single_label":
+        guess = np.eye(values.shape[1])[values.argmax(1)]
+    else:
+        guess = values >= 0.5
+    rows = precision_recall_fscore_support(labels, guess, average=None, zero_division=0)
+    return [
+        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for name, p, r, f, s in zip(classes, *rows)
+    ]
+
+
+def baselines(
+    features: Callable[[np.ndarray], np.ndarray], examples: Examples, *, probe: bool
+) -> dict[str, Any]:
+    """What a guess and a linear probe on the source's features reach on the test part.
+
+    Args:
+      features: indices to pooled features of the network before training.
+      examples: split.
+      probe: whether to fit the probe (it needs one forward pass over the data).
+    """
+    part = "test" if len(examples.where("test")) else "val"
+    train, test = examples.where("train"), examples.where(part)
+    labels, target = examples.targets(), examples.target
+    if not len(test):
+        return {}
+    constant = np.repeat(labels[train].mean(axis=0, keepdims=True), len(test), axis=0)
+    figure = scores.main_metric(target)
+    found = {"majority": {figure: scores.metrics(constant, labels[test], target)[figure]}}
+    if probe:
+        values = _probe(features(train), labels[train], features(test), target)
+        found["linear_probe"] = {figure: scores.metrics(values, labels[test], target)[figure]}
+    return found
+
+
+def _probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray, target: str) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    logistic = LogisticRegression(C=0.01, max_iter=200)
+    if target == "regression":
+        model = make_pipeline(StandardScaler(), Ridge(alpha=100.0)).fit(train, labels)
+        return model.predict(test).reshape(len(test), -1)
+    if target == "multi_label":
+        model = make_pipeline(StandardScaler(), OneVsRestClassifier(logistic))
+        return model.fit(train, labels.astype(int)).predict_proba(test)
+    model = make_pipeline(StandardScaler(), logistic).fit(train, labels.argmax(1))
+    values = np.zeros((len(test), labels.shape[1]))
+    values[:, model.classes_] = model.predict_proba(test)
+    return values
+
+
+def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str]:
+    """Three lines: how it compares, the biggest problem seen, the next command to try."""
+    figure = scores.main_metric(examples.target)
+    test = result.get("test") or {}
+    if figure not in test:
+        return ["No part was left to test on.", "There are no honest figures.",
+                "Next: tftransfer train with --test_fraction=0.2"]  # fmt: skip
+    low, high = test["intervals"][figure]
+    said = f"{figure} {test[figure]:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    against = result.get("baselines", {})
+    compared = ", ".join(f"{n.replace('_', ' ')} {v[figure]:.3f}" for n, v in against.items())
+    problem, step = _biggest_problem(result, examples, recipe, figure)
+    return [f"{said}; beside it: {compared or 'no baseline'}.", f"Biggest problem: {problem}.",
+            f"Next: {step}"]  # fmt: skip
+
+
+def _biggest_problem(
+    result: dict[str, Any], examples: Examples, recipe: str, figure: str
+) -> tuple[str, str]:
+    test = result["test"]
+    low, high = test["intervals"][figure]
+    probe = result.get("baselines", {}).get("linear_probe", {}).get(figure)
+    smallest = _smallest_class(examples)
+    if recipe == "scratch":
+        return "nothing is transferred", "tftransfer train --recipe=fine_tune"
+    if probe is not None and probe > high:
+        return (
+            f"the linear probe is better ({probe:.3f}): this training lost what the source knew",
+            "tftransfer train --recipe=feature_extraction",
+        )
+    if high - low > 0.1:
+        return (
+            f"{result['examples']} test examples leave a wide interval",
+            "tftransfer train --test_data=DIR with more labelled pictures",
+        )
+    if smallest and smallest[1] < 20:
+        return (
+            f"class {smallest[0]} has {smallest[1]} training examples",
+            "add pictures of it, or --config.recipe.class_weight=balanced",
+        )
+    worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
+    if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
+        return f"class {worst['class']} (F1 {worst['f1']:.2f})", "look at its files in report.md"
+    if recipe == "feature_extraction":
+        return "only the head was trained", "tftransfer train --recipe=fine_tune"
+    return "none stands out", "tftransfer predict, or serve the export/ folder"
+
+
+def _smallest_class(examples: Examples) -> tuple[str, int] | None:
+    if examples.target != "single_label":
+        return None
+    train = examples.labels[examples.where("train")]
+    counts = np.bincount(train, minlength=len(examples.classes))
+    return examples.classes[int(counts.argmin())], int(counts.min())

@@ -1,0 +1,123 @@
+"""SavedModel export: encoded bytes in, names and calibrated scores out; checked, then published."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.building.network import FEATURES, Network
+from tftransfer.ground.errors import UserError
+from tftransfer.parts import scores
+from tftransfer.parts.data.decode import decode_resized
+from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.pixels import Pixels
+from tftransfer.using.evaluation import predict_logits
+
+_TOLERANCE = 1e-5
+
+
+class _Served(tf.Module):
+    """The network behind its signatures."""
+
+    def __init__(self, network: Network, classes: tuple[str, ...], target: str, temperature: float):
+        super().__init__(name="tftransfer")
+        self._model = network.model
+        self._size = network.backbone.image_size
+        self._target = target
+        self._tracked = [v.value for v in network.model.variables]
+        self._modules = [
+            layer._module for layer in network.model.layers if hasattr(layer, "_module")
+        ]
+        self.classes = tf.constant(list(classes))
+        self.temperature = tf.constant(temperature, tf.float32)
+
+    def _pixels(self, image_bytes: Any) -> Any:
+        spec = tf.TensorSpec((self._size, self._size, 3), tf.uint8)
+        return tf.map_fn(
+            lambda data: decode_resized(data, self._size), image_bytes, fn_output_signature=spec
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(self, image_bytes: Any) -> dict[str, Any]:
+        """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n]."""
+        pixels = tf.cast(self._pixels(image_bytes), tf.float32)
+        logits = tf.cast(self._model(pixels, training=False)["logits"], tf.float32)
+        count = tf.shape(logits)[0]
+        names = tf.tile(self.classes[None], [count, 1])
+        if self._target == "regression":
+            return {"values": logits, "columns": names}
+        if self._target == "multi_label":
+            return {"scores": tf.sigmoid(logits / self.temperature), "classes": names}
+        values = tf.nn.softmax(logits / self.temperature)
+        best = tf.gather(self.classes, tf.argmax(values, axis=-1))
+        return {"scores": values, "classes": names, "label": best}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def embed(self, image_bytes: Any) -> dict[str, Any]:
+        """Encoded pictures [n] to pooled features [n, d]."""
+        pixels = tf.cast(self._pixels(image_bytes), tf.float32)
+        return {"embedding": self._model(pixels, training=False)[FEATURES]}
+
+
+def export_network(
+    network: Network, examples: Examples, folder: Path, *, temperature: float, checks: int = 64
+) -> dict[str, Any]:
+    """Writes a SavedModel next to `folder`, compares it with the network, then puts it there.
+
+    Args:
+      network: with its final weights.
+      examples: classes, and real files for the comparison.
+      folder: where it is published; an old one is replaced.
+      temperature: divides the logits.
+      checks: how many pictures the two are compared on.
+
+    Returns:
+      `max_difference` of the scores, and `pictures` compared.
+
+    Raises:
+      UserError: the two differ; nothing is published.
+    """
+    served = _Served(network, examples.classes, examples.target, temperature)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    tf.saved_model.save(
+        served, str(part),
+        signatures={"serving_default": served.serving_default, "embed": served.embed},
+    )  # fmt: skip
+    report = _compare(network, examples, part, temperature, checks)
+    if not report["max_difference"] <= _TOLERANCE:
+        shutil.rmtree(part)
+        raise UserError(
+            f"The export differs from the network by {report['max_difference']:.2g} in a score.",
+            "It was not published; please report this with the backbone's name.",
+        )
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return report
+
+
+def _compare(
+    network: Network, examples: Examples, folder: Path, temperature: float, checks: int
+) -> dict[str, Any]:
+    held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
+    pixels = Pixels(examples, network.backbone.image_size, keep=False)
+    logits = predict_logits(network, lambda i: pixels.fetch(held[i]), len(held))
+    ours = scores.probabilities(logits, examples.target, temperature)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    data = [read_item(examples.items[i]) for i in held]
+    key = "values" if examples.target == "regression" else "scores"
+    theirs = np.concatenate(
+        [signature(image_bytes=tf.constant(data[s : s + 64]))[key] for s in range(0, len(data), 64)]
+    )
+    difference = np.abs(ours - theirs)
+    if key == "values":
+        difference = difference / np.maximum(1.0, np.abs(ours))
+    return {"max_difference": float(difference.max()), "pictures": len(held)}

@@ -1,0 +1,120 @@
+"""The pictures of a report: curves, confusion matrix, block strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#cbd5e0"
+
+
+def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """Loss and the main validation figure over all epochs, with a mark at each phase."""
+    figure, (left, right) = _figure(1, 2, (10, 3.6))
+    x = np.arange(1, len(records) + 1)
+    left.plot(x, [r["loss"] for r in records], color=_BLUE, marker=".", label="training loss")
+    if records and "val_log_loss" in records[0]:
+        values = [r["val_log_loss"] for r in records]
+        left.plot(x, values, color=_ORANGE, marker=".", label="validation log loss")
+    for name, colour in (("accuracy", _BLUE), ("val_accuracy", _ORANGE), ("val_macro_f1", _GREY),
+                         ("val_r2", _ORANGE)):  # fmt: skip
+        if records and name in records[0]:
+            label = name.replace("val_", "validation ").replace("_", " ")
+            label = "training accuracy" if name == "accuracy" else label
+            right.plot(x, [r[name] for r in records], color=colour, marker=".", label=label)
+    for axis in (left, right):
+        _mark_phases(axis, records)
+        axis.set_xlabel("epoch, all phases")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def _mark_phases(axis: Any, records: Sequence[dict[str, Any]]) -> None:
+    previous = None
+    for position, record in enumerate(records, 1):
+        if record["phase"] != previous:
+            axis.axvline(position - 0.5, color=_GREY, linewidth=1, linestyle="--")
+            axis.text(
+                position - 0.4, 1.01, record["phase"], transform=axis.get_xaxis_transform(),
+                fontsize=8, color="#4a5568",
+            )  # fmt: skip
+            previous = record["phase"]
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
+    """Rows are the truth, columns what was predicted; shares of each row, with counts."""
+    matrix = np.asarray(counts)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(12.0, 2.5 + 0.5 * len(classes))
+    figure, axis = _figure(1, 1, (side + 0.8, side))
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) <= 40:
+        axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
+        axis.set_yticks(range(len(classes)), classes, fontsize=8)
+    if len(classes) <= 20:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("true")
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    _save(figure, path)
+
+
+def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
+    """One row per phase, one cell per block: grey is frozen, the colour tells the rate."""
+    if not phases:
+        return
+    blocks = list(phases[0]["rates"])
+    size = (max(5.0, 1.1 * len(blocks) + 1.5), 0.55 * len(phases) + 1.1)
+    figure, axis = _figure(1, 1, size)
+    for row, phase in enumerate(phases):
+        for column, block in enumerate(blocks):
+            rate = phase["rates"][block]
+            colour = _colour_of(rate)
+            text = f"×{rate:.2g}" if rate else "frozen"
+            axis.add_patch(_box(column, row, colour))
+            dark = rate >= 0.3
+            axis.text(
+                column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8,
+                color="white" if dark else "#2d3748",
+            )  # fmt: skip
+    axis.set_xlim(0, len(blocks))
+    axis.set_ylim(len(phases), 0)
+    axis.set_xticks(np.arange(len(blocks)) + 0.5, blocks, fontsize=8)
+    axis.set_yticks(np.arange(len(phases)) + 0.5, [p["name"] for p in phases], fontsize=8)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title("learning-rate multiplier of each block", fontsize=9, loc="left")
+    _save(figure, path)
+
+
+def _colour_of(rate: float) -> str:
+    if not rate:
+        return "#e2e8f0"
+    return "#fbd38d" if rate < 0.3 else _ORANGE if rate < 1 else "#9c4221"
+
+
+def _box(column: int, row: int, colour: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, facecolor=colour, edgecolor="none")
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,214 @@
+"""The `Plan`: an experiment with every open choice made, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.building.network import FEATURES, PIXELS, Network
+from tftransfer.building.recipes import make_recipe
+from tftransfer.ground.recipe import Experiment, Phase, Recipe
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.data.examples import Examples, join
+from tftransfer.parts.data.scan import scan
+from tftransfer.parts.data.sources import read_source
+from tftransfer.parts.data.split import split
+from tftransfer.parts.pixels import memory_budget
+
+_STORED_VIEWS = {"none": 1, "flip": 2, "crop": 6, "full": 6}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhasePlan:
+    """A phase as it will run.
+
+    Attributes:
+      phase: of the recipe.
+      rates: multiplier of every block.
+      cut: where the frozen prefix ends.
+      views: stored variants of each training picture; 0 when nothing is stored.
+      reason: why the prefix is stored or not, in words.
+    """
+
+    phase: Phase
+    rates: dict[str, float]
+    cut: str
+    views: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that a training needs, checked."""
+
+    experiment: Experiment
+    recipe: Recipe
+    examples: Examples
+    network: Network
+    phases: tuple[PhasePlan, ...]
+    xla: bool
+    choices: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{len(self.examples.where(p)):,} {p}" for p in ("train", "val", "test"))
+        lines = [
+            f"data      {counts}; {self.examples.target}, {len(self.examples.classes)} classes"
+            if self.examples.target != "regression"
+            else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
+            f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
+            f"{self.network.backbone.image_size} px",
+            *(f"choice    {choice}" for choice in self.choices),
+            *_block_table(self.network, self.phases),
+        ]
+        for number, planned in enumerate(self.phases, 1):
+            lines.extend(_phase_lines(number, planned, self))
+        return "\n".join(lines)
+
+
+def make_plan(experiment: Experiment, *, say: Callable[[str], None] = print) -> Plan:
+    """Reads the data, builds the network, resolves the recipe and checks all of it.
+
+    Raises:
+      UserError: anything that would go wrong later and can be known now.
+    """
+    choices: list[str] = []
+    precision = _precision(experiment, choices)
+    xla = _xla(experiment, choices)
+    examples = read_examples(experiment, say)
+    choices.extend(examples.remarks)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        backbone = load_backbone(
+            experiment.backbone, weights=experiment.weights, image_size=experiment.image_size,
+            seed=experiment.seed, trust_code=experiment.trust_code,
+        )  # fmt: skip
+        recipe = make_recipe(
+            experiment.recipe, target=examples.target, stages=len(backbone.stages)
+        )
+        network = Network(backbone, recipe.heads, units=len(examples.classes))
+    finally:
+        keras.config.set_dtype_policy(before)
+    choices.extend(backbone.remarks)
+    _warn_of_random_weights(recipe, backbone.pretrained, choices)
+    phases = tuple(_plan_phase(phase, network, examples) for phase in recipe.phases)
+    resolved = replace(experiment, recipe=recipe, image_size=backbone.image_size)
+    return Plan(
+        experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
+        xla=xla, choices=tuple(choices),
+    )  # fmt: skip
+
+
+def read_examples(experiment: Experiment, say: Callable[[str], None]) -> Examples:
+    """Source → scan → split, with the test data joined where they come apart."""
+    examples = _scanned(experiment.data, experiment, say)
+    if experiment.test_data:
+        test = _scanned(experiment.test_data, experiment, say)
+        examples = join(examples, test)
+    return split(
+        examples, seed=experiment.seed, validation_fraction=experiment.validation_fraction,
+        test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
+    )  # fmt: skip
+
+
+def _scanned(data: object, experiment: Experiment, say: Callable[[str], None]) -> Examples:
+    found = read_source(data, target=experiment.target)
+    if len(found.sha256):
+        return found
+    return scan(found, max_quarantine=experiment.max_quarantine, say=say)
+
+
+def _plan_phase(phase: Phase, network: Network, examples: Examples) -> PhasePlan:
+    rates = phase.rates(list(network.blocks))
+    cut = network.cut_for(rates)
+    if cut == PIXELS:
+        return PhasePlan(
+            phase=phase, rates=rates, cut=cut, views=0,
+            reason="the first stage trains, so nothing can be stored; augmentation is fresh",
+        )  # fmt: skip
+    views = phase.views or _STORED_VIEWS[phase.augment]
+    numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
+    size = 4 * numbers * (views * len(examples.where("train")) + len(examples.where("val")))
+    budget = memory_budget()
+    if phase.views < 0:
+        reason = "fresh augmentation was asked for (views=-1), so the prefix runs every epoch"
+    elif size > budget:
+        reason = (
+            f"{size / 2**30:.1f} GiB of features are more than the {budget / 2**30:.1f} GiB "
+            "that may be used, so the prefix runs every epoch"
+        )
+    else:
+        return PhasePlan(
+            phase=phase, rates=rates, cut=cut, views=views,
+            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB",
+        )  # fmt: skip
+    return PhasePlan(phase=phase, rates=rates, cut=PIXELS, views=0, reason=reason)
+
+
+def _precision(experiment: Experiment, choices: list[str]) -> str:
+    gpus = tf.config.list_logical_devices("GPU")
+    tpus = tf.config.list_logical_devices("TPU")
+    if experiment.precision != "auto":
+        if experiment.precision == "mixed_float16" and not gpus:
+            choices.append("mixed_float16 without a GPU is slow and loses digits; it was asked for")
+        return experiment.precision
+    chosen = "mixed_bfloat16" if tpus else "float32"
+    where = "TPU" if tpus else "GPU" if gpus else "CPU"
+    choices.append(f"precision {chosen}: the safe choice on {where}")
+    return chosen
+
+
+def _xla(experiment: Experiment, choices: list[str]) -> bool:
+    if experiment.xla != "auto":
+        return experiment.xla == "on"
+    accelerated = bool(
+        tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
+    )
+    choices.append(
+        "XLA on: an accelerator is present" if accelerated
+        else "XLA off: it was measured slower on CPUs"
+    )  # fmt: skip
+    return accelerated
+
+
+def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]) -> None:
+    whole_reset = any("stage*" in phase.reset for phase in recipe.phases)
+    if not pretrained and not whole_reset:
+        choices.append(
+            "the backbone has random weights, so there is nothing to transfer; give --weights"
+        )
+
+
+def _block_table(network: Network, phases: tuple[PhasePlan, ...]) -> list[str]:
+    head = f"{'block':<12}{'parameters':>12}  " + "".join(f"{p.phase.name:>12}" for p in phases)
+    lines = [head]
+    for block in network.blocks:
+        cells = "".join(
+            f"{f'×{p.rates[block]:g}' if p.rates[block] else 'frozen':>12}" for p in phases
+        )
+        lines.append(f"{block:<12}{network.parameters(block):>12,}  {cells}")
+    return lines
+
+
+def _phase_lines(number: int, planned: PhasePlan, plan: Plan) -> list[str]:
+    phase = planned.phase
+    network = plan.network
+    trained = [block for block, rate in planned.rates.items() if rate]
+    steps = -(-len(plan.examples.where("train")) // plan.experiment.batch_size) * phase.epochs
+    above = network.cuts[network.cuts.index(planned.cut) + 1 :]
+    parameters = sum(network.parameters(block) for block in trained)
+    losses = " + ".join(type(loss).__name__ for loss in phase.losses)
+    prefix = f"prefix up to {planned.cut}: " if planned.cut != PIXELS else "no stored prefix: "
+    each_step = [c for c in above if c != FEATURES]
+    return [
+        f"phase {number}  {phase.name}: {losses}; {phase.optimizer}, peak rate "
+        f"{phase.learning_rate:g}, {phase.schedule}, at most {phase.epochs} epochs = {steps:,} "
+        f"steps of {plan.experiment.batch_size}; trains {parameters:,} parameters",
+        f"         {prefix}{planned.reason}",
+        f"         each step runs {', '.join([*each_step, *(h.name for h in network.heads)])}; "
+        f"augment {phase.augment}; BatchNorm of trained stages {phase.batch_norm}",
+    ]

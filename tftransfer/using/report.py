@@ -1,0 +1,98 @@
+"""`report.md` and its pictures, from what a run has written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tftransfer.parts.scores import main_metric
+from tftransfer.using import pictures
+from tftransfer.using.run import Run
+
+
+def write_report(run: Run) -> None:
+    """Writes `report.md` and `pictures/` of a finished run."""
+    result = run.result
+    folder = run.workdir / "pictures"
+    folder.mkdir(exist_ok=True)
+    pictures.curves(run.metrics(), folder / "curves.png")
+    pictures.block_strip(result["phases"], folder / "blocks.png")
+    if result.get("confusion"):
+        pictures.confusion(result["confusion"], result["classes"], folder / "confusion.png")
+    (run.workdir / "report.md").write_text("\n".join(_lines(run, result)) + "\n")
+
+
+def _lines(run: Run, result: dict[str, Any]) -> list[str]:
+    experiment = run.experiment
+    lines = [
+        f"# {result['recipe']} of {experiment.backbone}",
+        "",
+        *(f"- {line}" for line in result["verdict"]),
+        "",
+        "## Figures",
+        "",
+        f"On the {result['part']} part, {result.get('examples', 0):,} examples; scores calibrated "
+        f"by temperature {result['temperature']:.2f}.",
+        "",
+        "| figure | value | 95 % interval |",
+        "|---|---|---|",
+        *_figure_rows(result),
+        *_baseline_rows(result),
+        "",
+        "## What trained",
+        "",
+        "![blocks](pictures/blocks.png)",
+        "",
+        *(_phase_line(phase) for phase in result["phases"]),
+        "",
+        "![curves](pictures/curves.png)",
+        "",
+        "## By class",
+        "",
+        *_class_table(result),
+        "",
+    ]
+    if result.get("confusion"):
+        lines += ["![confusion matrix](pictures/confusion.png)", ""]
+    lines += ["## Time", "", "| part | seconds |", "|---|---|"]
+    lines += [f"| {name} | {value:.1f} |" for name, value in result["seconds"].items()]
+    return lines
+
+
+def _figure_rows(result: dict[str, Any]) -> list[str]:
+    intervals = result["test"].get("intervals", {})
+    rows = []
+    for name, value in result["test"].items():
+        if name != "intervals":
+            low, high = intervals.get(name, (None, None))
+            interval = f"{low:.3f} to {high:.3f}" if low is not None else ""
+            rows.append(f"| {name.replace('_', ' ')} | {value:.3f} | {interval} |")
+    return rows
+
+
+def _baseline_rows(result: dict[str, Any]) -> list[str]:
+    figure = main_metric(result["target"])
+    return [
+        f"| {figure} of the {name.replace('_', ' ')} | {values[figure]:.3f} | |"
+        for name, values in result["baselines"].items()
+    ]
+
+
+def _phase_line(phase: dict[str, Any]) -> str:
+    frozen = ", ".join(phase["frozen_verified"]) or "none"
+    return (
+        f"- **{phase['name']}**: {phase['epochs']} epochs, the best was {phase['best_epoch']} "
+        f"({phase['stopped']}); {phase['seconds']:.1f} s. Frozen blocks, proved unchanged by "
+        f"their hash: {frozen}."
+    )
+
+
+def _class_table(result: dict[str, Any]) -> list[str]:
+    rows = result["per_class"]
+    if not rows:
+        return ["None."]
+    names = list(rows[0])
+    table = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
+    for row in rows:
+        cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
+        table.append(f"| {' | '.join(cells)} |")
+    return table

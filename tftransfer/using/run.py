@@ -1,0 +1,161 @@
+"""The `Run`: a working directory with everything that a training leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tftransfer.ground.errors import UserError
+from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.serialise import from_jsonable, read_json, to_jsonable, write_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths and records of one working directory."""
+
+    workdir: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "workdir", Path(self.workdir).expanduser())
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.workdir / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        """File of the final weights, by block."""
+        return self.workdir / "weights.npz"
+
+    @property
+    def export(self) -> Path:
+        """Folder of the SavedModel."""
+        return self.workdir / "export"
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of this run, the recipe resolved."""
+        return from_jsonable(read_json(self.workdir / "config.json")["experiment"])
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `result.json` holds."""
+        return read_json(self.workdir / "result.json")
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """Classes, and of every example its name, part, label and sha256."""
+        return read_json(self.workdir / "split.json")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final weights are there."""
+        return self.weights.is_file() and (self.workdir / "result.json").is_file()
+
+    def start(self, config: Mapping[str, Any], *, resume: bool) -> None:
+        """Makes the folder, or checks that the run in it is this one.
+
+        Raises:
+          UserError: not writable, or the folder holds another run.
+        """
+        try:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            probe = self.workdir / f".probe{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.workdir} cannot be written: {error.strerror}.",
+                "Give a folder that you may write to.",
+            ) from None
+        path = self.workdir / "config.json"
+        if path.is_file():
+            self._check_same(read_json(path), to_jsonable(config), resume)
+        elif any(entry.name != ".gitkeep" for entry in self.workdir.iterdir()):
+            raise UserError(
+                f"--workdir={self.workdir} holds files that are not a run's.",
+                "Give a new or empty folder.",
+            )
+        write_json(path, config)
+
+    def _check_same(self, stored: Any, ours: Any, resume: bool) -> None:
+        differences = sorted(_differences(stored, ours))
+        if differences:
+            raise UserError(
+                f"{self.workdir} holds another run; it differs in: {'; '.join(differences[:4])}.",
+                "Give another --workdir, or the same settings with --resume.",
+            )
+        if not resume:
+            raise UserError(
+                f"{self.workdir} holds this run already"
+                f"{', finished' if self.finished else ', unfinished'}.",
+                "Add --resume to go on, or give another --workdir.",
+            )
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Appends a line to `metrics.jsonl`."""
+        with (self.workdir / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **record}) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All records of `metrics.jsonl`; after a resume the later record of an epoch counts."""
+        path = self.workdir / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        records = [json.loads(line) for line in path.read_text().splitlines() if line]
+        newest = {(r.get("phase"), r.get("epoch")): r for r in records}
+        return list(newest.values())
+
+
+def open_run(workdir: str | Path) -> Run:
+    """The run in a folder, which must be there.
+
+    Raises:
+      UserError: no run is there.
+    """
+    run = Run(Path(workdir))
+    if not (run.workdir / "config.json").is_file():
+        raise UserError(
+            f"{workdir} is not the folder of a run: it has no config.json.",
+            "Give the --workdir of a training.",
+        )
+    return run
+
+
+def environment() -> dict[str, Any]:
+    """Versions, threads and devices, as far as results depend on them."""
+    import keras
+    import numpy
+    import tensorflow as tf
+
+    from tftransfer import __version__
+
+    return {
+        "tftransfer": __version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": numpy.__version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+    }
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{where} ({str(old)[:40]} there, {str(new)[:40]} here)"

@@ -1,0 +1,182 @@
+"""One optimiser step: streams in, losses by path, gradients, one update; under any strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tftransfer.building.network import Network
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.recipe import Loss
+from tftransfer.ground.recipe import match_blocks
+
+
+class StepTensors:
+    """What losses read: `STREAM.NAME` tensors, and weights beside their reference."""
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        weights: Callable[[str], list[tuple[Any, Any]]],
+    ):
+        self._values = values
+        self._weights = weights
+
+    def __getitem__(self, path: str) -> Any:
+        if path not in self._values:
+            raise unknown_name("tensor", path, self._values)
+        return self._values[path]
+
+    def weights(self, pattern: str) -> list[tuple[Any, Any]]:
+        """Pairs (variable, reference value) of the trained blocks that match."""
+        return self._weights(pattern)
+
+
+class Reference:
+    """The network's weights as they were, for losses that compare with them."""
+
+    def __init__(self, network: Network):
+        self._network = network
+        self._start = {
+            id(v): tf.constant(v.numpy())
+            for block in network.blocks
+            for v in network.variables(block)
+        }
+
+    def pairs(self, pattern: str) -> list[tuple[Any, Any]]:
+        """(variable, value at the start) of the trainable weights of the matching blocks."""
+        blocks = match_blocks(pattern, list(self._network.blocks))
+        return [
+            (variable, self._start[id(variable)])
+            for block in blocks
+            for variable in self._network.variables(block, trainable=True)
+        ]
+
+
+class Step:
+    """The compiled training step of a phase.
+
+    Args:
+      network: with its trainable flags set.
+      suffix: from the cut's tensors to the outputs.
+      losses: of the phase.
+      optimizer: built.
+      reference: for losses that hold weights.
+      strategy: of `tf.distribute`.
+      clip_norm: bound on the gradients' global norm; 0 for none.
+      xla: compile by XLA.
+    """
+
+    def __init__(
+        self,
+        suffix: keras.Model,
+        variables: Sequence[Any],
+        losses: Sequence[Loss],
+        optimizer: Any,
+        reference: Reference,
+        strategy: Any,
+        *,
+        clip_norm: float,
+        xla: bool,
+    ):
+        self._suffix = suffix
+        self._variables = list(variables)
+        self._losses = tuple(losses)
+        self._optimizer = optimizer
+        self._reference = reference
+        self._strategy = strategy
+        self._clip_norm = clip_norm
+        self._run = tf.function(self._replicated, jit_compile=xla, reduce_retracing=True)
+
+    def __call__(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Updates the weights by one batch; returns sums over replicas: loss, right, weight."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return self._run(batch)
+        return self._run(_shards(batch, self._strategy))
+
+    def _replicated(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        if self._strategy.num_replicas_in_sync == 1:
+            return self._one_replica(batch)
+        results = self._strategy.run(self._one_replica, args=(batch,))
+        return {k: self._strategy.reduce("SUM", v, axis=None) for k, v in results.items()}
+
+    def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        with tf.GradientTape() as tape:
+            values = self._forward(batch)
+            tensors = StepTensors(values, self._reference.pairs)
+            loss = tf.add_n([each.weight * each(tensors) for each in self._losses])
+            loss = loss + tf.add_n([tf.cast(x, tf.float32) for x in self._suffix.losses] or [0.0])
+            loss = loss * batch["train"]["share"][0]
+            scaled = self._optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [v.value for v in self._variables])
+        self._optimizer.apply(self._combine(gradients), self._variables)
+        return {"loss": loss, **_train_figures(values)}
+
+    def _forward(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for stream, fields in batch.items():
+            outputs = self._suffix(list(fields["inputs"]), training=True)
+            values |= {f"{stream}.{name}": tensor for name, tensor in outputs.items()}
+            values |= {f"{stream}.{name}": fields[name] for name in fields if name != "inputs"}
+        return values
+
+    def _combine(self, gradients: list[Any]) -> list[Any]:
+        gradients = [
+            tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(gradients, self._variables)
+        ]
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1:
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if self._clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
+        # Keras sums the gradients over the replicas once more.
+        return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+
+
+def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:
+    weight = values["train.weight"]
+    label, logits = values["train.label"], values.get("train.logits")
+    if logits is None or logits.shape[-1] != label.shape[-1]:
+        return {"weight": tf.reduce_sum(weight), "right": tf.zeros(())}
+    right = tf.cast(tf.equal(tf.argmax(label, -1), tf.argmax(logits, -1)), tf.float32)
+    return {"weight": tf.reduce_sum(weight), "right": tf.reduce_sum(weight * right)}
+
+
+def _shards(batch: Mapping[str, Mapping[str, Any]], strategy: Any) -> Any:
+    """Splits every tensor of the batch into one part per replica, along the first axis."""
+    replicas = strategy.num_replicas_in_sync
+    total = tf.reduce_sum(batch["train"]["weight"])
+
+    def part(context: Any) -> Any:
+        me = context.replica_id_in_sync_group
+        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), dict(batch))
+        cut["train"]["class_weight"] = batch["train"]["class_weight"]
+        share = tf.reduce_sum(cut["train"]["weight"]) / total
+        cut["train"]["share"] = tf.fill([1], share)
+        return cut
+
+    return strategy.experimental_distribute_values_from_function(part)
+
+
+def _slice(tensor: Any, replica: int, replicas: int) -> Any:
+    length = len(tensor) // replicas
+    return tf.convert_to_tensor(tensor[replica * length : (replica + 1) * length])
+
+
+def check_batch_size(batch_size: int, strategy: Any) -> None:
+    """The batch must part evenly over the replicas.
+
+    Raises:
+      UserError: it does not.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(
+            f"--batch_size={batch_size} cannot be parted over {replicas} devices.",
+            f"Give a multiple of {replicas}.",
+        )

@@ -1,0 +1,132 @@
+"""From a plan to a finished run: baselines, training, evaluation, export, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tftransfer import __version__
+from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.serialise import to_jsonable, write_json
+from tftransfer.parts import arrays
+from tftransfer.parts.data.examples import write_quarantine
+from tftransfer.using.evaluation import baselines, evaluate_network, verdict
+from tftransfer.using.export import export_network
+from tftransfer.using.plan import Plan, make_plan
+from tftransfer.using.report import write_report
+from tftransfer.using.run import Run, environment
+from tftransfer.using.trainer import Trainer
+
+
+def train(
+    experiment: Experiment,
+    workdir: str,
+    *,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    callbacks: Iterable[Any] = (),
+    strategy: Any = None,
+    export: bool = True,
+) -> Run:
+    """Runs an experiment into a folder.
+
+    Args:
+      experiment: what to do.
+      workdir: a new or empty folder, or that of the same experiment with `resume`.
+      resume: go on where an interrupted run stopped.
+      say: where progress goes.
+      callbacks: Keras callbacks, besides TensorBoard's.
+      strategy: of `tf.distribute`.
+      export: publish a SavedModel at the end.
+
+    Raises:
+      UserError: what the user can mend.
+    """
+    started = time.monotonic()
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        plan = make_plan(experiment, say=say)
+    planned = time.monotonic()
+    run = Run(workdir)
+    run.start({"tftransfer": __version__, "experiment": to_jsonable(plan.experiment)}, resume=resume)
+    if resume and run.finished:
+        say(f"{run.workdir} is finished already")
+        return run
+    _write_inputs(run, plan)
+    say(str(plan))
+    board = keras.callbacks.TensorBoard(
+        str(run.workdir / "tensorboard"), write_graph=False, profile_batch=0
+    )
+    trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
+    transfers = plan.network.backbone.pretrained
+    base = baselines(trainer.features, plan.examples, probe=transfers)
+    outcome = trainer.fit()
+    result = _finish(run, plan, trainer, base, outcome, export=export, say=say)
+    seconds = {"planning": planned - started, **outcome.seconds, **result["seconds"]}
+    result["seconds"] = {k: round(v, 3) for k, v in seconds.items()}
+    result["seconds"]["total"] = round(time.monotonic() - started, 3)
+    write_json(run.workdir / "result.json", result)
+    write_report(run)
+    for line in result["verdict"]:
+        say(line)
+    say(f"report: {run.workdir / 'report.md'}")
+    return run
+
+
+def _write_inputs(run: Run, plan: Plan) -> None:
+    examples = plan.examples
+    write_json(
+        run.workdir / "environment.json",
+        environment()
+        | {
+            "data_sha256": examples.digest(),
+            "weights": plan.network.backbone.weights,
+            "weights_file_sha256": plan.network.backbone.weights_sha256,
+            "start_sha256": plan.network.digest(plan.network.blocks),
+            "xla": plan.xla,
+            "choices": plan.choices,
+        },
+    )
+    rows = zip(examples.names, examples.parts.tolist(), examples.labels.tolist(), examples.sha256)
+    write_json(
+        run.workdir / "split.json",
+        {
+            "target": examples.target, "classes": examples.classes,
+            "columns": ["name", "part", "label", "sha256"], "examples": list(rows),
+        },
+    )  # fmt: skip
+    write_quarantine(run.workdir / "quarantine.csv", examples.quarantine)
+
+
+def _finish(
+    run: Run, plan: Plan, trainer: Trainer, base: dict, outcome: Any, *, export: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:  # fmt: skip
+    network, examples = plan.network, plan.examples
+    began = time.monotonic()
+    result = evaluate_network(network, examples, trainer.pixels, seed=plan.experiment.seed)
+    result |= {
+        "recipe": plan.recipe.name, "baselines": base, "phases": outcome.phases,
+        "classes": examples.classes, "target": examples.target,
+        "weights_sha256": network.digest(network.blocks),
+    }  # fmt: skip
+    result["verdict"] = verdict(result, examples, plan.recipe.name)
+    stored = run.workdir / ".weights.npz.part"
+    arrays.write(stored, arrays.collect(network.blocks))
+    stored.replace(run.weights)
+    result["seconds"] = {"evaluation": time.monotonic() - began}
+    if export:
+        began = time.monotonic()
+        result["export"] = export_network(
+            network, examples, run.export, temperature=result["temperature"]
+        )
+        result["seconds"]["export"] = time.monotonic() - began
+        say(
+            f"exported to {run.export}: scores equal the network's within "
+            f"{result['export']['max_difference']:.1g} on {result['export']['pictures']} pictures"
+        )
+    return result
