@@ -22,13 +22,14 @@ _HOME = {
     "register_recipe": "tftransfer.building.recipes",
     "register_backbone": "tftransfer.parts.backbones.registered",
     "compare": "tftransfer.top.api",
+    "config": "tftransfer.building.config",
     "evaluate": "tftransfer.top.api",
     "export": "tftransfer.top.api",
     "inspect": "tftransfer.top.api",
     "load": "tftransfer.top.api",
     "plan": "tftransfer.top.api",
     "predict": "tftransfer.top.api",
-    "run": "tftransfer.top.api",
+    "train": "tftransfer.top.api",
 }
 _MODULES = {"losses", "recipes"}
 
@@ -39,7 +40,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
     module = importlib.import_module(_HOME[name])
-    return module if name in _MODULES else getattr(module, name)
+    value = module if name in _MODULES else getattr(module, name)
+    globals()[name] = value  # over a submodule of the same name, which an import leaves here
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m tftransfer` is the same program as `tftransfer`."""
+"""`python -m tftransfer` is the program `tftransfer`."""
 
 from tftransfer.top.cli import entry_point
 

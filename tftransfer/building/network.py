@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Head
@@ -15,6 +17,9 @@ from tftransfer.parts.backbones.backbone import Backbone
 
 PIXELS = "pixels"
 FEATURES = "features"
+# Of moving statistics that train. Keras's 0.99 and 0.999 are made for 100,000 steps: over the
+# hundreds of steps of a small data set they lag so far that validation stays at chance.
+_MOMENTUM = 0.9
 
 
 class Network:
@@ -43,6 +48,7 @@ class Network:
             self.outputs[head.output] = self._hang(head, units)
         self.model = keras.Model(backbone.model.inputs, self.outputs, name="network")
         self.cuts = list(self._cut_tensors)
+        self._forward: Any = None
 
     def _hang(self, head: Head, units: int) -> Any:
         if head.tap not in self._cut_tensors:
@@ -57,7 +63,9 @@ class Network:
             layers.append(keras.layers.Dropout(head.dropout, name=f"{head.name}_dropout"))
         layers.append(
             keras.layers.Dense(
-                head.units or units, name=head.name, dtype="float32",
+                head.units or units,
+                name=head.name,
+                dtype="float32",
                 kernel_initializer="zeros" if not head.hidden else "glorot_uniform",
             )  # fmt: skip
         )
@@ -72,6 +80,8 @@ class Network:
             for layer in _leaves(layers):
                 norm = isinstance(layer, keras.layers.BatchNormalization)
                 layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
+                if norm and layer.trainable:
+                    layer.momentum = min(layer.momentum, _MOMENTUM)
 
     def cut_for(self, rates: Mapping[str, float]) -> str:
         """The deepest point below which nothing trains: where the frozen prefix ends."""
@@ -85,7 +95,17 @@ class Network:
         tensors = self._cut_tensors[start]
         if isinstance(end, str):
             return keras.Model(tensors, self._cut_tensors[end], name=f"{start}_to_{end}")
-        return keras.Model(tensors, {name: self.tensor(name) for name in end}, name=f"from_{start}")
+        outputs = {name: self.tensor(name) for name in end}
+        for name, tensor in outputs.items():
+            if any(tensor is given for given in tensors):
+                outputs[name] = keras.layers.Identity(dtype=tensor.dtype)(tensor)
+        return keras.Model(tensors, outputs, name=f"from_{start}")
+
+    def predict(self, pixels: Any) -> Any:
+        """All outputs in inference, by name, of pixels [n, size, size, 3]; compiled once."""
+        if self._forward is None:
+            self._forward = compiled(self.model)
+        return self._forward(tf.cast(pixels, tf.float32))
 
     def tensor(self, name: str) -> Any:
         """An output or the (first) tensor at a cut, by name."""
@@ -140,11 +160,33 @@ class Network:
             for block in stages:
                 for layer in self.blocks[block]:
                     layer.set_weights(random[layer.name])
-        for head in self.heads:
+        for number, head in enumerate(self.heads):
             if head.name in blocks:
-                for variable in self.variables(head.name):
-                    if len(variable.shape) < 2 or not head.hidden:
-                        variable.assign(np.zeros(variable.shape, variable.dtype))
+                keras.utils.set_random_seed(seed + number)
+                for layer in self.blocks[head.name]:
+                    _reinitialise(layer)
+
+
+def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
+    """The model in inference, traced once for any batch size; with `output`, that entry alone."""
+
+    def forward(*inputs: Any) -> Any:
+        outputs = model(list(inputs), training=False)
+        return outputs[output] if output else outputs
+
+    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+    return tf.function(forward).get_concrete_function(*specs)
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers made inside compute in this precision; the global policy is put back after."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _pooled(tensor: Any, name: str) -> Any:
@@ -159,3 +201,12 @@ def _leaves(layers: Iterable[Any]) -> list[Any]:
         inner = [each for each in layer._flatten_layers(include_self=False, recursive=True)]
         found.extend([*inner, layer] if not inner else inner)
     return found
+
+
+def _reinitialise(layer: Any) -> None:
+    for name in ("kernel", "bias"):
+        variable = getattr(layer, name, None)
+        if variable is not None:
+            initializer = keras.initializers.get(getattr(layer, f"{name}_initializer"))
+            fresh = type(initializer).from_config(initializer.get_config())
+            variable.assign(fresh(variable.shape, variable.dtype))

@@ -8,58 +8,102 @@ in by the planner when the function takes them and the user does not give them:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Head, Phase, Recipe
-from tftransfer.ground.registry import Registry
+from tftransfer.ground.registry import Registry, parse_options
 from tftransfer.parts.losses import L2SP, supervised
 
 _PHASE_OPTIONS = {field.name for field in fields(Phase)} - {"name", "train", "losses"}
 
 RECIPES: Registry[Callable[..., Recipe]] = Registry("recipe")
+_EXTENDS: dict[str, str] = {}
 
 
-def register_recipe(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
-    """A decorator: the function's name becomes a name for `--recipe`."""
-    return RECIPES.register(function.__name__)(function)
+def register_recipe(
+    function: Callable[..., Recipe] | None = None, *, extends: str = ""
+) -> Callable[..., Any]:
+    """A decorator: the function's name becomes a name for `--recipe`.
+
+    Args:
+      function: takes its options by keyword; its `**phase` takes fields of `Phase`.
+      extends: the recipe that its `**options` are handed on to.
+    """
+
+    def enter(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
+        if extends:
+            _EXTENDS[function.__name__] = extends
+        return RECIPES.register(function.__name__)(function)
+
+    return enter(function) if function else enter
 
 
 def make_recipe(spec: Any, *, target: str = "single_label", stages: int = 5) -> Recipe:
     """A `Recipe` from itself, its name, or a mapping of `name` and options.
+
+    Args:
+      spec: a `Recipe`, `NAME`, `NAME:option=value,...`, or a mapping; options
+        that are None are as if not given.
+      target: what the labels are.
+      stages: how many the backbone has.
 
     Raises:
       UserError: no such recipe or option; the nearest names are given.
     """
     if isinstance(spec, Recipe):
         return spec
-    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = options.pop("name", None)
-    if name is None:
-        raise UserError("The recipe has no name.", f"Name one of: {', '.join(sorted(RECIPES))}.")
-    function = RECIPES[name]
-    known = _options(function)
+    name, options = recipe_name_and_options(spec)
+    known = recipe_options(name)
     for option in options:
         if option not in known:
             raise unknown_name(f"option of recipe {name}", option, known)
     context = {"target": target, "stages": stages}
-    filled = {key: value for key, value in context.items() if key in known} | options
-    return function(**filled)
+    filled = {key: value for key, value in context.items() if key in known}
+    filled |= {key: value for key, value in options.items() if value is not None}
+    return RECIPES[name](**filled)
 
 
-def _options(function: Callable[..., Recipe]) -> set[str]:
-    """The keywords a recipe function takes, those it hands on included."""
-    names = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+def recipe_name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
+    """Parts `NAME:option=value,...`, or a mapping with the key `name`."""
+    if isinstance(spec, str):
+        return parse_options(spec)
+    options = dict(spec)
+    name = options.pop("name", None)
+    if name is None:
+        raise UserError("The recipe has no name.", f"Name one of: {', '.join(sorted(RECIPES))}.")
+    return name, options
+
+
+def recipe_options(name: str) -> dict[str, Any]:
+    """Every option of a recipe with its default; a `Phase` field that the recipe decides has None."""
+    options: dict[str, Any] = {}
+    for parameter in inspect.signature(RECIPES[name]).parameters.values():
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-            names[name] = parameter
-        elif name == "options":
-            names |= dict.fromkeys(_options(fine_tune))
+            options[parameter.name] = parameter.default
+        elif name in _EXTENDS:
+            options = recipe_options(_EXTENDS[name]) | options
         else:
-            names |= dict.fromkeys(_PHASE_OPTIONS)
-    return set(names)
+            options = dict.fromkeys(_PHASE_OPTIONS) | options
+    return options
+
+
+def with_budget(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe with its phases shortened or lengthened alike, to `epochs` in all; 0 changes nothing."""
+    if not epochs:
+        return recipe
+    total = sum(phase.epochs for phase in recipe.phases)
+    bounds, done = [0], 0
+    for phase in recipe.phases:
+        done += phase.epochs
+        bounds.append(max(bounds[-1] + 1, round(epochs * done / total)))
+    phases = [
+        replace(phase, epochs=end - start)
+        for phase, start, end in zip(recipe.phases, bounds, bounds[1:])
+    ]
+    return replace(recipe, phases=tuple(phases))
 
 
 @register_recipe
@@ -76,16 +120,12 @@ def scratch(
     """Everything from random weights: the bar that a transfer must pass."""
     loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
     everything = {"stage*": 1.0, "head": 1.0}
-    return Recipe(
-        name="scratch",
-        phases=(
-            Phase(
-                name="scratch", train=everything, reset=tuple(everything), losses=(loss,),
-                epochs=epochs, learning_rate=learning_rate, batch_norm="train", augment=augment,
-                **{"patience": 0, **phase},
-            ),
-        ),
+    defaults = {"reset": tuple(everything), "batch_norm": "train", "patience": 0}
+    only = Phase(
+        name="scratch", train=everything, losses=(loss,), epochs=epochs,
+        learning_rate=learning_rate, augment=augment, **{**defaults, **phase},
     )  # fmt: skip
+    return Recipe(name="scratch", phases=(only,))
 
 
 @register_recipe
@@ -182,8 +222,12 @@ def gradual_unfreezing(
         rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, lowest + 1)}}
         phases.append(
             Phase(
-                name=f"unfreeze{lowest}", train=rates, losses=(loss,), epochs=epochs,
-                learning_rate=learning_rate, **phase,
+                name=f"unfreeze{lowest}",
+                train=rates,
+                losses=(loss,),
+                epochs=epochs,
+                learning_rate=learning_rate,
+                **phase,
             )  # fmt: skip
         )
     return Recipe(name="gradual_unfreezing", phases=tuple(phases))
@@ -213,19 +257,15 @@ def deep_transfer(
     rates = {f"stage{k}": source_rate for k in range(frozen + 1, keep + 1)}
     rates |= dict.fromkeys([*new, "head"], 1.0)
     loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
-    return Recipe(
-        name="deep_transfer",
-        phases=(
-            Phase(
-                name="deep_transfer", train=rates, reset=(*new, "head"), losses=(loss,),
-                epochs=epochs, learning_rate=learning_rate, batch_norm="train", augment=augment,
-                **phase,
-            ),
-        ),
+    only = Phase(
+        name="deep_transfer", train=rates, losses=(loss,), epochs=epochs,
+        learning_rate=learning_rate, augment=augment,
+        **{"reset": (*new, "head"), "batch_norm": "train", **phase},
     )  # fmt: skip
+    return Recipe(name="deep_transfer", phases=(only,))
 
 
-@register_recipe
+@register_recipe(extends="fine_tune")
 def l2_sp(*, strength: float = 0.01, **options: Any) -> Recipe:
     """Fine-tuning held to the source's weights by L2-SP (Li et al., 2018).
 

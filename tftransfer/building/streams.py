@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.building.network import PIXELS
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.pixels import Pixels
 from tftransfer.parts.prefix import Key, PrefixStore
@@ -102,6 +101,3 @@ def balanced_class_weights(targets: np.ndarray) -> np.ndarray:
     counts = targets.sum(axis=0)
     share = len(targets) / (len(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, share, 0).astype(np.float32)
-
-
-__all__ = ["PIXELS", "Stream", "balanced_class_weights"]

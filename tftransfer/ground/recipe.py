@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.ground.errors import UserError, unknown_name
@@ -70,7 +70,7 @@ class Phase:
       batch_norm: `frozen` keeps batch-normalisation layers of trained stages
         as they came (statistics, scale and shift); `train` trains them.
       reset: blocks (names or patterns) given new random weights at the start.
-      augment: `none`, `flip`, `crop` or `full`; what the training pictures undergo.
+      augment: `none`, `flip`, `shift`, `crop` or `full`; what training pictures undergo.
       views: stored variants of each picture where the prefix is frozen; 0 lets
         the planner choose, and -1 streams fresh augmentation every epoch.
       mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
@@ -98,7 +98,7 @@ class Phase:
         object.__setattr__(self, "train", dict(self.train))
         _one_of("batch_norm", self.batch_norm, ("frozen", "train"), self.name)
         _one_of("schedule", self.schedule, ("cosine", "linear", "constant"), self.name)
-        _one_of("augment", self.augment, ("none", "flip", "crop", "full"), self.name)
+        _one_of("augment", self.augment, ("none", "flip", "shift", "crop", "full"), self.name)
         if self.epochs < 1 or not 0 < self.learning_rate < 100:
             raise UserError(
                 f"Phase {self.name!r} has epochs={self.epochs}, learning_rate={self.learning_rate}.",
@@ -143,6 +143,8 @@ class Experiment:
       image_size: side of the square the pictures are resized to, in pixels; 0
         means the backbone's own.
       recipe: a `Recipe`, a recipe's name, or a mapping of `name` and its options.
+      epochs: of all phases together, which are shortened or lengthened alike; 0 leaves
+        the recipe's own.
       batch_size: examples per optimiser step.
       validation_fraction: part of the training examples kept for stopping,
         model choice and calibration.
@@ -162,6 +164,7 @@ class Experiment:
     weights: str = "imagenet"
     image_size: int = 0
     recipe: Any = "fine_tune"
+    epochs: int = 0
     batch_size: int = 32
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
@@ -171,15 +174,17 @@ class Experiment:
     max_quarantine: float = 0.05
     labels_per_class: int = 0
     trust_code: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("target", self.target, ("auto", *TARGETS), "experiment")
         _one_of("xla", self.xla, ("auto", "on", "off"), "experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
         _one_of("precision", self.precision, precisions, "experiment")
-        if self.batch_size < 1:
-            raise UserError(f"batch_size is {self.batch_size}.", "Give at least 1.")
+        if self.batch_size < 1 or self.epochs < 0:
+            raise UserError(
+                f"batch_size is {self.batch_size} and epochs is {self.epochs}.",
+                "Give a batch_size of at least 1, and epochs of at least 0.",
+            )
         for name in ("validation_fraction", "test_fraction"):
             if not 0 <= getattr(self, name) < 0.9:
                 raise UserError(f"{name} is {getattr(self, name)}.", "Give 0 to 0.9.")

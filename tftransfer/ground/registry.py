@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from tftransfer.ground.errors import unknown_name
+from tftransfer.ground.errors import UserError, unknown_name
 
 T = TypeVar("T")
 
@@ -45,3 +45,31 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def parse_options(text: str) -> tuple[str, dict[str, Any]]:
+    """`mobilenet_v2:alpha=0.35,depth=2` to its name and its options, numbers as numbers.
+
+    Raises:
+      UserError: an option without a value.
+    """
+    name, _, rest = text.partition(":")
+    options: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(
+                f"{text!r} has the option {pair!r} without a value.",
+                "Write NAME:option=value,option=value.",
+            )
+        options[key.strip()] = _number_or_text(value.strip())
+    return name, options
+
+
+def _number_or_text(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False}.get(text.lower(), text)

@@ -7,33 +7,53 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+_MIRRORING = ("flip", "crop", "full")
+
 
 class Augmenter:
     """Changes a batch of pictures at random.
 
     Args:
-      kind: `none`, `flip` (left-right), `crop` (flip, shift and zoom) or `full`
-        (those, rotation, contrast and brightness).
+      kind: `mirror` (always), `none`, `flip` (left-right), `shift` (shift and zoom, for what has a left
+        and a right, such as digits), `crop` (both) or `full` (both, rotation, contrast
+        and brightness).
     """
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._layers = _layers(kind)
-        self._apply = tf.function(self._run)
+        self._layers = [] if kind == "mirror" else _layers(kind)
+        self._apply: Any = None
 
     def __call__(self, pixels: Any, *seed: int) -> Any:
         """float32 pictures in 0 to 255 of the shape of `pixels`; the same for the same seed."""
+        if self.kind == "mirror":
+            return tf.cast(pixels[:, :, ::-1], tf.float32)
         if not self._layers:
             return tf.cast(pixels, tf.float32)
         for number, layer in enumerate(self._layers):
             layer.generator.state.assign(_mix(*seed, number))
-        return self._apply(pixels)
+        if self._apply is None:
+            spec = tf.TensorSpec((None, *pixels.shape[1:]), tf.float32)
+            self._apply = tf.function(self._run).get_concrete_function(spec)
+        return self._apply(tf.cast(pixels, tf.float32))
 
     def _run(self, pixels: Any) -> Any:
-        x = tf.cast(pixels, tf.float32)
+        x = pixels
         for layer in self._layers:
             x = layer(x, training=True)
         return tf.clip_by_value(x, 0.0, 255.0)
+
+
+def view_kind(kind: str, view: int) -> str:
+    """What the stored view of a number undergoes: 0 nothing; 1 the mirror, where `kind` mirrors."""
+    if view == 0 or kind == "none":
+        return "none"
+    return "mirror" if view == 1 and kind in _MIRRORING else kind
+
+
+def most_views(kind: str) -> int:
+    """How many stored views of a picture differ; 0 for as many as one likes."""
+    return {"none": 1, "flip": 2}.get(kind, 0)
 
 
 def _layers(kind: str) -> list[Any]:
@@ -41,12 +61,12 @@ def _layers(kind: str) -> list[Any]:
     makers = {
         "none": [],
         "flip": [lambda: layers.RandomFlip("horizontal")],
-        "crop": [
-            lambda: layers.RandomFlip("horizontal"),
+        "shift": [
             lambda: layers.RandomTranslation(0.1, 0.1, fill_mode="reflect"),
             lambda: layers.RandomZoom((-0.25, 0.1), fill_mode="reflect"),
         ],
     }
+    makers["crop"] = [*makers["flip"], *makers["shift"]]
     makers["full"] = [
         *makers["crop"],
         lambda: layers.RandomRotation(0.05, fill_mode="reflect"),

@@ -12,6 +12,8 @@ import tensorflow as tf
 from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples
 
+_WORTH_SAYING = 1000
+
 
 def memory_budget() -> int:
     """Bytes that a store may take: a third of the memory now free."""
@@ -52,7 +54,8 @@ class Pixels:
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
         """Decodes ahead what `fetch` will be asked for, when it is to be held."""
         if self.in_memory and not self._there[indices].all():
-            say(f"decoding {len(indices):,} pictures to {self.size} px, kept in memory")
+            if len(indices) >= _WORTH_SAYING:
+                say(f"decoding {len(indices):,} pictures to {self.size} px, kept in memory")
             self.fetch(indices)
 
     def _decode(self, indices: np.ndarray) -> np.ndarray:

@@ -79,12 +79,13 @@ class PrefixStore:
         if not len(missing):
             return
         started = spoken = time.monotonic()
-        forward = tf.function(lambda *x: prefix(list(x), training=False))
-        view = Augmenter(key.augment if key.view > 1 else "none")
+        view = Augmenter(key.augment)
         for start in range(0, len(missing), _BATCH):
             some = missing[start : start + _BATCH]
             inputs = self.get(source, some) if source else [self._view(key, view, some)]
-            for array, value in zip(self._stored[key], tf.nest.flatten(forward(*inputs))):
+            for array, value in zip(
+                self._stored[key], tf.nest.flatten(prefix(*map(tf.convert_to_tensor, inputs)))
+            ):
                 array[some] = value
             if time.monotonic() - spoken > _SPEAK_EVERY:
                 spoken = time.monotonic()
@@ -98,9 +99,7 @@ class PrefixStore:
 
     def _view(self, key: Key, augmenter: Augmenter, indices: np.ndarray) -> Any:
         pixels = self._pixels.fetch(indices)
-        if key.view == 1:
-            pixels = pixels[:, :, ::-1]
-        return augmenter(np.ascontiguousarray(pixels), self._seed, key.view, int(indices[0]))
+        return augmenter(pixels, self._seed, key.view, int(indices[0]))
 
     def get(self, key: Key, indices: np.ndarray) -> list[Any]:
         """Stored features of the examples at `indices`, one array per tensor at the cut."""

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# Standard deviation of the prior of log T.
+_PRIOR = 0.5
+
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """`exp(z / T) / sum exp(z / T)` of float [n, classes]; float64."""
@@ -34,6 +37,9 @@ def probabilities(logits: np.ndarray, target: str, temperature: float = 1.0) -> 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, target: str) -> float:
     """The T that minimises the log loss of the scores z / T (Guo et al., 2017).
 
+    log T has a normal prior around 0, so that a handful of examples, all right by
+    chance, cannot make the scores certain.
+
     Args:
       logits: float [n, k].
       labels: one-hot or 0/1, [n, k].
@@ -47,7 +53,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, target: str) -> floa
     from scipy.optimize import minimize_scalar
 
     def loss(log_t: float) -> float:
-        return log_loss(probabilities(logits, target, np.exp(log_t)), labels)
+        fit = log_loss(probabilities(logits, target, np.exp(log_t)), labels)
+        return fit + 0.5 * (log_t / _PRIOR) ** 2 / len(logits)
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
     return float(np.exp(found.x))
@@ -131,6 +138,7 @@ def with_intervals(
     }
     main = main_metric(target)
     if main not in figures["intervals"]:
+
         def main_of(i: np.ndarray) -> float:
             return metrics(scores[i], labels[i], target)[main]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tftransfer.building.network import Network
 from tftransfer.parts import scores
@@ -24,9 +23,8 @@ def predict_logits(network: Network, fetch: Callable[[np.ndarray], Any], count: 
       fetch: indices to pictures, uint8 [m, size, size, 3].
       count: number of pictures.
     """
-    forward = tf.function(lambda x: network.model(x, training=False)["logits"])
     parts = [
-        forward(tf.cast(fetch(np.arange(start, min(start + _BATCH, count))), tf.float32)).numpy()
+        network.predict(fetch(np.arange(start, min(start + _BATCH, count))))["logits"].numpy()
         for start in range(0, count, _BATCH)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -47,29 +45,59 @@ def evaluate_network(
 
     Returns:
       `test`: metrics and intervals; `per_class`; `confusion` [true][predicted];
-      `temperature`; `part`, which says what was evaluated.
+      `temperature`; `validation`, the figures of the part it was fitted on; `part`, which says what was evaluated; `predictions`, a table
+      whose first row is its header.
     """
     target, labels = examples.target, examples.targets()
+    validation: dict[str, float] = {}
     if temperature is None:
         val = examples.where("val")
         logits = predict_logits(network, lambda i: pixels.fetch(val[i]), len(val))
         temperature = scores.fit_temperature(logits, labels[val], target)
+        if len(val):
+            values = scores.probabilities(logits, target, temperature)
+            validation = scores.metrics(values, labels[val], target)
     part = "test" if len(examples.where("test")) else "val"
     indices = examples.where(part)
     if not len(indices):
-        return {"part": "none", "test": {}, "per_class": [], "temperature": temperature}
+        return {"part": "none", "examples": 0, "test": {}, "per_class": [], "predictions": [],
+                "validation": validation,
+                "temperature": temperature}  # fmt: skip
     logits = predict_logits(network, lambda i: pixels.fetch(indices[i]), len(indices))
     values = scores.probabilities(logits, target, temperature)
     result: dict[str, Any] = {
         "part": part,
         "examples": len(indices),
         "temperature": temperature,
+        "validation": validation,
         "test": scores.with_intervals(values, labels[indices], target, seed=seed),
         "per_class": per_class(values, labels[indices], examples.classes, target),
+        "predictions": predictions(examples, indices, values),
     }
     if target == "single_label":
         result["confusion"] = confusion(values, labels[indices]).tolist()
     return result
+
+
+def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> list[list[Any]]:
+    """A table of name, true label, predicted label and every score; the header first.
+
+    Several labels in a cell are parted by `|`; regression has a `true` and a `predicted`
+    for its first column, and the values of all columns.
+    """
+    classes, labels, target = examples.classes, examples.targets()[indices], examples.target
+
+    def said(row: np.ndarray) -> Any:
+        if target == "regression":
+            return float(row[0])
+        if target == "single_label":
+            return classes[int(row.argmax())]
+        return "|".join(name for name, value in zip(classes, row) if value >= 0.5)
+
+    table: list[list[Any]] = [["name", "true", "predicted", *classes]]
+    for index, truth, row in zip(indices, labels, values):
+        table.append([examples.names[index], said(truth), said(row), *map(float, row)])
+    return table
 
 
 def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -95,7 +123,13 @@ def per_class(
         guess = values >= 0.5
     rows = precision_recall_fscore_support(labels, guess, average=None, zero_division=0)
     return [
-        {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        {
+            "class": name,
+            "precision": float(p),
+            "recall": float(r),
+            "f1": float(f),
+            "support": int(s),
+        }
         for name, p, r, f, s in zip(classes, *rows)
     ]
 

@@ -45,7 +45,7 @@ class _Served(tf.Module):
     def serving_default(self, image_bytes: Any) -> dict[str, Any]:
         """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n]."""
         pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        logits = tf.cast(self._model(pixels, training=False)["logits"], tf.float32)
+        logits = tf.cast(self._model([pixels], training=False)["logits"], tf.float32)
         count = tf.shape(logits)[0]
         names = tf.tile(self.classes[None], [count, 1])
         if self._target == "regression":
@@ -60,7 +60,7 @@ class _Served(tf.Module):
     def embed(self, image_bytes: Any) -> dict[str, Any]:
         """Encoded pictures [n] to pooled features [n, d]."""
         pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        return {"embedding": self._model(pixels, training=False)[FEATURES]}
+        return {"embedding": self._model([pixels], training=False)[FEATURES]}
 
 
 def export_network(

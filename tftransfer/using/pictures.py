@@ -118,3 +118,19 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, An
 
 def _save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=120)
+
+
+def intervals(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
+    """One line per recipe: the figure as a dot, its 95 % interval as a bar."""
+    figure, axis = _figure(1, 1, (6.5, 0.5 * len(rows) + 1.2))
+    for place, row in enumerate(rows):
+        axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=3, alpha=0.4)
+        axis.plot(row["figure"], place, "o", color=_BLUE)
+        axis.annotate(f"{row['figure']:.3f}", (row["figure"], place), xytext=(0, 7),
+                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+    axis.set_yticks(range(len(rows)), [row["recipe"] for row in rows], fontsize=9)
+    axis.set_ylim(len(rows) - 0.5, -0.6)
+    axis.set_xlabel(f"{name} on the test part, with its 95 % interval")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="x", color=_GREY, linewidth=0.5)
+    _save(figure, path)

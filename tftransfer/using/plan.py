@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.building.network import FEATURES, PIXELS, Network
-from tftransfer.building.recipes import make_recipe
+from tftransfer.building.network import FEATURES, PIXELS, Network, dtype_policy
+from tftransfer.building.recipes import make_recipe, with_budget
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
+from tftransfer.parts.augment import most_views
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import Examples, join
 from tftransfer.parts.data.scan import scan
@@ -19,7 +19,7 @@ from tftransfer.parts.data.sources import read_source
 from tftransfer.parts.data.split import split
 from tftransfer.parts.pixels import memory_budget
 
-_STORED_VIEWS = {"none": 1, "flip": 2, "crop": 6, "full": 6}
+_STORED_VIEWS = {"none": 1, "flip": 2, "shift": 6, "crop": 6, "full": 6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,15 @@ class Plan:
         return "\n".join(lines)
 
 
-def make_plan(experiment: Experiment, *, say: Callable[[str], None] = print) -> Plan:
+def make_plan(
+    experiment: Experiment, *, examples: Examples | None = None, say: Callable[[str], None] = print
+) -> Plan:
     """Reads the data, builds the network, resolves the recipe and checks all of it.
+
+    Args:
+      experiment: what to do.
+      examples: of the experiment, when they were read and split already.
+      say: where progress goes.
 
     Raises:
       UserError: anything that would go wrong later and can be known now.
@@ -78,25 +85,23 @@ def make_plan(experiment: Experiment, *, say: Callable[[str], None] = print) -> 
     choices: list[str] = []
     precision = _precision(experiment, choices)
     xla = _xla(experiment, choices)
-    examples = read_examples(experiment, say)
+    examples = examples or read_examples(experiment, say)
     choices.extend(examples.remarks)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
+    weights = _needed_weights(experiment, choices)
+    with dtype_policy(precision):
         backbone = load_backbone(
-            experiment.backbone, weights=experiment.weights, image_size=experiment.image_size,
+            experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
         )  # fmt: skip
-        recipe = make_recipe(
-            experiment.recipe, target=examples.target, stages=len(backbone.stages)
-        )
+        recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
+        recipe = with_budget(recipe, experiment.epochs)
         network = Network(backbone, recipe.heads, units=len(examples.classes))
-    finally:
-        keras.config.set_dtype_policy(before)
     choices.extend(backbone.remarks)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples) for phase in recipe.phases)
-    resolved = replace(experiment, recipe=recipe, image_size=backbone.image_size)
+    resolved = replace(
+        experiment, recipe=recipe, image_size=backbone.image_size, precision=precision
+    )
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices),
@@ -131,6 +136,7 @@ def _plan_phase(phase: Phase, network: Network, examples: Examples) -> PhasePlan
             reason="the first stage trains, so nothing can be stored; augmentation is fresh",
         )  # fmt: skip
     views = phase.views or _STORED_VIEWS[phase.augment]
+    views = min(views, most_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
     size = 4 * numbers * (views * len(examples.where("train")) + len(examples.where("val")))
     budget = memory_budget()
@@ -175,9 +181,20 @@ def _xla(experiment: Experiment, choices: list[str]) -> bool:
     return accelerated
 
 
+def _needed_weights(experiment: Experiment, choices: list[str]) -> str:
+    recipe = make_recipe(experiment.recipe)
+    if experiment.weights != "none" and _starts_new(recipe):
+        choices.append(f"weights none: {recipe.name} starts every stage from random weights")
+        return "none"
+    return experiment.weights
+
+
+def _starts_new(recipe: Recipe) -> bool:
+    return bool(recipe.phases) and "stage*" in recipe.phases[0].reset
+
+
 def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]) -> None:
-    whole_reset = any("stage*" in phase.reset for phase in recipe.phases)
-    if not pretrained and not whole_reset:
+    if not pretrained and not _starts_new(recipe):
         choices.append(
             "the backbone has random weights, so there is nothing to transfer; give --weights"
         )

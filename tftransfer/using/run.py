@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ class Run:
     def export(self) -> Path:
         """Folder of the SavedModel."""
         return self.workdir / "export"
+
+    @property
+    def predictions(self) -> Path:
+        """Table of what was predicted for each example of the test part."""
+        return self.workdir / "predictions.csv"
 
     @property
     def experiment(self) -> Experiment:
@@ -129,6 +135,12 @@ def open_run(workdir: str | Path) -> Run:
             "Give the --workdir of a training.",
         )
     return run
+
+
+def write_predictions(path: Path, table: Sequence[Sequence[Any]]) -> None:
+    """Writes a table, its header first, as CSV."""
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows(table)
 
 
 def environment() -> dict[str, Any]:

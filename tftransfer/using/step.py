@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from tftransfer.building.network import Network
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Loss
-from tftransfer.ground.recipe import match_blocks
+from tftransfer.ground.recipe import Loss, match_blocks
 
 
 class StepTensors:

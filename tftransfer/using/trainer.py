@@ -12,12 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.building.network import FEATURES, PIXELS, Network
+from tftransfer.building.network import FEATURES, PIXELS, Network, compiled
 from tftransfer.building.streams import Stream, balanced_class_weights
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import match_blocks
 from tftransfer.parts import arrays, checkpoints, scores
-from tftransfer.parts.augment import Augmenter
+from tftransfer.parts.augment import Augmenter, view_kind
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.parts.pixels import Pixels
@@ -27,6 +27,7 @@ from tftransfer.using.run import Run
 from tftransfer.using.step import Reference, Step, check_batch_size
 
 _SPEAK_EVERY = 10.0
+_LINES = 10
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Trainer:
 
     def _key(self, cut: str, view: int, augment: str) -> Key:
         weights = self.network.digest(self.network.blocks_below(cut))
-        return Key(cut, view, augment if view > 1 else "none", weights)
+        return Key(cut, view, view_kind(augment, view), weights)
 
     def _fill(self, key: Key, indices: np.ndarray) -> None:
         """Computes features from the deepest cut below that is stored, else from the pixels."""
@@ -132,16 +133,14 @@ class Trainer:
             below = self._key(cut, key.view, key.augment)
             if self.store.has(below, indices):
                 start, source = cut, below
-        prefix = self.network.part(start, key.cut)
+        prefix = compiled(self.network.part(start, key.cut))
         self.store.fill(key, indices, prefix, self.network.shapes_at(key.cut), source=source)
 
     def stream(self, planned: PhasePlan) -> Stream:
         """The training stream of a phase, its frozen prefix computed."""
         phase, examples = planned.phase, self.plan.examples
         indices = examples.where("train")
-        keys = tuple(
-            self._key(planned.cut, view, phase.augment) for view in range(planned.views)
-        )
+        keys = tuple(self._key(planned.cut, view, phase.augment) for view in range(planned.views))
         for key in keys:
             self._fill(key, indices)
         return Stream(
@@ -200,13 +199,11 @@ class Trainer:
 class _Loop:
     """The epochs of one phase."""
 
-    def __init__(
-        self, trainer: Trainer, number: int, planned: PhasePlan, reference: Reference
-    ):
+    def __init__(self, trainer: Trainer, number: int, planned: PhasePlan, reference: Reference):
         self.trainer, self.number, self.planned = trainer, number, planned
         self.phase, self.network = planned.phase, trainer.network
         self.epochs_run, self.best_epoch, self.stopped = 0, 0, "all epochs done"
-        self.seconds = 0.0
+        self.seconds, self.spoken = 0.0, 0.0
         self.best: dict[str, np.ndarray] = {}
         self.best_figure = -math.inf
         self.trained = [block for block, rate in planned.rates.items() if rate]
@@ -219,9 +216,7 @@ class _Loop:
         self.val_inputs = trainer.validation_inputs(self.planned.cut)
         outputs = list(dict.fromkeys([FEATURES, *(h.output for h in network.heads)]))
         suffix = network.part(self.planned.cut, outputs)
-        variables = [
-            v for block in self.trained for v in network.variables(block, trainable=True)
-        ]
+        variables = [v for block in self.trained for v in network.variables(block, trainable=True)]
         with trainer.strategy.scope():
             self.optimizer = make_optimizer(
                 phase,
@@ -235,7 +230,7 @@ class _Loop:
             suffix, variables, phase.losses, self.optimizer, reference, trainer.strategy,
             clip_norm=phase.clip_norm, xla=trainer.plan.xla,
         )  # fmt: skip
-        self.forward = tf.function(lambda *x: suffix(list(x), training=False)["logits"])
+        self.forward = compiled(suffix, "logits")
 
     def go(self, resume: Checkpoint | None) -> None:
         start = self._resume(resume) if resume and resume.state["epoch"] else 0
@@ -304,7 +299,8 @@ class _Loop:
         logits = []
         for start in range(0, len(self.val), 256):
             some = self.val[start : start + 256]
-            logits.append(self.forward(*self.val_inputs(some)).numpy())
+            inputs = map(tf.convert_to_tensor, self.val_inputs(some))
+            logits.append(self.forward(*inputs).numpy())
         target = self.trainer.plan.examples.target
         values = scores.probabilities(np.concatenate(logits), target)
         figures = scores.metrics(values, self.trainer.targets[self.val], target)
@@ -328,9 +324,12 @@ class _Loop:
                          "val_mean_absolute_error")
             if name in logs and not (name == "val_macro_f1" and "val_accuracy" in logs)
         )  # fmt: skip
-        self.trainer.say(
-            f"  {self.phase.name} {epoch + 1}/{self.phase.epochs}: {shown} ({seconds:.1f} s)"
-        )
+        few = epoch % -(-self.phase.epochs // _LINES) == 0 or epoch + 1 == self.phase.epochs
+        if few or time.monotonic() - self.spoken > _SPEAK_EVERY:
+            self.spoken = time.monotonic()
+            self.trainer.say(
+                f"  {self.phase.name} {epoch + 1}/{self.phase.epochs}: {shown} ({seconds:.1f} s)"
+            )
         optimizer = {f"{i:05d}": v.numpy() for i, v in enumerate(self.optimizer.variables)}
         state = {"best_figure": self.best_figure, "best_epoch": self.best_epoch}
         self.trainer.save(self.number, epoch + 1, self.best, optimizer, state)

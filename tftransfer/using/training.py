@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,19 +14,20 @@ from tftransfer import __version__
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import to_jsonable, write_json
 from tftransfer.parts import arrays
-from tftransfer.parts.data.examples import write_quarantine
+from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.using.evaluation import baselines, evaluate_network, verdict
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
 from tftransfer.using.report import write_report
-from tftransfer.using.run import Run, environment
+from tftransfer.using.run import Run, environment, write_predictions
 from tftransfer.using.trainer import Trainer
 
 
 def train(
     experiment: Experiment,
-    workdir: str,
+    workdir: str | Path,
     *,
+    examples: Examples | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
     callbacks: Iterable[Any] = (),
@@ -37,6 +39,7 @@ def train(
     Args:
       experiment: what to do.
       workdir: a new or empty folder, or that of the same experiment with `resume`.
+      examples: of the experiment, when they were read and split already.
       resume: go on where an interrupted run stopped.
       say: where progress goes.
       callbacks: Keras callbacks, besides TensorBoard's.
@@ -49,10 +52,12 @@ def train(
     started = time.monotonic()
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        plan = make_plan(experiment, say=say)
+        plan = make_plan(experiment, examples=examples, say=say)
     planned = time.monotonic()
     run = Run(workdir)
-    run.start({"tftransfer": __version__, "experiment": to_jsonable(plan.experiment)}, resume=resume)
+    run.start(
+        {"tftransfer": __version__, "experiment": to_jsonable(plan.experiment)}, resume=resume
+    )
     if resume and run.finished:
         say(f"{run.workdir} is finished already")
         return run
@@ -109,7 +114,9 @@ def _finish(
     network, examples = plan.network, plan.examples
     began = time.monotonic()
     result = evaluate_network(network, examples, trainer.pixels, seed=plan.experiment.seed)
+    write_predictions(run.predictions, result.pop("predictions"))
     result |= {
+        "architecture": network.backbone.architecture,
         "recipe": plan.recipe.name, "baselines": base, "phases": outcome.phases,
         "classes": examples.classes, "target": examples.target,
         "weights_sha256": network.digest(network.blocks),

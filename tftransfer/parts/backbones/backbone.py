@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ class Backbone:
 
     Attributes:
       name: as given by the user.
+      architecture: the name that builds the same model again; a run's is that of its own backbone.
       model: pixels, float32 [n, size, size, 3] in 0 to 255, to the last stage's tensor.
       stages: in order from the input.
       image_size: side of the input, in pixels.
@@ -29,6 +29,7 @@ class Backbone:
     """
 
     name: str
+    architecture: str
     model: keras.Model
     stages: tuple[Stage, ...]
     image_size: int
@@ -54,6 +55,5 @@ class Backbone:
         keras.utils.set_random_seed(seed)
         fresh = self.fresh()
         return {
-            ours.name: theirs.get_weights()
-            for ours, theirs in zip(self.model.layers, fresh.layers)
+            ours.name: theirs.get_weights() for ours, theirs in zip(self.model.layers, fresh.layers)
         }

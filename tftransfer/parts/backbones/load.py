@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.registry import parse_options
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones import applications, hub
@@ -44,7 +46,7 @@ def load_backbone(
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code)
     if "/" in name or "://" in name:
         return _from_hub(name, image_size, trust_code)
-    base, options = parse_name(name)
+    base, options = parse_options(name)
     build, default_size, known = _builder(base)
     size = image_size or default_size
     download = weights == "imagenet" and base not in BACKBONES
@@ -59,7 +61,7 @@ def load_backbone(
             "Give --weights=none or the path of a file.",
         )
     return Backbone(
-        name=name, model=model, stages=cut_into_stages(model), image_size=size,
+        name=name, architecture=name, model=model, stages=cut_into_stages(model), image_size=size,
         weights=weights, weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
     )  # fmt: skip
@@ -68,30 +70,6 @@ def load_backbone(
 def backbone_names() -> list[str]:
     """Every name that needs no path: the applications and the registered ones."""
     return sorted([*applications.application_names(), *BACKBONES])
-
-
-def parse_name(text: str) -> tuple[str, dict[str, Any]]:
-    """`mobilenet_v2:alpha=0.35,x=1` to its name and its options as numbers or text."""
-    base, _, rest = text.partition(":")
-    options: dict[str, Any] = {}
-    for pair in filter(None, rest.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UserError(
-                f"The backbone {text!r} has the option {pair!r} without a value.",
-                "Write NAME:option=value,option=value.",
-            )
-        options[key.strip()] = _number_or_text(value.strip())
-    return base, options
-
-
-def _number_or_text(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _builder(base: str) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
@@ -152,7 +130,8 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
     size = declared or image_size or 224
     model = hub.build_hub_model(path, size)
     return Backbone(
-        name=handle, model=model, stages=cut_into_stages(model), image_size=size,
+        name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
+        image_size=size,
         weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
         remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them",),
     )  # fmt: skip
@@ -163,18 +142,12 @@ def _from_run(run: Path, image_size: int, seed: int, trust_code: bool) -> Backbo
     stored = run / "weights.npz"
     if not stored.is_file():
         raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
+    architecture = read_json(run / "result.json")["architecture"]
     source = load_backbone(
-        experiment["backbone"], weights="none" if _can_be_fresh(experiment) else "imagenet",
-        image_size=image_size or experiment["image_size"], seed=seed,
-        trust_code=trust_code or experiment["trust_code"],
+        architecture, weights="none", image_size=image_size or experiment["image_size"],
+        seed=seed, trust_code=trust_code or experiment["trust_code"],
     )  # fmt: skip
     arrays.assign_blocks({s.name: s.layers for s in source.stages}, arrays.read(stored), stored)
-    return Backbone(
-        name=str(run), model=source.model, stages=source.stages, image_size=source.image_size,
-        weights=f"the run {run}", weights_sha256=file_sha256(stored), fresh=source.fresh,
-    )  # fmt: skip
-
-
-def _can_be_fresh(experiment: dict[str, Any]) -> bool:
-    name = experiment["backbone"]
-    return "/" not in name and "://" not in name
+    return replace(
+        source, name=str(run), weights=f"the run {run}", weights_sha256=file_sha256(stored)
+    )

@@ -151,8 +151,10 @@ def _build_stages(nodes: Sequence[Any], ends: Sequence[_Candidate]) -> tuple[Sta
             continue
         stages.append(
             Stage(
-                name=f"stage{len(stages) + 1}", layers=tuple(layers),
-                outputs=end.tensors, stride=end.stride,
+                name=f"stage{len(stages) + 1}",
+                layers=tuple(layers),
+                outputs=end.tensors,
+                stride=end.stride,
             )  # fmt: skip
         )
         start = end.position + 1

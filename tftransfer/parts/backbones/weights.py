@@ -50,7 +50,9 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
                 _load_legacy(model, file, path)
                 return digest
     except (OSError, KeyError) as error:
-        raise UserError(f"The weights file {path} cannot be read: {error}", "Fetch it again.") from None
+        raise UserError(
+            f"The weights file {path} cannot be read: {error}", "Fetch it again."
+        ) from None
     _load_keras3(model, path)
     return digest
 

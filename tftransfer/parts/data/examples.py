@@ -15,6 +15,11 @@ from tftransfer.ground.errors import UserError
 
 PARTS = ("train", "val", "test")
 PART_DTYPE = "<U10"
+PART_NAMES = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,27 +96,41 @@ def read_item(item: str | bytes) -> bytes:
     return item if isinstance(item, bytes) else Path(item).read_bytes()
 
 
+def with_classes(examples: Examples, classes: tuple[str, ...], target: str) -> Examples:
+    """The examples with their labels counted in `classes`, which must hold all of theirs.
+
+    Raises:
+      UserError: another kind of target, or classes that are not known.
+    """
+    extra = sorted(set(examples.classes) - set(classes))
+    if examples.target != target or extra:
+        raise UserError(
+            f"These data do not fit the training data: {examples.target} against {target}, "
+            f"classes that training lacks: {', '.join(extra[:5]) or 'none'}.",
+            "Give data of the same kind with the same class names.",
+        )
+    labels = examples.labels
+    if target == "single_label":
+        places = np.array([classes.index(name) for name in examples.classes], np.int64)
+        labels = places[labels]
+    else:
+        padded = np.concatenate([labels, np.zeros((len(labels), 1), np.float32)], axis=1)
+        labels = padded[:, [_index(examples.classes, name) for name in classes]]
+    return replace(examples, labels=labels, classes=classes)
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else -1
+
+
 def join(first: Examples, test: Examples) -> Examples:
     """`first` with all of `test` as its test part; their classes must agree."""
-    if first.target != test.target or set(test.classes) - set(first.classes):
-        extra = sorted(set(test.classes) - set(first.classes))
-        raise UserError(
-            f"The test data do not fit the training data: {test.target} against "
-            f"{first.target}, classes that training lacks: {extra or 'none'}.",
-            "Give test data of the same kind with the same class names.",
-        )
-    labels = test.labels
-    if first.target == "single_label":
-        labels = np.array([first.classes.index(test.classes[k]) for k in labels], np.int64)
-    elif first.target == "multi_label":
-        columns = [test.classes.index(c) if c in test.classes else -1 for c in first.classes]
-        padded = np.concatenate([labels, np.zeros((len(labels), 1), np.float32)], axis=1)
-        labels = padded[:, columns]
+    test = with_classes(test, first.classes, first.target)
     return replace(
         first,
         names=[*first.names, *test.names],
         items=[*first.items, *test.items],
-        labels=np.concatenate([first.labels, labels]),
+        labels=np.concatenate([first.labels, test.labels]),
         parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
         quarantine=first.quarantine + test.quarantine,

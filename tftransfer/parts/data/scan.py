@@ -45,7 +45,7 @@ def scan(
 def _in_parallel(examples: Examples, say: Callable[[str], None]) -> list[tuple[str, str | None]]:
     results, started = [], time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(_examine, examples.items):
+        for result in pool.map(examine, examples.items):
             results.append(result)
             if time.monotonic() - started > 10:
                 started = time.monotonic()
@@ -53,7 +53,8 @@ def _in_parallel(examples: Examples, say: Callable[[str], None]) -> list[tuple[s
     return results
 
 
-def _examine(item: str | bytes) -> tuple[str, str | None]:
+def examine(item: str | bytes) -> tuple[str, str | None]:
+    """sha256 of an item, and why it cannot be an example, or None."""
     try:
         data = read_item(item)
     except OSError as error:

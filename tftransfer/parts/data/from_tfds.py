@@ -1,0 +1,122 @@
+"""Examples from TensorFlow Datasets, by name or from a prepared folder; nothing is downloaded twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
+from tftransfer.parts.data.memory import encode_png, labels_from_array
+
+_DATA_DIR = "~/tensorflow_datasets"
+
+
+def from_tfds(name: str, *, target: str = "auto") -> Examples:
+    """Examples of a data set of pictures with labels.
+
+    Its `train`, `validation` and `test` splits become the parts; encoded bytes are
+    taken as they were stored.
+
+    Args:
+      name: a registered name (`tf_flowers`), or a folder that holds a prepared data set.
+      target: `auto` takes the kind of label from the features.
+
+    Raises:
+      UserError: unknown, not prepared and not to be fetched, or without pictures and labels.
+    """
+    builder = _builder(name)
+    image, label = _keys(builder, name)
+    names, items, labels, parts = [], [], [], []
+    for split, part in _splits(builder, name):
+        for index, (data, value) in enumerate(_read(builder, split, image, label)):
+            names.append(f"{split}#{index}")
+            items.append(data)
+            labels.append(value)
+            parts.append(part)
+    classes = tuple(getattr(builder.info.features[label], "names", None) or ())
+    array, kind, classes = labels_from_array(np.asarray(labels), target, classes)
+    if set(parts) == {"train"}:
+        parts = [""] * len(parts)
+    return Examples(
+        names=names, items=items, labels=array, target=kind, classes=classes,
+        parts=np.array(parts, PART_DTYPE),
+    )  # fmt: skip
+
+
+def _builder(name: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        try:
+            return tfds.builder_from_directory(os.fspath(folder))
+        except (FileNotFoundError, ValueError) as error:
+            raise UserError(
+                f"{name} holds no prepared data set: {str(error).splitlines()[0][:120]}",
+                "Give the folder with dataset_info.json, usually NAME/CONFIG/VERSION.",
+            ) from None
+    try:
+        builder = tfds.builder(name)
+    except tfds.core.DatasetNotFoundError as error:
+        near = _nearest(name, tfds.list_builders(with_community_datasets=False))
+        raise UserError(f"There is no TFDS data set named {name!r}.", near) from error
+    if not Path(builder.data_dir).is_dir():
+        _download(builder, name)
+    return builder
+
+
+def _download(builder: Any, name: str) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(
+            f"The TFDS data set {name} could not be prepared: {reason}",
+            f"Prepare it where there is a network, and copy it to {_DATA_DIR}.",
+        ) from None
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    from tftransfer.ground.errors import unknown_name
+
+    return unknown_name("data set", name.split("/")[0].split(":")[0], known).remedy
+
+
+def _keys(builder: Any, name: str) -> tuple[str, str]:
+    features = builder.info.features
+    supervised = builder.info.supervised_keys
+    pictures = [k for k, f in features.items() if type(f).__name__ == "Image"]
+    if supervised and supervised[0] in pictures and supervised[1] in features:
+        return supervised[0], supervised[1]
+    labels = [k for k, f in features.items() if type(f).__name__ == "ClassLabel"]
+    if len(pictures) == 1 and len(labels) == 1:
+        return pictures[0], labels[0]
+    raise UserError(
+        f"{name} has no pair of a picture and a label; its features: {', '.join(features)}.",
+        "Make a tf.data.Dataset of (image, label) from it and give that in Python.",
+    )
+
+
+def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
+    splits = [(s, PART_NAMES[s]) for s in builder.info.splits if s in PART_NAMES]
+    if not splits:
+        raise UserError(
+            f"{name} has the splits {', '.join(builder.info.splits)}, none named train or test.",
+            "Make a tf.data.Dataset from it and give that in Python.",
+        )
+    return splits
+
+
+def _read(builder: Any, split: str, image: str, label: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=split, shuffle_files=False, decoders={image: tfds.decode.SkipDecoding()}
+    )
+    for index, row in enumerate(dataset.as_numpy_iterator()):
+        data = row[image]
+        yield (data if isinstance(data, bytes) else encode_png(data, index)), row[label]

@@ -1,0 +1,148 @@
+"""Examples from a table of picture paths and labels."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
+
+_PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
+_LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
+_PART_COLUMNS = ("split", "part", "subset", "set")
+
+
+def from_manifest(path: Path, *, target: str = "auto") -> Examples:
+    """A table with a column of picture paths, one or more of labels, perhaps one of parts.
+
+    Several names in one cell, parted by `|` or `;`, make the target multi-label;
+    numbers with a fraction make it a regression. Paths are relative to the table.
+    """
+    header, rows = _read_table(path)
+    path_column = _column(header, _PATH_COLUMNS, path)
+    label_columns = [name for name in header if name.lower() in _LABEL_COLUMNS]
+    part_columns = [name for name in header if name.lower() in _PART_COLUMNS]
+    if not label_columns:
+        label_columns = [n for n in header if n != path_column and n not in part_columns]
+    if not label_columns:
+        raise UserError(
+            f"{path} has no label column; it has: {', '.join(header)}.", "Add one named label."
+        )
+    files = [_inside(path, row[path_column], number) for number, row in enumerate(rows, 2)]
+    parts = [_part(row[part_columns[0]], path, n) if part_columns else ""
+             for n, row in enumerate(rows, 2)]  # fmt: skip
+    cells = [[row[name].strip() for name in label_columns] for row in rows]
+    labels, target, classes = _labels_from_cells(cells, label_columns, target, path)
+    return Examples(
+        names=[row[path_column] for row in rows],
+        items=files,
+        labels=labels,
+        target=target,
+        classes=classes,
+        parts=np.array(parts, PART_DTYPE),
+    )
+
+
+def _labels_from_cells(
+    cells: list[list[str]], columns: Sequence[str], target: str, path: Path
+) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    if target == "auto":
+        several = any("|" in row[0] or ";" in row[0] for row in cells)
+        target = "multi_label" if several else _guess_from_text(cells)
+    if target == "regression":
+        return _numbers(cells, path), target, tuple(columns)
+    if len(columns) > 1:
+        raise UserError(
+            f"{path} has {len(columns)} label columns of names: {', '.join(columns)}.",
+            "Keep one; several names in one cell are parted by |.",
+        )
+    missing = [n for n, row in enumerate(cells, 2) if not row[0] and target == "single_label"]
+    if missing:
+        raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
+    if target == "single_label":
+        classes = tuple(sorted({row[0] for row in cells}, key=_natural))
+        return np.array([classes.index(row[0]) for row in cells], np.int64), target, classes
+    sets = [{n.strip() for n in row[0].replace(";", "|").split("|") if n.strip()} for row in cells]
+    classes = tuple(sorted(set().union(*sets), key=_natural))
+    labels = np.array([[name in names for name in classes] for names in sets], np.float32)
+    return labels, target, classes
+
+
+def _guess_from_text(cells: list[list[str]]) -> str:
+    try:
+        numbers = np.array([[float(cell) for cell in row] for row in cells])
+    except ValueError:
+        return "single_label"
+    whole = numbers.shape[1] == 1 and np.array_equal(numbers, np.round(numbers))
+    return "single_label" if whole else "regression"
+
+
+def _numbers(cells: list[list[str]], path: Path) -> np.ndarray:
+    rows = []
+    for number, row in enumerate(cells, 2):
+        try:
+            values = [float(cell) for cell in row]
+        except ValueError:
+            values = [np.nan]
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{path}, row {number}: {', '.join(row)!r} is not a finite number.",
+                "Mend the cell, or give --target=single_label for names.",
+            )
+        rows.append(values)
+    return np.array(rows, np.float32)
+
+
+def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = list(csv.reader(file, delimiter=delimiter))
+    if len(table) < 2:
+        raise UserError(f"{path} has no rows below its header.", "Add a row per picture.")
+    header = [name.strip() for name in table[0]]
+    rows = []
+    for number, row in enumerate(table[1:], 2):
+        if row and len(row) != len(header):
+            raise UserError(
+                f"{path}, row {number} has {len(row)} cells, the header {len(header)}.",
+                "Quote cells that hold the delimiter.",
+            )
+        if row:
+            rows.append(dict(zip(header, row)))
+    return header, rows
+
+
+def _column(header: Sequence[str], names: Iterable[str], path: Path) -> str:
+    for name in header:
+        if name.lower() in names:
+            return name
+    error = unknown_name("column", "path", header)
+    raise UserError(f"{path} has no column of picture paths. {error.remedy}", "Name it path.")
+
+
+def _inside(table: Path, cell: str, row: int) -> str:
+    path = (table.parent / cell).resolve()
+    if not path.is_relative_to(table.parent.resolve()) and not Path(cell).is_absolute():
+        raise UserError(
+            f"{table}, row {row}: {cell} leads out of {table.parent}.",
+            "Keep the pictures below the table, or give absolute paths.",
+        )
+    if not path.exists():
+        raise UserError(f"{table}, row {row}: {cell} does not exist.", "Mend the path.")
+    return os.fspath(path)
+
+
+def _part(cell: str, table: Path, row: int) -> str:
+    name = cell.strip().lower()
+    if name and name not in PART_NAMES:
+        raise unknown_name(f"part ({table}, row {row})", cell, PART_NAMES)
+    return PART_NAMES.get(name, "")
+
+
+def _natural(name: str) -> tuple:
+    return (0, int(name), "") if name.isdigit() else (1, 0, name)

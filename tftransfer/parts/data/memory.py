@@ -1,0 +1,136 @@
+"""Examples from arrays and `tf.data` datasets; they are kept as encoded bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.examples import PART_DTYPE, Examples
+
+
+def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
+    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3] and labels [n] or [n, k].
+
+    uint8 images are taken as they are; floating ones must lie in [0, 1].
+    They are kept as PNG, which loses nothing of 8 bits.
+    """
+    labels = np.asarray(labels)
+    if len(images) != len(labels):
+        raise UserError(
+            f"{len(images)} images but {len(labels)} labels.", "Give one label per image."
+        )
+    remarks = ()
+    if isinstance(images, np.ndarray) and images.dtype != np.uint8:
+        remarks = (f"images of {images.dtype} in [0, 1] were stored as 8 bits",)
+    items = [encode_png(image, index) for index, image in enumerate(images)]
+    names = [f"#{index}" for index in range(len(items))]
+    return _from_memory(names, items, labels, target, tuple(classes), "", remarks)
+
+
+def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
+    """A finite, unbatched `tf.data.Dataset` of (image, label), or of dictionaries with those keys.
+
+    An image is a picture of any size as in `from_arrays`, or a string of encoded bytes.
+    """
+    items, labels = [], []
+    for index, element in enumerate(dataset.as_numpy_iterator()):
+        image, label = _image_and_label(element)
+        items.append(image if isinstance(image, bytes) else encode_png(image, index))
+        labels.append(label.decode() if isinstance(label, bytes) else label)
+    names = [f"#{index}" for index in range(len(items))]
+    return _from_memory(names, items, np.asarray(labels), target, (), "")
+
+
+def _from_memory(
+    names: list[str],
+    items: list[bytes],
+    labels: np.ndarray,
+    target: str,
+    classes: tuple[str, ...],
+    part: str,
+    remarks: tuple[str, ...] = (),
+) -> Examples:
+    labels, target, classes = labels_from_array(labels, target, classes)
+    parts = np.full(len(items), part, PART_DTYPE)
+    return Examples(
+        names=names, items=items, labels=labels, target=target, classes=classes,
+        parts=parts, remarks=remarks,
+    )  # fmt: skip
+
+
+def labels_from_array(
+    labels: np.ndarray, target: str, classes: tuple[str, ...]
+) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """Checked labels, their kind and their classes, from numbers or names [n] or [n, k].
+
+    Raises:
+      UserError: a label out of range or not finite.
+    """
+    if target == "auto":
+        target = _guess_target(labels)
+    if target == "single_label":
+        if not classes:
+            values = np.unique(labels)
+            classes, labels = tuple(str(v) for v in values), np.searchsorted(values, labels)
+        wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+        if len(wrong):
+            raise UserError(
+                f"Label {labels[wrong[0]]} of example {wrong[0]} is outside 0 to "
+                f"{len(classes) - 1}.", "Give labels that count the classes from 0.",
+            )  # fmt: skip
+        return labels.astype(np.int64), target, classes
+    labels = np.asarray(labels, np.float32).reshape(len(labels), -1)
+    if not np.isfinite(labels).all():
+        row = int(np.flatnonzero(~np.isfinite(labels).all(axis=1))[0])
+        raise UserError(f"Label of example {row} is not a finite number.", "Mend or remove it.")
+    return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+
+
+def _guess_target(labels: np.ndarray) -> str:
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        binary = np.isin(labels, (0, 1)).all()
+        return "multi_label" if binary else "regression"
+    whole = labels.dtype.kind in "iubUSO" or np.array_equal(labels, np.round(labels))
+    return "single_label" if whole else "regression"
+
+
+def _image_and_label(element: Any) -> tuple[Any, Any]:
+    if isinstance(element, dict) and {"image", "label"} <= set(element):
+        return element["image"], element["label"]
+    if isinstance(element, (tuple, list)) and len(element) == 2:
+        return element[0], element[1]
+    raise UserError(
+        f"The dataset yields {type(element).__name__}.",
+        "Yield pairs (image, label), or dictionaries with the keys image and label.",
+    )
+
+
+def encode_png(image: Any, index: int) -> bytes:
+    """A picture as PNG bytes, which lose nothing of 8 bits.
+
+    Args:
+      image: [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]; uint8, or floating in [0, 1].
+      index: for the message.
+
+    Raises:
+      UserError: another shape or range.
+    """
+    import tensorflow as tf
+
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
+        raise UserError(
+            f"Image {index} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
+        )
+    if image.dtype != np.uint8:
+        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+            raise UserError(
+                f"Image {index} is {image.dtype} with values outside [0, 1].",
+                "Give uint8 in 0 to 255, or floating point in [0, 1].",
+            )
+        image = np.round(image * 255).astype(np.uint8)
+    return tf.io.encode_png(image).numpy()

@@ -1,0 +1,92 @@
+"""What each command of the binary calls, and how its answer is printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from tftransfer.building.config import experiment_from
+from tftransfer.ground.errors import UserError
+from tftransfer.top import api
+from tftransfer.top.demo import DEFAULT_WORKDIR, run_demo
+
+say = functools.partial(print, flush=True)
+
+
+def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer train`."""
+    if flags.dry_run:
+        say(str(api.plan(experiment_from(experiment), say=say)))
+        say("dry run: nothing was trained")
+        return
+    api.train(
+        experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
+        say=say,
+    )  # fmt: skip
+
+
+def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer compare`."""
+    recipes = {"recipes": free} if free else {}
+    found = api.compare(
+        experiment_from(experiment), _workdir(flags), export=flags.export, say=say, **recipes
+    )
+    say(f"\n{found}\n{flags.workdir}/comparison.md")
+
+
+def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer evaluate`."""
+    result = api.evaluate(_workdir(flags), experiment.get("data"), say=say)
+    say(f"{result['part']} part, {result['examples']:,} examples")
+    intervals = result["test"].get("intervals", {})
+    for name, value in result["test"].items():
+        if name != "intervals":
+            low_high = intervals.get(name)
+            said = f"   95 % interval {low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
+            say(f"{name:<24}{value:>9.4f}{said}")
+    for row in result["per_class"]:
+        say("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}"
+                             if k == "class" else f"{k} {v}" for k, v in row.items()))  # fmt: skip
+
+
+def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
+    """`tftransfer predict`: tab-separated name, label, score (or the error)."""
+    if not free:
+        raise UserError("No pictures were given.", "Write them after the flags: predict ... a.jpg")
+    bad = 0
+    for row in api.predict(_workdir(flags), free):
+        if "error" in row:
+            bad += 1
+            said = f"-\t{row['error']}"
+        elif "label" in row:
+            said = f"{row['label']}\t{row['scores'][row['label']]:.4f}"
+        else:
+            said = json.dumps(row.get("values", row.get("scores")), ensure_ascii=False)
+        say(f"{row['name']}\t{said}")
+    return 2 if bad else 0
+
+
+def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer export`."""
+    report = api.export(_workdir(flags), flags.folder or None, experiment.get("data"), say=say)
+    say(
+        f"exported to {report['folder']}: scores equal the network's within "
+        f"{report['max_difference']:.1g} on {report['pictures']} pictures"
+    )
+
+
+def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer inspect`."""
+    say(api.inspect(workdir=flags.workdir, say=say, **experiment))
+
+
+def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer demo`."""
+    run_demo(flags.workdir or DEFAULT_WORKDIR, say=say)
+
+
+def _workdir(flags: Any) -> str:
+    if not flags.workdir:
+        raise UserError("No folder for the run was given.", "Add --workdir=runs/NAME.")
+    return flags.workdir

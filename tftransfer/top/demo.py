@@ -1,0 +1,82 @@
+"""The main job on an embedded default: handwritten digits 0-4 teach 5-9, ten labels a class."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.ground.errors import UserError
+from tftransfer.ground.recipe import Experiment
+from tftransfer.parts.data.memory import encode_png
+from tftransfer.top import api
+
+DEFAULT_WORKDIR = "runs/demo"
+_EPOCHS = 60
+
+
+def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
+    """Pre-trains on digits 0-4, compares recipes on 5-9, exports and serves the winner.
+
+    Args:
+      workdir: new, or that of an earlier demo, which is replaced.
+      say: where progress goes.
+
+    Returns:
+      The `Comparison`.
+    """
+    root = Path(workdir)
+    if root.exists() and any(root.iterdir()) and not (root / "digits").is_dir():
+        raise UserError(f"--workdir={root} holds other files.", "Give a new folder.")
+    shutil.rmtree(root, ignore_errors=True)
+    say("writing scikit-learn's 1,797 handwritten digits as folders of pictures")
+    _write_digits(root / "digits")
+    say("\n== the source: a small network learns 0 to 4 from random weights")
+    source = Experiment(
+        data=str(root / "digits" / "source"), backbone="small_cnn", weights="none",
+        recipe={"name": "scratch", "epochs": 12, "augment": "none"},
+    )  # fmt: skip
+    api.train(source, root / "source", say=say, export=False)
+    say("\n== the target: 5 to 9, ten labelled digits a class")
+    target = Experiment(
+        data=str(root / "digits" / "target"), backbone=str(root / "source"), batch_size=16,
+        labels_per_class=10, validation_fraction=0.3, test_fraction=0.8,
+    )  # fmt: skip
+    found = api.compare(
+        target, root / "target",
+        [{"name": name, "augment": "none"}
+         for name in ("scratch", "feature_extraction", "fine_tune", "l2_sp")],
+        epochs=_EPOCHS, export=False, say=say,
+    )  # fmt: skip
+    say(f"\n{found}\n")
+    winner = found.runs[found.winner]
+    report = api.export(winner.workdir, say=say)
+    say(f"exported {found.winner} to {report['folder']}; the SavedModel says of test pictures:")
+    _serve(root / "digits" / "target", winner, say)
+    say(f"\nreports: {root / 'target' / 'comparison.md'} and {winner.workdir / 'report.md'}")
+    return found
+
+
+def _write_digits(folder: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for index, (image, label) in enumerate(zip(digits.images, digits.target)):
+        place = folder / ("source" if label < 5 else "target") / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.round(image / 16 * 255).astype(np.uint8)
+        (place / f"{index:04d}.png").write_bytes(encode_png(pixels, index))
+
+
+def _serve(data: Path, run: Any, say: Callable[[str], None], count: int = 5) -> None:
+    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    test = [row for row in run.split["examples"] if row[1] == "test"][
+        :: len(run.split["examples"]) // count
+    ]
+    answer = served(tf.constant([(data / row[0]).read_bytes() for row in test[:count]]))
+    for row, label, scores in zip(test, answer["label"].numpy(), answer["scores"].numpy()):
+        say(f"  {row[0]}: {label.decode()} ({scores.max():.2f})")

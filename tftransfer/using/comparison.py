@@ -1,0 +1,178 @@
+"""Recipes beside each other: same split, same number of epochs, paired intervals, a verdict."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.building.recipes import make_recipe
+from tftransfer.ground.errors import UserError
+from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.serialise import write_json
+from tftransfer.parts.scores import bootstrap, main_metric
+from tftransfer.using.pictures import intervals
+from tftransfer.using.plan import read_examples
+from tftransfer.using.run import Run
+from tftransfer.using.training import train
+
+DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What recipes reached on one split; printing it gives the table and the verdict.
+
+    Attributes:
+      runs: by recipe, in the order given.
+      rows: per recipe: `recipe`, `figure`, `low`, `high`, `validation`, `seconds`, and
+        `behind`, `behind_low`, `behind_high`: what the winner has more.
+      figure: the name of the main figure.
+      winner: the recipe with the best validation log loss.
+      verdict: in words.
+    """
+
+    runs: dict[str, Run]
+    rows: tuple[dict[str, Any], ...]
+    figure: str
+    winner: str
+    verdict: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([*_table(self), "", *self.verdict])
+
+
+def compare(
+    experiment: Experiment,
+    workdir: str | Path,
+    recipes: Sequence[Any] = DEFAULT_RECIPES,
+    *,
+    epochs: int = 0,
+    export: bool = False,
+    say: Callable[[str], None] = print,
+) -> Comparison:
+    """Trains each recipe on the same split for the same number of epochs.
+
+    The winner is chosen on the validation part; the test part only tells.
+
+    Args:
+      experiment: all but the recipe.
+      workdir: a new folder; each recipe gets a run in a sub-folder.
+      recipes: as `Experiment.recipe`.
+      epochs: of each recipe, all its phases together; 0 takes the longest recipe's.
+      export: publish a SavedModel of every run.
+      say: where progress goes.
+    """
+    folder = Path(workdir).expanduser()
+    examples = read_examples(experiment, say)
+    made = [make_recipe(spec, target=examples.target) for spec in recipes]
+    names = _distinct([recipe.name for recipe in made])
+    budget = epochs or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
+    say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
+    runs = {}
+    for name, spec in zip(names, recipes):
+        say(f"\n== {name}")
+        runs[name] = train(
+            replace(experiment, recipe=spec, epochs=budget), folder / name, examples=examples,
+            say=say, export=export,
+        )  # fmt: skip
+        keras.backend.clear_session()
+    found = _compared(runs, main_metric(examples.target))
+    write_json(
+        folder / "comparison.json",
+        {"epochs": budget, "figure": found.figure, "winner": found.winner,
+         "verdict": found.verdict, "rows": found.rows},
+    )  # fmt: skip
+    intervals(found.rows, found.figure, folder / "comparison.png")
+    (folder / "comparison.md").write_text(
+        "\n".join(["# Comparison", "", *_table(found), "", "![intervals](comparison.png)", "",
+                   *found.verdict]) + "\n"
+    )  # fmt: skip
+    return found
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = {name for name in names if names.count(name) > 1}
+    return [f"{name}-{k}" if name in twice else name for k, name in enumerate(names, 1)]
+
+
+def _compared(runs: dict[str, Run], figure: str) -> Comparison:
+    results = {name: run.result for name, run in runs.items()}
+    if not all(result["test"] and result["validation"] for result in results.values()):
+        raise UserError(
+            "There is no test or no validation part to compare on.",
+            "Give --test_fraction and --validation_fraction above 0.",
+        )
+    validation = {name: _validation(result) for name, result in results.items()}
+    winner = min(validation, key=lambda name: validation[name])
+    best = per_example(runs[winner])
+    rows = []
+    for name, run in runs.items():
+        gap = best - per_example(run)
+        low, high = bootstrap(lambda i, g=gap: float(g[i].mean()), len(gap))
+        interval = results[name]["test"]["intervals"][figure]
+        rows.append(
+            {"recipe": name, "figure": results[name]["test"][figure], "low": interval[0],
+             "high": interval[1], "validation": validation[name], "behind": float(gap.mean()),
+             "behind_low": low, "behind_high": high,
+             "seconds": results[name]["seconds"]["total"]}
+        )  # fmt: skip
+    verdict = _verdict(rows, winner, len(best))
+    return Comparison(runs, tuple(rows), figure, winner, tuple(verdict))
+
+
+def _validation(result: dict[str, Any]) -> float:
+    """Log loss, its scores calibrated, or error, on the validation part."""
+    figures = result["validation"] or {"log_loss": float("nan")}
+    return float(figures.get("log_loss", figures.get("mean_absolute_error")))
+
+
+def per_example(run: Run) -> np.ndarray:
+    """Of each test example, 1 where it was right; minus the error in regression; float [n]."""
+    with run.predictions.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if run.result["target"] == "regression":
+        return np.array([-abs(float(r["true"]) - float(r["predicted"])) for r in rows])
+    return np.array([float(r["true"] == r["predicted"]) for r in rows])
+
+
+def _verdict(rows: list[dict[str, Any]], winner: str, count: int) -> list[str]:
+    lines = [
+        f"Winner: {winner}, by its loss on the validation part. What follows is measured on "
+        f"{count:,} test examples that no choice was made on."
+    ]
+    for row in rows:
+        if row["recipe"] == winner:
+            continue
+        low, high = row["behind_low"], row["behind_high"]
+        shown = (
+            f"{abs(row['behind']):.3f} (95 % interval of the difference {low:.3f} to {high:.3f})"
+        )
+        if low > 0:
+            lines.append(f"{winner} beats {row['recipe']} by {shown}.")
+        elif high < 0:
+            lines.append(f"{winner} is behind {row['recipe']} by {shown}: validation chose badly.")
+        else:
+            lines.append(f"{winner} and {row['recipe']} cannot be told apart: {shown}.")
+    return lines
+
+
+def _table(found: Comparison) -> list[str]:
+    lines = [
+        f"| recipe | {found.figure} | 95 % interval | behind the winner | validation loss "
+        "| seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found.rows:
+        mark = " (winner)" if row["recipe"] == found.winner else ""
+        lines.append(
+            f"| {row['recipe']}{mark} | {row['figure']:.3f} | {row['low']:.3f} to "
+            f"{row['high']:.3f} | {row['behind']:.3f} | {row['validation']:.3f} "
+            f"| {row['seconds']:.0f} |"
+        )
+    return lines

@@ -1,0 +1,209 @@
+"""What can be done with a finished run: evaluate, predict, export, load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tftransfer.building.network import Network, dtype_policy
+from tftransfer.ground.errors import UserError
+from tftransfer.parts import arrays, scores
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.data.examples import PART_DTYPE, Examples, with_classes
+from tftransfer.parts.data.scan import examine, scan
+from tftransfer.parts.data.memory import encode_png
+from tftransfer.parts.data.sources import files_below, read_source
+from tftransfer.parts.pixels import Pixels
+from tftransfer.using.evaluation import evaluate_network, predict_logits
+from tftransfer.using.export import export_network
+from tftransfer.using.plan import read_examples
+from tftransfer.using.run import Run, open_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """The network of a finished run, with its final weights.
+
+    Attributes:
+      run: where it comes from.
+      network: `network.model` is the Keras model, pixels to outputs by name.
+      classes: names in the order of the outputs.
+      target: kind of label.
+      temperature: divides the logits before softmax or sigmoid.
+    """
+
+    run: Run
+    network: Network
+    classes: tuple[str, ...]
+    target: str
+    temperature: float
+
+
+def load(workdir: str | Path) -> Restored:
+    """The network of the run in `workdir`.
+
+    Raises:
+      UserError: no run there, or it is not finished.
+    """
+    run = open_run(workdir)
+    if not run.finished:
+        raise UserError(
+            f"The run {run.workdir} is not finished.",
+            f"Finish it: tftransfer train --config={run.workdir}/config.json "
+            f"--workdir={run.workdir} --resume",
+        )
+    experiment, result = run.experiment, run.result
+    with dtype_policy(experiment.precision):
+        backbone = load_backbone(
+            result["architecture"], weights="none", image_size=experiment.image_size,
+            trust_code=experiment.trust_code,
+        )  # fmt: skip
+        network = Network(backbone, experiment.recipe.heads, units=len(result["classes"]))
+    arrays.assign_blocks(network.blocks, arrays.read(run.weights), run.weights)
+    return Restored(
+        run=run, network=network, classes=tuple(result["classes"]), target=result["target"],
+        temperature=result["temperature"],
+    )  # fmt: skip
+
+
+def evaluate(
+    workdir: str | Path, data: Any = None, *, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Figures of a run on its own test part, or on all of `data`.
+
+    Args:
+      workdir: of a finished run.
+      data: as `Experiment.data`; None for the run's own.
+      say: where progress goes.
+
+    Returns:
+      As `result.json`: `test`, `per_class`, `confusion`, `predictions`, ...
+    """
+    restored = load(workdir)
+    examples = _examples(restored, data, say)
+    pixels = Pixels(examples, restored.network.backbone.image_size)
+    return evaluate_network(
+        restored.network, examples, pixels, temperature=restored.temperature,
+        seed=restored.run.experiment.seed,
+    )  # fmt: skip
+
+
+def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]]:
+    """Names and calibrated scores of pictures.
+
+    Args:
+      workdir: of a finished run.
+      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`.
+
+    Returns:
+      A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
+      `labels` (multi-label) or `values` (regression); `name` and `error` where it cannot be read.
+    """
+    restored = load(workdir)
+    named = list(_named_items(pictures))
+    reasons = [examine(item)[1] for _, item in named]
+    good = [item for (_, item), reason in zip(named, reasons) if not reason]
+    empty = np.zeros((len(good), len(restored.classes)), np.float32)
+    examples = Examples(
+        names=[], items=good, labels=empty, target=restored.target, classes=restored.classes,
+        parts=np.full(len(good), "", PART_DTYPE),
+    )  # fmt: skip
+    pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
+    logits = predict_logits(restored.network, pixels.fetch, len(good))
+    values = iter(scores.probabilities(logits, restored.target, restored.temperature))
+    return [
+        {"name": name, "error": reason}
+        if reason
+        else {"name": name, **_said(restored, next(values))}
+        for (name, _), reason in zip(named, reasons)
+    ]
+
+
+def export(
+    workdir: str | Path,
+    folder: str | Path | None = None,
+    data: Any = None,
+    *,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Writes the run's network as a SavedModel, after comparing both on real pictures.
+
+    Args:
+      workdir: of a finished run.
+      folder: where to; None for `export` in the run's folder.
+      data: pictures to compare on; None for the run's own.
+      say: where progress goes.
+
+    Returns:
+      `folder`, `max_difference` of the scores and `pictures` compared.
+    """
+    restored = load(workdir)
+    examples = _examples(restored, data, say)
+    target = Path(folder).expanduser() if folder else restored.run.export
+    if folder and target.exists() and not (target / "saved_model.pb").is_file():
+        raise UserError(f"{target} exists and is no SavedModel.", "Give a new folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    report = export_network(restored.network, examples, target, temperature=restored.temperature)
+    return {"folder": str(target), **report}
+
+
+def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Examples:
+    experiment = restored.run.experiment
+    if data is not None and data != "":
+        found = scan(
+            read_source(data, target=restored.target),
+            max_quarantine=experiment.max_quarantine, say=say,
+        )  # fmt: skip
+        found = with_classes(found, restored.classes, restored.target)
+        return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
+    if str(experiment.data).startswith("<"):
+        raise UserError(
+            f"The run {restored.run.workdir} was trained on data from memory.",
+            "Give --data, or the argument data.",
+        )
+    return _as_split(restored.run, read_examples(experiment, say), say)
+
+
+def _as_split(run: Run, examples: Examples, say: Callable[[str], None]) -> Examples:
+    """The parts as the run stored them, whatever has been added to the data since."""
+    columns = run.split["columns"]
+    sha, part = columns.index("sha256"), columns.index("part")
+    stored = {row[sha]: row[part] for row in run.split["examples"]}
+    parts = np.array([stored.get(s, "") for s in examples.sha256], PART_DTYPE)
+    new = int((parts == "").sum())
+    gone = len(stored) - len(set(stored) & set(examples.sha256))
+    if new or gone:
+        say(f"the data changed since the run: {new} pictures are new and left out, {gone} are gone")
+    return replace(examples, parts=parts)
+
+
+def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, bytes):
+            yield f"#{number}", picture
+        elif isinstance(picture, (str, os.PathLike)):
+            yield from _from_path(Path(picture).expanduser())
+        else:
+            yield f"#{number}", encode_png(picture, number)
+
+
+def _from_path(path: Path) -> Iterable[tuple[str, str]]:
+    if not path.exists():
+        raise UserError(f"{path} does not exist.", "Give paths of pictures or folders.")
+    files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
+    for file in files:
+        yield str(file), str(file)
+
+
+def _said(restored: Restored, values: np.ndarray) -> dict[str, Any]:
+    by_class = {name: float(value) for name, value in zip(restored.classes, values)}
+    if restored.target == "regression":
+        return {"values": by_class}
+    if restored.target == "multi_label":
+        return {"labels": [n for n, v in by_class.items() if v >= 0.5], "scores": by_class}
+    return {"label": max(by_class, key=by_class.__getitem__), "scores": by_class}
