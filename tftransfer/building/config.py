@@ -9,7 +9,9 @@ from typing import Any
 from tftransfer.building.recipes import recipe_name_and_options, recipe_options
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 
-_PLANNED = ("target", "stages")
+# The planner knows the first two; the others are no values for a flag, and a recipe that
+# extends another decides them itself.
+_NOT_FILLED_IN = ("target", "stages", "name", "extra_losses")
 
 
 def config(*, recipe: Any = "fine_tune", **experiment: Any) -> Any:
@@ -50,7 +52,7 @@ def _recipe(spec: Any) -> Any:
     free = {
         key: config_dict.placeholder(kinds[key]) if value is None and key in kinds else value
         for key, value in known.items()
-        if key not in _PLANNED
+        if key not in _NOT_FILLED_IN
     }
     return {"name": name, **free, **_known(options, known, f"option of recipe {name}")}
 

@@ -67,7 +67,7 @@ class Network:
                 name=head.name,
                 dtype="float32",
                 kernel_initializer="zeros" if not head.hidden else "glorot_uniform",
-            )  # fmt: skip
+            )
         )
         for layer in layers:
             x = layer(x)
@@ -199,7 +199,7 @@ def _leaves(layers: Iterable[Any]) -> list[Any]:
     found: list[Any] = []
     for layer in layers:
         inner = [each for each in layer._flatten_layers(include_self=False, recursive=True)]
-        found.extend([*inner, layer] if not inner else inner)
+        found.extend(inner or [layer])
     return found
 
 

@@ -78,7 +78,7 @@ def recipe_name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
 
 
 def recipe_options(name: str) -> dict[str, Any]:
-    """Every option of a recipe with its default; a `Phase` field that the recipe decides has None."""
+    """Every option of a recipe with its default; None for what the recipe decides."""
     options: dict[str, Any] = {}
     for parameter in inspect.signature(RECIPES[name]).parameters.values():
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
@@ -91,7 +91,7 @@ def recipe_options(name: str) -> dict[str, Any]:
 
 
 def with_budget(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe with its phases shortened or lengthened alike, to `epochs` in all; 0 changes nothing."""
+    """The recipe, its phases shortened or lengthened alike, to `epochs` in all; 0: as it is."""
     if not epochs:
         return recipe
     total = sum(phase.epochs for phase in recipe.phases)
@@ -228,7 +228,7 @@ def gradual_unfreezing(
                 epochs=epochs,
                 learning_rate=learning_rate,
                 **phase,
-            )  # fmt: skip
+            )
         )
     return Recipe(name="gradual_unfreezing", phases=tuple(phases))
 

@@ -23,6 +23,6 @@ class UserError(ValueError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """An error for a name that does not exist: the nearest names, or all of them."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
     return UserError(f"There is no {kind} named {name!r}.", remedy)

@@ -49,6 +49,10 @@ class Loss:
 
     weight: float = 1.0
 
+    def __call__(self, tensors: Any) -> Any:
+        """The loss of one step as a scalar, without `weight`, which the trainer applies."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
@@ -101,7 +105,7 @@ class Phase:
         _one_of("augment", self.augment, ("none", "flip", "shift", "crop", "full"), self.name)
         if self.epochs < 1 or not 0 < self.learning_rate < 100:
             raise UserError(
-                f"Phase {self.name!r} has epochs={self.epochs}, learning_rate={self.learning_rate}.",
+                f"Phase {self.name!r}: epochs={self.epochs}, learning_rate={self.learning_rate}.",
                 "Give at least one epoch and a rate above 0 and below 100.",
             )
 

@@ -22,10 +22,14 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters its object under `name`; a taken name is an error."""
+        """A decorator that enters its object under `name`.
+
+        A taken name is an error, unless the object is defined anew in the same place, as
+        when a notebook's cell is run again.
+        """
 
         def enter(entry: T) -> T:
-            if name in self._entries:
+            if name in self._entries and not _same_place(self._entries[name], entry):
                 raise ValueError(f"A {self.kind} named {name!r} is registered already.")
             self._entries[name] = entry
             return entry
@@ -45,6 +49,11 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _same_place(old: Any, new: Any) -> bool:
+    names = ("__module__", "__qualname__")
+    return all(hasattr(old, n) and getattr(old, n) == getattr(new, n, None) for n in names)
 
 
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +39,8 @@ def to_jsonable(value: Any) -> Any:
         return [to_jsonable(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, numbers.Real):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
     if isinstance(value, Path):
         return str(value)
     return f"<{type(value).__name__} in memory>"
@@ -47,14 +50,11 @@ def from_jsonable(value: Any) -> Any:
     """The inverse of `to_jsonable`; lists come back as tuples.
 
     Raises:
-      UserError: an unknown type, or a field that the type does not have.
+      UserError: an unknown type, a field that the type does not have, or one that is missing.
     """
     if isinstance(value, Mapping) and "type" in value:
         cls = _TYPES[value["type"]]
-        known = {f.name for f in dataclasses.fields(cls)}
-        unknown = [key for key in value if key != "type" and key not in known]
-        if unknown:
-            raise unknown_name(f"field of {cls.__name__}", unknown[0], known)
+        _check_fields(cls, value)
         return cls(**{key: from_jsonable(item) for key, item in value.items() if key != "type"})
     if isinstance(value, Mapping):
         return {key: from_jsonable(item) for key, item in value.items()}
@@ -63,15 +63,26 @@ def from_jsonable(value: Any) -> Any:
     return value
 
 
+def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key in value:
+        if key != "type" and key not in known:
+            raise unknown_name(f"field of {cls.__name__}", key, known)
+    for name, field in known.items():
+        if name not in value and field.default is field.default_factory is dataclasses.MISSING:
+            raise UserError(f"A {cls.__name__} has no field {name!r}.", "Add it to the JSON.")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON."""
-    path.write_text(json.dumps(to_jsonable(value), indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(to_jsonable(value), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file, naming it in the error when it is absent or broken."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.", "Is this the folder of a run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -58,7 +58,7 @@ def assign_blocks(
 def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
     """Writes arrays to an uncompressed .npz file."""
     with path.open("wb") as file:
-        np.savez(file, **values)
+        np.savez(file, allow_pickle=False, **values)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # of NumPy, zipfile, zlib and tokenize, whose classes are their own
         raise UserError(f"{path} cannot be read: {error}", "Restore it, or train again.") from None
 
 

@@ -14,9 +14,9 @@ class Augmenter:
     """Changes a batch of pictures at random.
 
     Args:
-      kind: `mirror` (always), `none`, `flip` (left-right), `shift` (shift and zoom, for what has a left
-        and a right, such as digits), `crop` (both) or `full` (both, rotation, contrast
-        and brightness).
+      kind: `mirror` (always), `none`, `flip` (left-right), `shift` (shift and zoom, for
+        what has a left and a right, such as digits), `crop` (both) or `full` (both,
+        rotation, contrast and brightness).
     """
 
     def __init__(self, kind: str):

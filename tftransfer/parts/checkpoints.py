@@ -69,7 +69,7 @@ def load_newest(folder: Path) -> tuple[Checkpoint, list[str]] | None:
     Raises:
       UserError: checkpoints are there but all are damaged.
     """
-    remarks = []
+    remarks: list[str] = []
     for number in reversed(numbers(folder)):
         path = folder / f"{number:08d}"
         damage = _damage(path)

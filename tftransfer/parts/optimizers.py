@@ -43,7 +43,7 @@ def make_optimizer(phase: Phase, multiplier: Callable[[Any], float], steps: int)
     if name not in classes:
         raise unknown_name("optimizer", phase.optimizer, classes)
     options: dict[str, Any] = {"learning_rate": make_schedule(phase, steps)}
-    if "weight_decay" in inspect.signature(classes[name].__init__).parameters:
+    if "weight_decay" in inspect.signature(classes[name]).parameters:
         options["weight_decay"] = phase.weight_decay or None
     if name == "sgd":
         options |= {"momentum": 0.9, "nesterov": True}

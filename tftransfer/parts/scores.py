@@ -126,16 +126,18 @@ def bootstrap(
     return float(low), float(high)
 
 
+def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean of float [n]."""
+    return bootstrap(lambda chosen: float(values[chosen].mean()), len(values), seed=seed)
+
+
 def with_intervals(
     scores: np.ndarray, labels: np.ndarray, target: str, *, seed: int = 0
 ) -> dict[str, Any]:
     """`metrics`, and under `intervals` the 95 % interval of the main ones."""
     figures: dict[str, Any] = dict(metrics(scores, labels, target))
     fast = _fast_figures(scores, labels, target)
-    figures["intervals"] = {
-        name: bootstrap(lambda i, v=per: float(v[i].mean()), len(scores), seed=seed)
-        for name, per in fast.items()
-    }
+    figures["intervals"] = {name: mean_interval(per, seed=seed) for name, per in fast.items()}
     main = main_metric(target)
     if main not in figures["intervals"]:
 
@@ -161,7 +163,7 @@ def _single_label(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     from sklearn.metrics import balanced_accuracy_score, f1_score
 
     truth, guess = labels.argmax(1), scores.argmax(1)
-    k = min(5, scores.shape[1] - 1)
+    k = min(5, (scores.shape[1] + 1) // 2)
     top = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     figures = {
         "accuracy": float((truth == guess).mean()),

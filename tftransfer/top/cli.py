@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,7 +19,7 @@ from absl import flags
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment
 
-_TYPES = {
+_TYPES: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
@@ -171,7 +171,8 @@ def _parse(
     try:
         free = values([name, *rest])[1:]
     except flags.UnrecognizedFlagError as error:
-        raise unknown_name(f"flag of tftransfer {name}", f"--{error.flagname}", _spelled(values))
+        known = _spelled(values)
+        raise unknown_name(f"flag of tftransfer {name}", f"--{error.flagname}", known) from None
     except flags.Error as error:
         raise UserError(
             " ".join(str(error).split()) + ".", f"See tftransfer {name} --help."

@@ -10,6 +10,8 @@ from tftransfer.building.config import experiment_from
 from tftransfer.ground.errors import UserError
 from tftransfer.top import api
 from tftransfer.top.demo import DEFAULT_WORKDIR, run_demo
+from tftransfer.using.comparison import DEFAULT_RECIPES
+from tftransfer.using.cost import estimate
 
 say = functools.partial(print, flush=True)
 
@@ -17,8 +19,8 @@ say = functools.partial(print, flush=True)
 def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer train`."""
     if flags.dry_run:
-        say(str(api.plan(experiment_from(experiment), say=say)))
-        say("dry run: nothing was trained")
+        plan = api.plan(experiment_from(experiment), say=say)
+        say("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
         return
     api.train(
         experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
@@ -28,10 +30,10 @@ def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 
 def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer compare`."""
-    recipes = {"recipes": free} if free else {}
     found = api.compare(
-        experiment_from(experiment), _workdir(flags), export=flags.export, say=say, **recipes
-    )
+        experiment_from(experiment), _workdir(flags), free or DEFAULT_RECIPES,
+        export=flags.export, say=say,
+    )  # fmt: skip
     say(f"\n{found}\n{flags.workdir}/comparison.md")
 
 

@@ -31,12 +31,12 @@ def define_config(values: flags.FlagValues, arguments: list[str]) -> list[str]:
     path, rest = _path_in(arguments)
     if path and not Path(path.split(":")[0]).is_file():
         raise UserError(f"--config={path} does not exist.", "Give a file such as configs/*.py.")
-    if path and not path.endswith(".json"):
-        argv = ["tftransfer", f"--config={path}", *rest]
-        _check_overrides(_loaded(path), rest)
-        config_flags.DEFINE_config_file("config", path, flag_values=values, sys_argv=argv)
-        return argv[1:]
-    found = _from_json(Path(path)) if path else config(recipe=_recipe_in(rest))
+    if not path:
+        found = config(recipe=_recipe_in(rest))
+    elif path.endswith(".json"):
+        found = _from_json(Path(path))
+    else:
+        found = _from_python(path)
     _check_overrides(found, rest)
     config_flags.DEFINE_config_dict(
         "config", found, flag_values=values, sys_argv=["tftransfer", *rest]
@@ -58,7 +58,7 @@ def _recipe_in(arguments: list[str]) -> str:
     return said[-1] if said else "fine_tune"
 
 
-def _loaded(path: str) -> Any:
+def _from_python(path: str) -> Any:
     values = flags.FlagValues()
     config_flags.DEFINE_config_file("config", path, flag_values=values, sys_argv=["tftransfer"])
     try:

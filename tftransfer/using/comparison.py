@@ -15,7 +15,7 @@ from tftransfer.building.recipes import make_recipe
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
-from tftransfer.parts.scores import bootstrap, main_metric
+from tftransfer.parts.scores import main_metric, mean_interval
 from tftransfer.using.pictures import intervals
 from tftransfer.using.plan import read_examples
 from tftransfer.using.run import Run
@@ -114,7 +114,7 @@ def _compared(runs: dict[str, Run], figure: str) -> Comparison:
     rows = []
     for name, run in runs.items():
         gap = best - per_example(run)
-        low, high = bootstrap(lambda i, g=gap: float(g[i].mean()), len(gap))
+        low, high = mean_interval(gap)
         interval = results[name]["test"]["intervals"][figure]
         rows.append(
             {"recipe": name, "figure": results[name]["test"][figure], "low": interval[0],
@@ -128,8 +128,8 @@ def _compared(runs: dict[str, Run], figure: str) -> Comparison:
 
 def _validation(result: dict[str, Any]) -> float:
     """Log loss, its scores calibrated, or error, on the validation part."""
-    figures = result["validation"] or {"log_loss": float("nan")}
-    return float(figures.get("log_loss", figures.get("mean_absolute_error")))
+    figures = result["validation"]
+    return float(figures["log_loss"] if "log_loss" in figures else figures["mean_absolute_error"])
 
 
 def per_example(run: Run) -> np.ndarray:

@@ -45,8 +45,8 @@ def evaluate_network(
 
     Returns:
       `test`: metrics and intervals; `per_class`; `confusion` [true][predicted];
-      `temperature`; `validation`, the figures of the part it was fitted on; `part`, which says what was evaluated; `predictions`, a table
-      whose first row is its header.
+      `temperature`; `validation`, the figures of the part it was fitted on;
+      `part`, which says what was evaluated; `predictions`, a table, its header first.
     """
     target, labels = examples.target, examples.targets()
     validation: dict[str, float] = {}

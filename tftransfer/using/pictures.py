@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#cbd5e0"
+_SHOWN = (
+    ("accuracy", _BLUE), ("val_accuracy", _ORANGE), ("val_macro_f1", _ORANGE),
+    ("val_r2", _ORANGE), ("val_mean_absolute_error", _BLUE),
+)  # fmt: skip
+_STATES = (("frozen", "#e2e8f0"), ("warm (below ×1)", "#f6ad55"), ("trained (×1)", "#9c4221"))
 
 
 def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
@@ -19,9 +24,8 @@ def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
     if records and "val_log_loss" in records[0]:
         values = [r["val_log_loss"] for r in records]
         left.plot(x, values, color=_ORANGE, marker=".", label="validation log loss")
-    for name, colour in (("accuracy", _BLUE), ("val_accuracy", _ORANGE), ("val_macro_f1", _GREY),
-                         ("val_r2", _ORANGE)):  # fmt: skip
-        if records and name in records[0]:
+    for name, colour in _SHOWN:
+        if records and name in records[0] and len(right.lines) < 2:
             label = name.replace("val_", "validation ").replace("_", " ")
             label = "training accuracy" if name == "accuracy" else label
             right.plot(x, [r[name] for r in records], color=colour, marker=".", label=label)
@@ -80,7 +84,7 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
             colour = _colour_of(rate)
             text = f"×{rate:.2g}" if rate else "frozen"
             axis.add_patch(_box(column, row, colour))
-            dark = rate >= 0.3
+            dark = rate >= 1
             axis.text(
                 column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8,
                 color="white" if dark else "#2d3748",
@@ -92,19 +96,22 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_title("learning-rate multiplier of each block", fontsize=9, loc="left")
+    axis.legend(
+        handles=[_box(0, 0, colour, label=name) for name, colour in _STATES], ncols=3,
+        loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8,
+    )  # fmt: skip
     _save(figure, path)
 
 
 def _colour_of(rate: float) -> str:
-    if not rate:
-        return "#e2e8f0"
-    return "#fbd38d" if rate < 0.3 else _ORANGE if rate < 1 else "#9c4221"
+    return _STATES[0 if not rate else 1 if rate < 1 else 2][1]
 
 
-def _box(column: int, row: int, colour: str) -> Any:
+def _box(column: int, row: int, colour: str, **options: Any) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((column + 0.03, row + 0.06), 0.94, 0.88, facecolor=colour, edgecolor="none")
+    place = (column + 0.03, row + 0.06)
+    return Rectangle(place, 0.94, 0.88, facecolor=colour, edgecolor="none", **options)
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:

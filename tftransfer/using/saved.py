@@ -15,8 +15,8 @@ from tftransfer.ground.errors import UserError
 from tftransfer.parts import arrays, scores
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import PART_DTYPE, Examples, with_classes
-from tftransfer.parts.data.scan import examine, scan
 from tftransfer.parts.data.memory import encode_png
+from tftransfer.parts.data.scan import examine, scan
 from tftransfer.parts.data.sources import files_below, read_source
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import evaluate_network, predict_logits

@@ -128,6 +128,7 @@ class Trainer:
         if self.store.has(key, indices):
             return
         self.pixels.prepare(indices, self.say)
+        self._fill_below(key, indices)
         start, source = PIXELS, None
         for cut in self.network.cuts[1 : self.network.cuts.index(key.cut)]:
             below = self._key(cut, key.view, key.augment)
@@ -135,6 +136,17 @@ class Trainer:
                 start, source = cut, below
         prefix = compiled(self.network.part(start, key.cut))
         self.store.fill(key, indices, prefix, self.network.shapes_at(key.cut), source=source)
+
+    def _fill_below(self, key: Key, indices: np.ndarray) -> None:
+        """First what a phase will want at a lower cut, so that it is not computed twice."""
+        cuts = self.network.cuts
+        if not np.isin(self.plan.examples.parts[indices], ("train", "val")).all():
+            return
+        for planned in self.plan.phases:
+            augment = view_kind(planned.phase.augment, key.view)
+            lower = PIXELS != planned.cut and cuts.index(planned.cut) < cuts.index(key.cut)
+            if lower and key.view < planned.views and augment == key.augment:
+                self._fill(self._key(planned.cut, key.view, planned.phase.augment), indices)
 
     def stream(self, planned: PhasePlan) -> Stream:
         """The training stream of a phase, its frozen prefix computed."""

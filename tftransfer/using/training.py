@@ -54,7 +54,7 @@ def train(
     with strategy.scope():
         plan = make_plan(experiment, examples=examples, say=say)
     planned = time.monotonic()
-    run = Run(workdir)
+    run = Run(Path(workdir))
     run.start(
         {"tftransfer": __version__, "experiment": to_jsonable(plan.experiment)}, resume=resume
     )

@@ -31,7 +31,7 @@ class HubLayer(keras.layers.Layer):
 
     def __init__(self, path: str, output: str = "", **kwargs: Any):
         super().__init__(**kwargs)
-        self.path = path
+        self.module_path = path
         self.output_name = output
         module = _load(path)
         self._module = module
@@ -60,7 +60,7 @@ class HubLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "path": self.path, "output": self.output_name}
+        return {**super().get_config(), "path": self.module_path, "output": self.output_name}
 
 
 def resolve_handle(handle: str) -> Path:
@@ -133,7 +133,7 @@ def _shared(variable: Any, *, trainable: bool) -> keras.Variable:
 
 
 def _signatures(module: Any) -> list[Any]:
-    call = getattr(module, "__call__", None)
+    call = getattr(module, "__call__", None)  # noqa: B004
     return list(getattr(call, "concrete_functions", ()))
 
 
@@ -152,7 +152,8 @@ def _takes_training(module: Any) -> bool:
             return True
         if "training" in (getattr(function, "_arg_keywords", None) or ()):
             return True
-    spec = getattr(getattr(module, "__call__", None), "function_spec", None)
+    call = getattr(module, "__call__", None)  # noqa: B004
+    spec = getattr(call, "function_spec", None)
     return spec is not None and "training" in spec.fullargspec.args
 
 

@@ -31,14 +31,24 @@ BACKBONES: Registry[Registration] = Registry("backbone")
 def register_backbone(
     name: str, *, image_size: int = 224, sha256: dict[str, str] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that makes a model-building function available as `--backbone=name`."""
+    """A decorator that makes a model-building function available as `--backbone=name`.
+
+    The same function once more, as when its file is imported again, changes nothing.
+    """
 
     def enter(build: Callable[..., Any]) -> Callable[..., Any]:
+        if name in BACKBONES and _same_code(BACKBONES[name].build, build):
+            return build
         entry = Registration(build=build, image_size=image_size, sha256=sha256 or {})
         BACKBONES.register(name)(entry)
         return build
 
     return enter
+
+
+def _same_code(first: Any, second: Any) -> bool:
+    code = getattr(first, "__code__", None)
+    return code is not None and code == getattr(second, "__code__", None)
 
 
 @register_backbone("small_cnn", image_size=32)

@@ -13,6 +13,7 @@ candidate of its stride. Two refinements keep stages as the field draws them:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ def _choose_ends(candidates: Sequence[_Candidate]) -> list[_Candidate]:
         groups.setdefault(candidate.stride, []).append(candidate)
     falls = [stride for stride in sorted(groups) if stride < math.inf]
     ends = []
-    for stride, lower in zip(falls, falls[1:]):
+    for stride, lower in itertools.pairwise(falls):
         if groups[lower][0].pooling:
             ends.append(groups[lower][0])
         elif stride > 1:
@@ -155,7 +156,7 @@ def _build_stages(nodes: Sequence[Any], ends: Sequence[_Candidate]) -> tuple[Sta
                 layers=tuple(layers),
                 outputs=end.tensors,
                 stride=end.stride,
-            )  # fmt: skip
+            )
         )
         start = end.position + 1
     return tuple(stages)

@@ -23,8 +23,8 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
     """Puts the weights of an HDF5 file into `model`; layers that the file has beyond it are left.
 
     Args:
-      model: built; its layers are matched by name, or one by one in order when no
-        name is known and all shapes agree.
+      model: built; its layers are matched by name (`/` in the file's is `_`), or one
+        by one in order when no name is known and all shapes agree.
       path: a legacy Keras HDF5 file (`.h5`, weights or whole model) or `.weights.h5`.
       sha256: what the file must hash to; "" accepts any.
 
@@ -49,7 +49,9 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
             if "layer_names" in file.attrs or "model_weights" in file:
                 _load_legacy(model, file, path)
                 return digest
-    except (OSError, KeyError) as error:
+    except UserError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The weights file {path} cannot be read: {error}", "Fetch it again."
         ) from None
@@ -68,13 +70,13 @@ def _load_keras3(model: keras.Model, path: Path) -> None:
 
 
 def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     stored = {}
     for name in group.attrs["layer_names"]:
         name = name.decode() if isinstance(name, bytes) else name
         arrays = [np.asarray(group[name][key]) for key in group[name].attrs["weight_names"]]
         if arrays:
-            stored[name] = arrays
+            stored[name.replace("/", "_")] = arrays  # Keras 3 allows no slash in a layer's name
     layers = [layer for layer in model.layers if layer.weights]
     named = [layer for layer in layers if layer.name in stored]
     if named:
@@ -90,8 +92,8 @@ def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:
             f"{path} does not fit {model.name}: {'; '.join(problems[:3])}{more}.",
             "Give the weights of this backbone with the same options, or another --backbone.",
         )
-    for layer, _, arrays in pairs:
-        for variable, array in zip(_file_order(layer), arrays):
+    for layer, _, fitting in pairs:
+        for variable, array in zip(_file_order(layer), fitting or ()):
             variable.assign(array)
 
 

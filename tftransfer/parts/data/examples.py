@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -92,17 +93,32 @@ class Examples:
 
 
 def read_item(item: str | bytes) -> bytes:
-    """The encoded bytes of one example."""
-    return item if isinstance(item, bytes) else Path(item).read_bytes()
+    """The encoded bytes of one example.
+
+    Raises:
+      OSError: not to be read, or no regular file: a pipe would never end.
+    """
+    if isinstance(item, bytes):
+        return item
+    path = Path(item)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file")
+    return path.read_bytes()
 
 
 def with_classes(examples: Examples, classes: tuple[str, ...], target: str) -> Examples:
     """The examples with their labels counted in `classes`, which must hold all of theirs.
 
     Raises:
-      UserError: another kind of target, or classes that are not known.
+      UserError: another kind of target, classes that are not known, or columns that are missing.
     """
     extra = sorted(set(examples.classes) - set(classes))
+    absent = sorted(set(classes) - set(examples.classes))
+    if examples.target == target == "regression" and absent:
+        raise UserError(
+            f"These data lack columns of the training data: {', '.join(absent[:5])}.",
+            "Give data with the same columns of numbers.",
+        )
     if examples.target != target or extra:
         raise UserError(
             f"These data do not fit the training data: {examples.target} against {target}, "

@@ -1,4 +1,4 @@
-"""Examples from TensorFlow Datasets, by name or from a prepared folder; nothing is downloaded twice."""
+"""Examples from TensorFlow Datasets, by name or from a prepared folder."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def _builder(name: str) -> Any:
     if folder.is_dir():
         try:
             return tfds.builder_from_directory(os.fspath(folder))
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(
-                f"{name} holds no prepared data set: {str(error).splitlines()[0][:120]}",
+                f"{name} holds no prepared data set: {_first_line(error)}",
                 "Give the folder with dataset_info.json, usually NAME/CONFIG/VERSION.",
             ) from None
     try:
@@ -64,9 +64,18 @@ def _builder(name: str) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         near = _nearest(name, tfds.list_builders(with_community_datasets=False))
         raise UserError(f"There is no TFDS data set named {name!r}.", near) from error
+    except (ValueError, AssertionError) as error:
+        raise UserError(
+            f"The TFDS name {name!r} cannot be used: {_first_line(error)}",
+            "Write NAME, NAME/CONFIG or NAME:VERSION, or the folder of a prepared data set.",
+        ) from None
     if not Path(builder.data_dir).is_dir():
         _download(builder, name)
     return builder
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _download(builder: Any, name: str) -> None:

@@ -33,13 +33,13 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
         raise UserError(
             f"{path} has no label column; it has: {', '.join(header)}.", "Add one named label."
         )
-    files = [_inside(path, row[path_column], number) for number, row in enumerate(rows, 2)]
+    files = [_inside(path, row[path_column], number) for number, row in rows.items()]
     parts = [_part(row[part_columns[0]], path, n) if part_columns else ""
-             for n, row in enumerate(rows, 2)]  # fmt: skip
-    cells = [[row[name].strip() for name in label_columns] for row in rows]
+             for n, row in rows.items()]  # fmt: skip
+    cells = {n: [row[name].strip() for name in label_columns] for n, row in rows.items()}
     labels, target, classes = _labels_from_cells(cells, label_columns, target, path)
     return Examples(
-        names=[row[path_column] for row in rows],
+        names=[row[path_column] for row in rows.values()],
         items=files,
         labels=labels,
         target=target,
@@ -49,11 +49,11 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
 
 
 def _labels_from_cells(
-    cells: list[list[str]], columns: Sequence[str], target: str, path: Path
+    cells: dict[int, list[str]], columns: Sequence[str], target: str, path: Path
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     if target == "auto":
-        several = any("|" in row[0] or ";" in row[0] for row in cells)
-        target = "multi_label" if several else _guess_from_text(cells)
+        several = any("|" in row[0] or ";" in row[0] for row in cells.values())
+        target = "multi_label" if several else _guess_from_text(list(cells.values()))
     if target == "regression":
         return _numbers(cells, path), target, tuple(columns)
     if len(columns) > 1:
@@ -61,14 +61,17 @@ def _labels_from_cells(
             f"{path} has {len(columns)} label columns of names: {', '.join(columns)}.",
             "Keep one; several names in one cell are parted by |.",
         )
-    missing = [n for n, row in enumerate(cells, 2) if not row[0] and target == "single_label"]
-    if missing:
+    texts = [row[0] for row in cells.values()]
+    missing = [n for n, row in cells.items() if not row[0]]
+    if missing and target == "single_label":
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
     if target == "single_label":
-        classes = tuple(sorted({row[0] for row in cells}, key=_natural))
-        return np.array([classes.index(row[0]) for row in cells], np.int64), target, classes
-    sets = [{n.strip() for n in row[0].replace(";", "|").split("|") if n.strip()} for row in cells]
+        classes = tuple(sorted(set(texts), key=_natural))
+        return np.array([classes.index(text) for text in texts], np.int64), target, classes
+    sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
     classes = tuple(sorted(set().union(*sets), key=_natural))
+    if not classes:
+        raise UserError(f"{path} has no label in any row.", "Fill the label column.")
     labels = np.array([[name in names for name in classes] for names in sets], np.float32)
     return labels, target, classes
 
@@ -82,9 +85,9 @@ def _guess_from_text(cells: list[list[str]]) -> str:
     return "single_label" if whole else "regression"
 
 
-def _numbers(cells: list[list[str]], path: Path) -> np.ndarray:
+def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:
     rows = []
-    for number, row in enumerate(cells, 2):
+    for number, row in cells.items():
         try:
             values = [float(cell) for cell in row]
         except ValueError:
@@ -98,14 +101,16 @@ def _numbers(cells: list[list[str]], path: Path) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = list(csv.reader(file, delimiter=delimiter))
-    if len(table) < 2:
+def _read_table(path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+    """The header, and the rows that are not blank by their number; the header is row 1."""
+    table = _cells(path)
+    if not any(table[1:]):
         raise UserError(f"{path} has no rows below its header.", "Add a row per picture.")
     header = [name.strip() for name in table[0]]
-    rows = []
+    twins = [name for name in header if name and header.count(name) > 1]
+    if twins:
+        raise UserError(f"{path} has two columns named {twins[0]!r}.", "Rename one of them.")
+    rows = {}
     for number, row in enumerate(table[1:], 2):
         if row and len(row) != len(header):
             raise UserError(
@@ -113,8 +118,19 @@ def _read_table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
                 "Quote cells that hold the delimiter.",
             )
         if row:
-            rows.append(dict(zip(header, row)))
+            rows[number] = dict(zip(header, row))
     return header, rows
+
+
+def _cells(path: Path) -> list[list[str]]:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.reader(file, delimiter=delimiter))
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
 
 
 def _column(header: Sequence[str], names: Iterable[str], path: Path) -> str:
@@ -145,4 +161,4 @@ def _part(cell: str, table: Path, row: int) -> str:
 
 
 def _natural(name: str) -> tuple:
-    return (0, int(name), "") if name.isdigit() else (1, 0, name)
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)

@@ -9,6 +9,8 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, Examples
 
+_INFINITE = -1  # tf.data.INFINITE_CARDINALITY
+
 
 def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
     """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3] and labels [n] or [n, k].
@@ -21,7 +23,7 @@ def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any 
         raise UserError(
             f"{len(images)} images but {len(labels)} labels.", "Give one label per image."
         )
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if isinstance(images, np.ndarray) and images.dtype != np.uint8:
         remarks = (f"images of {images.dtype} in [0, 1] were stored as 8 bits",)
     items = [encode_png(image, index) for index, image in enumerate(images)]
@@ -34,6 +36,8 @@ def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
 
     An image is a picture of any size as in `from_arrays`, or a string of encoded bytes.
     """
+    if int(dataset.cardinality()) == _INFINITE:
+        raise UserError("The dataset never ends.", "Add take(n), or leave repeat() out.")
     items, labels = [], []
     for index, element in enumerate(dataset.as_numpy_iterator()):
         image, label = _image_and_label(element)
@@ -68,9 +72,12 @@ def labels_from_array(
     Raises:
       UserError: a label out of range or not finite.
     """
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8")
     if target == "auto":
         target = _guess_target(labels)
     if target == "single_label":
+        labels = _one_each(labels)
         if not classes:
             values = np.unique(labels)
             classes, labels = tuple(str(v) for v in values), np.searchsorted(values, labels)
@@ -81,11 +88,31 @@ def labels_from_array(
                 f"{len(classes) - 1}.", "Give labels that count the classes from 0.",
             )  # fmt: skip
         return labels.astype(np.int64), target, classes
-    labels = np.asarray(labels, np.float32).reshape(len(labels), -1)
-    if not np.isfinite(labels).all():
-        row = int(np.flatnonzero(~np.isfinite(labels).all(axis=1))[0])
-        raise UserError(f"Label of example {row} is not a finite number.", "Mend or remove it.")
+    labels = _numbers(labels, target)
     return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+
+
+def _one_each(labels: np.ndarray) -> np.ndarray:
+    """Labels [n] from [n] or [n, 1]."""
+    if labels.ndim != 1 and labels.shape[1:] != (1,):
+        raise UserError(
+            f"Labels of the shape {labels.shape} are not one per example.",
+            "Give labels [n], or --target=multi_label or --target=regression.",
+        )
+    return labels.reshape(-1)
+
+
+def _numbers(labels: np.ndarray, target: str) -> np.ndarray:
+    """Labels as float32 [n, k], finite, and 0 or 1 for `multi_label`."""
+    if labels.dtype.kind not in "biuf":
+        raise UserError(f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{target} needs them.")
+    labels = labels.astype(np.float32).reshape(len(labels), -1)
+    good = np.isin(labels, (0, 1)) if target == "multi_label" else np.isfinite(labels)
+    if not good.all():
+        row, what = int(np.flatnonzero(~good.all(axis=1))[0]), "a finite number"
+        what = "0 or 1 for each class" if target == "multi_label" else what
+        raise UserError(f"Label of example {row} is not {what}.", "Mend or remove it.")
+    return labels
 
 
 def _guess_target(labels: np.ndarray) -> str:
@@ -122,7 +149,7 @@ def encode_png(image: Any, index: int) -> bytes:
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4):
+    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
         raise UserError(
             f"Image {index} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
         )

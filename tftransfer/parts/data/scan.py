@@ -55,6 +55,8 @@ def _in_parallel(examples: Examples, say: Callable[[str], None]) -> list[tuple[s
 
 def examine(item: str | bytes) -> tuple[str, str | None]:
     """sha256 of an item, and why it cannot be an example, or None."""
+    if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
+        return "", "its name is not UTF-8"
     try:
         data = read_item(item)
     except OSError as error:
@@ -64,6 +66,14 @@ def examine(item: str | bytes) -> tuple[str, str | None]:
         if reason:
             return "", reason
     return hashlib.sha256(data).hexdigest(), _undecodable(data)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _undecodable(data: bytes) -> str | None:

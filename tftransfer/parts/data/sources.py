@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -61,6 +61,9 @@ def from_folder(root: Path) -> Examples:
         roots = [(folder, part) for folder, part in parts.items()]
     else:
         roots = [(root, "")]
+    for folder in (f for top, _ in roots for f in _subfolders(top)):
+        if root.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{folder} is a link to a folder above it.", "Remove the link.")
     rows = [
         (os.fspath(file), class_folder.name, part)
         for folder, part in roots
@@ -96,13 +99,17 @@ def _subfolders(folder: Path) -> list[Path]:
             entry for entry in folder.iterdir() if entry.is_dir() and not ignored(entry.name)
         )
     except OSError as error:
-        raise UserError(f"{folder} cannot be read: {error.strerror}.", "Mend its rights.") from None
+        _unreadable(error)
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename} cannot be read: {error.strerror}.", "Mend its rights.")
 
 
 def files_below(folder: Path) -> list[Path]:
     """All files below a folder in order, without those that systems leave there."""
-    found = []
-    for top, folders, files in os.walk(folder):
+    found: list[Path] = []
+    for top, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(name for name in folders if not ignored(name))
         found.extend(Path(top, name) for name in sorted(files) if not ignored(name))
     return found

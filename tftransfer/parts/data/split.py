@@ -65,9 +65,10 @@ def _assign(
 ) -> None:
     """Moves a fraction (below 1) or a count of each stratum's free contents to `part`."""
     free = ("",) if part == "test" else ("", "train")
+    elsewhere = {sha for sha, p in zip(sha256, parts) if p not in free}
     groups: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, (sha, stratum) in enumerate(zip(sha256, strata)):
-        if parts[index] in free:
+        if parts[index] in free and sha not in elsewhere:
             groups[stratum][sha].append(index)
     taken: set[str] = set()
     for stratum in sorted(groups, key=str):

@@ -1,0 +1,17 @@
+"""Small pictures: CIFAR-10 enlarged to 96 px, with half of the network trained.
+
+    tftransfer train --config=configs/cifar10.py --data=cifar10 --workdir=runs/cifar10
+
+`cifar10` holds `train/` and `test/`, each with a folder per class. With 600 pictures a class
+expect accuracy TODO.
+"""
+
+import tftransfer
+
+
+def get_config():
+    return tftransfer.config(
+        backbone="mobilenet_v2",
+        image_size=96,
+        recipe={"name": "fine_tune", "unfreeze": 2},
+    )

@@ -1,0 +1,17 @@
+"""Deep network transfer: three stages from the source, the rest new (Yosinski et al., 2014).
+
+    tftransfer train --config=configs/deep_transfer.py --data=flower_photos --workdir=runs/deep
+
+For data that share edges and textures with the source but not its objects. Expect accuracy
+TODO on the flowers, between scratch and fine-tuning.
+"""
+
+import tftransfer
+
+
+def get_config():
+    return tftransfer.config(
+        backbone="mobilenet_v2",
+        image_size=160,
+        recipe={"name": "deep_transfer", "keep": 3, "frozen": 2},
+    )

@@ -1,0 +1,63 @@
+"""What a plan will take on this machine: measured on a few pictures, not guessed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import tensorflow as tf
+
+from tftransfer.building.network import PIXELS, compiled
+from tftransfer.using.plan import PhasePlan, Plan
+
+_PICTURES = 16
+# A training step of a layer computes its output, and the gradients of its input and its weights.
+_STEP_OVER_FORWARD = 3.0
+
+
+def estimate(plan: Plan) -> list[str]:
+    """Lines that say how long each phase will take, and what that rests on.
+
+    The frozen prefix and the suffix of each phase are run on random pictures; decoding,
+    early stopping and the final evaluation are not counted.
+    """
+    total, lines = 0.0, []
+    for planned in plan.phases:
+        prefix, steps = _phase_seconds(plan, planned)
+        total += prefix + steps
+        lines.append(
+            f"cost      {planned.phase.name}: prefix {_said(prefix)}, "
+            f"training at most {_said(steps)}"
+        )
+    lines.append(f"cost      about {_said(total)} in all, measured on {_PICTURES} random pictures")
+    return lines
+
+
+def _phase_seconds(plan: Plan, planned: PhasePlan) -> tuple[float, float]:
+    network, examples = plan.network, plan.examples
+    train, val = (len(examples.where(part)) for part in ("train", "val"))
+    trained = [block for block, rate in planned.rates.items() if rate]
+    lowest = network.cut_for(planned.rates)
+    outputs = [head.output for head in network.heads]
+    whole = _per_picture(network.part(lowest, outputs)) if trained else 0.0
+    frozen = _per_picture(network.part(PIXELS, lowest)) if lowest != PIXELS else 0.0
+    epochs = planned.phase.epochs
+    steps = epochs * (train * _STEP_OVER_FORWARD + val) * whole
+    if planned.views:
+        return frozen * (planned.views * train + val), steps
+    return 0.0, steps + epochs * (train + val) * frozen
+
+
+def _per_picture(model: Any) -> float:
+    forward = compiled(model)
+    inputs = [tf.random.uniform((_PICTURES, *t.shape[1:])) for t in model.inputs]
+    forward(*inputs)
+    started = time.perf_counter()
+    forward(*inputs)
+    return (time.perf_counter() - started) / _PICTURES
+
+
+def _said(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
