@@ -14,6 +14,7 @@ from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.hub import HubLayer
 
 PIXELS = "pixels"
 FEATURES = "features"
@@ -82,6 +83,8 @@ class Network:
                 layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
                 if norm and layer.trainable:
                     layer.momentum = min(layer.momentum, _MOMENTUM)
+                if isinstance(layer, HubLayer):
+                    layer.batch_norm = batch_norm
 
     def cut_for(self, rates: Mapping[str, float]) -> str:
         """The deepest point below which nothing trains: where the frozen prefix ends."""
@@ -105,7 +108,7 @@ class Network:
         """All outputs in inference, by name, of pixels [n, size, size, 3]; compiled once."""
         if self._forward is None:
             self._forward = compiled(self.model)
-        return self._forward(tf.cast(pixels, tf.float32))
+        return self._forward(pixels)
 
     def tensor(self, name: str) -> Any:
         """An output or the (first) tensor at a cut, by name."""
@@ -175,7 +178,8 @@ def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
         return outputs[output] if output else outputs
 
     specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
-    return tf.function(forward).get_concrete_function(*specs)
+    traced = tf.function(forward).get_concrete_function(*specs)
+    return lambda *inputs: traced(*(tf.cast(x, spec.dtype) for x, spec in zip(inputs, specs)))
 
 
 @contextmanager

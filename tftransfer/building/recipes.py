@@ -91,14 +91,18 @@ def recipe_options(name: str) -> dict[str, Any]:
 
 
 def with_budget(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe, its phases shortened or lengthened alike, to `epochs` in all; 0: as it is."""
+    """The recipe, its phases shortened or lengthened alike, to `epochs` in all; 0: as it is.
+
+    Every phase keeps at least one epoch.
+    """
     if not epochs:
         return recipe
     total = sum(phase.epochs for phase in recipe.phases)
     bounds, done = [0], 0
-    for phase in recipe.phases:
+    for number, phase in enumerate(recipe.phases, 1):
         done += phase.epochs
-        bounds.append(max(bounds[-1] + 1, round(epochs * done / total)))
+        share = min(round(epochs * done / total), epochs - (len(recipe.phases) - number))
+        bounds.append(max(bounds[-1] + 1, share))
     phases = [
         replace(phase, epochs=end - start)
         for phase, start, end in zip(recipe.phases, bounds, bounds[1:])

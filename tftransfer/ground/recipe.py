@@ -78,7 +78,8 @@ class Phase:
       views: stored variants of each picture where the prefix is frozen; 0 lets
         the planner choose, and -1 streams fresh augmentation every epoch.
       mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
-      patience: epochs without a better validation figure before stopping; 0 turns it off.
+      patience: epochs (and at least 100 steps) without a better validation figure
+        before stopping; 0 turns it off.
     """
 
     name: str

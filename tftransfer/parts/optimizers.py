@@ -27,7 +27,9 @@ def optimizer_names() -> dict[str, type]:
     }
 
 
-def make_optimizer(phase: Phase, multiplier: Callable[[Any], float], steps: int) -> Any:
+def make_optimizer(
+    phase: Phase, multiplier: Callable[[Any], float], steps: int, *, replicas: int = 1
+) -> Any:
     """The phase's optimizer.
 
     One optimizer serves all blocks, so that its state, its learning rate and the
@@ -37,12 +39,15 @@ def make_optimizer(phase: Phase, multiplier: Callable[[Any], float], steps: int)
       phase: names the optimizer, rate, schedule and decay.
       multiplier: variable to its block's rate multiplier.
       steps: optimiser steps of the whole phase, for the schedule.
+      replicas: over how many of them the gradients will be summed after they are clipped.
     """
     classes = optimizer_names()
     name = phase.optimizer.lower()
     if name not in classes:
         raise unknown_name("optimizer", phase.optimizer, classes)
     options: dict[str, Any] = {"learning_rate": make_schedule(phase, steps)}
+    if phase.clip_norm:
+        options["global_clipnorm"] = phase.clip_norm / replicas
     if "weight_decay" in inspect.signature(classes[name]).parameters:
         options["weight_decay"] = phase.weight_decay or None
     if name == "sgd":
@@ -56,7 +61,7 @@ def make_optimizer(phase: Phase, multiplier: Callable[[Any], float], steps: int)
 def make_schedule(phase: Phase, steps: int) -> Any:
     """The rate over the steps of a phase: a number when it does not change."""
     if phase.schedule == "constant" and not phase.warmup:
-        return phase.learning_rate
+        return float(phase.learning_rate)
     return WarmUp(phase.learning_rate, steps, phase.warmup, phase.schedule)
 
 

@@ -83,9 +83,7 @@ class PrefixStore:
         for start in range(0, len(missing), _BATCH):
             some = missing[start : start + _BATCH]
             inputs = self.get(source, some) if source else [self._view(key, view, some)]
-            for array, value in zip(
-                self._stored[key], tf.nest.flatten(prefix(*map(tf.convert_to_tensor, inputs)))
-            ):
+            for array, value in zip(self._stored[key], tf.nest.flatten(prefix(*inputs))):
                 array[some] = value
             if time.monotonic() - spoken > _SPEAK_EVERY:
                 spoken = time.monotonic()

@@ -42,7 +42,7 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
         raise UserError(f"--workdir={root} holds other files.", "Give a new folder.")
     shutil.rmtree(root, ignore_errors=True)
     say("writing scikit-learn's 1,797 handwritten digits as folders of pictures")
-    _write_digits(root / "digits")
+    write_digits(root / "digits")
     say("\n== the source: a small network learns 0 to 4 from random weights")
     source = Experiment(
         data=str(root / "digits" / "source"), backbone="small_cnn", weights="none",
@@ -64,7 +64,8 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
     return found
 
 
-def _write_digits(folder: Path) -> None:
+def write_digits(folder: Path) -> None:
+    """Writes the digits as PNG files: source/0 to source/4, and target/5 to target/9."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

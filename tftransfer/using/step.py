@@ -65,7 +65,6 @@ class Step:
       optimizer: built.
       reference: for losses that hold weights.
       strategy: of `tf.distribute`.
-      clip_norm: bound on the gradients' global norm; 0 for none.
       xla: compile by XLA.
     """
 
@@ -78,7 +77,6 @@ class Step:
         reference: Reference,
         strategy: Any,
         *,
-        clip_norm: float,
         xla: bool,
     ):
         self._suffix = suffix
@@ -87,7 +85,6 @@ class Step:
         self._optimizer = optimizer
         self._reference = reference
         self._strategy = strategy
-        self._clip_norm = clip_norm
         self._run = tf.function(self._replicated, jit_compile=xla, reduce_retracing=True)
 
     def __call__(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -131,8 +128,6 @@ class Step:
         if replicas > 1:
             context = tf.distribute.get_replica_context()
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        if self._clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._clip_norm)
         # Keras sums the gradients over the replicas once more.
         return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
 

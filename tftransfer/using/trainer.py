@@ -28,6 +28,8 @@ from tftransfer.using.step import Reference, Step, check_batch_size
 
 _SPEAK_EVERY = 10.0
 _LINES = 10
+# Steps without a better figure before a phase stops early, however few an epoch has.
+_LEAST_STEPS = 100
 
 
 @dataclass
@@ -234,13 +236,14 @@ class _Loop:
                 phase,
                 multipliers(self.planned.rates, network.variables),
                 self.stream.steps * phase.epochs,
+                replicas=trainer.strategy.num_replicas_in_sync,
             )
             if trainer.plan.experiment.precision == "mixed_float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(variables)
         self.step = Step(
             suffix, variables, phase.losses, self.optimizer, reference, trainer.strategy,
-            clip_norm=phase.clip_norm, xla=trainer.plan.xla,
+            xla=trainer.plan.xla,
         )  # fmt: skip
         self.forward = compiled(suffix, "logits")
 
@@ -269,8 +272,9 @@ class _Loop:
         self.seconds = time.monotonic() - began
 
     def _finished(self, epoch: int) -> bool:
-        if self.phase.patience and len(self.val) and epoch - self.best_epoch >= self.phase.patience:
-            self.stopped = f"no better validation figure for {self.phase.patience} epochs"
+        patience = max(self.phase.patience, -(-_LEAST_STEPS // self.stream.steps))
+        if self.phase.patience and len(self.val) and epoch - self.best_epoch >= patience:
+            self.stopped = f"no better validation figure for {patience} epochs"
             return True
         return False
 
@@ -311,8 +315,7 @@ class _Loop:
         logits = []
         for start in range(0, len(self.val), 256):
             some = self.val[start : start + 256]
-            inputs = map(tf.convert_to_tensor, self.val_inputs(some))
-            logits.append(self.forward(*inputs).numpy())
+            logits.append(self.forward(*self.val_inputs(some)).numpy())
         target = self.trainer.plan.examples.target
         values = scores.probabilities(np.concatenate(logits), target)
         figures = scores.metrics(values, self.trainer.targets[self.val], target)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +54,16 @@ def build_application(
 
 def default_image_size(constructor: Callable[..., keras.Model]) -> int:
     """The input size, in pixels, that the constructor itself would choose."""
-    source = inspect.getsource(constructor)
-    found = re.search(r"default_size=(\d+)", source)
-    return int(found[1]) if found else 224
+    tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+    module = sys.modules[constructor.__module__]
+    sizes = [_default_size(call, module) for call in ast.walk(tree) if isinstance(call, ast.Call)]
+    return next(filter(None, sizes), 224)
+
+
+def _default_size(call: ast.Call, module: Any) -> int:
+    """The argument `default_size` of a call, by keyword or place; 0 where there is none."""
+    function = getattr(module, getattr(call.func, "id", ""), None)
+    places = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
+    given = dict(zip(places, call.args)) | {each.arg: each.value for each in call.keywords}
+    size = given.get("default_size")
+    return size.value if isinstance(size, ast.Constant) else 0

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tftransfer.ground.errors import UserError
+from tftransfer.ground.errors import UserError, unknown_name
 
 
 @keras.saving.register_keras_serializable("tftransfer")
@@ -25,6 +25,10 @@ class HubLayer(keras.layers.Layer):
       path: a local folder with `saved_model.pb`.
       output: which entry of a dictionary output to return; "" for `default` or the only one.
 
+    Attributes:
+      batch_norm: `frozen` calls the module in inference mode even while it trains, which keeps
+        its moving statistics; `train` does not.
+
     Raises:
       UserError: the folder holds no SavedModel that can be called.
     """
@@ -33,30 +37,38 @@ class HubLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.module_path = path
         self.output_name = output
+        self.batch_norm = "train"
         module = _load(path)
         self._module = module
-        trainable = {id(variable) for variable in getattr(module, "trainable_variables", ())}
-        for variable in getattr(module, "variables", ()):
+        trainable = {id(variable) for variable in _variables(module, "trainable_variables")}
+        for variable in _variables(module, "variables"):
             self._track_variable(_shared(variable, trainable=id(variable) in trainable))
         self._takes_training = _takes_training(module)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The module's output; `training` counts only while the layer is trainable."""
-        arguments = {"training": bool(training) and self.trainable} if self._takes_training else {}
-        result = self._module(inputs, **arguments)
+        """The module's output; in training mode only while the layer is trainable."""
         for penalty in getattr(self._module, "regularization_losses", ()):
             self.add_loss(penalty())
-        if isinstance(result, dict):
-            result = result[self.output_name or _main_output(result)]
-        return result
+        training = bool(training) and self.trainable and self.batch_norm == "train"
+        return self._output(inputs, training=training)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        """A Keras tensor of the shape that one traced call returns."""
-        probe = tf.TensorSpec((1, *inputs.shape[1:]), inputs.dtype)
-        result = tf.function(lambda x: self.call(x)).get_concrete_function(probe)
-        shape = result.structured_outputs.shape
-        return keras.KerasTensor((None, *shape[1:]), dtype=self.compute_dtype)
+        """A Keras tensor of the shape that one call returns; only the batch may be open."""
+        probe = tf.zeros((1, *inputs.shape[1:]), inputs.dtype)
+        output = self._output(probe, training=False)
+        return keras.KerasTensor((None, *output.shape[1:]), dtype=output.dtype.name)
+
+    def _output(self, inputs: Any, *, training: bool) -> Any:
+        arguments = {"training": training} if self._takes_training else {}
+        result = self._module(inputs, **arguments)
+        return result[self._name_in(result)] if isinstance(result, dict) else result
+
+    def _name_in(self, outputs: dict[str, Any]) -> str:
+        name = self.output_name or _main_output(outputs)
+        if name not in outputs:
+            raise unknown_name("output of the module", name, outputs)
+        return name
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -85,20 +97,38 @@ def resolve_handle(handle: str) -> Path:
         return Path(tensorflow_hub.resolve(url))
     except Exception as error:
         raise UserError(
-            f"The TF-Hub module {handle} could not be fetched: {str(error).splitlines()[0][:150]}",
+            f"The TF-Hub module {handle} could not be fetched: {_brief(error)}",
             "Without a network, download it elsewhere and give the local folder.",
         ) from None
 
 
-def build_hub_model(path: Path, image_size: int) -> keras.Model:
+def build_hub_model(path: Path, image_size: int, output: str = "") -> keras.Model:
     """A module of images as a functional model of one stage.
 
     The module's signature tells size and channels where it fixes them; TF-Hub's
     image modules take pixels in [0, 1], so 0 to 255 is scaled inside.
+
+    Args:
+      path: as of `HubLayer`.
+      image_size: side of the input, in pixels.
+      output: as of `HubLayer`.
+
+    Raises:
+      UserError: the module cannot be loaded, or takes no pictures of that size.
     """
-    layer = HubLayer(str(path), name="module", dtype="float32")
+    layer = HubLayer(str(path), output, name="module", dtype="float32")
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
+    try:
+        layer.compute_output_spec(pixels)  # Keras would wrap the errors of a call
+    except UserError:
+        raise
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise UserError(
+            f"The module {path} takes no pictures of {image_size} px in three colours: "
+            f"{_brief(error)}",
+            "Give an image module (feature-vector or classification), or another --image_size.",
+        ) from None
     return keras.Model(pixels, layer(scaled), name="hub_module")
 
 
@@ -111,16 +141,23 @@ def declared_image_size(path: Path) -> int:
 def _load(path: str) -> Any:
     try:
         module = tf.saved_model.load(path)
-    except (OSError, tf.errors.OpError, ValueError) as error:
-        raise UserError(
-            f"{path} cannot be loaded: {str(error).splitlines()[0][:150]}", "Fetch it again."
-        ) from None
+    except Exception as error:  # of protobuf, the checkpoint reader and TensorFlow
+        raise UserError(f"{path} cannot be loaded: {_brief(error)}", "Fetch it again.") from None
     if not callable(module):
         raise UserError(
             f"The SavedModel {path} cannot be called: it is no reusable TF2 module.",
             "Give a TF2 module (feature-vector or classification).",
         )
     return module
+
+
+def _variables(module: Any, kind: str) -> list[tf.Variable]:
+    """The list that TF-Hub's reusable form has; of a plain `tf.Module`, what hangs on it."""
+    if hasattr(module, kind):
+        return list(getattr(module, kind))
+    tracked = tf.train.TrackableView(module).descendants()
+    found = [each for each in tracked if isinstance(each, tf.Variable)]
+    return [v for v in found if v.trainable] if kind == "trainable_variables" else found
 
 
 def _shared(variable: Any, *, trainable: bool) -> keras.Variable:
@@ -146,15 +183,12 @@ def _input_spec(module: Any) -> Any:
 
 
 def _takes_training(module: Any) -> bool:
-    for function in _signatures(module):
-        arguments, keywords = function.structured_input_signature
-        if "training" in keywords or any(isinstance(value, bool) for value in arguments):
-            return True
-        if "training" in (getattr(function, "_arg_keywords", None) or ()):
-            return True
-    call = getattr(module, "__call__", None)  # noqa: B004
-    spec = getattr(call, "function_spec", None)
-    return spec is not None and "training" in spec.fullargspec.args
+    kind = getattr(getattr(module, "__call__", None), "function_type", None)  # noqa: B004
+    return kind is not None and "training" in kind.parameters
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _main_output(outputs: dict[str, Any]) -> str:
@@ -164,5 +198,5 @@ def _main_output(outputs: dict[str, Any]) -> str:
         return next(iter(outputs))
     raise UserError(
         f"The module returns several outputs: {', '.join(sorted(outputs))}.",
-        "Name one by the option output.",
+        "Name one: --backbone=MODULE:output=NAME.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,12 @@ from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.registered import BACKBONES
 from tftransfer.parts.backbones.stages import cut_into_stages
 from tftransfer.parts.backbones.weights import file_sha256, load_weights
+
+# What the package itself gives to a builder, or has no use for.
+_NOT_OPTIONS = (
+    "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
+    "classifier_activation",
+)  # fmt: skip
 
 
 def load_backbone(
@@ -44,10 +51,10 @@ def load_backbone(
     keras.utils.set_random_seed(seed)
     if (Path(name).expanduser() / "config.json").is_file():
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code)
-    if "/" in name or "://" in name:
+    if "/" in name or (Path(name) / "saved_model.pb").is_file():
         return _from_hub(name, image_size, trust_code)
     base, options = parse_options(name)
-    build, default_size, known = _builder(base)
+    build, default_size, known = _builder(base, options)
     size = image_size or default_size
     download = weights == "imagenet" and base not in BACKBONES
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
@@ -72,19 +79,33 @@ def backbone_names() -> list[str]:
     return sorted([*applications.application_names(), *BACKBONES])
 
 
-def _builder(base: str) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
+def _builder(
+    base: str, options: dict[str, Any]
+) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
     if base in BACKBONES:
         entry = BACKBONES[base]
+        _check_options(base, entry.build, options)
         return (lambda size, weights, **kw: entry.build(size, **kw)), entry.image_size, entry.sha256
     spelled = {_plain(name): entry for name, entry in applications.application_names().items()}
     constructor = spelled.get(_plain(base))
     if constructor is None:
         raise unknown_name("backbone", base, backbone_names())
+    _check_options(base, constructor, options)
 
     def build(size: int, weights: str | None, **options: Any) -> keras.Model:
         return applications.build_application(constructor, size, weights, **options)
 
     return build, applications.default_image_size(constructor), {}
+
+
+def _check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return
+    known = [each.name for each in parameters if each.name not in _NOT_OPTIONS]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of backbone {base}", option, known)
 
 
 def _plain(name: str) -> str:
@@ -120,7 +141,8 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
             f"{handle} is a TF-Hub module, which is a program that runs with your rights.",
             "If you trust where it comes from, add --trust_code.",
         )
-    path = hub.resolve_handle(handle)
+    place, _, output = handle.partition(":output=")
+    path = hub.resolve_handle(place)
     declared = hub.declared_image_size(path)
     if declared and image_size and declared != image_size:
         raise UserError(
@@ -128,7 +150,7 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
             f"Leave --image_size out, or set it to {declared}.",
         )
     size = declared or image_size or 224
-    model = hub.build_hub_model(path, size)
+    model = hub.build_hub_model(path, size, output)
     return Backbone(
         name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
         image_size=size,

@@ -54,7 +54,7 @@ def _builder(name: str) -> Any:
     if folder.is_dir():
         try:
             return tfds.builder_from_directory(os.fspath(folder))
-        except (OSError, ValueError) as error:
+        except Exception as error:
             raise UserError(
                 f"{name} holds no prepared data set: {_first_line(error)}",
                 "Give the folder with dataset_info.json, usually NAME/CONFIG/VERSION.",

@@ -107,11 +107,11 @@ def _numbers(labels: np.ndarray, target: str) -> np.ndarray:
     if labels.dtype.kind not in "biuf":
         raise UserError(f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{target} needs them.")
     labels = labels.astype(np.float32).reshape(len(labels), -1)
-    good = np.isin(labels, (0, 1)) if target == "multi_label" else np.isfinite(labels)
+    several = target == "multi_label"
+    good = np.isin(labels, (0, 1)) if several else np.isfinite(labels)
     if not good.all():
-        row, what = int(np.flatnonzero(~good.all(axis=1))[0]), "a finite number"
-        what = "0 or 1 for each class" if target == "multi_label" else what
-        raise UserError(f"Label of example {row} is not {what}.", "Mend or remove it.")
+        row, kind = np.flatnonzero(~good.all(axis=1))[0], "0 or 1" if several else "a finite number"
+        raise UserError(f"Label of example {row} is not {kind}.", "Mend or remove it.")
     return labels
 
 

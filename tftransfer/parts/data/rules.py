@@ -20,6 +20,7 @@ _SIGNATURES = (
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),
 )
+_RAMP = bytes(range(256))
 _NEIGHBOURS = (
     (b"II*\x00", "a TIFF file"),
     (b"MM\x00*", "a TIFF file"),
@@ -68,7 +69,25 @@ def within_pixel_cap(data: bytes) -> str | None:
     return None
 
 
-RULES: tuple[Callable[[bytes], str | None], ...] = (not_empty, known_format, within_pixel_cap)
+def plain_bmp(data: bytes) -> str | None:
+    """BMP files with a table of colours are left out: TensorFlow takes the indices for greys."""
+    if image_format(data) != "BMP" or len(data) < 54:
+        return None
+    pixels, header = struct.unpack("<II", data[10:18])
+    bits, compression = struct.unpack("<HI", data[28:34])
+    table = data[14 + header : pixels]
+    greys = all(table[channel::4] == _RAMP[: len(table) // 4] for channel in range(3))
+    if bits == 8 and (compression or not greys):
+        return "a BMP with a table of colours or compressed pixels; save it as PNG"
+    return None
+
+
+RULES: tuple[Callable[[bytes], str | None], ...] = (
+    not_empty,
+    known_format,
+    within_pixel_cap,
+    plain_bmp,
+)
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:

@@ -103,7 +103,9 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _unreadable(error: OSError) -> NoReturn:
-    raise UserError(f"{error.filename} cannot be read: {error.strerror}.", "Mend its rights.")
+    raise UserError(
+        f"{error.filename} cannot be read: {error.strerror}.", "Mend its rights."
+    ) from None
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -1,0 +1,59 @@
+"""A backbone of one's own: SqueezeNet 1.1 (Iandola et al., 2016), registered by name.
+
+    tftransfer train --config=configs/squeezenet.py --data=flower_photos \\
+        --weights=squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5 --workdir=runs/squeezenet
+
+`build` below is all that a backbone needs: a function from the image size to a functional Keras
+model, preprocessing inside. The stages are found in its graph. The weights are those of
+github.com/rcmalli/keras-squeezenet; the registered sha256 refuses any other file of that name.
+Expect accuracy TODO_FIGURE of the linear probe on the flowers.
+"""
+
+import keras
+from keras import layers
+
+import tftransfer
+
+_SHA256 = {
+    "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5": (
+        "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
+    )
+}
+
+
+@tftransfer.register_backbone("squeezenet", image_size=160, sha256=_SHA256)
+def build(image_size: int) -> keras.Model:
+    """SqueezeNet 1.1 without its classifier; layers are named as in the weights file."""
+    pixels = keras.Input((image_size, image_size, 3), name="pixels")
+    # BGR, minus the means (103.939, 116.779, 123.68).
+    x = keras.applications.imagenet_utils.preprocess_input(pixels, mode="caffe")
+    x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool1")(x)
+    x = _fire(_fire(x, 2, 16), 3, 16)
+    x = layers.MaxPooling2D(3, 2, name="pool3")(x)
+    x = _fire(_fire(x, 4, 32), 5, 32)
+    x = layers.MaxPooling2D(3, 2, name="pool5")(x)
+    x = _fire(_fire(x, 6, 48), 7, 48)
+    x = _fire(_fire(x, 8, 64), 9, 64)
+    return keras.Model(pixels, x, name="squeezenet")
+
+
+def _fire(x, number: int, squeeze: int):
+    """Few 1×1 filters, then 1×1 and 3×3 filters side by side, four times as many of each.
+
+    The file says `fire2/squeeze1x1`; Keras 3 allows no slash, and the loader reads `_` for it.
+    """
+
+    def convolution(filters: int, side: int, part: str, x):
+        name = f"fire{number}_{part}{side}x{side}"
+        return layers.Conv2D(filters, side, padding="same", activation="relu", name=name)(x)
+
+    x = convolution(squeeze, 1, "squeeze", x)
+    both = [convolution(4 * squeeze, side, "expand", x) for side in (1, 3)]
+    return layers.Concatenate(name=f"fire{number}_concat")(both)
+
+
+def get_config():
+    return tftransfer.config(
+        backbone="squeezenet", image_size=160, recipe="feature_extraction"
+    )

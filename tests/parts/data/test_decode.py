@@ -1,0 +1,151 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tftransfer.parts.data.decode import decode, decode_resized, resize
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+
+
+def _encoded(pixels, kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def _decoded(data):
+    found = decode(tf.constant(data))
+    assert found.dtype == tf.uint8
+    return found.numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})]
+)
+def test_lossless_formats_come_back_exactly(kind, options):
+    np.testing.assert_array_equal(_decoded(_encoded(PIXELS, kind, **options)), PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_lossy_formats_keep_the_colour(kind):
+    pixels = np.broadcast_to(np.array([200, 60, 30], np.uint8), (16, 24, 3))
+    found = _decoded(_encoded(pixels, kind, quality=95))
+    assert found.shape == (16, 24, 3)
+    np.testing.assert_allclose(found.astype(int), pixels, atol=6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
+def test_grey_is_repeated(kind):
+    found = _decoded(_encoded(np.full((8, 9), 77, np.uint8), kind))
+    assert found.shape == (8, 9, 3) and (found == found[..., :1]).all()
+    np.testing.assert_allclose(found.astype(int), 77, atol=2)
+
+
+def test_transparency_is_dropped_and_the_colour_below_stays():
+    alpha = np.arange(35, dtype=np.uint8).reshape(5, 7, 1)
+    both = np.concatenate([PIXELS, alpha], axis=-1)
+    np.testing.assert_array_equal(_decoded(_encoded(both, "PNG")), PIXELS)
+
+
+def test_grey_with_transparency():
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).convert("LA").save(file, "PNG")
+    grey = np.asarray(Image.fromarray(PIXELS).convert("L"))
+    np.testing.assert_array_equal(_decoded(file.getvalue()), np.repeat(grey[..., None], 3, -1))
+
+
+def test_16_bits_are_cut_to_8():
+    wide = np.array([[0x0000, 0x00FF, 0x0100], [0x7F80, 0xAB00, 0xFFFF]], np.uint16)
+    found = _decoded(tf.io.encode_png(wide[..., None]).numpy())
+    assert found[..., 0].tolist() == [[0x00, 0x00, 0x01], [0x7F, 0xAB, 0xFF]]
+    assert (found == found[..., :1]).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_palettes_become_colours(kind):
+    picture = Image.new("P", (4, 2))
+    picture.putpalette([255, 0, 0, 0, 0, 255] + [0, 0, 0] * 254)
+    picture.putdata([0, 1] * 4)
+    file = io.BytesIO()
+    picture.save(file, kind)
+    found = _decoded(file.getvalue())
+    assert found.shape == (2, 4, 3)
+    assert found[1, 0].tolist() == [255, 0, 0] and found[1, 1].tolist() == [0, 0, 255]
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (6, 3), colour) for colour in ((0, 255, 0), (255, 0, 0))]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    found = _decoded(file.getvalue())
+    assert found.shape == (3, 6, 3) and found[1, 1].tolist() == [0, 255, 0]
+
+
+def test_cmyk_keeps_its_hue():
+    picture = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95)
+    red, green, blue = _decoded(file.getvalue())[8, 8].astype(int)
+    assert red > 200 and green < 60 and blue < 60
+
+
+def _triangle(size, out):
+    """Weights [out, size] of area-aware bilinear scaling, from its definition."""
+    scale = size / out
+    reach = max(scale, 1.0)
+    centres = (np.arange(out)[:, None] + 0.5) * scale
+    weights = np.maximum(0.0, 1.0 - np.abs(centres - (np.arange(size) + 0.5)) / reach)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def test_the_weights_of_the_reference_by_hand():
+    halved = [[3 / 7, 3 / 7, 1 / 7, 0], [0, 1 / 7, 3 / 7, 3 / 7]]
+    np.testing.assert_allclose(_triangle(4, 2), halved)
+    np.testing.assert_allclose(_triangle(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+
+
+def test_resize_by_hand():
+    row = np.array([0, 70, 140, 210], np.uint8)
+    pixels = np.broadcast_to(row[None, :, None], (4, 4, 3))
+    found = resize(tf.constant(pixels), 2).numpy()
+    assert found[..., 0].tolist() == [[50, 160], [50, 160]]
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 7), (40, 9), (1, 1), (1, 50), (2, 3)])
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_resize_is_area_aware_bilinear(shape, size):
+    pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    rows, columns = _triangle(shape[0], size), _triangle(shape[1], size)
+    expected = np.einsum("yh,xw,hwc->yxc", rows, columns, pixels)
+    found = resize(tf.constant(pixels), size).numpy()
+    assert found.shape == (size, size, 3)
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_a_picture_of_the_right_size_is_unchanged():
+    pixels = PIXELS[:5, :5]
+    np.testing.assert_array_equal(resize(tf.constant(pixels), 5), pixels)
+
+
+def test_black_and_white_stay_at_their_ends():
+    pixels = np.kron(np.eye(8, dtype=np.uint8) * 255, np.ones((4, 4), np.uint8))
+    found = resize(tf.constant(np.repeat(pixels[..., None], 3, -1)), 48).numpy()
+    assert found.min() == 0 and found.max() == 255 and found[40, 2].tolist() == [0, 0, 0]
+
+
+def test_in_a_graph_as_in_eager_mode_with_the_shape_known():
+    items = [_encoded(PIXELS, "PNG"), _encoded(np.full((9, 3), 50, np.uint8), "PNG")]
+    dataset = tf.data.Dataset.from_tensor_slices(items).map(lambda data: decode_resized(data, 4))
+    assert dataset.element_spec.shape == (4, 4, 3) and dataset.element_spec.dtype == tf.uint8
+    for data, found in zip(items, dataset.as_numpy_iterator()):
+        np.testing.assert_array_equal(found, decode_resized(tf.constant(data), 4))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", _encoded(PIXELS, "PNG")[:-30]])
+def test_what_is_no_picture_raises(data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(tf.constant(data))

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.manifest import from_manifest
+from tftransfer.parts.data.sources import read_source
+
+
+@pytest.fixture
+def table(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "sub/d e.png"):
+        (folder / name).write_bytes(b"x")
+    (tmp_path / "outside.png").write_bytes(b"x")
+
+    def write(text, name="table.csv", encoding="utf-8"):
+        path = folder / name
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "path,label\na.png,cat\nb.png,dog\nsub/d e.png,cat\n"),
+        ("t.CSV", "path,label\r\na.png,cat\r\nb.png,dog\r\nsub/d e.png,cat"),
+        ("t.tsv", "path\tlabel\na.png\tcat\nb.png\tdog\nsub/d e.png\tcat\n"),
+        ("t.csv", "label,other,FileName\n cat,1,a.png\ndog ,2,b.png\ncat,3,sub/d e.png\n"),
+        ("t.csv", 'path, label\n"a.png","cat"\nb.png,dog\n"sub/d e.png",cat\n'),
+        ("t.csv", "\ufeffpath,label\na.png,cat\nb.png,dog\nsub/d e.png,cat\n"),
+        ("t.csv", "image,animal\na.png,cat\n\nb.png,dog\n\nsub/d e.png,cat\n"),
+        ("t.csv", "path,label\n./a.png,cat\nsub/../b.png,dog\nsub/d e.png,cat\n"),
+    ],
+)
+def test_one_label_per_row(table, name, text):
+    path = table(text, name)
+    found = read_source(path)
+    assert found.target == "single_label" and found.classes == ("cat", "dog")
+    np.testing.assert_array_equal(found.labels, [0, 1, 0])
+    folder = path.parent.resolve()
+    assert found.items == [str(folder / part) for part in ("a.png", "b.png", "sub/d e.png")]
+    assert found.names[2] == "sub/d e.png" and set(found.parts) == {""}
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes", "labels"),
+    [
+        (("10", "9", "1"), ("1", "9", "10"), [2, 1, 0]),
+        (("b", "10", "2"), ("2", "10", "b"), [2, 1, 0]),
+        (("1.0", "2.0", "1.0"), ("1.0", "2.0"), [0, 1, 0]),
+        (("1", "01", "001"), ("001", "01", "1"), [2, 1, 0]),
+        (("²", "x", "²"), ("x", "²"), [1, 0, 1]),
+    ],
+)
+def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
+    rows = "".join(f"{name}.png,{cell}\n" for name, cell in zip("abc", cells))
+    found = from_manifest(table("path,label\n" + rows))
+    assert (found.target, found.classes) == ("single_label", classes)
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("separator", ["|", ";", " | "])
+def test_several_labels_in_a_cell(table, separator):
+    text = f"path,labels\na.png,sky{separator}sea\nb.png,sea\nc.png,\n"
+    found = from_manifest(table(text))
+    assert (found.target, found.classes) == ("multi_label", ("sea", "sky"))
+    np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0], [0, 0]])
+    assert found.labels.dtype == np.float32
+
+
+def test_one_label_each_may_be_called_multi_label(table):
+    found = from_manifest(table("path,label\na.png,sky\nb.png,sea\n"), target="multi_label")
+    np.testing.assert_array_equal(found.labels, [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "columns", "labels"),
+    [
+        ("path,y\na.png,0.5\nb.png,2\n", "auto", ("y",), [[0.5], [2]]),
+        ("path,y\na.png,1\nb.png,2\n", "regression", ("y",), [[1], [2]]),
+        ("path,width,height\na.png,1,-2\nb.png,3,4e1\n", "auto", ("width", "height"),
+         [[1, -2], [3, 40]]),
+    ],
+)  # fmt: skip
+def test_regression(table, text, target, columns, labels):
+    found = from_manifest(table(text), target=target)
+    assert (found.target, found.classes) == ("regression", columns)
+    np.testing.assert_allclose(found.labels, np.array(labels, np.float32))
+    assert found.labels.dtype == np.float32
+
+
+@pytest.mark.parametrize("column", ["split", "Subset"])
+def test_the_column_of_parts(table, column):
+    text = f"path,{column},label\na.png,Train,x\nb.png,valid,y\nc.png,test,x\nsub/d e.png,,y\n"
+    found = from_manifest(table(text))
+    assert found.parts.tolist() == ["train", "val", "test", ""]
+    assert found.classes == ("x", "y")
+
+
+def test_a_column_of_parts_is_no_label(table):
+    found = from_manifest(table("path,split,animal\na.png,train,x\nb.png,test,y\n"))
+    assert found.classes == ("x", "y")
+
+
+def test_absolute_paths_may_lead_anywhere(table):
+    path = table("")
+    outside = path.parent.parent / "outside.png"
+    found = from_manifest(table(f"path,label\n{outside},x\na.png,y\n"))
+    assert found.items[0] == str(outside.resolve())
+
+
+HEAD = "path,label\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("", "no rows below its header", "row per picture"),
+        (HEAD, "no rows below its header", "row per picture"),
+        (HEAD + "\n\n", "no rows below its header", "row per picture"),
+        (HEAD + "a.png,x\nb.png\n", "row 3 has 1 cells, the header 2", "Quote"),
+        (HEAD + "\na.png,x\n\nb.png,y,z\n", "row 5 has 3 cells, the header 2", "Quote"),
+        (HEAD + "a.png,x\nz.png,y\n", "row 3: z.png does not exist", "Mend"),
+        (HEAD + "\n\nz.png,y\n", "row 4: z.png does not exist", "Mend"),
+        (HEAD + "a.png,x\n../outside.png,y\n", "row 3: ../outside.png leads out of", "below"),
+        (HEAD + "sub/../../outside.png,y\n", "row 2: .* leads out of", "below"),
+        (HEAD + "a.png,x\nb.png, \n", "row 3: the label is empty", "Fill"),
+        (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
+        ("name,label\na.png,x\n", "no column of picture paths. There are: label, name", "path"),
+        ("pth,label\na.png,x\n", "no column of picture paths. Did you mean pth?", "path"),
+        ("path\na.png\n", "no label column; it has: path", "label"),
+        ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
+        ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
+        ("path,w,h\na.png,red,big\n", "2 label columns of names: w, h", "Keep one"),
+        ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
+        ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Mend"),
+        ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Mend"),
+    ],
+)
+def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
+    path = table(text)
+    with pytest.raises(UserError, match=what) as caught:
+        from_manifest(path)
+    assert "table.csv" in caught.value.what and remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "what"),
+    [
+        (HEAD + "a.png,x\n", "regression", "row 2: 'x' is not a finite number"),
+        (HEAD + "a.png,1\nb.png,\n", "regression", "row 3: '' is not a finite number"),
+        (HEAD + "a.png,\nb.png,|\n", "multi_label", "no label in any row"),
+        ("path,w,h\na.png,1,2\n", "single_label", "2 label columns of names"),
+    ],
+)
+def test_labels_must_fit_the_target(table, text, target, what):
+    with pytest.raises(UserError, match=what):
+        from_manifest(table(text), target=target)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_encodings_are_refused(table, encoding):
+    with pytest.raises(UserError, match=r"table\.csv is not UTF-8 text"):
+        from_manifest(table(HEAD + "a.png,grün\n", encoding=encoding))
+
+
+def test_the_delimiter_goes_with_the_extension(table):
+    with pytest.raises(UserError, match="no column of picture paths"):
+        from_manifest(table("path\tlabel\na.png\tx\n"))

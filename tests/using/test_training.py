@@ -1,0 +1,267 @@
+"""One run from end to end on handwritten digits: what it leaves, what it proves, how it resumes."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import tftransfer
+from tftransfer.ground.serialise import read_json
+from tftransfer.parts import arrays
+from tftransfer.using import trainer as trainer_module
+from tftransfer.using.run import Run
+
+
+def tune(source_run, digits, **changes):
+    settings = {
+        "data": str(digits / "target"), "backbone": str(source_run.workdir),
+        "recipe": "fine_tune:unfreeze=2,head_epochs=3,epochs=3,augment=shift", "batch_size": 16,
+        "labels_per_class": 12, "test_fraction": 0.5, "validation_fraction": 0.25,
+    }  # fmt: skip
+    return tftransfer.Experiment(**{**settings, **changes})
+
+
+def test_the_folder_of_a_run_holds_what_is_promised(tuned_run):
+    there = {path.name for path in tuned_run.workdir.iterdir()}
+    assert there >= {
+        "config.json", "environment.json", "metrics.jsonl", "result.json", "quarantine.csv",
+        "split.json", "checkpoints", "report.md", "pictures", "tensorboard", "export",
+        "weights.npz", "predictions.csv",
+    }  # fmt: skip
+    assert {p.name for p in (tuned_run.workdir / "pictures").iterdir()} == {
+        "curves.png", "confusion.png", "blocks.png"
+    }  # fmt: skip
+    assert list((tuned_run.workdir / "tensorboard").rglob("events.*"))
+
+
+def test_the_result_says_what_is_promised(tuned_run):
+    result = tuned_run.result
+    assert set(result["test"]) >= {
+        "accuracy", "top_3_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece",
+        "intervals",
+    }  # fmt: skip
+    low, high = result["test"]["intervals"]["accuracy"]
+    assert low <= result["test"]["accuracy"] <= high
+    assert set(result["baselines"]) == {"majority", "linear_probe"}
+    assert len(result["per_class"]) == len(result["confusion"]) == 5
+    assert np.sum(result["confusion"]) == result["examples"]
+    assert len(result["verdict"]) == 3
+    assert set(result["seconds"]) >= {"planning", "prefix", "training", "evaluation", "total"}
+
+
+def test_the_environment_tells_versions_data_and_weights(tuned_run, source_run):
+    told = read_json(tuned_run.workdir / "environment.json")
+    assert told["keras"] == keras.__version__
+    assert told["intra_op_threads"] is not None
+    assert len(told["data_sha256"]) == 64
+    assert told["weights"] == f"the run {source_run.workdir}"
+
+
+def test_weights_sha256_is_that_of_the_final_weights(tuned_run):
+    stored = arrays.read(tuned_run.weights)
+    assert tuned_run.result["weights_sha256"] == arrays.digest(stored.values())
+
+
+def test_frozen_blocks_are_the_sources_bit_by_bit(tuned_run, source_run):
+    before, after = arrays.read(source_run.weights), arrays.read(tuned_run.weights)
+    for key, value in before.items():
+        block = key.split("/")[0]
+        if block == "stage1":
+            np.testing.assert_array_equal(after[key], value)
+    assert all("stage1" in phase["frozen_verified"] for phase in tuned_run.result["phases"])
+
+
+def test_batch_norm_of_trained_stages_stays_frozen_unless_asked(
+    tuned_run, source_run, digits, tmp_path, quiet
+):
+    before, after = arrays.read(source_run.weights), arrays.read(tuned_run.weights)
+    norms = [key for key in before if "_bn/" in key and key.startswith("stage3")]
+    assert norms
+    for key in norms:
+        np.testing.assert_array_equal(after[key], before[key])
+    experiment = tune(
+        source_run, digits, recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1,batch_norm=train"
+    )
+    asked = arrays.read(tftransfer.train(experiment, tmp_path, export=False, say=quiet).weights)
+    assert all(not np.array_equal(asked[key], before[key]) for key in norms)
+
+
+def test_trained_blocks_move(tuned_run, source_run):
+    before, after = arrays.read(source_run.weights), arrays.read(tuned_run.weights)
+    kernels = [k for k in before if k.startswith("stage3") and k.endswith("kernel")]
+    assert kernels
+    assert all(not np.array_equal(after[key], before[key]) for key in kernels)
+
+
+def test_metrics_and_tensorboard_have_every_epoch(tuned_run):
+    records = tuned_run.metrics()
+    assert [(r["phase"], r["epoch"]) for r in records][:2] == [("head", 1), ("head", 2)]
+    assert all(np.isfinite(r["loss"]) for r in records)
+
+
+def test_a_run_starts_again_from_its_stored_config(tuned_run, tmp_path, quiet):
+    again = tftransfer.train(tuned_run.experiment, tmp_path / "again", export=False, say=quiet)
+    assert again.result["weights_sha256"] == tuned_run.result["weights_sha256"]
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Raises at the end of an epoch of a phase, as a pulled plug would."""
+
+    def __init__(self, countdown):
+        super().__init__()
+        self.countdown = countdown
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.countdown -= 1
+        if self.countdown < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epochs_before", [0, 2, 3, 5])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    source_run, digits, tuned_run, tmp_path, quiet, epochs_before
+):
+    experiment = tune(source_run, digits)
+    with pytest.raises(KeyboardInterrupt):
+        tftransfer.train(
+            experiment, tmp_path, say=quiet, callbacks=[Interrupt(epochs_before)], export=False
+        )
+    assert not Run(tmp_path).finished
+    resumed = tftransfer.train(experiment, tmp_path, resume=True, say=quiet, export=False)
+    assert resumed.result["weights_sha256"] == tuned_run.result["weights_sha256"]
+    assert [p["name"] for p in resumed.result["phases"]] == ["head", "tune"]
+
+
+def test_a_finished_run_resumes_to_itself(tuned_run, source_run, digits):
+    said = []
+    tftransfer.train(tune(source_run, digits), tuned_run.workdir, resume=True, say=said.append)
+    assert any("finished already" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "changes, resume, message",
+    [
+        ({}, False, "holds this run already, finished"),
+        ({"seed": 1}, True, "differs in: experiment.seed (0 there, 1 here)"),
+    ],
+)
+def test_another_run_in_the_folder_is_named(
+    tuned_run, source_run, digits, quiet, changes, resume, message
+):
+    with pytest.raises(tftransfer.UserError) as error:
+        experiment = tune(source_run, digits, **changes)
+        tftransfer.train(experiment, tuned_run.workdir, resume=resume, say=quiet)
+    assert message in str(error.value)
+
+
+def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path, quiet):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(tftransfer.UserError, match="holds files that are not a run's"):
+        tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_path, quiet):
+    experiment = tune(
+        source_run, digits,
+        recipe="feature_extraction:learning_rate=90,optimizer=sgd,clip_norm=0,epochs=30,"
+        "schedule=constant,warmup=0,weight_decay=50",
+    )  # fmt: skip
+    with pytest.raises(tftransfer.UserError, match=r"The loss became (nan|inf)[\s\S]*Lower"):
+        tftransfer.train(experiment, tmp_path, say=quiet)
+
+
+def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet, monkeypatch):
+    epoch = trainer_module._Loop._epoch
+
+    def moves(self, number, callbacks):
+        epoch(self, number, callbacks)
+        self.network.variables("stage1")[0].assign_add(
+            np.full(self.network.variables("stage1")[0].shape, 1e-6, np.float32)
+        )
+
+    monkeypatch.setattr(trainer_module._Loop, "_epoch", moves)
+    with pytest.raises(RuntimeError, match=r"frozen blocks moved in phase head: \['stage1'\]"):
+        tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
+
+
+def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet):
+    experiment = tune(
+        source_run, digits, recipe="feature_extraction:epochs=60,patience=2,learning_rate=0.5"
+    )
+    phase = tftransfer.train(experiment, tmp_path, export=False, say=quiet).result["phases"][0]
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["val_log_loss"] for record in records]
+    wait = -(-100 // 3)  # 100 steps at least, and an epoch has three
+    assert phase["best_epoch"] == int(np.argmin(losses)) + 1
+    assert phase["epochs"] == len(losses) == phase["best_epoch"] + wait < 60
+    assert f"no better validation figure for {wait} epochs" in phase["stopped"]
+
+
+def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append("begin")
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(("batch", batch))
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(("epoch", epoch, sorted(logs)))
+            self.model.stop_training = True
+
+    experiment = tune(source_run, digits, recipe="feature_extraction:epochs=9")
+    run = tftransfer.train(experiment, tmp_path, callbacks=[Watch()], export=False, say=quiet)
+    assert seen[0] == "begin"
+    assert ("batch", 0) in seen
+    assert [entry for entry in seen if entry[0] == "epoch"][0][2][:2] == ["accuracy", "loss"]
+    assert run.result["phases"][0]["epochs"] == 1
+    assert "callback" in run.result["phases"][0]["stopped"]
+
+
+def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path, quiet):
+    rates = []
+
+    class Halve(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+            self.model.optimizer.learning_rate = rates[-1] / 2
+
+    experiment = tune(
+        source_run, digits, recipe="feature_extraction:epochs=3,schedule=constant,warmup=0"
+    )
+    tftransfer.train(experiment, tmp_path, callbacks=[Halve()], export=False, say=quiet)
+    np.testing.assert_allclose(rates, [rates[0], rates[0] / 2, rates[0] / 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "mixed_bfloat16"},
+        {"xla": "on"},
+        {"recipe": "fine_tune:unfreeze=3,head_epochs=1,epochs=1,mixup=0.4"},
+        {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1,class_weight=balanced,dropout=0.3"},
+        {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1,views=-1,optimizer=sgd"},
+        {"recipe": "feature_extraction:epochs=2,hidden=(16)"},
+        {"validation_fraction": 0.0},
+    ],
+    ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items())[:60],
+)
+def test_options_run_to_a_finite_result(source_run, digits, tmp_path, quiet, changes):
+    changes = {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1", **changes}
+    if "hidden" in str(changes["recipe"]):
+        changes["recipe"] = {"name": "feature_extraction", "epochs": 2, "hidden": (16,)}
+    run = tftransfer.train(tune(source_run, digits, **changes), tmp_path, say=quiet)
+    assert np.isfinite(run.result["test"]["log_loss"])
+    assert run.result["export"]["max_difference"] <= 1e-5
+
+
+def test_mixed_float16_scales_its_loss(source_run, digits, tmp_path, quiet):
+    experiment = tune(source_run, digits, precision="mixed_float16",
+                      recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1")  # fmt: skip
+    said = []
+    run = tftransfer.train(experiment, tmp_path, export=False, say=said.append)
+    assert any("mixed_float16 without a GPU is slow" in line for line in said)
+    assert np.isfinite(run.result["test"]["log_loss"])
