@@ -54,6 +54,4 @@ def _fire(x, number: int, squeeze: int):
 
 
 def get_config():
-    return tftransfer.config(
-        backbone="squeezenet", image_size=160, recipe="feature_extraction"
-    )
+    return tftransfer.config(backbone="squeezenet", image_size=160, recipe="feature_extraction")

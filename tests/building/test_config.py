@@ -13,7 +13,6 @@ from tftransfer.ground.serialise import to_jsonable
 from tftransfer.parts.losses import L2SP, CrossEntropy
 from tftransfer.top.config_flag import define_config
 
-
 # ml_collections loads a config file by a method that Python is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
@@ -169,7 +168,6 @@ def test_overrides_of_what_does_not_exist_get_the_nearest(config_file, override,
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.xfail(strict=True, reason="the file is loaded outside the guard of _from_python")
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -6,7 +6,10 @@ import pytest
 import tftransfer
 from tftransfer.parts import arrays
 
-WHOLE = "augment=shift,unfreeze=3,decay=1,learning_rate=1e-3,batch_norm=train"
+WHOLE = (
+    "augment=shift,unfreeze=3,decay=1,learning_rate=1e-3,head_learning_rate=1e-2,batch_norm=train"
+)
+GRADUAL = "gradual_unfreezing:augment=shift,head_learning_rate=1e-2"
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +36,19 @@ def accuracy(run):
 
 
 def test_fine_tuning_beats_scratch_with_few_labels(reached):
-    assert accuracy(reached(f"fine_tune:{WHOLE}")) > accuracy(reached("scratch:augment=shift")) + 0.1
+    assert (
+        accuracy(reached(f"fine_tune:{WHOLE}")) > accuracy(reached("scratch:augment=shift")) + 0.1
+    )
 
 
 def test_features_beat_a_guess_and_are_the_probe(reached):
-    result = reached("feature_extraction:augment=none").result
+    result = reached("feature_extraction:augment=none,learning_rate=1e-2").result
     assert result["test"]["accuracy"] > result["baselines"]["majority"]["accuracy"] + 0.3
     gap = result["test"]["accuracy"] - result["baselines"]["linear_probe"]["accuracy"]
     assert abs(gap) < 0.1
 
 
-@pytest.mark.parametrize("recipe", ["gradual_unfreezing:augment=shift", "deep_transfer:keep=1"])
+@pytest.mark.parametrize("recipe", [GRADUAL, "deep_transfer:keep=1"])
 def test_the_other_recipes_learn(reached, recipe):
     assert accuracy(reached(recipe)) > 0.4
 
@@ -82,7 +87,7 @@ def test_deep_transfer_keeps_and_renews_what_it_says(reached, source_run):
 
 
 def test_gradual_unfreezing_opens_one_stage_more_each_phase(reached):
-    phases = reached("gradual_unfreezing:augment=shift").result["phases"]
+    phases = reached(GRADUAL).result["phases"]
     opened = [sorted(b for b, rate in phase["rates"].items() if rate) for phase in phases]
     assert opened == [
         ["head"], ["head", "stage3"], ["head", "stage2", "stage3"],

@@ -216,7 +216,8 @@ def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
     run = tftransfer.train(experiment, tmp_path, callbacks=[Watch()], export=False, say=quiet)
     assert seen[0] == "begin"
     assert ("batch", 0) in seen
-    assert [entry for entry in seen if entry[0] == "epoch"][0][2][:2] == ["accuracy", "loss"]
+    first = next(entry for entry in seen if entry[0] == "epoch")
+    assert first[2][:2] == ["accuracy", "loss"]
     assert run.result["phases"][0]["epochs"] == 1
     assert "callback" in run.result["phases"][0]["stopped"]
 

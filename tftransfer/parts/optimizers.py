@@ -49,7 +49,7 @@ def make_optimizer(
     if phase.clip_norm:
         options["global_clipnorm"] = phase.clip_norm / replicas
     if "weight_decay" in inspect.signature(classes[name]).parameters:
-        options["weight_decay"] = phase.weight_decay or None
+        options["weight_decay"] = phase.weight_decay
     if name == "sgd":
         options |= {"momentum": 0.9, "nesterov": True}
     optimizer = _with_multipliers(classes[name], multiplier)(**options)

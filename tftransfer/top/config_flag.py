@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ml_collections import config_dict, config_flags
 
 from tftransfer.building.config import config
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import from_jsonable, read_json
 
 
@@ -59,23 +61,27 @@ def _recipe_in(arguments: list[str]) -> str:
 
 
 def _from_python(path: str) -> Any:
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", path, flag_values=values, sys_argv=["tftransfer"])
+    """What `get_config()` of the file returns; `FILE:TEXT` hands it the text."""
+    file, _, text = path.partition(":")
     try:
-        values(["tftransfer", f"--config={path}"])
+        get_config = runpy.run_path(file, run_name="tftransfer_config")["get_config"]
+        found = get_config(text) if text else get_config()
+        return config_dict.ConfigDict(found, type_safe=False)
     except UserError:
         raise
     except Exception as error:
+        said = " ".join(str(error).split())[:200]
         raise UserError(
-            f"--config={path} fails: {type(error).__name__}: {str(error).splitlines()[0]}",
-            "Mend the file; it must define get_config().",
+            f"--config={file} fails: {type(error).__name__}: {said}.",
+            "Mend the file; it must define get_config(), which returns tftransfer.config(...).",
         ) from None
-    return values["config"].value
 
 
 def _from_json(path: Path) -> Any:
     stored = read_json(path)
-    experiment = from_jsonable(stored.get("experiment", stored))
+    experiment = from_jsonable(stored.get("experiment", stored)) if isinstance(stored, dict) else 0
+    if not isinstance(experiment, Experiment):
+        raise UserError(f"--config={path} holds no experiment.", "Give the config.json of a run.")
     known = {field.name: getattr(experiment, field.name) for field in fields(experiment)}
     return config_dict.ConfigDict(known, type_safe=False)
 

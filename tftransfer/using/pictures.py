@@ -34,7 +34,8 @@ def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set_xlabel("epoch, all phases")
         axis.spines[["top", "right"]].set_visible(False)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.legend(frameon=False, fontsize=8)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 

@@ -146,7 +146,7 @@ class Trainer:
             return
         for planned in self.plan.phases:
             augment = view_kind(planned.phase.augment, key.view)
-            lower = PIXELS != planned.cut and cuts.index(planned.cut) < cuts.index(key.cut)
+            lower = planned.cut != PIXELS and cuts.index(planned.cut) < cuts.index(key.cut)
             if lower and key.view < planned.views and augment == key.augment:
                 self._fill(self._key(planned.cut, key.view, planned.phase.augment), indices)
 

@@ -76,7 +76,12 @@ def test_every_weight_is_the_files(pretrained):
 def test_stages_end_at_the_poolings_and_compose_exactly(pretrained):
     model, stages = pretrained.model, pretrained.stages
     assert [stage.stride for stage in stages] == [4, 8, 16, 16]
-    assert [stage.layers[-1].name for stage in stages] == ["pool1", "pool3", "pool5", "fire9_concat"]
+    assert [stage.layers[-1].name for stage in stages] == [
+        "pool1",
+        "pool3",
+        "pool5",
+        "fire9_concat",
+    ]
     whole = np.asarray(model(pictures(), training=False))
     for stage in stages[:-1]:
         prefix = keras.Model(model.inputs[0], stage.outputs[0])

@@ -160,7 +160,9 @@ def test_a_registered_file_name_brings_its_sha256(tmp_path, monkeypatch):
     model.save_weights(tmp_path / "known.weights.h5")
     digest = file_sha256(tmp_path / "known.weights.h5")
     register_backbone("good", sha256={"known.weights.h5": digest})(lambda size: small_cnn(size))
-    register_backbone("bad", sha256={"known.weights.h5": "0" * 64})(lambda size: small_cnn(size, 16))
+    register_backbone("bad", sha256={"known.weights.h5": "0" * 64})(
+        lambda size: small_cnn(size, 16)
+    )
     path = str(tmp_path / "known.weights.h5")
     assert load_backbone("good", weights=path, image_size=16).weights_sha256 == digest
     with pytest.raises(UserError, match="not the expected one"):

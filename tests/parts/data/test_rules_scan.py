@@ -61,6 +61,13 @@ def _with_compression(bmp):
     return bmp[:30] + b"\1" + bmp[31:]
 
 
+def _segment(marker, length, *sides):
+    """A segment of a JPEG; `sides` are the height and the width after the precision."""
+    body = bytes((0xFF, marker)) + struct.pack(">HB", length, 8)
+    body += struct.pack(f">{len(sides)}H", *sides)
+    return body + b"\x01" * (length + 2 - len(body))
+
+
 def _examples(items, labels=None, classes=("a", "b"), target="single_label", quarantine=()):
     labels = [0] * len(items) if labels is None else labels
     kind = np.int64 if target == "single_label" else np.float32
@@ -130,6 +137,8 @@ def test_the_first_bytes_decide_the_format(data, kind):
         (_encoded("BMP"), (7, 5)),
         (_encoded("BMP")[:22] + struct.pack("<i", -5) + _encoded("BMP")[26:], (7, 5)),
         (_png_of(60_000, 1), (60_000, 1)),
+        (b"\xff\xd8" + _segment(0xC4, 19) + _segment(0xC0, 17, 5, 7), (7, 5)),
+        (b"\xff\xd8" + _segment(0xE0, 3000) + _segment(0xC9, 17, 5, 7), (7, 5)),
         (b"\xff\xd8\xff", None),
         (b"\xff\xd8\xff\xe0\x00\x00" * 4, None),
         (b"\x89PNG\r\n\x1a\n", None),
@@ -291,10 +300,11 @@ def test_digest_sees_content_label_and_part_but_no_order():
     items = [_encoded("PNG", (3 + k, 4)) for k in range(3)]
     found = scan(_examples(items, [0, 1, 0]))
     assert found.keep(np.array([2, 0, 1])).digest() == found.digest()
-    others = [scan(_examples(items, [0, 1, 1])), scan(_examples(items[:2] + [GOOD], [0, 1, 0]))]
+    others = [scan(_examples(items, [0, 1, 1])), scan(_examples([*items[:2], GOOD], [0, 1, 0]))]
     parted = found.keep(np.arange(3))
     parted.parts[0] = "test"
-    assert len({found.digest(), parted.digest(), *(other.digest() for other in others)}) == 4
+    others.append(scan(_examples(items, [0, 1, 0], classes=("a", "c"))))
+    assert len({found.digest(), parted.digest(), *(other.digest() for other in others)}) == 5
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def test_copies_of_one_content_are_never_parted(labels_per_class):
         parts[sha].add(part)
     assert all(len(where) == 1 for where in parts.values())
     assert {part for where in parts.values() for part in where} == {"train", "val", "test"}
+    # The shares count files, not contents: a fifth of 45, and what is left up to whole contents.
+    assert _counts(found, "test") == [9, 9]
+    assert sum(_counts(found, "train") + _counts(found, "val")) == 2 * (labels_per_class or 36)
     assert all(found.sha256.count(sha) == 3 for sha in parts)
 
 

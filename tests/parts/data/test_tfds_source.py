@@ -7,6 +7,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.parts.data import from_tfds as module
 from tftransfer.parts.data.decode import decode
 from tftransfer.parts.data.from_tfds import from_tfds
+from tftransfer.parts.data.rules import image_format
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
 
@@ -45,6 +46,14 @@ class TinyTransferPhotos(tfds.core.GeneratorBasedBuilder):
 class TinyTransferTrainOnly(TinyTransferPhotos):
     SPLITS = {"train": 4}  # noqa: RUF012
     SUPERVISED = None
+
+
+class TinyTransferJpegs(TinyTransferPhotos):
+    SPLITS = {"train": 3}  # noqa: RUF012
+
+    def _features(self):
+        image = tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg")
+        return {**super()._features(), "image": image}
 
 
 class TinyTransferOddSplits(TinyTransferPhotos):
@@ -118,6 +127,11 @@ def test_the_order_is_the_same_each_time_and_the_scan_reads_it(tmp_path):
     first, second = from_tfds(folder), from_tfds(folder)
     assert first.items == second.items and first.labels.tolist() == second.labels.tolist()
     assert len(scan(first, max_quarantine=0.0)) == 11
+
+
+def test_encoded_bytes_are_taken_as_they_were_stored(tmp_path):
+    found = from_tfds(_prepared(TinyTransferJpegs, tmp_path))
+    assert [image_format(data) for data in found.items] == ["JPEG"] * 3
 
 
 def test_a_lone_train_split_is_left_to_be_split_and_keys_are_found_by_kind(tmp_path):

@@ -66,4 +66,4 @@ def _default_size(call: ast.Call, module: Any) -> int:
     places = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
     given = dict(zip(places, call.args)) | {each.arg: each.value for each in call.keywords}
     size = given.get("default_size")
-    return size.value if isinstance(size, ast.Constant) else 0
+    return int(str(size.value)) if isinstance(size, ast.Constant) else 0

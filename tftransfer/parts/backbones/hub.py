@@ -102,21 +102,19 @@ def resolve_handle(handle: str) -> Path:
         ) from None
 
 
-def build_hub_model(path: Path, image_size: int, output: str = "") -> keras.Model:
+def build_hub_model(layer: HubLayer, image_size: int) -> keras.Model:
     """A module of images as a functional model of one stage.
 
     The module's signature tells size and channels where it fixes them; TF-Hub's
     image modules take pixels in [0, 1], so 0 to 255 is scaled inside.
 
     Args:
-      path: as of `HubLayer`.
+      layer: computes in float32.
       image_size: side of the input, in pixels.
-      output: as of `HubLayer`.
 
     Raises:
-      UserError: the module cannot be loaded, or takes no pictures of that size.
+      UserError: the module takes no pictures of that size.
     """
-    layer = HubLayer(str(path), output, name="module", dtype="float32")
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
     try:
@@ -125,16 +123,16 @@ def build_hub_model(path: Path, image_size: int, output: str = "") -> keras.Mode
         raise
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise UserError(
-            f"The module {path} takes no pictures of {image_size} px in three colours: "
-            f"{_brief(error)}",
+            f"The module {layer.module_path} takes no pictures of {image_size} px in three "
+            f"colours: {_brief(error)}",
             "Give an image module (feature-vector or classification), or another --image_size.",
         ) from None
     return keras.Model(pixels, layer(scaled), name="hub_module")
 
 
-def declared_image_size(path: Path) -> int:
+def declared_image_size(layer: HubLayer) -> int:
     """The side that the module's signature asks for, in pixels; 0 where it takes any."""
-    spec = _input_spec(_load(str(path)))
+    spec = _input_spec(layer._module)
     return int(spec.shape[1] or 0) if spec is not None and spec.shape.rank == 4 else 0
 
 

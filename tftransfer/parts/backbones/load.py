@@ -143,14 +143,15 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
         )
     place, _, output = handle.partition(":output=")
     path = hub.resolve_handle(place)
-    declared = hub.declared_image_size(path)
+    layer = hub.HubLayer(str(path), output, name="module", dtype="float32")
+    declared = hub.declared_image_size(layer)
     if declared and image_size and declared != image_size:
         raise UserError(
             f"The module {handle} takes pictures of {declared} px, not {image_size}.",
             f"Leave --image_size out, or set it to {declared}.",
         )
     size = declared or image_size or 224
-    model = hub.build_hub_model(path, size, output)
+    model = hub.build_hub_model(layer, size)
     return Backbone(
         name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
         image_size=size,

@@ -1,0 +1,145 @@
+"""The frozen prefix: what is stored is what a direct computation gives, and is computed once."""
+
+import numpy as np
+import pytest
+
+from tftransfer.building.network import FEATURES, PIXELS, Network, compiled
+from tftransfer.ground.recipe import Head
+from tftransfer.parts.augment import Augmenter
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.data.memory import from_arrays
+from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.prefix import Key, PrefixStore
+
+COUNT, SIZE, SEED = 10, 16, 3
+EVERY = np.arange(COUNT)
+
+
+class FakePixels:
+    """Pictures from an array that remember what was asked of them."""
+
+    def __init__(self):
+        self.array = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
+        self.asked = []
+
+    def fetch(self, indices):
+        self.asked.extend(indices.tolist())
+        return self.array[indices]
+
+
+@pytest.fixture(scope="module")
+def network():
+    backbone = load_backbone("small_cnn:width=4", weights="none", image_size=SIZE, seed=1)
+    return Network(backbone, [Head()], units=2)
+
+
+@pytest.fixture
+def pixels():
+    return FakePixels()
+
+
+def new_store(pixels):
+    return PrefixStore(pixels, COUNT, SEED, lambda line: None)
+
+
+def fill(store, network, key, indices=EVERY, start=PIXELS, source=None):
+    prefix = compiled(network.part(start, key.cut))
+    store.fill(key, indices, prefix, network.shapes_at(key.cut), source=source)
+
+
+@pytest.mark.parametrize("cut", ["stage1", "stage2", "stage3", FEATURES])
+def test_what_is_stored_equals_a_direct_computation(network, pixels, cut):
+    store, key = new_store(pixels), Key(cut, 0, "none", "w")
+    fill(store, network, key)
+    direct = network.part(PIXELS, cut)([pixels.array.astype(np.float32)], training=False)
+    got = store.get(key, np.array([7, 2, 2]))
+    assert [array.shape[1:] for array in got] == network.shapes_at(cut)
+    direct = np.asarray(direct[0] if isinstance(direct, (list, tuple)) else direct)
+    np.testing.assert_allclose(got[0], direct[[7, 2, 2]], rtol=1e-5, atol=1e-6)
+    assert np.ptp(direct) > 0
+
+
+def test_from_a_deeper_source_equals_from_pixels(network, pixels):
+    shallow, deep = Key("stage1", 0, "none", "a"), Key("stage3", 0, "none", "b")
+    store = new_store(pixels)
+    fill(store, network, shallow)
+    asked = len(pixels.asked)
+    fill(store, network, deep, start="stage1", source=shallow)
+    assert len(pixels.asked) == asked
+    other = new_store(pixels)
+    fill(other, network, deep)
+    np.testing.assert_array_equal(store.get(deep, EVERY)[0], other.get(deep, EVERY)[0])
+
+
+def test_only_what_is_missing_is_computed(network, pixels):
+    store, key = new_store(pixels), Key("stage2", 0, "none", "w")
+    fill(store, network, key, np.array([4, 1]))
+    assert sorted(pixels.asked) == [1, 4]
+    assert store.has(key, np.array([1, 4, 4]))
+    assert not store.has(key, np.array([1, 2]))
+    before = store.get(key, np.array([1, 4]))[0]
+    fill(store, network, key, np.array([4, 2, 1, 9]))
+    assert sorted(pixels.asked) == [1, 2, 4, 9]
+    fill(store, network, key, np.array([9]))
+    assert sorted(pixels.asked) == [1, 2, 4, 9]
+    np.testing.assert_array_equal(store.get(key, np.array([1, 4]))[0], before)
+
+
+def test_views_are_the_picture_its_mirror_and_random_ones(network, pixels):
+    store = new_store(pixels)
+    keys = [Key("stage1", view, kind, "w") for view, kind in enumerate(["none", "mirror", "crop"])]
+    for key in keys:
+        fill(store, network, key)
+    prefix = compiled(network.part(PIXELS, "stage1"))
+    array = pixels.array.astype(np.float32)
+    pictures = [array, array[:, :, ::-1], Augmenter("crop")(pixels.array, SEED, 2, 0)]
+    for key, changed in zip(keys, pictures):
+        expected = np.asarray(prefix(np.asarray(changed))).reshape(COUNT, 8, 8, 4)
+        np.testing.assert_allclose(store.get(key, EVERY)[0], expected, rtol=1e-5, atol=1e-6)
+    again = new_store(pixels)
+    fill(again, network, keys[2])
+    np.testing.assert_array_equal(again.get(keys[2], EVERY)[0], store.get(keys[2], EVERY)[0])
+
+
+def test_keys_do_not_mix_and_others_are_freed(network, pixels):
+    store = new_store(pixels)
+    old, new = Key("stage1", 0, "none", "old"), Key("stage1", 0, "none", "new")
+    deep = Key("stage3", 0, "none", "w")
+    fill(store, network, old)
+    assert not store.has(new, EVERY[:1])
+    fill(store, network, deep)
+    per_picture = 4 * (8 * 8 * 4 + 2 * 2 * 16)
+    assert store.nbytes() == COUNT * per_picture
+    store.keep_only(["stage3"])
+    assert store.nbytes() == COUNT * 4 * 2 * 2 * 16
+    assert not store.has(old, EVERY)
+    assert store.has(deep, EVERY)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_pixels_are_the_pictures_in_any_order_and_number(keep):
+    array = FakePixels().array
+    examples = from_arrays(array, np.arange(COUNT) % 2)
+    pixels = Pixels(examples, SIZE, keep=keep)
+    for indices in ([3, 1, 3], [0], list(range(COUNT))):
+        got = pixels.fetch(np.array(indices))
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(got, array[indices])
+    said = []
+    pixels.prepare(EVERY, said.append)
+    assert said == []
+
+
+def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
+    pixels = Pixels(from_arrays(FakePixels().array, np.arange(COUNT) % 2), SIZE, keep=True)
+    decoded, decode = [], pixels._decode
+    monkeypatch.setattr(pixels, "_decode", lambda i: (decoded.extend(i.tolist()), decode(i))[1])
+    pixels.fetch(np.array([5, 5, 1]))
+    pixels.fetch(np.array([1, 5, 7]))
+    assert decoded == [1, 5, 7]
+
+
+def test_pixels_are_resized_to_the_size_asked_for():
+    examples = from_arrays(np.full((2, 30, 20, 3), 90, np.uint8), np.array([0, 1]))
+    got = Pixels(examples, 8, keep=False).fetch(np.array([0, 1]))
+    np.testing.assert_array_equal(got, np.full((2, 8, 8, 3), 90))

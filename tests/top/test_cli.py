@@ -1,0 +1,163 @@
+"""The binary as its users meet it: quick help, nearest names, exit codes, every command."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tftransfer.top import cli
+
+BINARY = [sys.executable, "-m", "tftransfer"]
+
+
+def call(*arguments, **options):
+    return subprocess.run(
+        [*BINARY, *map(str, arguments)], capture_output=True, text=True, check=False, **options
+    )
+
+
+def seconds_of(command):
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return time.perf_counter() - started, done
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [(["--help"], 0), (["train", "--help"], 0), (["train", "--bakbone=x"], 2), (["trian"], 2)],
+)
+def test_help_and_misspelt_words_are_quick(arguments, code):
+    best = min(seconds_of([*BINARY, *arguments])[0] for _ in range(3))
+    _, done = seconds_of([*BINARY, *arguments])
+    assert done.returncode == code
+    assert best < 0.5
+
+
+def test_help_does_not_import_tensorflow():
+    program = (
+        "import sys\nfrom tftransfer.top.cli import main\nmain(['train', '--help'])\n"
+        "main(['train', '--dta=1'])\nmain(['train', '--config.recipe.epocs=1'])\n"
+        "heavy = {'tensorflow', 'keras', 'numpy'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_is_quick_and_light():
+    program = (
+        "import sys, time\nt = time.perf_counter()\nimport tftransfer\n"
+        "print(time.perf_counter() - t)\nassert 'tensorflow' not in sys.modules"
+    )
+    times = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        times.append(float(done.stdout))
+    assert min(times) < 0.1
+
+
+@pytest.mark.parametrize(
+    "arguments, what, remedy",
+    [
+        (["trian"], "no command named 'trian'", "Did you mean train?"),
+        (["train", "--bakbone=x"], "no flag of tftransfer train named '--bakbone'", "--backbone"),
+        (["train", "--batch_size=many"], "batch_size", "See tftransfer train --help"),
+        (["train", "photos"], "does not know what to do with 'photos'", "--NAME=VALUE"),
+        (["train", "--config=none.py"], "--config=none.py does not exist", "configs/*.py"),
+        (["train", "--config.recipe.epocs=2"], "named 'epocs'", "Did you mean epochs"),
+        (["train", "--recipe=fine_tun", "--config.seed=2"], "recipe named 'fine_tun'", "fine_tune"),
+    ],
+)
+def test_mistakes_get_two_lines_and_code_2(capsys, arguments, what, remedy):
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert what in said[0] and remedy in said[1]
+
+
+def test_an_unknown_name_inside_is_two_lines_too(digits, tmp_path):
+    done = call("train", f"--data={digits / 'targt'}", f"--workdir={tmp_path}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"tftransfer: --data={digits / 'targt'} does not exist.", "Did you mean target?"
+    ]  # fmt: skip
+
+
+def test_train_predict_evaluate_export_inspect(digits, tmp_path, source_run):
+    """The commands of a first day, one after the other, as the README has them."""
+    run = tmp_path / "run"
+    trained = call(
+        "train", f"--data={digits / 'target'}", f"--backbone={source_run.workdir}",
+        f"--workdir={run}", "--recipe=feature_extraction", "--epochs=2", "--seed=3",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stderr == ""
+    assert "report:" in trained.stdout and "Next:" in trained.stdout
+    picture = digits / "target" / "5" / "0005.png"
+    predicted = call("predict", f"--workdir={run}", picture)
+    name, label, score = predicted.stdout.strip().split("\t")
+    assert (name, predicted.returncode) == (str(picture), 0)
+    assert label in "56789" and 0 < float(score) <= 1
+    evaluated = call("evaluate", f"--workdir={run}")
+    accuracy = json.loads((run / "result.json").read_text())["test"]["accuracy"]
+    assert f"{accuracy:.4f}" in evaluated.stdout
+    exported = call("export", f"--workdir={run}", f"--folder={tmp_path / 'served'}")
+    assert exported.returncode == 0 and (tmp_path / "served" / "saved_model.pb").is_file()
+    inspected = call("inspect", f"--workdir={run}")
+    assert "feature_extraction" in inspected.stdout
+    again = call("train", f"--config={run / 'config.json'}", f"--workdir={run}", "--resume")
+    assert "finished already" in again.stdout
+
+
+def test_predict_tells_what_it_cannot_read(tuned_run, tmp_path):
+    (tmp_path / "a.jpg").write_text("no picture")
+    done = call("predict", f"--workdir={tuned_run.workdir}", tmp_path)
+    assert done.returncode == 2
+    assert "\t-\tnot a picture" in done.stdout
+
+
+def test_a_dry_run_prints_and_trains_nothing(digits, tmp_path, source_run):
+    done = call(
+        "train", "--dry_run", f"--data={digits / 'target'}", f"--backbone={source_run.workdir}",
+        f"--workdir={tmp_path / 'run'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for needed in ("block", "parameters", "phase 1", "peak rate", "cost", "nothing was trained"):
+        assert needed in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_flags_win_over_the_config(digits, tmp_path):
+    config = tmp_path / "mine.py"
+    config.write_text(
+        "import tftransfer\n\n\ndef get_config():\n"
+        "    return tftransfer.config(backbone='small_cnn', weights='none', seed=4, batch_size=8)\n"
+    )
+    done = call(
+        "train", "--dry_run", f"--config={config}", f"--data={digits / 'target'}",
+        "--batch_size=64", "--config.recipe.unfreeze=2",
+    )  # fmt: skip
+    assert "steps of 64" in done.stdout
+    assert "stage2, stage3, head" in done.stdout
+
+
+def test_every_experiment_field_is_a_flag_with_help(capsys):
+    from dataclasses import fields
+
+    from tftransfer.ground.recipe import Experiment
+
+    assert cli.main(["train", "--help"]) == 0
+    said = capsys.readouterr().out
+    for field in fields(Experiment):
+        assert f"  --{field.name}=" in said
+
+
+def test_interrupting_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert cli.main(["train"]) == 130
+    assert "--resume" in capsys.readouterr().err
