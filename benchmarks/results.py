@@ -1,7 +1,6 @@
 """Where benchmarks leave their figures: JSON with the versions and the command."""
 
 import json
-import os
 from pathlib import Path
 
 from tftransfer.using.run import environment
@@ -27,4 +26,4 @@ def write_results(name, figures, argv):
 
 def _short(word):
     flag, equals, value = word.partition("=")
-    return f"{flag}={os.path.basename(value.rstrip('/'))}" if equals else word
+    return f"{flag}={Path(value).name}" if equals else word

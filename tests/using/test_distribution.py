@@ -14,12 +14,16 @@ PROGRAM = textwrap.dedent(
     import tensorflow as tf
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    import dataclasses
     import tftransfer
 
     data, folder, batch_size = sys.argv[1:]
+    recipe = tftransfer.recipes.fine_tune(unfreeze=3, head_epochs=1, epochs=2)
+    sgd = lambda phase: dataclasses.replace(phase, optimizer="sgd", learning_rate=0.1)
+    recipe = dataclasses.replace(recipe, phases=tuple(map(sgd, recipe.phases)))
     experiment = tftransfer.Experiment(
         data=data, backbone="small_cnn", weights="none", batch_size=int(batch_size),
-        recipe="fine_tune:unfreeze=3,head_epochs=1,epochs=2",
+        recipe=recipe,
     )
     quiet = lambda *words: None
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -49,7 +53,10 @@ def run(data, folder, batch_size):
 
 
 def test_two_replicas_equal_one(digits, tmp_path):
-    """649 examples in batches of 30: the last batch leaves one replica without any."""
+    """The last batch of an epoch leaves one replica without examples.
+
+    By SGD: Adam divides by the gradient's size, so it makes rounding errors large.
+    """
     told = run(digits / "source", tmp_path, 30)
     assert told["weights"] < 1e-6
     assert told["losses"][0] == pytest.approx(told["losses"][1], rel=1e-5)

@@ -1,7 +1,5 @@
 """One run from end to end on handwritten digits: what it leaves, what it proves, how it resumes."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -185,17 +183,25 @@ def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet,
         tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
 
 
-def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet):
-    experiment = tune(
-        source_run, digits, recipe="feature_extraction:epochs=60,patience=2,learning_rate=0.5"
+def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monkeypatch):
+    figures = iter([0.9, 0.5, 0.7, *[0.6] * 60])
+    monkeypatch.setattr(
+        trainer_module._Loop, "_validate", lambda self: {"val_log_loss": next(figures)}
     )
-    phase = tftransfer.train(experiment, tmp_path, export=False, say=quiet).result["phases"][0]
-    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    losses = [record["val_log_loss"] for record in records]
+    weights = []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.append(keep.model.get_weights())
+    )
+    experiment = tune(source_run, digits, recipe="feature_extraction:epochs=60,patience=2")
+    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet, callbacks=[keep])
+    phase = run.result["phases"][0]
     wait = -(-100 // 3)  # 100 steps at least, and an epoch has three
-    assert phase["best_epoch"] == int(np.argmin(losses)) + 1
-    assert phase["epochs"] == len(losses) == phase["best_epoch"] + wait < 60
+    assert phase["best_epoch"] == 2
+    assert phase["epochs"] == len(weights) == 2 + wait < 60
     assert f"no better validation figure for {wait} epochs" in phase["stopped"]
+    kernel = tftransfer.load(tmp_path).network.blocks["head"][0].get_weights()[0]
+    assert any(np.array_equal(kernel, w) for w in weights[1] if w.shape == kernel.shape)
+    assert not any(np.array_equal(kernel, w) for w in weights[-1] if w.shape == kernel.shape)
 
 
 def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):

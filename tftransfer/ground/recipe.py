@@ -9,7 +9,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tftransfer.ground.errors import UserError, unknown_name
@@ -194,6 +195,16 @@ class Experiment:
             if not 0 <= getattr(self, name) < 0.9:
                 raise UserError(f"{name} is {getattr(self, name)}.", "Give 0 to 0.9.")
 
+    def without_memory(self) -> Experiment:
+        """The experiment as a file can hold it: data from memory is only named."""
+        data, test_data = map(_nameable, (self.data, self.test_data))
+        return replace(self, data=data, test_data=test_data)
+
+    @property
+    def data_is_in_memory(self) -> bool:
+        """Whether the data cannot be read again: it was handed over in Python."""
+        return not isinstance(self.data, (str, Path)) or str(self.data).startswith("<")
+
 
 def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
     """The blocks that a name, a `stage-K` or a shell pattern means; none is an error."""
@@ -207,6 +218,10 @@ def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
     if not found:
         raise unknown_name("block", pattern, blocks)
     return found
+
+
+def _nameable(data: Any) -> str:
+    return str(data) if isinstance(data, (str, Path)) else f"<{type(data).__name__} in memory>"
 
 
 def _one_of(name: str, value: str, known: Sequence[str], where: str) -> None:

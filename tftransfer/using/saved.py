@@ -161,7 +161,7 @@ def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Exam
         )  # fmt: skip
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
-    if str(experiment.data).startswith("<"):
+    if experiment.data_is_in_memory:
         raise UserError(
             f"The run {restored.run.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",

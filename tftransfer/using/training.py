@@ -55,9 +55,8 @@ def train(
         plan = make_plan(experiment, examples=examples, say=say)
     planned = time.monotonic()
     run = Run(Path(workdir))
-    run.start(
-        {"tftransfer": __version__, "experiment": to_jsonable(plan.experiment)}, resume=resume
-    )
+    stored = to_jsonable(plan.experiment.without_memory())
+    run.start({"tftransfer": __version__, "experiment": stored}, resume=resume)
     if resume and run.finished:
         say(f"{run.workdir} is finished already")
         return run
