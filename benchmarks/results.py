@@ -9,18 +9,19 @@ _FOLDER = Path(__file__).parent / "results"
 
 
 def write_results(name, figures, argv):
-    """Adds `figures` (by line) to `results/NAME.json`; a line that is there is replaced.
+    """Adds `figures` to `results/NAME.json`; a line that is there is replaced.
 
     Args:
       name: of the benchmark.
-      figures: line to what was measured.
+      figures: name of a line to what was measured.
       argv: of the program; folders are shortened to their last part.
     """
     path = _FOLDER / f"{name}.json"
-    stored = json.loads(path.read_text()) if path.is_file() else {"figures": {}}
-    stored["environment"] = environment()
-    stored["command"] = " ".join(["python", f"benchmarks/{name}.py", *map(_short, argv[1:])])
-    stored["figures"] |= figures
+    path.parent.mkdir(exist_ok=True)
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    command = " ".join(["python", f"benchmarks/{name}.py", *map(_short, argv[1:])])
+    for line, measured in figures.items():
+        stored[line] = {"command": command, "environment": environment(), "measured": measured}
     path.write_text(json.dumps(stored, indent=1) + "\n")
 
 

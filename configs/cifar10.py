@@ -1,4 +1,4 @@
-"""Small pictures: CIFAR-10 enlarged to 96 px, with half of the network trained.
+"""Small pictures: CIFAR-10 enlarged to 96 px, with three stages trained.
 
     tftransfer train --config=configs/cifar10.py --data=cifar10 --workdir=runs/cifar10
 
@@ -13,5 +13,5 @@ def get_config():
     return tftransfer.config(
         backbone="mobilenet_v2",
         image_size=96,
-        recipe={"name": "fine_tune", "unfreeze": 2},
+        recipe={"name": "fine_tune", "unfreeze": 3},
     )

@@ -9,7 +9,7 @@ COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
 PER_CLASS = 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data():
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():

@@ -65,7 +65,7 @@ def test_every_recipe_is_valid_and_survives_json(name, target, stages):
     [
         ("feature_extraction", {}, [{"head": 1}]),
         ("scratch", {}, [dict.fromkeys(blocks(5), 1)]),
-        ("fine_tune", {}, [{"head": 1}, {"head": 1, "stage5": 1}]),
+        ("fine_tune", {}, [{"head": 1}, {"head": 1, "stage5": 1, "stage4": 0.3}]),
         (
             "fine_tune",
             {"unfreeze": 3, "decay": 0.5},
@@ -162,7 +162,7 @@ def test_what_is_wrong_is_named_with_the_nearest(spec, what, remedy):
 
 def test_options_have_their_defaults_and_extended_recipes_both():
     fine_tune, held = recipe_options("fine_tune"), recipe_options("l2_sp")
-    assert fine_tune["unfreeze"] == 1
+    assert fine_tune["unfreeze"] == 2
     assert fine_tune["optimizer"] is None
     assert held == {**fine_tune, "strength": 0.01}
     assert not {"losses", "train"} & set(fine_tune)

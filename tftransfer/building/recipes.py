@@ -137,11 +137,11 @@ def feature_extraction(
     *,
     target: str = "single_label",
     epochs: int = 30,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-4,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
     hidden: tuple[int, ...] = (),
-    dropout: float = 0.0,
+    dropout: float = 0.3,
     **phase: Any,
 ) -> Recipe:
     """The linear probe: only the head learns, on features computed once."""
@@ -158,7 +158,7 @@ def fine_tune(
     *,
     target: str = "single_label",
     stages: int | None = None,
-    unfreeze: int = 1,
+    unfreeze: int = 2,
     decay: float = 0.3,
     epochs: int = 10,
     head_epochs: int = 10,
@@ -166,6 +166,7 @@ def fine_tune(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
+    augment: str = "crop",
     dropout: float = 0.0,
     extra_losses: tuple[Any, ...] = (),
     name: str = "fine_tune",
@@ -184,6 +185,7 @@ def fine_tune(
       head_learning_rate: peak, of the first phase.
       label_smoothing: of both phases.
       class_weight: of both phases.
+      augment: of both phases.
       dropout: before the head's output.
       extra_losses: added in the second phase.
       name: the recipe's name.
@@ -194,13 +196,10 @@ def fine_tune(
     rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, depth + 1)}}
     tune = Phase(
         name="tune", train=rates, losses=(loss, *extra_losses), epochs=epochs,
-        learning_rate=learning_rate, **phase,
+        learning_rate=learning_rate, augment=augment, **phase,
     )  # fmt: skip
-    return Recipe(
-        name=name,
-        heads=(Head(dropout=dropout),),
-        phases=(_head_phase(loss, head_epochs, head_learning_rate), tune),
-    )
+    head = _head_phase(loss, head_epochs, head_learning_rate, augment=augment)
+    return Recipe(name=name, heads=(Head(dropout=dropout),), phases=(head, tune))
 
 
 @register_recipe
@@ -216,12 +215,13 @@ def gradual_unfreezing(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
+    augment: str = "crop",
     **phase: Any,
 ) -> Recipe:
     """The head, then one stage more in each phase, from the top (Howard & Ruder, 2018)."""
     loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
     depth = min(unfreeze, stages) if stages else unfreeze
-    phases = [_head_phase(loss, head_epochs, head_learning_rate)]
+    phases = [_head_phase(loss, head_epochs, head_learning_rate, augment=augment)]
     for lowest in range(1, depth + 1):
         rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, lowest + 1)}}
         phases.append(
@@ -231,6 +231,7 @@ def gradual_unfreezing(
                 losses=(loss,),
                 epochs=epochs,
                 learning_rate=learning_rate,
+                augment=augment,
                 **phase,
             )
         )

@@ -19,7 +19,7 @@ from tftransfer.parts.data.sources import read_source
 from tftransfer.parts.data.split import split
 from tftransfer.parts.pixels import memory_budget
 
-_STORED_VIEWS = {"none": 1, "flip": 2, "shift": 6, "crop": 6, "full": 6}
+_STORED_VIEWS = {"none": 1, "flip": 2, "shift": 4, "crop": 4, "full": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
