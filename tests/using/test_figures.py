@@ -11,7 +11,8 @@ import tftransfer
 
 pytestmark = pytest.mark.slow
 
-V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_224_no_top.h5"
+V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+V2_SMALL = V2.replace("1.0", "0.35")
 V1_SMALL = "mobilenet_2_5_224_tf_no_top.h5"
 
 
@@ -28,11 +29,11 @@ def trained(photographs, shared_data, tmp_path_factory, quiet):
     """Trains on the flowers, each setting once; weights are named by their file."""
     runs = {}
 
-    def train(recipe, *, weights=V2.format("1.0"), data="flowers", seed=0, export=False, **fields):
+    def train(recipe, *, weights=V2, data="flowers", seed=0, export=False, **fields):
         settings = {
             "data": str(photographs / data), "backbone": "mobilenet_v2", "image_size": 160,
-            "weights": str(shared_data / "weights" / weights) if weights else "none", "recipe": recipe,
-            "seed": seed, **fields,
+            "weights": str(shared_data / "weights" / weights) if weights else "none",
+            "recipe": recipe, "seed": seed, **fields,
         }  # fmt: skip
         key = tuple(sorted(settings.items()))
         if key not in runs:
@@ -87,7 +88,7 @@ def test_a_hub_module_equals_the_same_network_of_keras(trained, shared_data):
         "feature_extraction", backbone=str(module), weights="", image_size=224, trust_code=True
     )
     ours = trained(
-        "feature_extraction", backbone="mobilenet_v2:alpha=0.35", weights=V2.format("0.35"),
+        "feature_extraction", backbone="mobilenet_v2:alpha=0.35", weights=V2_SMALL,
         image_size=224,
     )  # fmt: skip
     assert accuracy(hub) == pytest.approx(accuracy(ours), abs=0.01)
