@@ -219,7 +219,7 @@ def _biggest_problem(
         )
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
     if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
-        return f"class {worst['class']} (F1 {worst['f1']:.2f})", "look at its files in report.md"
+        return f"class {worst['class']} (F1 {worst['f1']:.2f})", "look at its rows in predictions.csv"
     if recipe == "feature_extraction":
         return "only the head was trained", "tftransfer train --recipe=fine_tune"
     return "none stands out", "tftransfer predict, or serve the export/ folder"
