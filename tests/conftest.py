@@ -9,6 +9,14 @@ COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
 PER_CLASS = 12
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """The tests' features are kept apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFTRANSFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"

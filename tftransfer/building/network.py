@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -134,6 +136,18 @@ class Network:
     def digest(self, blocks: Iterable[str]) -> str:
         """sha256 over all weights of the blocks, statistics included."""
         return arrays.digest(v for block in blocks for v in self.variables(block))
+
+    def form(self) -> str:
+        """sha256 of the backbone's layers, their settings and connections; "" when unknown."""
+        names = {
+            layer.name: f"#{number}" for number, layer in enumerate(self.backbone.model.layers)
+        }
+        try:
+            text = self.backbone.model.to_json()
+        except (TypeError, ValueError, NotImplementedError):
+            return ""
+        text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def parameters(self, block: str) -> int:
         """The number of weights of a block, statistics included."""

@@ -47,10 +47,10 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> Path:
         {path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
     )
     for path in [*temporary.iterdir(), temporary]:
-        _fsync(path)
+        fsync(path)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
-    _fsync(folder)
+    fsync(folder)
     for old in numbers(folder)[:-_KEEP]:
         shutil.rmtree(folder / f"{old:08d}", ignore_errors=True)
     return final
@@ -99,7 +99,8 @@ def _read(path: Path) -> Checkpoint:
     return Checkpoint(groups, read_json(path / "state.json"))
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Waits until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

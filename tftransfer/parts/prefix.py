@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tftransfer.parts.augment import Augmenter
+from tftransfer.parts.feature_cache import FeatureCache, Shard
 from tftransfer.parts.pixels import Pixels
 
 _BATCH = 64
 _SPEAK_EVERY = 10.0
+_SHARD_ROWS = 16_384
+_SHARD_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -28,37 +33,53 @@ class Key:
 
 
 class PrefixStore:
-    """Features of all examples at a cut of the network, in memory.
+    """Features of all examples at a cut of the network: on disk, or in memory without a cache.
 
     Args:
       pixels: the pictures.
-      count: how many examples there are.
+      ids: content hash of each example.
       seed: of the augmented views.
       say: where progress goes.
+      cache: where features are kept for later runs.
+      basis: text of all that the features depend on besides picture, key and seed: the
+        network's form, the size, the decoder.
     """
 
-    def __init__(self, pixels: Pixels, count: int, seed: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        pixels: Pixels,
+        ids: Sequence[str],
+        seed: int,
+        say: Callable[[str], None],
+        *,
+        cache: FeatureCache | None = None,
+        basis: str = "",
+    ):
         self._pixels = pixels
-        self._count = count
+        self._ids = np.asarray(ids)
         self._seed = seed
         self._say = say
-        self._stored: dict[Key, list[np.ndarray]] = {}
-        self._there: dict[Key, np.ndarray] = {}
+        self._cache = cache
+        self._basis = basis
+        self._rows: dict[Key, _Rows] = {}
+        self._writer = ThreadPoolExecutor(1)
+        self._commits: list[Future] = []
         self.seconds = 0.0
+        self.found = 0
 
     def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(array.nbytes for arrays in self._stored.values() for array in arrays)
+        """Bytes held, in memory or mapped."""
+        return sum(array.nbytes for rows in self._rows.values() for s in rows.shards for array in s)
 
     def has(self, key: Key, indices: np.ndarray) -> bool:
         """Whether all the features asked for are there."""
-        return key in self._there and bool(self._there[key][indices].all())
+        return bool((self._of(key).shard[indices] >= 0).all())
 
     def fill(
         self,
         key: Key,
         indices: np.ndarray,
-        prefix: Any,
+        prefix: Callable[..., Any],
         shapes: Sequence[tuple[int, ...]],
         *,
         source: Key | None = None,
@@ -72,38 +93,109 @@ class PrefixStore:
           shapes: of those tensors, without the batch axis.
           source: stored features to start from instead of pixels.
         """
-        if key not in self._stored:
-            self._stored[key] = [np.empty((self._count, *s), np.float32) for s in shapes]
-            self._there[key] = np.zeros(self._count, bool)
-        missing = np.flatnonzero(~self._there[key] & np.isin(np.arange(self._count), indices))
+        rows = self._of(key)
+        missing = np.flatnonzero((rows.shard < 0) & np.isin(np.arange(len(self._ids)), indices))
         if not len(missing):
             return
-        started = spoken = time.monotonic()
+        started = time.monotonic()
+        spoken = [started]
         view = Augmenter(key.augment)
-        for start in range(0, len(missing), _BATCH):
-            some = missing[start : start + _BATCH]
-            inputs = self.get(source, some) if source else [self._view(key, view, some)]
-            for array, value in zip(self._stored[key], tf.nest.flatten(prefix(*inputs))):
-                array[some] = value
-            if time.monotonic() - spoken > _SPEAK_EVERY:
-                spoken = time.monotonic()
-                rate = (start + _BATCH) / (spoken - started)
-                self._say(
-                    f"  features at {key.cut}, view {key.view}: {start + len(some):,} of "
-                    f"{len(missing):,}, {rate:.0f} pictures/s"
-                )
-        self._there[key][missing] = True
+        row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
+        step = max(_BATCH, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // _BATCH * _BATCH)
+        if self._cache:
+            mine = {self._entry(held) for held in self._rows}
+            self._cache.make_room(len(missing) * row_bytes, keep=mine)
+        for first in range(0, len(missing), step):
+            part = missing[first : first + step]
+            shard = self._shard(key, part, shapes)
+            arrays = shard.arrays if shard else _empty(len(part), shapes)
+            for start in range(0, len(part), _BATCH):
+                some = part[start : start + _BATCH]
+                inputs = self.get(source, some) if source else [self._view(key, view, some)]
+                for array, value in zip(arrays, tf.nest.flatten(prefix(*inputs))):
+                    array[start : start + len(some)] = value
+                self._progress(key, started, spoken, first + start + len(some), len(missing))
+            rows.add(part, arrays)
+            if shard:
+                self._commits.append(self._writer.submit(shard.commit))
         self.seconds += time.monotonic() - started
+
+    def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
+        """Stored features of the examples at `indices`, float32, one array per tensor at the cut."""
+        return self._rows[key].get(indices)
+
+    def close(self) -> None:
+        """Waits until all that was computed is on disk."""
+        for commit in self._commits:
+            commit.result()
+        self._commits.clear()
+
+    def _of(self, key: Key) -> _Rows:
+        if key not in self._rows:
+            rows = _Rows(len(self._ids))
+            if self._cache:
+                for ids, arrays in self._cache.shards(self._entry(key)):
+                    order = np.argsort(ids)
+                    place = np.searchsorted(ids, self._ids, sorter=order)
+                    row = order[np.minimum(place, len(ids) - 1)]
+                    there = np.flatnonzero((ids[row] == self._ids) & (rows.shard < 0))
+                    rows.add(there, arrays, row[there])
+                    self.found += len(there)
+            self._rows[key] = rows
+        return self._rows[key]
+
+    def _entry(self, key: Key) -> Path:
+        random = key.augment not in ("none", "mirror")
+        return self._cache.entry(self._basis, key, self._seed if random else None)
+
+    def _shard(self, key: Key, indices: np.ndarray, shapes: Any) -> Shard | None:
+        if not self._cache:
+            return None
+        return self._cache.start_shard(self._entry(key), self._ids[indices], shapes, np.float32)
 
     def _view(self, key: Key, augmenter: Augmenter, indices: np.ndarray) -> Any:
         pixels = self._pixels.fetch(indices)
         return augmenter(pixels, self._seed, key.view, int(indices[0]))
 
-    def get(self, key: Key, indices: np.ndarray) -> list[Any]:
-        """Stored features of the examples at `indices`, one array per tensor at the cut."""
-        return [array[indices] for array in self._stored[key]]
+    def _progress(
+        self, key: Key, started: float, spoken: list[float], done: int, count: int
+    ) -> None:
+        now = time.monotonic()
+        if now - spoken[0] > _SPEAK_EVERY:
+            spoken[0] = now
+            rate = done / (now - started)
+            self._say(
+                f"  features at {key.cut}, view {key.view}: {done:,} of {count:,}, "
+                f"{rate:.0f} pictures/s, {(count - done) / rate:.0f} s left"
+            )
 
-    def keep_only(self, cuts: Sequence[str]) -> None:
-        """Frees what was stored at other cuts."""
-        for key in [key for key in self._stored if key.cut not in cuts]:
-            del self._stored[key], self._there[key]
+
+class _Rows:
+    """Where each example's features are: in which shard, and at which row."""
+
+    def __init__(self, count: int):
+        self.shard = np.full(count, -1, np.int32)
+        self.row = np.zeros(count, np.int64)
+        self.shards: list[list[np.ndarray]] = []
+
+    def add(
+        self, indices: np.ndarray, arrays: list[np.ndarray], rows: np.ndarray | None = None
+    ) -> None:
+        self.shard[indices] = len(self.shards)
+        self.row[indices] = np.arange(len(indices)) if rows is None else rows
+        self.shards.append(arrays)
+
+    def get(self, indices: np.ndarray) -> list[np.ndarray]:
+        shard, row = self.shard[indices], self.row[indices]
+        if len(indices) and (shard == shard[0]).all():
+            return [np.asarray(array[row]) for array in self.shards[shard[0]]]
+        found = [np.empty((len(indices), *a.shape[1:]), a.dtype) for a in self.shards[0]]
+        for number in np.unique(shard):
+            here = shard == number
+            for out, array in zip(found, self.shards[number]):
+                out[here] = array[row[here]]
+        return found
+
+
+def _empty(count: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    return [np.empty((count, *shape), np.float32) for shape in shapes]

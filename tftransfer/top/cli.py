@@ -30,6 +30,15 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "resume": (False, "go on where an interrupted run in --workdir stopped"),
     "dry_run": (False, "print blocks, phases, parameters, rates and cost; train nothing"),
     "export": (True, "publish a SavedModel at the end"),
+    "cache_dir": (
+        "",
+        "where features are kept for later runs; $TFTRANSFER_CACHE, else the user's "
+        "cache folder, when empty",
+    ),
+    "cache_bytes": (
+        20 << 30,
+        "that the cache may take, what was used longest ago is deleted; 0 keeps features in memory",
+    ),
     "folder": ("", "where the SavedModel goes; export/ in --workdir when empty"),
 }
 _EXPERIMENT = tuple(field.name for field in fields(Experiment))
@@ -57,12 +66,12 @@ class Command:
 COMMANDS = {
     "train": Command(
         "transfer a backbone to your data: plan, train, evaluate, export, report",
-        ("workdir", "resume", "dry_run", "export"), _EXPERIMENT, "",
+        ("workdir", "resume", "dry_run", "export", "cache_dir", "cache_bytes"), _EXPERIMENT, "",
         "tftransfer train --data=photos --backbone=mobilenet_v2 --workdir=runs/photos",
     ),
     "compare": Command(
         "train several recipes on one split with one budget, and say which is better",
-        ("workdir", "export"), _EXPERIMENT, "[RECIPE ...]",
+        ("workdir", "export", "cache_dir", "cache_bytes"), _EXPERIMENT, "[RECIPE ...]",
         "tftransfer compare --data=photos --workdir=runs/c scratch fine_tune:unfreeze=2",
     ),
     "evaluate": Command(

@@ -19,12 +19,12 @@ say = functools.partial(print, flush=True)
 def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer train`."""
     if flags.dry_run:
-        plan = api.plan(experiment_from(experiment), say=say)
+        plan = api.plan(experiment_from(experiment), say=say, **_cache(flags))
         say("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
         return
     api.train(
         experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
-        say=say,
+        say=say, **_cache(flags),
     )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer compare`."""
     found = api.compare(
         experiment_from(experiment), _workdir(flags), free or DEFAULT_RECIPES,
-        export=flags.export, say=say,
+        export=flags.export, say=say, **_cache(flags),
     )  # fmt: skip
     say(f"\n{found}\n{flags.workdir}/comparison.md")
 
@@ -86,6 +86,10 @@ def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer demo`."""
     run_demo(flags.workdir or DEFAULT_WORKDIR, say=say)
+
+
+def _cache(flags: Any) -> dict[str, Any]:
+    return {"cache_dir": flags.cache_dir, "cache_bytes": flags.cache_bytes}
 
 
 def _workdir(flags: Any) -> str:

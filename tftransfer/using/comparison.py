@@ -15,6 +15,7 @@ from tftransfer.building.recipes import make_recipe
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
+from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.parts.scores import main_metric, mean_interval
 from tftransfer.using.pictures import intervals
 from tftransfer.using.plan import read_examples
@@ -54,6 +55,8 @@ def compare(
     *,
     epochs: int = 0,
     export: bool = False,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
     say: Callable[[str], None] = print,
 ) -> Comparison:
     """Trains each recipe on the same split for the same number of epochs.
@@ -66,6 +69,9 @@ def compare(
       recipes: as `Experiment.recipe`.
       epochs: of each recipe, all its phases together; 0 takes the longest recipe's.
       export: publish a SavedModel of every run.
+      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
+        user's cache folder.
+      cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       say: where progress goes.
     """
     folder = Path(workdir).expanduser()
@@ -79,7 +85,7 @@ def compare(
         say(f"\n== {name}")
         runs[name] = train(
             replace(experiment, recipe=spec, epochs=budget), folder / name, examples=examples,
-            say=say, export=export,
+            say=say, export=export, cache_dir=cache_dir, cache_bytes=cache_bytes,
         )  # fmt: skip
         keras.backend.clear_session()
     found = _compared(runs, main_metric(examples.target))

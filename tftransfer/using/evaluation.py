@@ -10,7 +10,6 @@ import numpy as np
 from tftransfer.building.network import Network
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
-from tftransfer.parts.pixels import Pixels
 
 _BATCH = 64
 
@@ -30,16 +29,15 @@ def predict_logits(network: Network, fetch: Callable[[np.ndarray], Any], count: 
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
-def evaluate_network(
-    network: Network, examples: Examples, pixels: Pixels, *, temperature: float | None = None,
-    seed: int = 0,
+def evaluate_logits(
+    predict: Callable[[np.ndarray], np.ndarray], examples: Examples, *,
+    temperature: float | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures on the test part (or the validation part where there is no test part).
 
     Args:
-      network: with its final weights.
+      predict: indices to logits, float32 [n, k], of the network with its final weights.
       examples: split.
-      pixels: their pictures.
       temperature: divides the logits; None fits it on the validation part.
       seed: of the bootstrap.
 
@@ -52,7 +50,7 @@ def evaluate_network(
     validation: dict[str, float] = {}
     if temperature is None:
         val = examples.where("val")
-        logits = predict_logits(network, lambda i: pixels.fetch(val[i]), len(val))
+        logits = predict(val)
         temperature = scores.fit_temperature(logits, labels[val], target)
         if len(val):
             values = scores.probabilities(logits, target, temperature)
@@ -63,8 +61,7 @@ def evaluate_network(
         return {"part": "none", "examples": 0, "test": {}, "per_class": [], "predictions": [],
                 "validation": validation,
                 "temperature": temperature}  # fmt: skip
-    logits = predict_logits(network, lambda i: pixels.fetch(indices[i]), len(indices))
-    values = scores.probabilities(logits, target, temperature)
+    values = scores.probabilities(predict(indices), target, temperature)
     result: dict[str, Any] = {
         "part": part,
         "examples": len(indices),
@@ -219,7 +216,10 @@ def _biggest_problem(
         )
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
     if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
-        return f"class {worst['class']} (F1 {worst['f1']:.2f})", "look at its rows in predictions.csv"
+        return (
+            f"class {worst['class']} (F1 {worst['f1']:.2f})",
+            "look at its rows in predictions.csv",
+        )
     if recipe == "feature_extraction":
         return "only the head was trained", "tftransfer train --recipe=fine_tune"
     return "none stands out", "tftransfer predict, or serve the export/ folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from tftransfer.parts.data.examples import Examples, join
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
 from tftransfer.parts.data.split import split
+from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.pixels import memory_budget
 
 _STORED_VIEWS = {"none": 1, "flip": 2, "shift": 4, "crop": 4, "full": 4}
@@ -52,6 +54,7 @@ class Plan:
     phases: tuple[PhasePlan, ...]
     xla: bool
     choices: tuple[str, ...]
+    cache: FeatureCache | None
 
     def __str__(self) -> str:
         counts = ", ".join(f"{len(self.examples.where(p)):,} {p}" for p in ("train", "val", "test"))
@@ -70,7 +73,12 @@ class Plan:
 
 
 def make_plan(
-    experiment: Experiment, *, examples: Examples | None = None, say: Callable[[str], None] = print
+    experiment: Experiment,
+    *,
+    examples: Examples | None = None,
+    say: Callable[[str], None] = print,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
 ) -> Plan:
     """Reads the data, builds the network, resolves the recipe and checks all of it.
 
@@ -78,10 +86,14 @@ def make_plan(
       experiment: what to do.
       examples: of the experiment, when they were read and split already.
       say: where progress goes.
+      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
+        user's cache folder.
+      cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
 
     Raises:
       UserError: anything that would go wrong later and can be known now.
     """
+    cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []
     precision = _precision(experiment, choices)
     xla = _xla(experiment, choices)
@@ -98,13 +110,13 @@ def make_plan(
         network = Network(backbone, recipe.heads, units=len(examples.classes))
     choices.extend(backbone.remarks)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
-    phases = tuple(_plan_phase(phase, network, examples) for phase in recipe.phases)
+    phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
     resolved = replace(
         experiment, recipe=recipe, image_size=backbone.image_size, precision=precision
     )
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
-        xla=xla, choices=tuple(choices),
+        xla=xla, choices=tuple(choices), cache=cache,
     )  # fmt: skip
 
 
@@ -127,7 +139,9 @@ def _scanned(data: object, experiment: Experiment, say: Callable[[str], None]) -
     return scan(found, max_quarantine=experiment.max_quarantine, say=say)
 
 
-def _plan_phase(phase: Phase, network: Network, examples: Examples) -> PhasePlan:
+def _plan_phase(
+    phase: Phase, network: Network, examples: Examples, cache: FeatureCache | None
+) -> PhasePlan:
     rates = phase.rates(list(network.blocks))
     cut = network.cut_for(rates)
     if cut == PIXELS:
@@ -139,20 +153,27 @@ def _plan_phase(phase: Phase, network: Network, examples: Examples) -> PhasePlan
     views = min(views, most_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
     size = 4 * numbers * (views * len(examples.where("train")) + len(examples.where("val")))
-    budget = memory_budget()
+    budget, where = _room(cache)
     if phase.views < 0:
         reason = "fresh augmentation was asked for (views=-1), so the prefix runs every epoch"
     elif size > budget:
         reason = (
             f"{size / 2**30:.1f} GiB of features are more than the {budget / 2**30:.1f} GiB "
-            "that may be used, so the prefix runs every epoch"
+            f"that may be used {where}, so the prefix runs every epoch"
         )
     else:
         return PhasePlan(
             phase=phase, rates=rates, cut=cut, views=views,
-            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB",
+            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB {where}",
         )  # fmt: skip
     return PhasePlan(phase=phase, rates=rates, cut=PIXELS, views=0, reason=reason)
+
+
+def _room(cache: FeatureCache | None) -> tuple[int, str]:
+    if cache is None:
+        return memory_budget(), "in memory"
+    free = shutil.disk_usage(cache.folder).free
+    return min(cache.limit, free // 2), f"on disk in {cache.folder}"
 
 
 def _precision(experiment: Experiment, choices: list[str]) -> str:

@@ -19,7 +19,7 @@ from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine, scan
 from tftransfer.parts.data.sources import files_below, read_source
 from tftransfer.parts.pixels import Pixels
-from tftransfer.using.evaluation import evaluate_network, predict_logits
+from tftransfer.using.evaluation import evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import read_examples
 from tftransfer.using.run import Run, open_run
@@ -87,9 +87,11 @@ def evaluate(
     restored = load(workdir)
     examples = _examples(restored, data, say)
     pixels = Pixels(examples, restored.network.backbone.image_size)
-    return evaluate_network(
-        restored.network, examples, pixels, temperature=restored.temperature,
-        seed=restored.run.experiment.seed,
+    return evaluate_logits(
+        lambda some: predict_logits(
+            restored.network, lambda i: pixels.fetch(some[i]), len(some)
+        ),
+        examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
     )  # fmt: skip
 
 

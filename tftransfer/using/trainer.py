@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from tftransfer.parts import arrays, checkpoints, scores
 from tftransfer.parts.augment import Augmenter, view_kind
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.optimizers import make_optimizer, multipliers
+from tftransfer.parts.forward import fastest
 from tftransfer.parts.pixels import Pixels
 from tftransfer.parts.prefix import Key, PrefixStore
 from tftransfer.using.plan import PhasePlan, Plan
@@ -67,7 +68,12 @@ class Trainer:
         experiment, examples = plan.experiment, plan.examples
         check_batch_size(experiment.batch_size, self.strategy)
         self.pixels = Pixels(examples, experiment.image_size)
-        self.store = PrefixStore(self.pixels, len(examples), experiment.seed, say)
+        self._cache = plan.cache if self.network.form() else None
+        self.store = PrefixStore(
+            self.pixels, examples.sha256, experiment.seed, say, cache=self._cache,
+            basis=repr((self.network.form(), experiment.image_size, tf.__version__)),
+        )  # fmt: skip
+        self._forwards: dict[tuple[str, str, str], Any] = {}
         self.targets = examples.targets()
         self.outcome = Outcome()
         self._saves = 0
@@ -82,6 +88,7 @@ class Trainer:
                 continue
             here = resume if resume and number == resume.state["phase"] else None
             self._run_phase(number, planned, reference, here)
+        self.store.close()
         self.outcome.seconds["training"] = time.monotonic() - started - self.store.seconds
         self.outcome.seconds["prefix"] = self.store.seconds
         return self.outcome
@@ -91,6 +98,15 @@ class Trainer:
         key = self._key(FEATURES, 0, "none")
         self._fill(key, indices)
         return self.store.get(key, indices)[0]
+
+    def logits(self, indices: np.ndarray) -> np.ndarray:
+        """Raw outputs of the network as it is, float32 [n, k]; its frozen prefix comes stored."""
+        if not len(indices):
+            return np.zeros((0, 1), np.float32)
+        cut = self.plan.phases[-1].cut
+        inputs = self._inputs(cut, indices)
+        forward = compiled(self.network.part(cut, ["logits"]), "logits")
+        return np.concatenate([forward(*inputs(some)).numpy() for some in batches(indices, 256)])
 
     def _run_phase(
         self, number: int, planned: PhasePlan, reference: Reference, resume: Checkpoint | None
@@ -129,15 +145,26 @@ class Trainer:
         """Computes features from the deepest cut below that is stored, else from the pixels."""
         if self.store.has(key, indices):
             return
-        self.pixels.prepare(indices, self.say)
         self._fill_below(key, indices)
         start, source = PIXELS, None
         for cut in self.network.cuts[1 : self.network.cuts.index(key.cut)]:
             below = self._key(cut, key.view, key.augment)
             if self.store.has(below, indices):
                 start, source = cut, below
-        prefix = compiled(self.network.part(start, key.cut))
+        if not source:
+            self.pixels.prepare(indices, self.say)
+        prefix = self._forward(start, key, len(indices))
         self.store.fill(key, indices, prefix, self.network.shapes_at(key.cut), source=source)
+
+    def _forward(self, start: str, key: Key, count: int) -> Callable[..., Any]:
+        """The frozen network between two cuts; made once for its weights."""
+        which = (start, key.cut, key.weights)
+        if which not in self._forwards:
+            memory = self._cache.trials if self._cache else None
+            self._forwards[which] = fastest(
+                self.network.part(start, key.cut), count, memory=memory, say=self.say
+            )
+        return self._forwards[which]
 
     def _fill_below(self, key: Key, indices: np.ndarray) -> None:
         """First what a phase will want at a lower cut, so that it is not computed twice."""
@@ -166,10 +193,13 @@ class Trainer:
 
     def validation_inputs(self, cut: str) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
+        return self._inputs(cut, self.plan.examples.where("val"))
+
+    def _inputs(self, cut: str, indices: np.ndarray) -> Callable[[np.ndarray], list[Any]]:
         if cut == PIXELS:
             return lambda some: [self.pixels.fetch(some).astype(np.float32)]
         key = self._key(cut, 0, "none")
-        self._fill(key, self.plan.examples.where("val"))
+        self._fill(key, indices)
         return lambda some: self.store.get(key, some)
 
     def save(self, phase: int, epoch: int, best: dict, optimizer: dict, state: dict) -> None:
@@ -312,10 +342,7 @@ class _Loop:
     def _validate(self) -> dict[str, float]:
         if not len(self.val):
             return {}
-        logits = []
-        for start in range(0, len(self.val), 256):
-            some = self.val[start : start + 256]
-            logits.append(self.forward(*self.val_inputs(some)).numpy())
+        logits = [self.forward(*self.val_inputs(s)).numpy() for s in batches(self.val, 256)]
         target = self.trainer.plan.examples.target
         values = scores.probabilities(np.concatenate(logits), target)
         figures = scores.metrics(values, self.trainer.targets[self.val], target)
@@ -359,6 +386,12 @@ class _Loop:
         self.best_epoch = int(checkpoint.state["best_epoch"])
         self.epochs_run = int(checkpoint.state["epoch"])
         return self.epochs_run
+
+
+def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The indices, `size` at a time."""
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
 
 
 def _selection_figure(logs: dict[str, float]) -> float | None:

@@ -15,7 +15,8 @@ from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import to_jsonable, write_json
 from tftransfer.parts import arrays
 from tftransfer.parts.data.examples import Examples, write_quarantine
-from tftransfer.using.evaluation import baselines, evaluate_network, verdict
+from tftransfer.parts.feature_cache import DEFAULT_BYTES
+from tftransfer.using.evaluation import baselines, evaluate_logits, verdict
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
 from tftransfer.using.report import write_report
@@ -33,6 +34,8 @@ def train(
     callbacks: Iterable[Any] = (),
     strategy: Any = None,
     export: bool = True,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
 ) -> Run:
     """Runs an experiment into a folder.
 
@@ -45,6 +48,9 @@ def train(
       callbacks: Keras callbacks, besides TensorBoard's.
       strategy: of `tf.distribute`.
       export: publish a SavedModel at the end.
+      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
+        user's cache folder.
+      cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
 
     Raises:
       UserError: what the user can mend.
@@ -52,7 +58,9 @@ def train(
     started = time.monotonic()
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        plan = make_plan(experiment, examples=examples, say=say)
+        plan = make_plan(
+            experiment, examples=examples, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes
+        )
     planned = time.monotonic()
     run = Run(Path(workdir))
     stored = to_jsonable(plan.experiment.without_memory())
@@ -112,7 +120,7 @@ def _finish(
 ) -> dict[str, Any]:  # fmt: skip
     network, examples = plan.network, plan.examples
     began = time.monotonic()
-    result = evaluate_network(network, examples, trainer.pixels, seed=plan.experiment.seed)
+    result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
     write_predictions(run.predictions, result.pop("predictions"))
     result |= {
         "architecture": network.backbone.architecture,

@@ -1,0 +1,200 @@
+"""The fastest way to run a frozen network on this machine, found by a short measured trial."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.ground.serialise import read_json, write_json
+
+Forward = Callable[..., list[np.ndarray]]
+
+# Below so many multiplications in all, no trial is worth its time.
+_WORTH_A_TRIAL = 3e10
+_LITE_BATCH = 8
+_TRIAL_PICTURES = 32
+_TRIAL_ROUNDS = 3
+
+
+def fastest(
+    model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None]
+) -> Forward:
+    """A function from arrays to the model's outputs in inference, as fast as is known.
+
+    `graph` is a traced function; `constants` has the weights folded into it, so that
+    BatchNorm becomes part of the convolutions; `xnnpack` is LiteRT, one interpreter per
+    core. All compute in float32 and agree to rounding. The choice is kept in `memory`
+    so that a later process makes the same one.
+
+    Args:
+      model: functional; its weights are read once, now.
+      count: how many examples it will be run on.
+      memory: a JSON file of earlier trials; None always tries anew.
+      say: where the choice and its reason go.
+    """
+    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+        return _graph(model)
+    if _multiplications(model) * count < _WORTH_A_TRIAL:
+        return _graph(model)
+    known = read_json(memory) if memory and memory.is_file() else {}
+    key = _signature(model)
+    if key in known:
+        return VARIANTS[known[key]["choice"]](model)
+    made, rates = _trial(model)
+    choice = max(rates, key=rates.__getitem__)
+    if memory:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        known[key] = {"choice": choice, "rates": rates}
+        write_json(memory, known)
+    shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    say(f"  forward by {choice}: the fastest here of {shown} pictures/s")
+    return made[choice]
+
+
+def _trial(model: keras.Model) -> tuple[dict[str, Forward], dict[str, float]]:
+    rng = np.random.default_rng(0)
+    inputs = [
+        rng.uniform(0, 255, (_TRIAL_PICTURES, *t.shape[1:])).astype(np.float32)
+        for t in model.inputs
+    ]
+    made: dict[str, Forward] = {}
+    rates: dict[str, float] = {}
+    expected = None
+    for name, make in VARIANTS.items():
+        try:
+            forward = make(model)
+            outputs = forward(*inputs)
+        except (ValueError, RuntimeError, NotImplementedError, tf.errors.OpError):
+            continue  # this network has operations that the variant does not know
+        expected = expected or outputs
+        if all(_close(a, b) for a, b in zip(outputs, expected, strict=True)):
+            made[name], rates[name] = forward, _rate(forward, inputs)
+    return made, rates
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and float(np.abs(a - b).max()) <= 1e-4 * (
+        float(np.abs(b).max()) + 1e-6
+    )
+
+
+def _rate(forward: Forward, inputs: Sequence[np.ndarray]) -> float:
+    seconds = []
+    for _ in range(_TRIAL_ROUNDS):
+        started = time.perf_counter()
+        forward(*inputs)
+        seconds.append(time.perf_counter() - started)
+    return len(inputs[0]) / float(np.median(seconds))
+
+
+def _multiplications(model: keras.Model) -> int:
+    """Of one example, by the layers' kernels; layers of other kinds count nothing."""
+    total = 0
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel", None)
+        shape = getattr(getattr(layer, "output", None), "shape", None)
+        if kernel is not None and shape is not None:
+            total += int(np.prod(kernel.shape)) * int(np.prod(shape[1:-1], dtype=np.int64))
+    return total
+
+
+def _signature(model: keras.Model) -> str:
+    """What the speed depends on: the network's form, and the machine."""
+    form = [
+        (type(layer).__name__, str(layer.output.shape), [str(w.shape) for w in layer.weights])
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+    ]
+    machine = (platform.machine(), platform.processor(), os.cpu_count(), tf.__version__)
+    return hashlib.sha256(repr((machine, form)).encode()).hexdigest()[:16]
+
+
+def _traced(model: keras.Model) -> Any:
+    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+    forward = tf.function(lambda *inputs: tf.nest.flatten(model(list(inputs), training=False)))
+    return forward.get_concrete_function(*specs)
+
+
+def _graph(model: keras.Model) -> Forward:
+    return _in_tensorflow(_traced(model), model)
+
+
+def _constants(model: keras.Model) -> Forward:
+    return _in_tensorflow(_frozen(model), model)
+
+
+def _frozen(model: keras.Model) -> Any:
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    return convert_variables_to_constants_v2(_traced(model))
+
+
+def _in_tensorflow(traced: Any, model: keras.Model) -> Forward:
+    dtypes = [t.dtype for t in model.inputs]
+
+    def forward(*inputs: Any) -> list[np.ndarray]:
+        outputs = traced(*(tf.cast(x, dtype) for x, dtype in zip(inputs, dtypes)))
+        return [np.asarray(output) for output in tf.nest.flatten(outputs)]
+
+    return forward
+
+
+def _xnnpack(model: keras.Model) -> Forward:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model)])
+    content = converter.convert()
+    shapes = [tuple(t.shape[1:]) for t in model.inputs]
+    workers = [_Interpreter(content, shapes) for _ in range(os.cpu_count() or 1)]
+    pool = ThreadPoolExecutor(len(workers))
+
+    def forward(*inputs: Any) -> list[np.ndarray]:
+        arrays = [np.asarray(x, np.float32) for x in inputs]
+        starts = range(0, len(arrays[0]), _LITE_BATCH)
+        pieces = [[x[start : start + _LITE_BATCH] for x in arrays] for start in starts]
+        shares = [pieces[number :: len(workers)] for number in range(len(workers))]
+        done = list(pool.map(lambda worker, share: [worker(p) for p in share], workers, shares))
+        ordered = [done[i % len(workers)][i // len(workers)] for i in range(len(pieces))]
+        return [np.concatenate(parts) for parts in zip(*ordered)]
+
+    return forward
+
+
+class _Interpreter:
+    """A LiteRT interpreter on one thread; short batches are filled up."""
+
+    def __init__(self, content: bytes, shapes: Sequence[tuple[int, ...]]):
+        self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)
+        details = sorted(self._inner.get_input_details(), key=lambda each: each["name"])
+        self._inputs = [each["index"] for each in details]
+        for index, shape in zip(self._inputs, shapes, strict=True):
+            self._inner.resize_tensor_input(index, (_LITE_BATCH, *shape))
+        self._inner.allocate_tensors()
+        outputs = sorted(self._inner.get_output_details(), key=lambda each: each["name"])
+        self._outputs = [each["index"] for each in outputs]
+
+    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        real = len(inputs[0])
+        for index, x in zip(self._inputs, inputs):
+            self._inner.set_tensor(index, x if real == _LITE_BATCH else _filled(x))
+        self._inner.invoke()
+        return [self._inner.get_tensor(index)[:real] for index in self._outputs]
+
+
+def _filled(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([x, np.zeros((_LITE_BATCH - len(x), *x.shape[1:]), x.dtype)])
+
+
+VARIANTS: dict[str, Callable[[keras.Model], Forward]] = {
+    "graph": _graph, "constants": _constants, "xnnpack": _xnnpack,
+}  # fmt: skip
