@@ -39,7 +39,7 @@ def pixels():
 
 
 def new_store(pixels):
-    return PrefixStore(pixels, COUNT, SEED, lambda line: None)
+    return PrefixStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED, lambda line: None)
 
 
 def fill(store, network, key, indices=EVERY, start=PIXELS, source=None):
@@ -101,7 +101,7 @@ def test_views_are_the_picture_its_mirror_and_random_ones(network, pixels):
     np.testing.assert_array_equal(again.get(keys[2], EVERY)[0], store.get(keys[2], EVERY)[0])
 
 
-def test_keys_do_not_mix_and_others_are_freed(network, pixels):
+def test_keys_do_not_mix(network, pixels):
     store = new_store(pixels)
     old, new = Key("stage1", 0, "none", "old"), Key("stage1", 0, "none", "new")
     deep = Key("stage3", 0, "none", "w")
@@ -110,10 +110,7 @@ def test_keys_do_not_mix_and_others_are_freed(network, pixels):
     fill(store, network, deep)
     per_picture = 4 * (8 * 8 * 4 + 2 * 2 * 16)
     assert store.nbytes() == COUNT * per_picture
-    store.keep_only(["stage3"])
-    assert store.nbytes() == COUNT * 4 * 2 * 2 * 16
-    assert not store.has(old, EVERY)
-    assert store.has(deep, EVERY)
+    assert store.has(old, EVERY) and store.has(deep, EVERY)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -139,7 +139,7 @@ def _last_used(entry: Path) -> float:
 
 def _size(entry: Path) -> int:
     total = 0
-    for path in entry.rglob("*"):
+    for path in entry.rglob("*.npy"):
         try:
             total += path.stat().st_size
         except OSError:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.ground.serialise import read_json, write_json
+from tftransfer.ground.terminal import stderr_kept_back
 
 Forward = Callable[..., list[np.ndarray]]
 
@@ -174,7 +176,10 @@ class _Interpreter:
     """A LiteRT interpreter on one thread; short batches are filled up."""
 
     def __init__(self, content: bytes, shapes: Sequence[tuple[int, ...]]):
-        self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)
+        with warnings.catch_warnings(), stderr_kept_back():
+            # It has been about to move to a package of its own since TensorFlow 2.20.
+            warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+            self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)
         details = sorted(self._inner.get_input_details(), key=lambda each: each["name"])
         self._inputs = [each["index"] for each in details]
         for index, shape in zip(self._inputs, shapes, strict=True):

@@ -121,7 +121,7 @@ class PrefixStore:
         self.seconds += time.monotonic() - started
 
     def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
-        """Stored features of the examples at `indices`, float32, one array per tensor at the cut."""
+        """Stored features of the examples at `indices`, float32, an array per tensor at the cut."""
         return self._rows[key].get(indices)
 
     def close(self) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import os
 import re
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -18,6 +16,7 @@ from absl import flags
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.terminal import stderr_kept_back
 
 _TYPES: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_boolean,
@@ -146,26 +145,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Keeps back what TensorFlow's libraries write to stderr as they load, unless loading fails.
+    """TensorFlow's libraries write to stderr as they load, before any log level can be set."""
+    with stderr_kept_back():
+        import tensorflow as tf
 
-    They write before any log level can be set.
-    """
-    sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_logical_devices()
-            yield
-        except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+        tf.config.list_logical_devices()
+        yield
 
 
 def _parse(
@@ -208,7 +193,7 @@ def _flag_values(command: Command) -> flags.FlagValues:
 
 
 def _spelled(values: flags.FlagValues) -> list[str]:
-    return [f"--{name}" for name in values]
+    return ["--help", *(f"--{name}" for name in values)]
 
 
 def _experiment_values(values: flags.FlagValues, command: Command) -> dict[str, Any]:

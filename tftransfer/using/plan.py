@@ -164,7 +164,8 @@ def _plan_phase(
     else:
         return PhasePlan(
             phase=phase, rates=rates, cut=cut, views=views,
-            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB {where}",
+            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
+            f"{where}",
         )  # fmt: skip
     return PhasePlan(phase=phase, rates=rates, cut=PIXELS, views=0, reason=reason)
 

@@ -19,8 +19,8 @@ from tftransfer.ground.recipe import match_blocks
 from tftransfer.parts import arrays, checkpoints, scores
 from tftransfer.parts.augment import Augmenter, view_kind
 from tftransfer.parts.checkpoints import Checkpoint
-from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.parts.forward import fastest
+from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.parts.pixels import Pixels
 from tftransfer.parts.prefix import Key, PrefixStore
 from tftransfer.using.plan import PhasePlan, Plan
@@ -161,9 +161,11 @@ class Trainer:
         which = (start, key.cut, key.weights)
         if which not in self._forwards:
             memory = self._cache.trials if self._cache else None
+            views = max(planned.views for planned in self.plan.phases)
             self._forwards[which] = fastest(
-                self.network.part(start, key.cut), count, memory=memory, say=self.say
-            )
+                self.network.part(start, key.cut), count * max(1, views), memory=memory,
+                say=self.say,
+            )  # fmt: skip
         return self._forwards[which]
 
     def _fill_below(self, key: Key, indices: np.ndarray) -> None:

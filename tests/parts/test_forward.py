@@ -1,0 +1,90 @@
+"""The fastest forward: every variant gives the model's own numbers, and the choice is kept."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.ground.serialise import read_json
+from tftransfer.parts import forward
+from tftransfer.parts.backbones.applications import application_names, build_application
+from tftransfer.parts.backbones.stages import cut_into_stages
+
+
+def pictures(count, size=64):
+    return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return build_application(application_names()["mobilenet_v2"], 64, None)
+
+
+@pytest.fixture(scope="module")
+def two_tensors():
+    """The upper part of a NASNet, whose cells read the two before them."""
+    whole = build_application(application_names()["nasnet_mobile"], 64, None)
+    crossing = list(cut_into_stages(whole)[2].outputs)
+    assert len(crossing) == 2
+    return keras.Model(whole.inputs, crossing), keras.Model(crossing, whole.outputs)
+
+
+@pytest.mark.parametrize("name", sorted(forward.VARIANTS))
+@pytest.mark.parametrize("count", [1, 8, 21])
+def test_a_variant_equals_the_model(model, name, count):
+    batch = pictures(count)
+    expected = np.asarray(model([batch], training=False))
+    (got,) = forward.VARIANTS[name](model)(batch)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", sorted(forward.VARIANTS))
+def test_several_tensors_keep_their_order(two_tensors, name):
+    lower, upper = two_tensors
+    batch = pictures(9)
+    between = [np.asarray(x) for x in lower([batch], training=False)]
+    got = forward.VARIANTS[name](lower)(batch)
+    for a, b in zip(got, between, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    expected = np.asarray(tf.nest.flatten(upper(between, training=False))[0])
+    (got,) = forward.VARIANTS[name](upper)(*between)
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
+    memory, said = tmp_path / "new" / "trials.json", []
+    rates = iter([100.0, 300.0, 200.0])
+    monkeypatch.setattr(forward, "_rate", lambda *_: next(rates))
+    first = forward.fastest(model, 10**6, memory=memory, say=said.append)
+    assert "forward by constants" in said[0] and "graph 100" in said[0]
+    (kept,) = read_json(memory).values()
+    assert kept["choice"] == "constants"
+    again = forward.fastest(model, 10**6, memory=memory, say=said.append)
+    assert len(said) == 1
+    np.testing.assert_array_equal(first(pictures(3))[0], again(pictures(3))[0])
+
+
+def test_few_pictures_are_not_worth_a_trial(model, tmp_path):
+    forward.fastest(model, 5, memory=tmp_path / "trials.json", say=pytest.fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatch):
+    def fails(model):
+        raise ValueError("no such operation")
+
+    def differs(model):
+        return lambda *inputs: [x + 1 for x in forward.VARIANTS["graph"](model)(*inputs)]
+
+    variants = {"graph": forward.VARIANTS["graph"], "fails": fails, "differs": differs}
+    monkeypatch.setattr(forward, "VARIANTS", variants)
+    _, rates = forward._trial(model)
+    assert list(rates) == ["graph"]
+
+
+def test_multiplications_are_those_of_the_paper():
+    """MobileNetV2 at 224 px: 300 million (Sandler et al., 2018), the classifier's 1.3 included."""
+    whole = build_application(application_names()["mobilenet_v2"], 224, None)
+    assert forward._multiplications(whole) == pytest.approx(300e6, rel=0.01)
