@@ -103,7 +103,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     keys = [Key(f"stage{k}", 0, "none", "weights") for k in range(3)]
     for age, key in enumerate(keys):
         store, _ = filled(tmp_path, list("abc"), key=key)
-        entry = store._entry(key)
+        entry = store._entry(FeatureCache(tmp_path), key)
         os.utime(entry, (time.time() - 100 + age,) * 2)
     held = sum(f.stat().st_size for f in (tmp_path / "features").rglob("*.npy"))
     filled(tmp_path, list("abc"), key=keys[0])  # used again: now stage1 is the oldest

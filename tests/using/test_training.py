@@ -7,7 +7,7 @@ import pytest
 import tftransfer
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
-from tftransfer.using import trainer as trainer_module
+from tftransfer.using import loop as loop_module
 from tftransfer.using.run import Run
 
 
@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_p
 
 
 def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet, monkeypatch):
-    epoch = trainer_module._Loop._epoch
+    epoch = loop_module.Loop._epoch
 
     def moves(self, number, callbacks):
         epoch(self, number, callbacks)
@@ -178,16 +178,14 @@ def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet,
             np.full(self.network.variables("stage1")[0].shape, 1e-6, np.float32)
         )
 
-    monkeypatch.setattr(trainer_module._Loop, "_epoch", moves)
+    monkeypatch.setattr(loop_module.Loop, "_epoch", moves)
     with pytest.raises(RuntimeError, match=r"frozen blocks moved in phase head: \['stage1'\]"):
         tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
 
 
 def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monkeypatch):
     figures = iter([0.9, 0.5, 0.7, *[0.6] * 60])
-    monkeypatch.setattr(
-        trainer_module._Loop, "_validate", lambda self: {"val_log_loss": next(figures)}
-    )
+    monkeypatch.setattr(loop_module.Loop, "_validate", lambda self: {"val_log_loss": next(figures)})
     weights = []
     keep = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: weights.append(keep.model.get_weights())
@@ -199,7 +197,7 @@ def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monk
     assert phase["best_epoch"] == 2
     assert phase["epochs"] == len(weights) == 2 + wait < 60
     assert f"no better validation figure for {wait} epochs" in phase["stopped"]
-    kernel = tftransfer.load(tmp_path).network.blocks["head"][0].get_weights()[0]
+    kernel = tftransfer.load(tmp_path).network.blocks["head"][-1].get_weights()[0]
     assert any(np.array_equal(kernel, w) for w in weights[1] if w.shape == kernel.shape)
     assert not any(np.array_equal(kernel, w) for w in weights[-1] if w.shape == kernel.shape)
 

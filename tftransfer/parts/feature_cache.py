@@ -92,7 +92,7 @@ class FeatureCache:
         folder.mkdir(parents=True)
         np.save(folder / _IDS, np.asarray(ids))
         rows = len(ids)
-        arrays = [
+        arrays: list[np.ndarray] = [
             np.lib.format.open_memmap(folder / f"{k}.npy", "w+", dtype, (rows, *shape))
             for k, shape in enumerate(shapes)
         ]

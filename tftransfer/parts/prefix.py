@@ -103,7 +103,7 @@ class PrefixStore:
         row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
         step = max(_BATCH, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // _BATCH * _BATCH)
         if self._cache:
-            mine = {self._entry(held) for held in self._rows}
+            mine = {self._entry(self._cache, held) for held in self._rows}
             self._cache.make_room(len(missing) * row_bytes, keep=mine)
         for first in range(0, len(missing), step):
             part = missing[first : first + step]
@@ -134,7 +134,7 @@ class PrefixStore:
         if key not in self._rows:
             rows = _Rows(len(self._ids))
             if self._cache:
-                for ids, arrays in self._cache.shards(self._entry(key)):
+                for ids, arrays in self._cache.shards(self._entry(self._cache, key)):
                     order = np.argsort(ids)
                     place = np.searchsorted(ids, self._ids, sorter=order)
                     row = order[np.minimum(place, len(ids) - 1)]
@@ -144,14 +144,15 @@ class PrefixStore:
             self._rows[key] = rows
         return self._rows[key]
 
-    def _entry(self, key: Key) -> Path:
+    def _entry(self, cache: FeatureCache, key: Key) -> Path:
         random = key.augment not in ("none", "mirror")
-        return self._cache.entry(self._basis, key, self._seed if random else None)
+        return cache.entry(self._basis, key, self._seed if random else None)
 
     def _shard(self, key: Key, indices: np.ndarray, shapes: Any) -> Shard | None:
         if not self._cache:
             return None
-        return self._cache.start_shard(self._entry(key), self._ids[indices], shapes, np.float32)
+        entry = self._entry(self._cache, key)
+        return self._cache.start_shard(entry, self._ids[indices], shapes, np.float32)
 
     def _view(self, key: Key, augmenter: Augmenter, indices: np.ndarray) -> Any:
         pixels = self._pixels.fetch(indices)
