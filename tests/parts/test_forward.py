@@ -35,7 +35,7 @@ def two_tensors():
 def test_a_variant_equals_the_model(model, name, count):
     batch = pictures(count)
     expected = np.asarray(model([batch], training=False))
-    (got,) = forward.VARIANTS[name](model)(batch)
+    (got,) = forward.VARIANTS[name](forward.Candidate(model))(batch)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -45,11 +45,11 @@ def test_several_tensors_keep_their_order(two_tensors, name):
     lower, upper = two_tensors
     batch = pictures(9)
     between = [np.asarray(x) for x in lower([batch], training=False)]
-    got = forward.VARIANTS[name](lower)(batch)
+    got = forward.VARIANTS[name](forward.Candidate(lower))(batch)
     for a, b in zip(got, between, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
     expected = np.asarray(tf.nest.flatten(upper(between, training=False))[0])
-    (got,) = forward.VARIANTS[name](upper)(*between)
+    (got,) = forward.VARIANTS[name](forward.Candidate(upper))(*between)
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -72,11 +72,13 @@ def test_few_pictures_are_not_worth_a_trial(model, tmp_path):
 
 
 def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatch):
-    def fails(model):
+    def fails(candidate):
         raise ValueError("no such operation")
 
-    def differs(model):
-        return lambda *inputs: [x + 1 for x in forward.VARIANTS["graph"](model)(*inputs)]
+    plain = forward.VARIANTS["graph"]
+
+    def differs(candidate):
+        return lambda *inputs: [x + 1 for x in plain(candidate)(*inputs)]
 
     variants = {"graph": forward.VARIANTS["graph"], "fails": fails, "differs": differs}
     monkeypatch.setattr(forward, "VARIANTS", variants)

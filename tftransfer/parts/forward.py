@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -45,13 +46,13 @@ def fastest(
       say: where the choice and its reason go.
     """
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
-        return _graph(model)
+        return _graph(Candidate(model))
     if _multiplications(model) * count < _WORTH_A_TRIAL:
-        return _graph(model)
+        return _graph(Candidate(model))
     known = read_json(memory) if memory and memory.is_file() else {}
     key = _signature(model)
     if key in known:
-        return VARIANTS[known[key]["choice"]](model)
+        return VARIANTS[known[key]["choice"]](Candidate(model))
     made, rates = _trial(model)
     choice = max(rates, key=rates.__getitem__)
     if memory:
@@ -72,9 +73,10 @@ def _trial(model: keras.Model) -> tuple[dict[str, Forward], dict[str, float]]:
     made: dict[str, Forward] = {}
     rates: dict[str, float] = {}
     expected = None
+    candidate = Candidate(model)
     for name, make in VARIANTS.items():
         try:
-            forward = make(model)
+            forward = make(candidate)
             outputs = forward(*inputs)
         except (ValueError, RuntimeError, NotImplementedError, tf.errors.OpError):
             continue  # this network has operations that the variant does not know
@@ -121,26 +123,36 @@ def _signature(model: keras.Model) -> str:
     return hashlib.sha256(repr((machine, form)).encode()).hexdigest()[:16]
 
 
-def _traced(model: keras.Model) -> Any:
-    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
-    forward = tf.function(lambda *inputs: tf.nest.flatten(model(list(inputs), training=False)))
-    return forward.get_concrete_function(*specs)
+class Candidate:
+    """A model whose graph is traced once and frozen once, whatever is made of it."""
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+
+    @functools.cached_property
+    def traced(self) -> Any:
+        """A concrete function from the inputs to a flat list of outputs."""
+        model = self.model
+        specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+        forward = tf.function(lambda *inputs: tf.nest.flatten(model(list(inputs), training=False)))
+        return forward.get_concrete_function(*specs)
+
+    @functools.cached_property
+    def frozen(self) -> Any:
+        """The same with the weights as constants."""
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        return convert_variables_to_constants_v2(self.traced)
 
 
-def _graph(model: keras.Model) -> Forward:
-    return _in_tensorflow(_traced(model), model)
+def _graph(candidate: Candidate) -> Forward:
+    return _in_tensorflow(candidate.traced, candidate.model)
 
 
-def _constants(model: keras.Model) -> Forward:
-    return _in_tensorflow(_frozen(model), model)
-
-
-def _frozen(model: keras.Model) -> Any:
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
-
-    return convert_variables_to_constants_v2(_traced(model))
+def _constants(candidate: Candidate) -> Forward:
+    return _in_tensorflow(candidate.frozen, candidate.model)
 
 
 def _in_tensorflow(traced: Any, model: keras.Model) -> Forward:
@@ -153,10 +165,10 @@ def _in_tensorflow(traced: Any, model: keras.Model) -> Forward:
     return forward
 
 
-def _xnnpack(model: keras.Model) -> Forward:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([_frozen(model)])
+def _xnnpack(candidate: Candidate) -> Forward:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([candidate.frozen])
     content = converter.convert()
-    shapes = [tuple(t.shape[1:]) for t in model.inputs]
+    shapes = [tuple(t.shape[1:]) for t in candidate.model.inputs]
     workers = [_Interpreter(content, shapes) for _ in range(os.cpu_count() or 1)]
     pool = ThreadPoolExecutor(len(workers))
 
@@ -200,6 +212,6 @@ def _filled(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x, np.zeros((_LITE_BATCH - len(x), *x.shape[1:]), x.dtype)])
 
 
-VARIANTS: dict[str, Callable[[keras.Model], Forward]] = {
+VARIANTS: dict[str, Callable[[Candidate], Forward]] = {
     "graph": _graph, "constants": _constants, "xnnpack": _xnnpack,
 }  # fmt: skip

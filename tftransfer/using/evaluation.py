@@ -161,7 +161,7 @@ def _probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray, target: str)
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    logistic = LogisticRegression(C=0.01, max_iter=200)
+    logistic = LogisticRegression(C=0.01, solver="newton-cg")
     if target == "regression":
         model = make_pipeline(StandardScaler(), Ridge(alpha=100.0)).fit(train, labels)
         return model.predict(test).reshape(len(test), -1)
