@@ -45,7 +45,7 @@ def test_the_result_says_what_is_promised(tuned_run):
     assert len(result["per_class"]) == len(result["confusion"]) == 5
     assert np.sum(result["confusion"]) == result["examples"]
     assert len(result["verdict"]) == 3
-    assert set(result["seconds"]) >= {"planning", "prefix", "training", "evaluation", "total"}
+    assert set(result["seconds"]) >= {"planning", "scan", "prefix", "suffix", "evaluation", "total"}
 
 
 def test_the_environment_tells_versions_data_and_weights(tuned_run, source_run):

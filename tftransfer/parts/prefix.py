@@ -64,7 +64,6 @@ class PrefixStore:
         self._rows: dict[Key, _Rows] = {}
         self._writer = ThreadPoolExecutor(1)
         self._commits: list[Future] = []
-        self.seconds = 0.0
         self.found = 0
 
     def nbytes(self) -> int:
@@ -118,7 +117,6 @@ class PrefixStore:
             rows.add(part, arrays)
             if shard:
                 self._commits.append(self._writer.submit(shard.commit))
-        self.seconds += time.monotonic() - started
 
     def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
         """Stored features of the examples at `indices`, float32, an array per tensor at the cut."""

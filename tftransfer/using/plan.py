@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, PIXELS, Network, dtype_policy
 from tftransfer.building.recipes import make_recipe, with_budget
+from tftransfer.ground.clock import Clock
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.augment import most_views
 from tftransfer.parts.backbones.load import load_backbone
@@ -55,6 +56,7 @@ class Plan:
     xla: bool
     choices: tuple[str, ...]
     cache: FeatureCache | None
+    clock: Clock
 
     def __str__(self) -> str:
         counts = ", ".join(f"{len(self.examples.where(p)):,} {p}" for p in ("train", "val", "test"))
@@ -79,6 +81,7 @@ def make_plan(
     say: Callable[[str], None] = print,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
+    clock: Clock | None = None,
 ) -> Plan:
     """Reads the data, builds the network, resolves the recipe and checks all of it.
 
@@ -89,15 +92,18 @@ def make_plan(
       cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
         user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
+      clock: counts the seconds; the plan goes on with it.
 
     Raises:
       UserError: anything that would go wrong later and can be known now.
     """
+    clock = clock or Clock()
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []
     precision = _precision(experiment, choices)
     xla = _xla(experiment, choices)
-    examples = examples or read_examples(experiment, say)
+    with clock.part("scan"):
+        examples = examples or read_examples(experiment, say)
     choices.extend(examples.remarks)
     weights = _needed_weights(experiment, choices)
     with dtype_policy(precision):
@@ -116,7 +122,7 @@ def make_plan(
     )
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
-        xla=xla, choices=tuple(choices), cache=cache,
+        xla=xla, choices=tuple(choices), cache=cache, clock=clock,
     )  # fmt: skip
 
 

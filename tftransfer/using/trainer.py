@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,14 +21,6 @@ from tftransfer.using.loop import Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.run import Run
 from tftransfer.using.step import Reference, check_batch_size
-
-
-@dataclass
-class Outcome:
-    """What a training has to tell besides the weights."""
-
-    phases: list[dict[str, Any]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -67,12 +57,15 @@ class Trainer:
         )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self.targets = examples.targets()
-        self.outcome = Outcome()
+        self.phases: list[dict[str, Any]] = []
         self._saves = 0
 
-    def fit(self) -> Outcome:
-        """Runs the phases that are not done yet; the network ends with the best weights."""
-        started = time.monotonic()
+    def fit(self) -> list[dict[str, Any]]:
+        """Runs the phases that are not done yet; the network ends with the best weights.
+
+        Returns:
+          What each phase did, for `result.json`.
+        """
         reference = Reference(self.network)
         resume = self._restore()
         for number, planned in enumerate(self.plan.phases):
@@ -81,9 +74,7 @@ class Trainer:
             here = resume if resume and number == resume.state["phase"] else None
             self._run_phase(number, planned, reference, here)
         self.store.close()
-        self.outcome.seconds["training"] = time.monotonic() - started - self.store.seconds
-        self.outcome.seconds["prefix"] = self.store.seconds
-        return self.outcome
+        return self.phases
 
     def features(self, indices: np.ndarray) -> np.ndarray:
         """Pooled features of the network as it is, float32 [n, d]; stored while it stays so."""
@@ -121,7 +112,7 @@ class Trainer:
             "stopped": loop.stopped, "rates": planned.rates, "cut": planned.cut,
             "views": planned.views, "frozen_verified": frozen, "seconds": loop.seconds,
         }  # fmt: skip
-        self.outcome.phases.append(record)
+        self.phases.append(record)
         self.say(
             f"  {phase.name}: best epoch {loop.best_epoch} of {loop.epochs_run}; "
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
@@ -143,10 +134,14 @@ class Trainer:
             below = self._key(cut, key.view, key.augment)
             if self.store.has(below, indices):
                 start, source = cut, below
+        clock, shapes = self.plan.clock, self.network.shapes_at(key.cut)
         if not source:
-            self.pixels.prepare(indices, self.say)
-        prefix = self._forward(start, key, len(indices))
-        self.store.fill(key, indices, prefix, self.network.shapes_at(key.cut), source=source)
+            with clock.part("decode"):
+                self.pixels.prepare(indices, self.say)
+        with clock.part("trial"):
+            prefix = self._forward(start, key, len(indices))
+        with clock.part("prefix"):
+            self.store.fill(key, indices, prefix, shapes, source=source)
 
     def _forward(self, start: str, key: Key, count: int) -> Callable[..., Any]:
         """The frozen network between two cuts; made once for its weights."""
@@ -207,7 +202,7 @@ class Trainer:
         }
         position = {
             "phase": phase, "epoch": epoch, "saves": self._saves,
-            "phases": self.outcome.phases, **state,
+            "phases": self.phases, **state,
         }  # fmt: skip
         checkpoints.save(self.run.checkpoints, self._saves, Checkpoint(groups, position))
 
@@ -226,7 +221,7 @@ class Trainer:
         ):
             state.assign(value)
         self._saves = checkpoint.state["saves"]
-        self.outcome.phases = list(checkpoint.state["phases"])
+        self.phases = list(checkpoint.state["phases"])
         self.say(
             f"resuming in phase {checkpoint.state['phase'] + 1} after epoch "
             f"{checkpoint.state['epoch']}"

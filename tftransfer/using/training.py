@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from tftransfer import __version__
+from tftransfer.ground.clock import Clock
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import to_jsonable, write_json
 from tftransfer.parts import arrays
@@ -55,13 +55,13 @@ def train(
     Raises:
       UserError: what the user can mend.
     """
-    started = time.monotonic()
+    clock = Clock()
     strategy = strategy or tf.distribute.get_strategy()
-    with strategy.scope():
+    with clock.part("planning"), strategy.scope():
         plan = make_plan(
-            experiment, examples=examples, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes
-        )
-    planned = time.monotonic()
+            experiment, examples=examples, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes,
+            clock=clock,
+        )  # fmt: skip
     run = Run(Path(workdir))
     stored = to_jsonable(plan.experiment.without_memory())
     run.start({"tftransfer": __version__, "experiment": stored}, resume=resume)
@@ -74,15 +74,16 @@ def train(
         str(run.workdir / "tensorboard"), write_graph=False, profile_batch=0
     )
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
-    transfers = plan.network.backbone.pretrained
-    base = baselines(trainer.features, plan.examples, probe=transfers)
-    outcome = trainer.fit()
-    result = _finish(run, plan, trainer, base, outcome, export=export, say=say)
-    seconds = {"planning": planned - started, **outcome.seconds, **result["seconds"]}
-    result["seconds"] = {k: round(v, 3) for k, v in seconds.items()}
-    result["seconds"]["total"] = round(time.monotonic() - started, 3)
-    write_json(run.workdir / "result.json", result)
-    write_report(run)
+    with clock.part("baselines"):
+        transfers = plan.network.backbone.pretrained
+        base = baselines(trainer.features, plan.examples, probe=transfers)
+    with clock.part("suffix"):
+        phases = trainer.fit()
+    result = _finish(run, plan, trainer, base, phases, export=export, say=say)
+    with clock.part("report"):
+        write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
+        write_report(run)
+    write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
     for line in result["verdict"]:
         say(line)
     say(f"report: {run.workdir / 'report.md'}")
@@ -115,16 +116,16 @@ def _write_inputs(run: Run, plan: Plan) -> None:
 
 
 def _finish(
-    run: Run, plan: Plan, trainer: Trainer, base: dict, outcome: Any, *, export: bool,
+    run: Run, plan: Plan, trainer: Trainer, base: dict, phases: list, *, export: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    network, examples = plan.network, plan.examples
-    began = time.monotonic()
-    result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
+    network, examples, clock = plan.network, plan.examples, plan.clock
+    with clock.part("evaluation"):
+        result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
     write_predictions(run.predictions, result.pop("predictions"))
     result |= {
         "architecture": network.backbone.architecture,
-        "recipe": plan.recipe.name, "baselines": base, "phases": outcome.phases,
+        "recipe": plan.recipe.name, "baselines": base, "phases": phases,
         "classes": examples.classes, "target": examples.target,
         "weights_sha256": network.digest(network.blocks),
     }  # fmt: skip
@@ -132,13 +133,11 @@ def _finish(
     stored = run.workdir / ".weights.npz.part"
     arrays.write(stored, arrays.collect(network.blocks))
     stored.replace(run.weights)
-    result["seconds"] = {"evaluation": time.monotonic() - began}
     if export:
-        began = time.monotonic()
-        result["export"] = export_network(
-            network, examples, run.export, temperature=result["temperature"]
-        )
-        result["seconds"]["export"] = time.monotonic() - began
+        with clock.part("export"):
+            result["export"] = export_network(
+                network, examples, run.export, temperature=result["temperature"]
+            )
         say(
             f"exported to {run.export}: scores equal the network's within "
             f"{result['export']['max_difference']:.1g} on {result['export']['pictures']} pictures"

@@ -1,0 +1,36 @@
+"""Seconds by part: exclusive, and together the whole."""
+
+import pytest
+
+from tftransfer.ground import clock as clock_module
+from tftransfer.ground.clock import Clock
+
+
+@pytest.fixture
+def now(monkeypatch):
+    time = [0.0]
+    monkeypatch.setattr(clock_module.time, "monotonic", lambda: time[0])
+    return time
+
+
+def test_an_inner_part_is_not_counted_twice(now):
+    clock = Clock()
+    now[0] = 5.0  # before any part: not counted
+    with clock.part("outer"):
+        now[0] += 1
+        with clock.part("inner"):
+            now[0] += 10
+        now[0] += 2
+    with clock.part("inner"):
+        now[0] += 4
+    assert clock.rounded() == {"outer": 3.0, "inner": 14.0, "total": 17.0}
+
+
+def test_an_exception_ends_a_part(now):
+    clock = Clock()
+    with pytest.raises(ValueError), clock.part("outer"), clock.part("inner"):
+        now[0] += 1
+        raise ValueError
+    with clock.part("outer"):
+        now[0] += 2
+    assert clock.seconds == {"outer": 2.0, "inner": 1.0}
