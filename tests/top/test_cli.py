@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import tftransfer
 from tftransfer.top import cli
 
+ROOT = Path(__file__).resolve().parents[2]
 BINARY = [sys.executable, "-m", "tftransfer"]
 
 
@@ -161,3 +164,78 @@ def test_interrupting_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_dispatch", interrupted)
     assert cli.main(["train"]) == 130
     assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "recipe", [["--recipe=scratch"], ["--recipe", "scratch"], ["--recipe=scratch:batch_norm=train"]]
+)
+def test_options_of_the_config_reach_the_recipe_of_the_flag(recipe):
+    _, _, found = cli._parse(
+        "train", cli.COMMANDS["train"], [*recipe, "--config.recipe.epochs=3", "--data=x"]
+    )
+    made = tftransfer.recipes.make_recipe(found["recipe"])
+    assert made.name == "scratch" and made.phases[0].epochs == 3
+    assert found["data"] == "x"
+
+
+def test_a_recipe_flag_replaces_the_configs_and_takes_its_options():
+    file = str(ROOT / "configs" / "flowers.py")
+    words = [f"--config={file}", "--recipe=l2_sp", "--config.recipe.strength=0.5"]
+    _, _, found = cli._parse("train", cli.COMMANDS["train"], words)
+    made = tftransfer.recipes.make_recipe(found["recipe"])
+    assert made.name == "l2_sp" and made.phases[1].losses[1].weight == 0.5
+    assert found["image_size"] == 160
+
+
+def test_a_run_with_ones_own_backbone_is_used_by_registering_it(digits, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import keras\nimport tftransfer\n\n\n"
+        "@tftransfer.register_backbone('mine', image_size=16)\n"
+        "def build(image_size):\n"
+        "    x = pixels = keras.Input((image_size, image_size, 3))\n"
+        "    for width in (4, 8, 16):\n"
+        "        x = keras.layers.Conv2D(width, 3, 2, 'same', activation='relu')(x)\n"
+        "    return keras.Model(pixels, x)\n"
+    )
+    run = tmp_path / "run"
+    done = call(
+        "train", f"--register={tmp_path / 'mine.py'}", "--backbone=mine", "--weights=none",
+        f"--data={digits / 'target'}", "--recipe=scratch:epochs=1", "--noexport",
+        f"--workdir={run}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    picture = str(next((digits / "target" / "5").iterdir()))
+    refused = call("predict", f"--workdir={run}", picture)
+    assert refused.returncode == 2 and "no backbone named 'mine'" in refused.stderr
+    done = call("predict", f"--workdir={run}", f"--register={tmp_path / 'mine.py'}", picture)
+    assert done.returncode == 0 and len(done.stdout.split("\t")) == 3
+
+
+@pytest.mark.parametrize(
+    "recipe, what",
+    [
+        ("feature_extraction:epochs=ten", "Option epochs of recipe feature_extraction is 'ten'"),
+        ("fine_tune:unfreeze=all", "Give a whole number, such as 2"),
+        ("fine_tune:epochs=2.5", "is 2.5"),
+        ("fine_tune:optimizer=addam", "Did you mean adam"),
+        ("fine_tune:mixup=-1", "mixup=-1"),
+        ("fine_tune:dropout=1.5", "dropout=1.5"),
+        ("fine_tune:class_weight=balance", "Did you mean balanced"),
+        ("l2_sp:name=foo", "named 'name'"),
+    ],
+)
+def test_recipe_options_are_checked_before_anything_runs(digits, recipe, what, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(digits / "target"), backbone="small_cnn", weights="none", recipe=recipe
+    )
+    with pytest.raises(tftransfer.UserError) as caught:
+        tftransfer.plan(experiment, say=quiet)
+    assert what in str(caught.value)
+
+
+def test_one_hidden_layer_may_be_written_as_a_number(digits, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(digits / "target"), backbone="small_cnn", weights="none",
+        recipe="feature_extraction:hidden=64",
+    )  # fmt: skip
+    assert tftransfer.plan(experiment, say=quiet).recipe.heads[0].hidden == (64,)

@@ -125,3 +125,14 @@ def test_the_demo_does_not_replace_other_files(tmp_path):
     (tmp_path / "mine.txt").write_text("")
     with pytest.raises(tftransfer.UserError, match="holds other files"):
         run_demo(str(tmp_path))
+
+
+def test_the_demo_keeps_a_folder_that_only_looks_like_its_own(tmp_path):
+    from tftransfer.top.demo import run_demo
+
+    (tmp_path / "digits").mkdir()
+    for place in (tmp_path / "thesis.txt", tmp_path / "digits" / "a.txt"):
+        place.write_text("mine")
+        with pytest.raises(tftransfer.UserError, match="holds other files"):
+            run_demo(str(tmp_path))
+    assert (tmp_path / "thesis.txt").read_text() == "mine"

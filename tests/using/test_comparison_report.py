@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 import tftransfer
-from tftransfer.ground.serialise import read_json
+from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.using import comparison, pictures
 from tftransfer.using.evaluation import verdict
-from tftransfer.using.run import open_run
+from tftransfer.using.run import Run, open_run
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,8 @@ def test_confusion_of_few_and_many_classes(tmp_path, classes):
 
 RESULT = {
     "examples": 400,
+    "part": "test",
+    "validation": {"accuracy": 0.9},
     "test": {"accuracy": 0.9, "macro_f1": 0.9, "intervals": {"accuracy": (0.87, 0.93)}},
     "baselines": {"majority": {"accuracy": 0.3}, "linear_probe": {"accuracy": 0.8}},
     "per_class": [{"class": "a", "f1": 0.91}, {"class": "b", "f1": 0.89}],
@@ -120,7 +122,8 @@ RESULT = {
         ({}, "feature_extraction", 200, "only the head was trained"),
         ({}, "scratch", 200, "nothing is transferred"),
         ({}, "fine_tune", 10, "class a has 10 training examples"),
-        ({"baselines": {"linear_probe": {"accuracy": 0.95}}}, "fine_tune", 200, "probe is better"),
+        ({"baselines": {"linear_probe": {"accuracy": 0.9, "validation": 0.95}}}, "fine_tune", 200,
+         "probe is better"),
         ({"test": {"accuracy": 0.9, "intervals": {"accuracy": (0.7, 1.0)}}}, "fine_tune", 200,
          "a wide interval"),
         ({"per_class": [{"class": "a", "f1": 0.95}, {"class": "b", "f1": 0.5}]}, "fine_tune", 200,
@@ -147,7 +150,7 @@ def test_the_plan_prints_what_will_happen(source_run, digits, quiet):
     said = str(tftransfer.plan(experiment, say=quiet))
     promised = [
         "646 train, 71 val, 179 test", "XLA off", "precision float32", "×0.3",
-        "prefix up to stage1: computed once for 2 views", "peak rate 0.0003",
+        "prefix up to stage1: computed once for 4 views", "peak rate 0.0003",
     ]  # fmt: skip
     assert [needed for needed in promised if needed not in said] == []
 
@@ -161,3 +164,21 @@ def test_a_recipe_prints_as_a_plan():
 def test_open_run_of_a_folder_without_a_run(tmp_path):
     with pytest.raises(tftransfer.UserError, match=r"has no config\.json"):
         open_run(tmp_path)
+
+
+def test_parts_are_asked_for_before_anything_trains(digits, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(digits / "target"), backbone="small_cnn", weights="none", validation_fraction=0.0
+    )
+    with pytest.raises(tftransfer.UserError, match="no val part"):
+        tftransfer.compare(experiment, tmp_path / "c", ["scratch"], say=quiet)
+    assert not (tmp_path / "c").exists()
+
+
+def test_classes_named_like_columns_are_compared(tmp_path):
+    run = Run(tmp_path)
+    write_json(tmp_path / "result.json", {"target": "single_label"})
+    run.predictions.write_text(
+        "name,true,predicted,false,true\na.png,false,false,0.9,0.1\nb.png,true,false,0.8,0.2\n"
+    )
+    assert comparison.per_example(run).tolist() == [1.0, 0.0]

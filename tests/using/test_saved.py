@@ -37,15 +37,16 @@ def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path,
     moved = tmp_path / "target"
     shutil.copytree(digits / "target", moved)
     shutil.copy(digits / "source" / "0" / "0000.png", moved / "5" / "new.png")
-    (moved / "6" / sorted(p.name for p in (moved / "6").iterdir())[0]).unlink()
+    tested = next(row[0] for row in tuned_run.split["examples"] if row[1] == "test")
+    (moved / tested).unlink()
     config = (tuned_run.workdir / "config.json").read_text()
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     (run / "config.json").write_text(config.replace(str(digits / "target"), str(moved)))
     said = []
     found = tftransfer.evaluate(run, say=said.append)
-    assert any("the data changed since the run: 1 pictures are new" in line for line in said)
-    assert tuned_run.result["examples"] - 1 <= found["examples"] <= tuned_run.result["examples"]
+    assert any("are not its own, 1 are gone" in line for line in said)
+    assert found["examples"] == tuned_run.result["examples"] - 1
 
 
 def test_predict_takes_paths_folders_bytes_and_arrays(tuned_run, digits):
@@ -146,3 +147,37 @@ def test_inspect_names_bad_files_and_duplicates(picture_folder, quiet):
 def test_inspect_wants_one_thing(quiet):
     with pytest.raises(tftransfer.UserError, match="not exactly one thing"):
         tftransfer.inspect(say=quiet)
+
+
+def moved_run(tuned_run, digits, tmp_path):
+    """A copy of the run and of its data, which the test may change."""
+    data, run = tmp_path / "target", tmp_path / "run"
+    shutil.copytree(digits / "target", data)
+    shutil.copytree(tuned_run.workdir, run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace(str(digits / "target"), str(data)))
+    return run, data
+
+
+def test_a_class_added_since_is_left_out(tuned_run, digits, tmp_path, quiet):
+    run, data = moved_run(tuned_run, digits, tmp_path)
+    shutil.copytree(digits / "source" / "0", data / "0")
+    found = tftransfer.evaluate(run, say=quiet)
+    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
+    assert found["confusion"] == tuned_run.result["confusion"]
+
+
+def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, tmp_path, quiet):
+    run, data = moved_run(tuned_run, digits, tmp_path)
+    (data / "5").rename(data / "z")
+    found = tftransfer.evaluate(run, say=quiet)
+    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
+    report = tftransfer.export(run, tmp_path / "served", say=quiet)
+    assert report["max_difference"] <= 1e-5
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(tmp_path / "served")).signatures["serving_default"]
+    files = sorted((data / "z").iterdir())[:5]
+    labels = served(image_bytes=tf.constant([f.read_bytes() for f in files]))["label"].numpy()
+    expected = [row["label"] for row in tftransfer.predict(run, files)]
+    assert [label.decode() for label in labels] == expected

@@ -106,3 +106,27 @@ def test_arrays_and_datasets_train_too(tmp_path, quiet):
     with pytest.raises(tftransfer.UserError, match="data from memory"):
         tftransfer.evaluate(tmp_path / "a", say=quiet)
     assert tftransfer.evaluate(tmp_path / "a", (images, labels), say=quiet)["examples"] == 80
+
+
+def test_regression_in_any_unit(squares, tmp_path, quiet):
+    """With the default rate: labels around 300 are learnt like labels around 0."""
+    with (squares / "numbers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines = [f"{row['path']},{300 + 50 * float(row['brightness'])}" for row in rows]
+    table = squares / "unit.csv"
+    table.write_text("\n".join(["path,brightness", *lines]))
+    result = run(table, tmp_path, quiet, epochs=40).result
+    table.unlink()
+    assert result["test"]["r2"] > 0.8
+    assert result["test"]["mean_absolute_error"] < 15
+
+
+def test_no_more_than_a_guess_is_said_first(squares, tmp_path, quiet):
+    from tftransfer.using.evaluation import verdict
+
+    result = run(squares / "several.csv", tmp_path, quiet, epochs=1, learning_rate=1e-7).result
+
+    class Several:
+        target = "multi_label"
+
+    assert "no better than" in verdict(result, Several, "fine_tune")[1]

@@ -1,5 +1,7 @@
 """One run from end to end on handwritten digits: what it leaves, what it proves, how it resumes."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tftransfer
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
 from tftransfer.using import loop as loop_module
+from tftransfer.using import plan as plan_module
 from tftransfer.using.run import Run
 
 
@@ -270,3 +273,52 @@ def test_mixed_float16_scales_its_loss(source_run, digits, tmp_path, quiet):
     run = tftransfer.train(experiment, tmp_path, export=False, say=said.append)
     assert any("mixed_float16 without a GPU is slow" in line for line in said)
     assert np.isfinite(run.result["test"]["log_loss"])
+
+
+def test_a_resumed_run_must_have_the_same_data(source_run, digits, tmp_path, quiet):
+    data = tmp_path / "data"
+    shutil.copytree(digits / "target", data)
+    experiment = tune(source_run, digits, data=str(data))
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tftransfer.train(experiment, tmp_path / "run", say=quiet, callbacks=[stop])
+    next((data / "5").iterdir()).unlink()
+    with pytest.raises(tftransfer.UserError, match="data are not those"):
+        tftransfer.train(experiment, tmp_path / "run", say=quiet, resume=True)
+
+
+@pytest.mark.parametrize("recipe", ["feature_extraction", "fine_tune:unfreeze=1,head_epochs=2"])
+def test_a_streamed_prefix_computes_what_a_stored_one_does(
+    source_run, digits, tmp_path, quiet, recipe
+):
+    text = f"{recipe}{',' if ':' in recipe else ':'}epochs=3,augment=none"
+    runs = []
+    for name, budget in (("stored", 10**9), ("streamed", 0)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plan_module, "memory_budget", lambda: budget)  # noqa: B023
+            runs.append(tftransfer.train(
+                tune(source_run, digits, recipe=text), tmp_path / name, say=quiet, export=False,
+                cache_bytes=0,
+            ))  # fmt: skip
+    stored, streamed = (run.result["phases"] for run in runs)
+    assert all(phase["views"] for phase in stored)
+    assert not any(phase["views"] for phase in streamed)
+    assert [phase["cut"] for phase in stored] == [phase["cut"] for phase in streamed]
+    first, second = (arrays.read(run.weights) for run in runs)
+    for key, value in first.items():
+        np.testing.assert_allclose(value, second[key], atol=2e-3)
+
+
+def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_path):
+    said = []
+    for name in ("first", "second"):
+        experiment = tune(source_run, digits, recipe="feature_extraction:epochs=2")
+        run = tftransfer.train(
+            experiment, tmp_path / name, say=said.append, export=False,
+            cache_dir=str(tmp_path / "cache"),
+        )  # fmt: skip
+        said.append(run.result)
+    first, second = (told for told in said if isinstance(told, dict))
+    assert "prefix" in first["seconds"] and "prefix" not in second["seconds"]
+    assert first["weights_sha256"] == second["weights_sha256"]
+    assert any(f"on disk in {tmp_path}" in line for line in said if isinstance(line, str))

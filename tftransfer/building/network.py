@@ -32,6 +32,7 @@ class Network:
       backbone: cut into stages.
       heads: hung on `features` (the pooled last stage) or on a stage.
       units: outputs of a head whose `units` is 0.
+      target: of the labels; for `regression` the head ends in their unit, see `set_units`.
 
     Attributes:
       blocks: block name to its Keras layers; the stages in order, then the heads.
@@ -39,9 +40,12 @@ class Network:
       cuts: the points at which the network can be parted, from the input upwards.
     """
 
-    def __init__(self, backbone: Backbone, heads: Sequence[Head], *, units: int):
+    def __init__(
+        self, backbone: Backbone, heads: Sequence[Head], *, units: int, target: str = "single_label"
+    ):
         self.backbone = backbone
         self.heads = tuple(heads)
+        self._target = target
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
         self._cut_tensors: dict[str, list[Any]] = {PIXELS: list(backbone.model.inputs)}
         self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
@@ -72,10 +76,25 @@ class Network:
                 kernel_initializer="zeros" if not head.hidden else "glorot_uniform",
             )
         )
+        if self._target == "regression":
+            # Keeps mean and variance as weights, which are stored with the others.
+            layers.append(
+                keras.layers.Normalization(invert=True, name=f"{head.name}_unit", dtype="float32")
+            )
         for layer in layers:
             x = layer(x)
         self.blocks[head.name] = layers
         return x
+
+    def set_units(self, labels: np.ndarray) -> None:
+        """Lets heads of a regression start at the labels' [n, k] mean, in steps of their spread."""
+        for head in self.heads:
+            unit = self.blocks[head.name][-1]
+            if isinstance(unit, keras.layers.Normalization):
+                spread = labels.var(axis=0)
+                unit.adapt_mean.assign(labels.mean(axis=0))
+                unit.adapt_variance.assign(np.where(spread > 0, spread, 1.0))
+                unit.finalize_state()
 
     def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str) -> None:
         """Trains the blocks whose rate is above 0; `batch_norm` as in `Phase`."""
@@ -177,6 +196,7 @@ class Network:
             for block in stages:
                 for layer in self.blocks[block]:
                     layer.set_weights(random[layer.name])
+                arrays.settle(self.blocks[block])
         for number, head in enumerate(self.heads):
             if head.name in blocks:
                 keras.utils.set_random_seed(seed + number)

@@ -17,7 +17,9 @@ from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.ground.registry import Registry, parse_options
 from tftransfer.parts.losses import L2SP, supervised
 
-_PHASE_OPTIONS = {field.name for field in fields(Phase)} - {"name", "train", "losses"}
+_PHASE_OPTIONS = {
+    field.name: None for field in fields(Phase) if field.name not in ("name", "train", "losses")
+}
 
 RECIPES: Registry[Callable[..., Recipe]] = Registry("recipe")
 _EXTENDS: dict[str, str] = {}
@@ -62,8 +64,27 @@ def make_recipe(spec: Any, *, target: str = "single_label", stages: int = 5) -> 
             raise unknown_name(f"option of recipe {name}", option, known)
     context = {"target": target, "stages": stages}
     filled = {key: value for key, value in context.items() if key in known}
-    filled |= {key: value for key, value in options.items() if value is not None}
+    for option, value in options.items():
+        if value is not None:
+            default = known[option] if known[option] is not None else getattr(Phase, option, None)
+            filled[option] = _of_kind(f"Option {option} of recipe {name}", value, default)
     return RECIPES[name](**filled)
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "a word"}
+
+
+def _of_kind(what: str, value: Any, default: Any) -> Any:
+    """The value as the default's kind: a whole number stands for a tuple of one."""
+    if isinstance(default, tuple):
+        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
+    wanted = kinds.get(type(default))
+    if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+        raise UserError(
+            f"{what} is {value!r}.", f"Give {_KINDS[type(default)]}, such as {default!r}."
+        )
+    return value
 
 
 def recipe_name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
@@ -84,9 +105,11 @@ def recipe_options(name: str) -> dict[str, Any]:
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             options[parameter.name] = parameter.default
         elif name in _EXTENDS:
-            options = recipe_options(_EXTENDS[name]) | options
+            taken = ("name", "extra_losses")  # by the recipe that extends the other
+            inner = recipe_options(_EXTENDS[name])
+            options = {k: v for k, v in inner.items() if k not in taken} | options
         else:
-            options = dict.fromkeys(_PHASE_OPTIONS) | options
+            options = _PHASE_OPTIONS | options
     return options
 
 

@@ -2,12 +2,12 @@
 
 The order is a function of (seed, epoch, step) alone, so that a resumed run sees
 what an uninterrupted one would. Every batch is full: the last of an epoch is filled
-up with examples of weight 0, so shapes never change.
+up with others, of weight 0, so shapes never change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class Stream:
       augmenter: changes the pictures, for a stream from the input.
       store: the frozen prefix's features, for a stream from a cut.
       keys: of the stored views.
+      prefix: from pictures to the cut, where nothing is stored; None where the cut is the input.
       mixup: parameter of the Beta distribution; 0 for none.
       class_weight: weight of each class, float32 [k].
     """
@@ -43,6 +44,7 @@ class Stream:
     augmenter: Augmenter
     store: PrefixStore
     keys: tuple[Key, ...] = ()
+    prefix: Callable[..., list[Any]] | None = None
     mixup: float = 0.0
     class_weight: np.ndarray
 
@@ -56,14 +58,19 @@ class Stream:
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(self.indices)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
+        real = len(order)
+        # Other examples fill the last batch: copies of a few would upset BatchNorm's statistics.
+        order, views = (np.resize(x, self.steps * self.batch_size) for x in (order, views))
         for step in range(self.steps):
             some = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            yield self._batch(order[some], views[some], epoch, step)
+            fill = max(0, some.stop - real)
+            yield self._batch(order[some], views[some], fill, epoch, step)
 
-    def _batch(self, indices: np.ndarray, views: np.ndarray, epoch: int, step: int) -> dict:
-        fill = self.batch_size - len(indices)
-        weight = np.concatenate([np.ones(len(indices)), np.zeros(fill)]).astype(np.float32)
-        indices, views = np.resize(indices, self.batch_size), np.resize(views, self.batch_size)
+    def _batch(
+        self, indices: np.ndarray, views: np.ndarray, fill: int, epoch: int, step: int
+    ) -> dict:
+        weight = np.ones(self.batch_size, np.float32)
+        weight[self.batch_size - fill :] = 0.0
         inputs = self._inputs(indices, views, epoch, step)
         label = self.targets[indices]
         if self.mixup:
@@ -75,7 +82,8 @@ class Stream:
 
     def _inputs(self, indices: np.ndarray, views: np.ndarray, epoch: int, step: int) -> list[Any]:
         if not self.keys:
-            return [self.augmenter(self.pixels.fetch(indices), self.seed, epoch, step)]
+            pictures = self.augmenter(self.pixels.fetch(indices), self.seed, epoch, step)
+            return self.prefix(pictures) if self.prefix else [pictures]
         parts = [self.store.get(key, indices) for key in self.keys]
         if len(parts) == 1:
             return parts[0]

@@ -39,6 +39,14 @@ class Head:
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
 
+    def __post_init__(self) -> None:
+        whole = all(isinstance(width, int) and width > 0 for width in self.hidden)
+        if not 0 <= self.dropout < 1 or not whole:
+            raise UserError(
+                f"Head {self.name!r}: hidden={self.hidden}, dropout={self.dropout}.",
+                "Give widths that are whole numbers, and a dropout from 0 to below 1.",
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
@@ -110,6 +118,14 @@ class Phase:
                 f"Phase {self.name!r}: epochs={self.epochs}, learning_rate={self.learning_rate}.",
                 "Give at least one epoch and a rate above 0 and below 100.",
             )
+        for name, low, high in (("warmup", 0, 1), ("mixup", 0, 100), ("patience", 0, 10**9)):
+            if not low <= getattr(self, name) <= high:
+                raise UserError(
+                    f"Phase {self.name!r}: {name}={getattr(self, name)}.",
+                    f"Give {low} to {high}.",
+                )
+        if min(self.train.values(), default=0) < 0:
+            raise UserError(f"Phase {self.name!r} has a rate below 0.", "Give 0 or more.")
 
     def rates(self, blocks: Sequence[str]) -> dict[str, float]:
         """The multiplier of every block, 0 for the frozen ones; a later pattern wins."""
@@ -142,7 +158,7 @@ class Experiment:
     Attributes:
       data: a folder, a manifest (.csv, .tsv), `tfds:NAME`, or in Python a
         `tf.data.Dataset` or a pair of arrays (images, labels).
-      test_data: as `data`; when empty, a test part is split off.
+      test_data: as `data`; when empty, and the data have no parts, a test part is split off.
       target: `auto`, `single_label`, `multi_label` or `regression`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
       weights: `imagenet`, `none`, or the path of a weights file.
@@ -191,6 +207,8 @@ class Experiment:
                 f"batch_size is {self.batch_size} and epochs is {self.epochs}.",
                 "Give a batch_size of at least 1, and epochs of at least 0.",
             )
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}.", "Give 0 or more.")
         for name in ("validation_fraction", "test_fraction"):
             if not 0 <= getattr(self, name) < 0.9:
                 raise UserError(f"{name} is {getattr(self, name)}.", "Give 0 to 0.9.")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from tftransfer.ground.errors import UserError
@@ -53,12 +54,21 @@ def assign_blocks(
             pairs.append((variable, stored[key]))
     for variable, array in pairs:
         variable.assign(array)
+    settle(layer for layers in blocks.values() for layer in layers)
+
+
+def settle(layers: Iterable[Any]) -> None:
+    """Lets layers that keep values derived from their weights derive them again."""
+    for layer in layers:
+        for each in layer._flatten_layers():
+            if isinstance(each, keras.layers.Normalization):
+                each.finalize_state()
 
 
 def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
     """Writes arrays to an uncompressed .npz file."""
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **values)
+        np.savez(file, **values)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

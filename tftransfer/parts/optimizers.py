@@ -27,6 +27,18 @@ def optimizer_names() -> dict[str, type]:
     }
 
 
+def optimizer_named(name: str) -> type:
+    """The class of a name, in any case.
+
+    Raises:
+      UserError: Keras has no such optimizer; the nearest names are given.
+    """
+    classes = optimizer_names()
+    if name.lower() not in classes:
+        raise unknown_name("optimizer", name, classes)
+    return classes[name.lower()]
+
+
 def make_optimizer(
     phase: Phase, multiplier: Callable[[Any], float], steps: int, *, replicas: int = 1
 ) -> Any:
@@ -41,18 +53,16 @@ def make_optimizer(
       steps: optimiser steps of the whole phase, for the schedule.
       replicas: over how many of them the gradients will be summed after they are clipped.
     """
-    classes = optimizer_names()
     name = phase.optimizer.lower()
-    if name not in classes:
-        raise unknown_name("optimizer", phase.optimizer, classes)
+    optimizer_class = optimizer_named(name)
     options: dict[str, Any] = {"learning_rate": make_schedule(phase, steps)}
     if phase.clip_norm:
         options["global_clipnorm"] = phase.clip_norm / replicas
-    if "weight_decay" in inspect.signature(classes[name]).parameters:
+    if "weight_decay" in inspect.signature(optimizer_class).parameters:
         options["weight_decay"] = phase.weight_decay
     if name == "sgd":
         options |= {"momentum": 0.9, "nesterov": True}
-    optimizer = _with_multipliers(classes[name], multiplier)(**options)
+    optimizer = _with_multipliers(optimizer_class, multiplier)(**options)
     if phase.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
     return optimizer

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tftransfer.parts.data.decode import decode_resized
-from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.examples import Examples, read_item
 
 _WORTH_SAYING = 1000
 
 
 def memory_budget() -> int:
-    """Bytes that a store may take: a third of the memory now free."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 3
+    """Bytes that a store may take: a third of the memory now available."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+        return int(text.split("MemAvailable:")[1].split()[0]) * 1024 // 3
+    except (OSError, IndexError):  # not Linux: a part of all there is
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 6
 
 
 class Pixels:
@@ -69,8 +74,11 @@ class Pixels:
 
     def _pipeline(self, indices: np.ndarray) -> Any:
         items = [self._items[i] for i in indices]
+        files = [isinstance(item, str) for item in items]
+        if any(files) and not all(files):
+            items, files = [read_item(item) for item in items], [False]
         dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-        if isinstance(items[0], str):
+        if files[0]:
             dataset = dataset.map(tf.io.read_file)
         dataset = dataset.map(
             lambda data: decode_resized(data, self.size), num_parallel_calls=os.cpu_count()

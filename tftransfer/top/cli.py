@@ -29,6 +29,7 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "resume": (False, "go on where an interrupted run in --workdir stopped"),
     "dry_run": (False, "print blocks, phases, parameters, rates and cost; train nothing"),
     "export": (True, "publish a SavedModel at the end"),
+    "register": ("", "a configs/*.py file that registers the backbone or recipe that is used"),
     "cache_dir": (
         "",
         "where features are kept for later runs; $TFTRANSFER_CACHE, else the user's "
@@ -65,25 +66,29 @@ class Command:
 COMMANDS = {
     "train": Command(
         "transfer a backbone to your data: plan, train, evaluate, export, report",
-        ("workdir", "resume", "dry_run", "export", "cache_dir", "cache_bytes"), _EXPERIMENT, "",
+        ("workdir", "resume", "dry_run", "export", "cache_dir", "cache_bytes", "register"),
+        _EXPERIMENT, "",
         "tftransfer train --data=photos --backbone=mobilenet_v2 --workdir=runs/photos",
     ),
     "compare": Command(
         "train several recipes on one split with one budget, and say which is better",
-        ("workdir", "export", "cache_dir", "cache_bytes"), _EXPERIMENT, "[RECIPE ...]",
+        ("workdir", "resume", "export", "cache_dir", "cache_bytes"),
+        tuple(name for name in _EXPERIMENT if name != "recipe"), "[RECIPE ...]",
         "tftransfer compare --data=photos --workdir=runs/c scratch fine_tune:unfreeze=2",
     ),
     "evaluate": Command(
         "figures of a finished run, on its own test part or on --data",
-        ("workdir",), ("data",), "", "tftransfer evaluate --workdir=runs/photos --data=more_photos",
+        ("workdir", "register"), ("data",), "",
+        "tftransfer evaluate --workdir=runs/photos --data=more_photos",
     ),
     "predict": Command(
         "names and scores of pictures, by a finished run",
-        ("workdir",), (), "FILE_OR_FOLDER ...", "tftransfer predict --workdir=runs/photos a.jpg b/",
+        ("workdir", "register"), (), "FILE_OR_FOLDER ...",
+        "tftransfer predict --workdir=runs/photos a.jpg b/",
     ),
     "export": Command(
         "write a finished run as a SavedModel, checked against it on real pictures",
-        ("workdir", "folder"), ("data",), "",
+        ("workdir", "folder", "register"), ("data",), "",
         "tftransfer export --workdir=runs/photos --folder=served/1",
     ),
     "inspect": Command(
@@ -140,6 +145,8 @@ def _dispatch(arguments: list[str]) -> int:
     values, free, config = _parse(name, command, rest)
     with _quiet_start():
         run = getattr(importlib.import_module("tftransfer.top.commands"), name)
+        if "register" in values and values["register"].value:
+            importlib.import_module("tftransfer.top.config_flag").run_file(values["register"].value)
     return run(values, free, config) or 0
 
 
@@ -157,7 +164,7 @@ def _parse(
     name: str, command: Command, rest: list[str]
 ) -> tuple[flags.FlagValues, list[str], dict[str, Any]]:
     values = _flag_values(command)
-    takes_config = "recipe" in command.experiment
+    takes_config = "backbone" in command.experiment
     if takes_config and any(re.match(r"--?config[.=]|--?config$", word) for word in rest):
         from tftransfer.top.config_flag import define_config
 
@@ -202,6 +209,8 @@ def _experiment_values(values: flags.FlagValues, command: Command) -> dict[str, 
     given = {key: config[key] for key in config} if config is not None else {}
     given = {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in given.items()}
     said = {name: values[name].value for name in command.experiment if values[name].present}
+    if given:
+        said.pop("recipe", None)  # the config has it already, with what --config.recipe says
     return given | said
 
 
@@ -231,7 +240,7 @@ def _help(name: str, command: Command) -> str:
         lines.append(f"  --{flag}={default}" if default != "" else f"  --{flag}=")
         lines += textwrap.wrap(str(values[flag].help), 84, initial_indent="      ",
                                subsequent_indent="      ")  # fmt: skip
-    if "recipe" in command.experiment:
+    if "backbone" in command.experiment:
         lines += ["  --config=FILE", "      a configs/*.py file, or the config.json of a run; "
                   "--config.FIELD=value and", "      --config.recipe.OPTION=value change single "
                   "values of it"]  # fmt: skip

@@ -32,7 +32,7 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer compare`."""
     found = api.compare(
         experiment_from(experiment), _workdir(flags), free or DEFAULT_RECIPES,
-        export=flags.export, say=say, **_cache(flags),
+        resume=flags.resume, export=flags.export, say=say, **_cache(flags),
     )  # fmt: skip
     say(f"\n{found}\n{flags.workdir}/comparison.md")
 

@@ -34,11 +34,14 @@ def define_config(values: flags.FlagValues, arguments: list[str]) -> list[str]:
     if path and not Path(path.split(":")[0]).is_file():
         raise UserError(f"--config={path} does not exist.", "Give a file such as configs/*.py.")
     if not path:
-        found = config(recipe=_recipe_in(rest))
+        found = config(recipe=_recipe_in(rest) or "fine_tune")
     elif path.endswith(".json"):
         found = _from_json(Path(path))
     else:
         found = _from_python(path)
+    said = _recipe_in(rest)
+    if path and said:
+        found.recipe = config(recipe=said).recipe
     _check_overrides(found, rest)
     config_flags.DEFINE_config_dict(
         "config", found, flag_values=values, sys_argv=["tftransfer", *rest]
@@ -56,15 +59,21 @@ def _path_in(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _recipe_in(arguments: list[str]) -> str:
-    said = [word.split("=", 1)[1] for word in arguments if re.match(r"--?recipe=", word)]
-    return said[-1] if said else "fine_tune"
+    said = ""
+    for word, following in zip(arguments, [*arguments[1:], ""]):
+        if re.match(r"--?recipe=", word):
+            said = word.split("=", 1)[1]
+        elif re.fullmatch(r"--?recipe", word):
+            said = following
+    return said
 
 
 def _from_python(path: str) -> Any:
     """What `get_config()` of the file returns; `FILE:TEXT` hands it the text."""
     file, _, text = path.partition(":")
+    names = run_file(file)
     try:
-        get_config = runpy.run_path(file, run_name="tftransfer_config")["get_config"]
+        get_config = names["get_config"]
         found = get_config(text) if text else get_config()
         return config_dict.ConfigDict(found, type_safe=False)
     except UserError:
@@ -74,6 +83,25 @@ def _from_python(path: str) -> Any:
         raise UserError(
             f"--config={file} fails: {type(error).__name__}: {said}.",
             "Mend the file; it must define get_config(), which returns tftransfer.config(...).",
+        ) from None
+
+
+def run_file(path: str) -> dict[str, Any]:
+    """Runs a Python file, which may register backbones and recipes; returns its names.
+
+    Raises:
+      UserError: no such file, or it fails.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist.", "Give a file such as configs/squeezenet.py.")
+    try:
+        return runpy.run_path(path, run_name="tftransfer_config")
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} fails: {type(error).__name__}: {said}.", "Mend the file."
         ) from None
 
 

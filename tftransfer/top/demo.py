@@ -41,9 +41,7 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
       The `Comparison`.
     """
     root = Path(workdir)
-    if root.exists() and any(root.iterdir()) and not (root / "digits").is_dir():
-        raise UserError(f"--workdir={root} holds other files.", "Give a new folder.")
-    shutil.rmtree(root, ignore_errors=True)
+    _clear(root)
     say("writing scikit-learn's 1,797 handwritten digits as folders of pictures")
     write_digits(root / "digits")
     say("\n== the source: a small network learns 0 to 4 from random weights")
@@ -65,6 +63,16 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
     _serve(root / "digits" / "target", winner, say)
     say(f"\nreports: {root / 'target' / 'comparison.md'} and {winner.workdir / 'report.md'}")
     return found
+
+
+def _clear(root: Path) -> None:
+    """Removes what an earlier demo left; a folder with anything else in it is an error."""
+    there = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    digits = {path.name for path in (root / "digits").glob("*")}
+    if there and not (there <= {"digits", "source", "target"} and digits == {"source", "target"}):
+        raise UserError(f"--workdir={root} holds other files.", "Give a new folder.")
+    for name in there:
+        shutil.rmtree(root / name)
 
 
 def write_digits(folder: Path) -> None:

@@ -22,6 +22,11 @@ from tftransfer.using.plan import read_examples
 from tftransfer.using.run import Run
 from tftransfer.using.training import train
 
+# What is compared example by example where the main figure has no value of one example.
+_PAIRED = {
+    "r2": ", by the mean absolute error of the first column",
+    "macro_f1": ", by the share of examples with every label right",
+}
 DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
 
 
@@ -54,6 +59,7 @@ def compare(
     recipes: Sequence[Any] = DEFAULT_RECIPES,
     *,
     epochs: int = 0,
+    resume: bool = False,
     export: bool = False,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
@@ -67,7 +73,9 @@ def compare(
       experiment: all but the recipe.
       workdir: a new folder; each recipe gets a run in a sub-folder.
       recipes: as `Experiment.recipe`.
-      epochs: of each recipe, all its phases together; 0 takes the longest recipe's.
+      epochs: of each recipe, all its phases together; 0 takes the experiment's, else the
+        longest recipe's.
+      resume: go on where an interrupted comparison stopped.
       export: publish a SavedModel of every run.
       cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
         user's cache folder.
@@ -78,14 +86,26 @@ def compare(
     examples = read_examples(experiment, say)
     made = [make_recipe(spec, target=examples.target) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
-    budget = epochs or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
+    for part in ("test", "val"):
+        if not len(examples.where(part)):
+            raise UserError(
+                f"There is no {part} part to compare on.",
+                "Give --test_fraction and --validation_fraction above 0.",
+            )
+    budget = (
+        epochs
+        or experiment.epochs
+        or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
+    )
     say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
     runs = {}
     for name, spec in zip(names, recipes):
         say(f"\n== {name}")
+        started = (folder / name / "config.json").is_file()
         runs[name] = train(
             replace(experiment, recipe=spec, epochs=budget), folder / name, examples=examples,
-            say=say, export=export, cache_dir=cache_dir, cache_bytes=cache_bytes,
+            resume=resume and started, say=say, export=export, cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
         )  # fmt: skip
         keras.backend.clear_session()
     found = _compared(runs, main_metric(examples.target))
@@ -109,11 +129,6 @@ def _distinct(names: list[str]) -> list[str]:
 
 def _compared(runs: dict[str, Run], figure: str) -> Comparison:
     results = {name: run.result for name, run in runs.items()}
-    if not all(result["test"] and result["validation"] for result in results.values()):
-        raise UserError(
-            "There is no test or no validation part to compare on.",
-            "Give --test_fraction and --validation_fraction above 0.",
-        )
     validation = {name: _validation(result) for name, result in results.items()}
     winner = min(validation, key=lambda name: validation[name])
     best = per_example(runs[winner])
@@ -128,7 +143,7 @@ def _compared(runs: dict[str, Run], figure: str) -> Comparison:
              "behind_low": low, "behind_high": high,
              "seconds": results[name]["seconds"]["total"]}
         )  # fmt: skip
-    verdict = _verdict(rows, winner, len(best))
+    verdict = _verdict(rows, winner, len(best), _PAIRED.get(figure, ""))
     return Comparison(runs, tuple(rows), figure, winner, tuple(verdict))
 
 
@@ -139,18 +154,21 @@ def _validation(result: dict[str, Any]) -> float:
 
 
 def per_example(run: Run) -> np.ndarray:
-    """Of each test example, 1 where it was right; minus the error in regression; float [n]."""
+    """Of each test example, 1 where all of it was right; float [n].
+
+    In regression, minus the error of the first column.
+    """
     with run.predictions.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = list(csv.reader(file))[1:]
     if run.result["target"] == "regression":
-        return np.array([-abs(float(r["true"]) - float(r["predicted"])) for r in rows])
-    return np.array([float(r["true"] == r["predicted"]) for r in rows])
+        return np.array([-abs(float(true) - float(said)) for _, true, said, *_ in rows])
+    return np.array([float(true == said) for _, true, said, *_ in rows])
 
 
-def _verdict(rows: list[dict[str, Any]], winner: str, count: int) -> list[str]:
+def _verdict(rows: list[dict[str, Any]], winner: str, count: int, paired: str = "") -> list[str]:
     lines = [
         f"Winner: {winner}, by its loss on the validation part. What follows is measured on "
-        f"{count:,} test examples that no choice was made on."
+        f"{count:,} test examples that no choice was made on{paired}."
     ]
     for row in rows:
         if row["recipe"] == winner:

@@ -150,27 +150,39 @@ def baselines(
     figure = scores.main_metric(target)
     found = {"majority": {figure: scores.metrics(constant, labels[test], target)[figure]}}
     if probe:
-        values = _probe(features(train), labels[train], features(test), target)
-        found["linear_probe"] = {figure: scores.metrics(values, labels[test], target)[figure]}
+        model = _probe(features(train), labels[train], target)
+        for name, indices in {figure: test, "validation": examples.where("val")}.items():
+            if len(indices):
+                values = _probed(model, features(indices), labels.shape[1], target)
+                reached = scores.metrics(values, labels[indices], target)[figure]
+                found.setdefault("linear_probe", {})[name] = reached
     return found
 
 
-def _probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray, target: str) -> np.ndarray:
+def _probe(features: np.ndarray, labels: np.ndarray, target: str) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     logistic = LogisticRegression(C=0.01, solver="newton-cg")
+    model: Any = logistic
     if target == "regression":
-        model = make_pipeline(StandardScaler(), Ridge(alpha=100.0)).fit(train, labels)
-        return model.predict(test).reshape(len(test), -1)
+        model = Ridge(alpha=100.0)
+    elif target == "multi_label":
+        model, labels = OneVsRestClassifier(logistic), labels.astype(int)
+    else:
+        labels = labels.argmax(1)
+    return make_pipeline(StandardScaler(), model).fit(features, labels)
+
+
+def _probed(model: Any, features: np.ndarray, k: int, target: str) -> np.ndarray:
+    if target == "regression":
+        return model.predict(features).reshape(len(features), -1)
     if target == "multi_label":
-        model = make_pipeline(StandardScaler(), OneVsRestClassifier(logistic))
-        return model.fit(train, labels.astype(int)).predict_proba(test)
-    model = make_pipeline(StandardScaler(), logistic).fit(train, labels.argmax(1))
-    values = np.zeros((len(test), labels.shape[1]))
-    values[:, model.classes_] = model.predict_proba(test)
+        return model.predict_proba(features)
+    values = np.zeros((len(features), k))
+    values[:, model.classes_] = model.predict_proba(features)
     return values
 
 
@@ -186,6 +198,8 @@ def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str
     against = result.get("baselines", {})
     compared = ", ".join(f"{n.replace('_', ' ')} {v[figure]:.3f}" for n, v in against.items())
     problem, step = _biggest_problem(result, examples, recipe, figure)
+    if result["part"] == "val":
+        said += ", on the validation part, on which the epoch was chosen"
     return [f"{said}; beside it: {compared or 'no baseline'}.", f"Biggest problem: {problem}.",
             f"Next: {step}"]  # fmt: skip
 
@@ -195,13 +209,21 @@ def _biggest_problem(
 ) -> tuple[str, str]:
     test = result["test"]
     low, high = test["intervals"][figure]
-    probe = result.get("baselines", {}).get("linear_probe", {}).get(figure)
+    probe = result.get("baselines", {}).get("linear_probe", {}).get("validation")
+    reached = result.get("validation", {}).get(figure, -np.inf)
+    majority = result.get("baselines", {}).get("majority", {}).get(figure, -np.inf)
     smallest = _smallest_class(examples)
     if recipe == "scratch":
         return "nothing is transferred", "tftransfer train --recipe=fine_tune"
-    if probe is not None and probe > high:
+    if test[figure] <= majority:
         return (
-            f"the linear probe is better ({probe:.3f}): this training lost what the source knew",
+            f"it is no better than {'the mean' if examples.target == 'regression' else 'a guess'}",
+            "tftransfer inspect --data=DIR: do the labels go with the pictures?",
+        )
+    if probe is not None and probe > reached + 0.02:
+        return (
+            f"the linear probe is better on the validation part ({probe:.3f}): this training lost "
+            "what the source knew",
             "tftransfer train --recipe=feature_extraction",
         )
     if high - low > 0.1:

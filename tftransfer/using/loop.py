@@ -48,7 +48,7 @@ class Loop:
         trainer, network, phase = self.trainer, self.network, self.phase
         self.stream = trainer.stream(self.planned)
         self.val = trainer.plan.examples.where("val")
-        self.val_inputs = trainer.validation_inputs(self.planned.cut)
+        self.val_inputs = trainer.validation_inputs(self.planned)
         outputs = list(dict.fromkeys([FEATURES, *(h.output for h in network.heads)]))
         suffix = network.part(self.planned.cut, outputs)
         variables = [v for block in self.trained for v in network.variables(block, trainable=True)]

@@ -20,6 +20,7 @@ from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
 from tftransfer.parts.data.split import split
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.parts.optimizers import optimizer_named
 from tftransfer.parts.pixels import memory_budget
 
 _STORED_VIEWS = {"none": 1, "flip": 2, "shift": 4, "crop": 4, "full": 4}
@@ -113,7 +114,10 @@ def make_plan(
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
-        network = Network(backbone, recipe.heads, units=len(examples.classes))
+        network = Network(
+            backbone, recipe.heads, units=len(examples.classes), target=examples.target
+        )
+        network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
@@ -127,15 +131,20 @@ def make_plan(
 
 
 def read_examples(experiment: Experiment, say: Callable[[str], None]) -> Examples:
-    """Source → scan → split, with the test data joined where they come apart."""
-    examples = _scanned(experiment.data, experiment, say)
-    if experiment.test_data:
-        test = _scanned(experiment.test_data, experiment, say)
-        examples = join(examples, test)
+    """Source → scan → split."""
     return split(
-        examples, seed=experiment.seed, validation_fraction=experiment.validation_fraction,
+        read_all(experiment, say), seed=experiment.seed,
+        validation_fraction=experiment.validation_fraction,
         test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
     )  # fmt: skip
+
+
+def read_all(experiment: Experiment, say: Callable[[str], None]) -> Examples:
+    """Source → scan, with the test data joined where they come apart."""
+    examples = _scanned(experiment.data, experiment, say)
+    if not experiment.test_data:
+        return examples
+    return join(examples, _scanned(experiment.test_data, experiment, say))
 
 
 def _scanned(data: object, experiment: Experiment, say: Callable[[str], None]) -> Examples:
@@ -148,6 +157,7 @@ def _scanned(data: object, experiment: Experiment, say: Callable[[str], None]) -
 def _plan_phase(
     phase: Phase, network: Network, examples: Examples, cache: FeatureCache | None
 ) -> PhasePlan:
+    optimizer_named(phase.optimizer)
     rates = phase.rates(list(network.blocks))
     cut = network.cut_for(rates)
     if cut == PIXELS:
@@ -173,7 +183,7 @@ def _plan_phase(
             reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
             f"{where}",
         )  # fmt: skip
-    return PhasePlan(phase=phase, rates=rates, cut=PIXELS, views=0, reason=reason)
+    return PhasePlan(phase=phase, rates=rates, cut=cut, views=0, reason=reason)
 
 
 def _room(cache: FeatureCache | None) -> tuple[int, str]:

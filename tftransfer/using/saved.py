@@ -21,7 +21,7 @@ from tftransfer.parts.data.sources import files_below, read_source
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
-from tftransfer.using.plan import read_examples
+from tftransfer.using.plan import read_all
 from tftransfer.using.run import Run, open_run
 
 
@@ -63,7 +63,10 @@ def load(workdir: str | Path) -> Restored:
             result["architecture"], weights="none", image_size=experiment.image_size,
             trust_code=experiment.trust_code,
         )  # fmt: skip
-        network = Network(backbone, experiment.recipe.heads, units=len(result["classes"]))
+        network = Network(
+            backbone, experiment.recipe.heads, units=len(result["classes"]),
+            target=result["target"],
+        )  # fmt: skip
     arrays.assign_blocks(network.blocks, arrays.read(run.weights), run.weights)
     return Restored(
         run=run, network=network, classes=tuple(result["classes"]), target=result["target"],
@@ -168,20 +171,30 @@ def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Exam
             f"The run {restored.run.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",
         )
-    return _as_split(restored.run, read_examples(experiment, say), say)
+    return _as_split(restored, read_all(experiment, say), say)
 
 
-def _as_split(run: Run, examples: Examples, say: Callable[[str], None]) -> Examples:
-    """The parts as the run stored them, whatever has been added to the data since."""
-    columns = run.split["columns"]
-    sha, part = columns.index("sha256"), columns.index("part")
-    stored = {row[sha]: row[part] for row in run.split["examples"]}
-    parts = np.array([stored.get(s, "") for s in examples.sha256], PART_DTYPE)
-    new = int((parts == "").sum())
-    gone = len(stored) - len(set(stored) & set(examples.sha256))
-    if new or gone:
-        say(f"the data changed since the run: {new} pictures are new and left out, {gone} are gone")
-    return replace(examples, parts=parts)
+def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]) -> Examples:
+    """The pictures that the run knows, with the parts, labels and classes that it stored."""
+    split = restored.run.split
+    place = {name: number for number, name in enumerate(split["columns"])}
+    stored = {row[place["sha256"]]: row for row in split["examples"]}
+    known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
+    new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
+    if gone or (new and not restored.run.experiment.labels_per_class):
+        say(f"the data changed since the run: {new} pictures are not its own, {gone} are gone")
+    if not len(known):
+        raise UserError(
+            f"None of the pictures of the run {restored.run.workdir} is there.", "Give --data."
+        )
+    kept = examples.keep(known)
+    rows = [stored[sha] for sha in kept.sha256]
+    return replace(
+        kept,
+        classes=restored.classes,
+        labels=np.array([row[place["label"]] for row in rows], examples.labels.dtype),
+        parts=np.array([row[place["part"]] for row in rows], PART_DTYPE),
+    )
 
 
 def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:

@@ -86,9 +86,9 @@ class Trainer:
         """Raw outputs of the network as it is, float32 [n, k]; its frozen prefix comes stored."""
         if not len(indices):
             return np.zeros((0, 1), np.float32)
-        cut = self.plan.phases[-1].cut
-        inputs = self._inputs(cut, indices)
-        forward = compiled(self.network.part(cut, ["logits"]), "logits")
+        last = self.plan.phases[-1]
+        inputs = self._inputs(last, indices)
+        forward = compiled(self.network.part(last.cut, ["logits"]), "logits")
         return np.concatenate([forward(*inputs(some)).numpy() for some in batches(indices, 256)])
 
     def _run_phase(
@@ -176,18 +176,26 @@ class Trainer:
         return Stream(
             indices=indices, targets=self.targets, batch_size=self.plan.experiment.batch_size,
             seed=self.plan.experiment.seed, pixels=self.pixels, augmenter=Augmenter(phase.augment),
-            store=self.store, keys=keys, mixup=phase.mixup,
+            store=self.store, keys=keys, prefix=self._streamed(planned), mixup=phase.mixup,
             class_weight=balanced_class_weights(self.targets[indices]),
         )  # fmt: skip
 
-    def validation_inputs(self, cut: str) -> Callable[[np.ndarray], list[Any]]:
+    def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
-        return self._inputs(cut, self.plan.examples.where("val"))
+        return self._inputs(planned, self.plan.examples.where("val"))
 
-    def _inputs(self, cut: str, indices: np.ndarray) -> Callable[[np.ndarray], list[Any]]:
-        if cut == PIXELS:
-            return lambda some: [self.pixels.fetch(some).astype(np.float32)]
-        key = self._key(cut, 0, "none")
+    def _streamed(self, planned: PhasePlan) -> Callable[..., list[Any]] | None:
+        """The prefix where it is not stored: in inference, as a stored one is."""
+        if planned.views or planned.cut == PIXELS:
+            return None
+        key = self._key(planned.cut, 0, "none")
+        return self._forward(PIXELS, key, planned.phase.epochs * len(self.plan.examples))
+
+    def _inputs(self, planned: PhasePlan, indices: np.ndarray) -> Callable[[np.ndarray], list[Any]]:
+        if not planned.views:
+            prefix = self._streamed(planned) or (lambda pictures: [pictures])
+            return lambda some: prefix(self.pixels.fetch(some).astype(np.float32))
+        key = self._key(planned.cut, 0, "none")
         self._fill(key, indices)
         return lambda some: self.store.get(key, some)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import tensorflow as tf
 
 from tftransfer import __version__
 from tftransfer.ground.clock import Clock
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
-from tftransfer.ground.serialise import to_jsonable, write_json
+from tftransfer.ground.serialise import read_json, to_jsonable, write_json
 from tftransfer.parts import arrays
 from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
@@ -68,6 +70,8 @@ def train(
     if resume and run.finished:
         say(f"{run.workdir} is finished already")
         return run
+    if resume and (run.workdir / "environment.json").is_file():
+        plan = _as_started(run, plan)
     _write_inputs(run, plan)
     say(str(plan))
     board = keras.callbacks.TensorBoard(
@@ -90,20 +94,42 @@ def train(
     return run
 
 
+def _as_started(run: Run, plan: Plan) -> Plan:
+    """The plan with the stored prefixes of the run's start, whatever memory is free now.
+
+    Raises:
+      UserError: the data or the starting weights are not those the run began with.
+    """
+    stored = read_json(run.workdir / "environment.json")
+    now = _inputs(plan)
+    for key, what in (("data_sha256", "data"), ("start_sha256", "starting weights")):
+        if stored[key] != now[key]:
+            raise UserError(
+                f"The {what} are not those that the run in {run.workdir} began with.",
+                "Put them back, or start again in another --workdir.",
+            )
+    phases = [
+        replace(phase, cut=cut, views=views)
+        for phase, (cut, views) in zip(plan.phases, stored["prefixes"], strict=True)
+    ]
+    return replace(plan, phases=tuple(phases))
+
+
+def _inputs(plan: Plan) -> dict[str, Any]:
+    return {
+        "data_sha256": plan.examples.digest(),
+        "weights": plan.network.backbone.weights,
+        "weights_file_sha256": plan.network.backbone.weights_sha256,
+        "start_sha256": plan.network.digest(plan.network.blocks),
+        "prefixes": [(phase.cut, phase.views) for phase in plan.phases],
+        "xla": plan.xla,
+        "choices": plan.choices,
+    }
+
+
 def _write_inputs(run: Run, plan: Plan) -> None:
     examples = plan.examples
-    write_json(
-        run.workdir / "environment.json",
-        environment()
-        | {
-            "data_sha256": examples.digest(),
-            "weights": plan.network.backbone.weights,
-            "weights_file_sha256": plan.network.backbone.weights_sha256,
-            "start_sha256": plan.network.digest(plan.network.blocks),
-            "xla": plan.xla,
-            "choices": plan.choices,
-        },
-    )
+    write_json(run.workdir / "environment.json", environment() | _inputs(plan))
     rows = zip(examples.names, examples.parts.tolist(), examples.labels.tolist(), examples.sha256)
     write_json(
         run.workdir / "split.json",

@@ -134,3 +134,25 @@ def test_preprocessing_is_inside(name, module):
     got = np.asarray(ours([pictures], training=False))
     np.testing.assert_allclose(got / scale, expected / scale, atol=1e-5)
     assert np.abs(raw - expected).max() > 1e-2 * scale
+
+
+def test_an_efficientnet_is_one_network_whatever_its_weights(tmp_path):
+    """With `weights="imagenet"` Keras builds one layer more: a run would come back as another."""
+    from tftransfer.parts import arrays
+
+    constructor = application_names()["efficientnet_b0"]
+    first, second = (build_application(constructor, 32, None) for _ in range(2))
+    scalings = [layer for layer in first.layers if isinstance(layer, keras.layers.Rescaling)]
+    assert len(scalings) == 2
+    normalization = next(
+        layer for layer in first.layers if isinstance(layer, keras.layers.Normalization)
+    )
+    normalization.adapt_mean.assign([0.4, 0.5, 0.6])
+    normalization.adapt_variance.assign([0.2, 0.3, 0.4])
+    normalization.finalize_state()
+    pictures = random_pictures(32)
+    expected = np.asarray(first([pictures], training=False))
+    arrays.write(tmp_path / "w.npz", arrays.collect({"all": first.layers}))
+    arrays.assign_blocks({"all": second.layers}, arrays.read(tmp_path / "w.npz"), tmp_path)
+    np.testing.assert_array_equal(second([pictures], training=False), expected)
+    first.save_weights(tmp_path / "x.weights.h5")

@@ -42,7 +42,7 @@ def test_transparency_is_dropped():
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floating_arrays_are_rounded_to_8_bits_and_that_is_remarked(dtype):
     values = np.array([0.0, 0.499 / 255, 0.501 / 255, 0.5, 254.6 / 255, 1.0], dtype)
-    found = from_arrays(values.reshape(1, 2, 3), [0])
+    found = from_arrays(np.stack([values.reshape(2, 3)] * 2), [0, 1])
     assert found.remarks == (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
     expected = np.round(values.astype(np.float64) * 255).reshape(2, 3)
     np.testing.assert_array_equal(_decoded(found.items)[0, ..., 0], expected)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import keras
 
@@ -46,10 +48,28 @@ def build_application(
       A functional model, pixels float32 [n, size, size, 3] in 0 to 255 to a feature map.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    preprocess = sys.modules[constructor.__module__].preprocess_input
-    return constructor(
-        include_top=False, weights=weights, input_tensor=preprocess(pixels), **options
-    )
+    module = sys.modules[constructor.__module__]
+    inputs = module.preprocess_input(pixels)
+    if weights is None and module.__name__.endswith(".efficientnet"):
+        with _nothing_loaded(module):
+            return constructor(
+                include_top=False, weights="imagenet", input_tensor=inputs, **options
+            )
+    return constructor(include_top=False, weights=weights, input_tensor=inputs, **options)
+
+
+@contextlib.contextmanager
+def _nothing_loaded(module: Any) -> Iterator[None]:
+    """Makes `weights="imagenet"` mean the network for these weights, without them.
+
+    Keras builds the first EfficientNet with one layer more when it downloads its weights; a
+    file of weights, a stored run and random weights must find that same network.
+    """
+    with (
+        mock.patch.object(module.file_utils, "get_file", return_value=""),
+        mock.patch.object(keras.Model, "load_weights", return_value=None),
+    ):
+        yield
 
 
 def default_image_size(constructor: Callable[..., keras.Model]) -> int:

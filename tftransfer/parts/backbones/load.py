@@ -51,6 +51,12 @@ def load_backbone(
     keras.utils.set_random_seed(seed)
     if (Path(name).expanduser() / "config.json").is_file():
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code)
+    local = "/" in name and "://" not in name and name.partition(":")[0].count("/") not in (3, 4)
+    if local and not Path(name.partition(":")[0]).expanduser().exists():
+        raise UserError(
+            f"--backbone={name} does not exist, nor is it a Kaggle handle.",
+            "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
+        )
     if "/" in name or (Path(name) / "saved_model.pb").is_file():
         return _from_hub(name, image_size, trust_code)
     base, options = parse_options(name)

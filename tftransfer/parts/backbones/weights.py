@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 
 from tftransfer.ground.errors import UserError
+from tftransfer.parts.arrays import settle
 
 
 def file_sha256(path: Path) -> str:
@@ -78,13 +80,13 @@ def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:
         if arrays:
             stored[name.replace("/", "_")] = arrays  # Keras 3 allows no slash in a layer's name
     layers = [layer for layer in model.layers if layer.weights]
-    named = [layer for layer in layers if layer.name in stored]
-    if named:
-        pairs = [(layer, layer.name, stored.get(layer.name)) for layer in layers]
+    names = {layer: _name_in(stored, layer) for layer in layers}
+    if any(names.values()):
+        pairs = [(layer, name or layer.name, stored.get(name)) for layer, name in names.items()]
     else:
-        names = list(stored)[: len(layers)]
-        names += [""] * (len(layers) - len(names))
-        pairs = [(layer, name, stored.get(name)) for layer, name in zip(layers, names)]
+        order = list(stored)[: len(layers)]
+        order += [""] * (len(layers) - len(order))
+        pairs = [(layer, name, stored.get(name)) for layer, name in zip(layers, order)]
     problems = [p for layer, name, arrays in pairs if (p := _misfit(layer, name, arrays))]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -95,6 +97,15 @@ def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:
     for layer, _, fitting in pairs:
         for variable, array in zip(_file_order(layer), fitting or ()):
             variable.assign(array)
+    settle(model.layers)
+
+
+def _name_in(stored: Any, layer: Any) -> str:
+    """The layer's name in the file; Keras counts up the names that it gives itself."""
+    bare = re.sub(r"_\d+$", "", layer.name)
+    given_by_keras = bare.replace("_", "") == type(layer).__name__.lower()
+    known = [name for name in (layer.name, bare if given_by_keras else "") if name in stored]
+    return known[0] if known else ""
 
 
 def _file_order(layer: Any) -> Sequence[Any]:

@@ -67,6 +67,8 @@ def _labels_from_cells(
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
     if target == "single_label":
         classes = tuple(sorted(set(texts), key=_natural))
+        if len(classes) < 2:
+            raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
         return np.array([classes.index(text) for text in texts], np.int64), target, classes
     sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
     classes = tuple(sorted(set().union(*sets), key=_natural))

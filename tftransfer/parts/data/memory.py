@@ -87,6 +87,8 @@ def labels_from_array(
                 f"Label {labels[wrong[0]]} of example {wrong[0]} is outside 0 to "
                 f"{len(classes) - 1}.", "Give labels that count the classes from 0.",
             )  # fmt: skip
+        if len(classes) < 2:
+            raise UserError(f"The labels have one class, {classes[0]}.", "Give at least two.")
         return labels.astype(np.int64), target, classes
     labels = _numbers(labels, target)
     return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))

@@ -42,6 +42,11 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
         return from_tfds(text.removeprefix("tfds:"), target=target)
     path = Path(text).expanduser()
     if path.is_dir():
+        if target not in ("auto", "single_label"):
+            raise UserError(
+                f"--target={target}, but a folder has one label per picture.",
+                "Give a .csv or .tsv manifest.",
+            )
         return from_folder(path)
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
         return from_manifest(path, target=target)
@@ -60,6 +65,7 @@ def from_folder(root: Path) -> Examples:
     if parts and len(parts) == len(folders):
         roots = [(folder, part) for folder, part in parts.items()]
     else:
+        _refuse_parts_beside_classes(folders, list(parts))
         roots = [(root, "")]
     for folder in (f for top, _ in roots for f in _subfolders(top)):
         if root.resolve().is_relative_to(folder.resolve()):
@@ -91,6 +97,16 @@ def from_folder(root: Path) -> Examples:
         parts=np.array([part for _, _, part in rows], PART_DTYPE),
         remarks=_case_twins(classes),
     )
+
+
+def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:
+    for part in parts:
+        if _subfolders(part):
+            other = next(folder for folder in folders if folder not in parts)
+            raise UserError(
+                f"{part} holds class folders, but {other.name} stands beside it.",
+                "Keep only train/, val/ and test/ at the top, or only class folders.",
+            )
 
 
 def _subfolders(folder: Path) -> list[Path]:

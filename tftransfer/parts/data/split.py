@@ -41,8 +41,15 @@ def split(
     parts = examples.parts.copy()
     strata = _strata(examples)
     remarks = list(examples.remarks) + _separate_given(examples, parts)
+    if (parts == "train").all():
+        parts[:] = ""  # one folder called train is no division
     if not np.any(parts == "test") and test_fraction:
         _assign(parts, "test", test_fraction, examples.sha256, strata, seed)
+    if test_fraction and not np.any(parts == "test"):
+        remarks.append(
+            "no test part was given beside the training part: the final figures will be of the "
+            "validation part, on which the epoch is chosen"
+        )
     parts[parts == ""] = "train"
     if labels_per_class:
         _assign(parts, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)

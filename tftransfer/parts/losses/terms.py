@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Loss
 from tftransfer.ground.registry import Registry
 from tftransfer.ground.serialise import serialisable
@@ -117,6 +118,8 @@ _SUPERVISED.register("regression")(SquaredError)
 
 def supervised(target: str, *, label_smoothing: float = 0.0, class_weight: str = "none") -> Loss:
     """The loss that goes with a kind of target: `single_label`, `multi_label`, `regression`."""
+    if class_weight not in ("none", "balanced"):
+        raise unknown_name("class_weight", class_weight, ("none", "balanced"))
     if target == "single_label":
         return CrossEntropy(label_smoothing=label_smoothing, class_weight=class_weight)
     return _SUPERVISED[target]()
