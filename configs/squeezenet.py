@@ -6,6 +6,7 @@
 `build` below is all that a backbone needs: a function from the image size to a functional Keras
 model, preprocessing inside. The stages are found in its graph. The weights are those of
 github.com/rcmalli/keras-squeezenet; the registered sha256 refuses any other file of that name.
+Commands on the run, such as `tftransfer predict`, need `--register=configs/squeezenet.py`.
 Expect accuracy 0.84 on the flowers (the linear probe).
 """
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.ground.terminal import stderr_kept_back
@@ -166,8 +168,9 @@ def _in_tensorflow(traced: Any, model: keras.Model) -> Forward:
 
 
 def _xnnpack(candidate: Candidate) -> Forward:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([candidate.frozen])
-    content = converter.convert()
+    with _converter_silenced():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([candidate.frozen])
+        content = converter.convert()
     shapes = [tuple(t.shape[1:]) for t in candidate.model.inputs]
     workers = [_Interpreter(content, shapes) for _ in range(os.cpu_count() or 1)]
     pool = ThreadPoolExecutor(len(workers))
@@ -184,6 +187,18 @@ def _xnnpack(candidate: Candidate) -> Forward:
     return forward
 
 
+@contextlib.contextmanager
+def _converter_silenced() -> Iterator[None]:
+    """The converter tells of its own versions, as information and as warnings."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with stderr_kept_back():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
 class _Interpreter:
     """A LiteRT interpreter on one thread; short batches are filled up."""
 
@@ -192,11 +207,11 @@ class _Interpreter:
             # It has been about to move to a package of its own since TensorFlow 2.20.
             warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
             self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)
-        details = sorted(self._inner.get_input_details(), key=lambda each: each["name"])
-        self._inputs = [each["index"] for each in details]
-        for index, shape in zip(self._inputs, shapes, strict=True):
-            self._inner.resize_tensor_input(index, (_LITE_BATCH, *shape))
-        self._inner.allocate_tensors()
+            details = sorted(self._inner.get_input_details(), key=lambda each: each["name"])
+            self._inputs = [each["index"] for each in details]
+            for index, shape in zip(self._inputs, shapes, strict=True):
+                self._inner.resize_tensor_input(index, (_LITE_BATCH, *shape))
+            self._inner.allocate_tensors()
         outputs = sorted(self._inner.get_output_details(), key=lambda each: each["name"])
         self._outputs = [each["index"] for each in outputs]
 

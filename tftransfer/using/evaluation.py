@@ -220,7 +220,7 @@ def _biggest_problem(
             f"it is no better than {'the mean' if examples.target == 'regression' else 'a guess'}",
             "tftransfer inspect --data=DIR: do the labels go with the pictures?",
         )
-    if probe is not None and probe > reached + 0.02:
+    if probe is not None and probe > reached + 0.02 and recipe != "feature_extraction":
         return (
             f"the linear probe is better on the validation part ({probe:.3f}): this training lost "
             "what the source knew",
