@@ -1,5 +1,6 @@
 """The cache on disk: found again, never stale, complete or absent, bounded."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -187,3 +188,14 @@ def test_a_folder_that_cannot_be_made_is_two_lines(tmp_path):
         FeatureCache.of_user(str(tmp_path / "file" / "cache"))
     assert "--cache_bytes=0" in caught.value.remedy
     assert FeatureCache.of_user(str(tmp_path), 0) is None
+
+
+def test_a_full_disk_is_two_lines_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match="no room: No space left") as caught:
+        filled(tmp_path, list("abc"))
+    assert "--cache_bytes=0" in caught.value.remedy
+    assert not list((tmp_path / "features").glob("*/.*"))

@@ -87,7 +87,11 @@ class FeatureCache:
         return found
 
     def start_shard(self, entry: Path, ids: Sequence[str], shapes: Any, dtype: Any) -> Shard:
-        """Room for rows of the examples with these ids, one array per shape."""
+        """Room for rows of the examples with these ids, one array per shape.
+
+        Raises:
+          UserError: the disk is full.
+        """
         folder = entry / f".{os.getpid()}-{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         np.save(folder / _IDS, np.asarray(ids))
@@ -96,6 +100,15 @@ class FeatureCache:
             np.lib.format.open_memmap(folder / f"{k}.npy", "w+", dtype, (rows, *shape))
             for k, shape in enumerate(shapes)
         ]
+        try:
+            for file in folder.glob("[0-9]*.npy"):
+                _reserve(file)
+        except OSError as error:
+            shutil.rmtree(folder)
+            raise UserError(
+                f"The cache folder {self.folder} has no room: {error.strerror}.",
+                "Name another by --cache_dir, or do without: --cache_bytes=0.",
+            ) from None
         return Shard(folder, arrays)
 
     def make_room(self, needed: int, *, keep: Iterable[Path] = ()) -> None:
@@ -128,6 +141,13 @@ class Shard:
         for path in self.folder.iterdir():
             fsync(path)
         self.folder.rename(self.folder.with_name(f"shard-{uuid.uuid4().hex}"))
+
+
+def _reserve(file: Path) -> None:
+    """Takes the disk space now: later, a full disk would kill the process that writes."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _last_used(entry: Path) -> float:

@@ -147,7 +147,7 @@ class Trainer:
         """The frozen network between two cuts; made once for its weights."""
         which = (start, key.cut, key.weights)
         if which not in self._forwards:
-            memory = self._cache.trials if self._cache else None
+            memory = self._cache.trials if self._cache else self.run.workdir / "trials.json"
             views = max(planned.views for planned in self.plan.phases)
             self._forwards[which] = fastest(
                 self.network.part(start, key.cut), count * max(1, views), memory=memory,
