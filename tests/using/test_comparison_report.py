@@ -133,10 +133,11 @@ RESULT = {
 def test_the_biggest_problem_is_named(changes, recipe, counts, problem):
     from tftransfer.parts.data.examples import PART_DTYPE, Examples
 
-    labels = np.repeat([0, 1], [counts, 300])
+    labels = np.repeat([0, 1, 1], [counts, 300, 400])
+    parts = np.repeat(["train", "val"], [counts + 300, 400]).astype(PART_DTYPE)
     examples = Examples(
         names=[], items=[b""] * len(labels), labels=labels, target="single_label",
-        classes=("a", "b"), parts=np.full(len(labels), "train", PART_DTYPE),
+        classes=("a", "b"), parts=parts,
     )  # fmt: skip
     lines = verdict({**RESULT, **changes}, examples, recipe)
     assert len(lines) == 3 and problem in lines[1]

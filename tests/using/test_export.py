@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import tftransfer
+from tftransfer.parts import arrays
 from tftransfer.using import export as export_module
 
 ALONE = textwrap.dedent(
@@ -123,3 +124,10 @@ def test_a_folder_of_something_else_is_not_replaced(tuned_run, tmp_path, quiet):
     with pytest.raises(tftransfer.UserError, match="is no SavedModel"):
         tftransfer.export(tuned_run.workdir, tmp_path, say=quiet)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_it_holds_each_weight_once_and_no_state_of_training(tuned_run):
+    stored = tf.train.list_variables(str(tuned_run.export / "variables" / "variables"))
+    numbers = sum(int(np.prod(shape)) for name, shape in stored if "VARIABLE_VALUE" in name)
+    weights = sum(array.size for array in arrays.read(tuned_run.weights).values())
+    assert weights <= numbers < weights + 100

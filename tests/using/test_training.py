@@ -322,3 +322,21 @@ def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_
     assert "prefix" in first["seconds"] and "prefix" not in second["seconds"]
     assert first["weights_sha256"] == second["weights_sha256"]
     assert any(f"on disk in {tmp_path}" in line for line in said if isinstance(line, str))
+
+
+def test_files_that_are_left_out_are_said(source_run, digits, tmp_path, capfd):
+    data = tmp_path / "data"
+    shutil.copytree(digits / "target", data)
+    (data / "5" / "notes.jpg").write_text("no picture")
+    whole = next((data / "6").iterdir()).read_bytes()
+    (data / "6" / "half.png").write_bytes(whole[: len(whole) // 2])
+    said = []
+    run = tftransfer.train(
+        tune(source_run, digits, data=str(data), recipe="feature_extraction:epochs=1"),
+        tmp_path / "run", say=said.append, export=False,
+    )  # fmt: skip
+    told = "\n".join(said)
+    assert "2 files left out, listed in quarantine.csv; the first is 5/notes.jpg" in told
+    assert "2 files could not be used" in (run.workdir / "report.md").read_text()
+    assert "function_node" not in (run.workdir / "quarantine.csv").read_text()
+    assert "Rendezvous" not in capfd.readouterr().err

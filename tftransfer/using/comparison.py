@@ -188,8 +188,8 @@ def _verdict(rows: list[dict[str, Any]], winner: str, count: int, paired: str = 
 
 def _table(found: Comparison) -> list[str]:
     lines = [
-        f"| recipe | {found.figure} | 95 % interval | behind the winner | validation loss "
-        "| seconds |",
+        f"| recipe | {found.figure} | 95 % interval | behind the winner "
+        "| validation loss, calibrated | seconds |",
         "|---|---|---|---|---|---|",
     ]
     for row in found.rows:

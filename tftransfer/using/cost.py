@@ -29,7 +29,10 @@ def estimate(plan: Plan) -> list[str]:
             f"cost      {planned.phase.name}: prefix {_said(prefix)}, "
             f"training at most {_said(steps)}"
         )
-    lines.append(f"cost      about {_said(total)} in all, measured on {_PICTURES} random pictures")
+    lines.append(
+        f"cost      about {_said(total)} for prefix and training, measured on {_PICTURES} "
+        "random pictures; start-up, evaluation and export come on top"
+    )
     return lines
 
 

@@ -220,7 +220,11 @@ def _biggest_problem(
             f"it is no better than {'the mean' if examples.target == 'regression' else 'a guess'}",
             "tftransfer inspect --data=DIR: do the labels go with the pictures?",
         )
-    if probe is not None and probe > reached + 0.02 and recipe != "feature_extraction":
+    if (
+        probe is not None
+        and probe > reached + _noise(result, examples)
+        and recipe != "feature_extraction"
+    ):
         return (
             f"the linear probe is better on the validation part ({probe:.3f}): this training lost "
             "what the source knew",
@@ -229,7 +233,7 @@ def _biggest_problem(
     if high - low > 0.1:
         return (
             f"{result['examples']} test examples leave a wide interval",
-            "tftransfer train --test_data=DIR with more labelled pictures",
+            "label more pictures, then tftransfer evaluate with --data=DIR of them",
         )
     if smallest and smallest[1] < 20:
         return (
@@ -245,6 +249,13 @@ def _biggest_problem(
     if recipe == "feature_extraction":
         return "only the head was trained", "tftransfer train --recipe=fine_tune"
     return "none stands out", "tftransfer predict, or serve the export/ folder"
+
+
+def _noise(result: dict[str, Any], examples: Examples) -> float:
+    """How far apart two accuracies of the validation part may be by chance: two deviations."""
+    reached = result.get("validation", {}).get("accuracy", 0.5)
+    count = max(1, len(examples.where("val")))
+    return max(0.02, 2 * float(np.sqrt(max(reached * (1 - reached), 0.01) / count)))
 
 
 def _smallest_class(examples: Examples) -> tuple[str, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ class _Served(tf.Module):
 
     def __init__(self, network: Network, classes: tuple[str, ...], target: str, temperature: float):
         super().__init__(name="tftransfer")
-        self._model = network.model
+        # A partial is not tracked: the variables are, once, and the optimizer's are not.
+        self._forward = functools.partial(network.model, training=False)
         self._size = network.backbone.image_size
         self._target = target
         self._tracked = [v.value for v in network.model.variables]
@@ -45,7 +47,7 @@ class _Served(tf.Module):
     def serving_default(self, image_bytes: Any) -> dict[str, Any]:
         """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n]."""
         pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        logits = tf.cast(self._model([pixels], training=False)["logits"], tf.float32)
+        logits = tf.cast(self._forward([pixels])["logits"], tf.float32)
         count = tf.shape(logits)[0]
         names = tf.tile(self.classes[None], [count, 1])
         if self._target == "regression":
@@ -60,7 +62,7 @@ class _Served(tf.Module):
     def embed(self, image_bytes: Any) -> dict[str, Any]:
         """Encoded pictures [n] to pooled features [n, d]."""
         pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        return {"embedding": self._model([pixels], training=False)[FEATURES]}
+        return {"embedding": self._forward([pixels])[FEATURES]}
 
 
 def export_network(

@@ -106,6 +106,8 @@ def make_plan(
     with clock.part("scan"):
         examples = examples or read_examples(experiment, say)
     choices.extend(examples.remarks)
+    if examples.quarantine:
+        choices.append(_left_out(examples))
     weights = _needed_weights(experiment, choices)
     with dtype_policy(precision):
         backbone = load_backbone(
@@ -229,6 +231,14 @@ def _needed_weights(experiment: Experiment, choices: list[str]) -> str:
 
 def _starts_new(recipe: Recipe) -> bool:
     return bool(recipe.phases) and "stage*" in recipe.phases[0].reset
+
+
+def _left_out(examples: Examples) -> str:
+    first, count = examples.quarantine[0], len(examples.quarantine)
+    return (
+        f"{count} file{'s' * (count > 1)} left out, listed in quarantine.csv; the first is "
+        f"{first.name}: {first.reason}"
+    )
 
 
 def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]) -> None:

@@ -31,7 +31,7 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         "## Figures",
         "",
         f"On the {result['part']} part, {result.get('examples', 0):,} examples; scores calibrated "
-        f"by temperature {result['temperature']:.2f}.",
+        f"by temperature {result['temperature']:.2f}. {_left_out(result)}",
         "",
         "| figure | value | 95 % interval |",
         "|---|---|---|",
@@ -56,6 +56,11 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
     lines += ["## Time", "", "| part | seconds |", "|---|---|"]
     lines += [f"| {name} | {value:.1f} |" for name, value in result["seconds"].items()]
     return lines
+
+
+def _left_out(result: dict[str, Any]) -> str:
+    count = result.get("left_out", 0)
+    return f"{count} files could not be used: see quarantine.csv." if count else ""
 
 
 def _figure_rows(result: dict[str, Any]) -> list[str]:

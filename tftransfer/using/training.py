@@ -151,6 +151,7 @@ def _finish(
     write_predictions(run.predictions, result.pop("predictions"))
     result |= {
         "architecture": network.backbone.architecture,
+        "left_out": len(examples.quarantine),
         "recipe": plan.recipe.name, "baselines": base, "phases": phases,
         "classes": examples.classes, "target": examples.target,
         "weights_sha256": network.digest(network.blocks),

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -55,7 +56,10 @@ def build_application(
             return constructor(
                 include_top=False, weights="imagenet", input_tensor=inputs, **options
             )
-    return constructor(include_top=False, weights=weights, input_tensor=inputs, **options)
+    with warnings.catch_warnings():
+        # Keras looks for the size where it was not given; the weights do not depend on it.
+        warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+        return constructor(include_top=False, weights=weights, input_tensor=inputs, **options)
 
 
 @contextlib.contextmanager

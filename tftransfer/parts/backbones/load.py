@@ -136,7 +136,7 @@ def _call_builder(
             raise
         raise UserError(
             f"The ImageNet weights of {base} could not be downloaded: "
-            f"{' '.join(str(error).split())[:200]}",
+            f"{' '.join(str(error).split())[:400]}",
             "Connect, or give --weights=PATH of a file, or --weights=none.",
         ) from None
 

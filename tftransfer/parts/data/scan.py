@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.terminal import stderr_kept_back
 from tftransfer.parts.data.examples import Examples, Quarantined, read_item
 from tftransfer.parts.data.rules import RULES
 
@@ -29,7 +31,8 @@ def scan(
     Raises:
       UserError: too many files are unreadable, or a class has none left.
     """
-    results = _in_parallel(examples, say)
+    with stderr_kept_back():  # the decoder tells of each bad file in its own way
+        results = _in_parallel(examples, say)
     good = np.array([not reason for _, reason in results], bool)
     bad = tuple(
         Quarantined(name=name, reason=reason)
@@ -84,7 +87,8 @@ def _undecodable(data: bytes) -> str | None:
     try:
         decode(tf.constant(data))
     except (tf.errors.OpError, ValueError) as error:
-        return f"cannot be decoded: {str(error).splitlines()[0][:160]}"
+        said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])
+        return f"cannot be decoded: {' '.join(said.split())[:160]}"
     return None
 
 

@@ -1,0 +1,172 @@
+"""How fast: transfer against Keras's guide, the prefix against `model.predict`, recipes together.
+
+    python benchmarks/speed.py --flowers=flower_photos --weights=weights
+
+`weights` holds Keras's own weight files by their names. Both sides run in turn in one process,
+after all imports; a line is the medians of `--repeats` and their ratio. Prints a table, and writes
+`benchmarks/results/speed.json`.
+"""
+
+import gc
+import re
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from results import write_results
+
+import tftransfer
+from tftransfer.parts import forward
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("flowers", "", "folder of the flower photographs")
+flags.DEFINE_string("weights", "", "folder of Keras's weight files")
+flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
+flags.DEFINE_integer("repeats", 5, "runs of each side")
+
+SIZE, ALPHA, EPOCHS, BATCH = 160, 0.35, 10, 32
+_FILE = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{ALPHA}_224_no_top.h5"
+
+
+def quiet(*words):
+    """Says nothing."""
+
+
+def dataset(**options):
+    """The photographs as Keras's guide reads them."""
+    return keras.utils.image_dataset_from_directory(
+        FLAGS.flowers, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False, **options
+    )
+
+
+def application():
+    """MobileNetV2 with ImageNet weights, without its classifier."""
+    return keras.applications.MobileNetV2(
+        alpha=ALPHA, include_top=False, input_shape=(SIZE, SIZE, 3),
+        weights=str(Path(FLAGS.weights, _FILE)),
+    )  # fmt: skip
+
+
+def keras_guide():
+    """Keras's guide to transfer learning: the frozen base is called in every epoch."""
+    train, val = dataset(validation_split=0.2, subset="both", seed=0)
+    base = application()
+    base.trainable = False
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
+    outputs = keras.layers.Dense(5)(keras.layers.Dropout(0.2)(x))
+    model = keras.Model(inputs, outputs)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    fitted = model.fit(train.prefetch(2), validation_data=val.prefetch(2), epochs=EPOCHS, verbose=0)
+    return fitted.history["val_accuracy"][-1]
+
+
+def probe(folder, cache, recipe=f"feature_extraction:epochs={EPOCHS}"):
+    """One training on the photographs, from the folder to figures and report."""
+    experiment = tftransfer.Experiment(
+        data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={ALPHA}", image_size=SIZE,
+        weights=str(Path(FLAGS.weights, _FILE)), recipe=recipe,
+    )  # fmt: skip
+    shutil.rmtree(folder, ignore_errors=True)
+    run = tftransfer.train(
+        experiment, folder, export=False, say=quiet, cache_dir=str(cache)
+    )  # fmt: skip
+    return run.result["test"]["accuracy"]
+
+
+def time_to_accuracy(folder):
+    """Seconds of the guide, of a first run, and of a run that finds the features stored."""
+    seconds = {"guide": [], "first": [], "again": []}
+    accuracies = {"guide": [], "first": [], "again": []}
+
+    def timed(name, function, *arguments):
+        started = time.perf_counter()
+        accuracies[name].append(float(function(*arguments)))
+        seconds[name].append(time.perf_counter() - started)
+        keras.backend.clear_session()
+        gc.collect()
+
+    for _ in range(FLAGS.repeats):
+        timed("guide", keras_guide)
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        timed("first", probe, folder / "run", folder / "cache")
+        timed("again", probe, folder / "run", folder / "cache")
+    return {"seconds": seconds, "accuracy": accuracies, "against": "guide"}
+
+
+def features(folder):
+    """Seconds for the features of all photographs in memory, by three ways."""
+    del folder
+    pictures = np.concatenate([x.numpy() for x, _ in dataset(shuffle=False)])
+    base = application()
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.applications.mobilenet_v2.preprocess_input(inputs)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(x)))
+    ways = {"model.predict": lambda x: model.predict(x, batch_size=BATCH, verbose=0)}
+    candidate = forward.Candidate(model)
+    ways |= {name: make(candidate) for name, make in forward.VARIANTS.items()}
+    seconds = {name: [] for name in ways}
+    for way in ways.values():
+        way(pictures[:64])
+    for _ in range(FLAGS.repeats):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            for start in range(0, len(pictures), 512):
+                way(pictures[start : start + 512])
+            seconds[name].append(time.perf_counter() - started)
+    return {"seconds": seconds, "pictures": len(pictures), "against": "model.predict"}
+
+
+def together(folder):
+    """Seconds of five recipes compared, against the first of them alone."""
+    recipes = [f"feature_extraction:epochs={EPOCHS},learning_rate={rate}"
+               for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)]  # fmt: skip
+    seconds = {"one recipe": [], "five recipes": []}
+    for _ in range(FLAGS.repeats):
+        for name, some in (("one recipe", recipes[:1]), ("five recipes", recipes)):
+            shutil.rmtree(folder, ignore_errors=True)
+            experiment = tftransfer.Experiment(
+                data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={ALPHA}", image_size=SIZE,
+                weights=str(Path(FLAGS.weights, _FILE)),
+            )  # fmt: skip
+            started = time.perf_counter()
+            tftransfer.compare(
+                experiment, folder / "runs", some, say=quiet, cache_dir=str(folder / "cache")
+            )
+            seconds[name].append(time.perf_counter() - started)
+    return {"seconds": seconds, "against": "one recipe"}
+
+
+LINES = {"time to accuracy": time_to_accuracy, "features": features, "together": together}
+
+
+def main(argv):
+    del argv
+    tf.get_logger().setLevel("ERROR")
+    folder = Path(tempfile.mkdtemp())
+    for line, measure in LINES.items():
+        if not re.search(FLAGS.only, line):
+            continue
+        found = measure(folder)
+        median = {name: float(np.median(each)) for name, each in found["seconds"].items()}
+        base = median[found["against"]]
+        for name, seconds in median.items():
+            said = f"{base / seconds:.1f} times as fast" if seconds < base else ""
+            said = said or (f"{seconds / base:.2f} times the time" if seconds > base else "")
+            accuracy = found.get("accuracy", {}).get(name)
+            shown = f"  accuracy {np.median(accuracy):.3f}" if accuracy else ""
+            print(f"{line:<20}{name:<16}{seconds:>8.2f} s  {said}{shown}", flush=True)
+        write_results("speed", {line: {**found, "median": median}}, sys.argv)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    app.run(main)
