@@ -69,16 +69,21 @@ def keras_guide():
     return fitted.history["val_accuracy"][-1]
 
 
-def probe(folder, cache, recipe=f"feature_extraction:epochs={EPOCHS}"):
-    """One training on the photographs, from the folder to figures and report."""
-    experiment = tftransfer.Experiment(
+def experiment(**fields):
+    """On the photographs, as the guide's."""
+    return tftransfer.Experiment(
         data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={ALPHA}", image_size=SIZE,
-        weights=str(Path(FLAGS.weights, _FILE)), recipe=recipe,
+        weights=str(Path(FLAGS.weights, _FILE)), **fields,
     )  # fmt: skip
+
+
+def probe(folder, cache):
+    """One training on the photographs, from the folder to figures and report."""
     shutil.rmtree(folder, ignore_errors=True)
+    recipe = f"feature_extraction:epochs={EPOCHS}"
     run = tftransfer.train(
-        experiment, folder, export=False, say=quiet, cache_dir=str(cache)
-    )  # fmt: skip
+        experiment(recipe=recipe), folder, export=False, say=quiet, cache_dir=str(cache)
+    )
     return run.result["test"]["accuracy"]
 
 
@@ -133,13 +138,9 @@ def together(folder):
     for _ in range(FLAGS.repeats):
         for name, some in (("one recipe", recipes[:1]), ("five recipes", recipes)):
             shutil.rmtree(folder, ignore_errors=True)
-            experiment = tftransfer.Experiment(
-                data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={ALPHA}", image_size=SIZE,
-                weights=str(Path(FLAGS.weights, _FILE)),
-            )  # fmt: skip
             started = time.perf_counter()
             tftransfer.compare(
-                experiment, folder / "runs", some, say=quiet, cache_dir=str(folder / "cache")
+                experiment(), folder / "runs", some, say=quiet, cache_dir=str(folder / "cache")
             )
             seconds[name].append(time.perf_counter() - started)
     return {"seconds": seconds, "against": "one recipe"}

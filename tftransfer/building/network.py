@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.hub import HubLayer
+from tftransfer.parts.forward import casting, traced
 
 PIXELS = "pixels"
 FEATURES = "features"
@@ -206,14 +206,8 @@ class Network:
 
 def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
     """The model in inference, traced once for any batch size; with `output`, that entry alone."""
-
-    def forward(*inputs: Any) -> Any:
-        outputs = model(list(inputs), training=False)
-        return outputs[output] if output else outputs
-
-    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
-    traced = tf.function(forward).get_concrete_function(*specs)
-    return lambda *inputs: traced(*(tf.cast(x, spec.dtype) for x, spec in zip(inputs, specs)))
+    function = traced(model, lambda outputs: outputs[output] if output else outputs)
+    return casting(function, model)
 
 
 @contextmanager

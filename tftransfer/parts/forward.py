@@ -125,6 +125,19 @@ def _signature(model: keras.Model) -> str:
     return hashlib.sha256(repr((machine, form)).encode()).hexdigest()[:16]
 
 
+def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
+    """A concrete function, for any batch size, to what `pick` takes of the outputs in inference."""
+    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+    forward = tf.function(lambda *inputs: pick(model(list(inputs), training=False)))
+    return forward.get_concrete_function(*specs)
+
+
+def casting(function: Any, model: keras.Model) -> Callable[..., Any]:
+    """The function, its arguments cast to the dtypes of the model's inputs."""
+    dtypes = [t.dtype for t in model.inputs]
+    return lambda *inputs: function(*(tf.cast(x, dtype) for x, dtype in zip(inputs, dtypes)))
+
+
 class Candidate:
     """A model whose graph is traced once and frozen once, whatever is made of it."""
 
@@ -134,10 +147,7 @@ class Candidate:
     @functools.cached_property
     def traced(self) -> Any:
         """A concrete function from the inputs to a flat list of outputs."""
-        model = self.model
-        specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
-        forward = tf.function(lambda *inputs: tf.nest.flatten(model(list(inputs), training=False)))
-        return forward.get_concrete_function(*specs)
+        return traced(self.model, tf.nest.flatten)
 
     @functools.cached_property
     def frozen(self) -> Any:
@@ -157,14 +167,9 @@ def _constants(candidate: Candidate) -> Forward:
     return _in_tensorflow(candidate.frozen, candidate.model)
 
 
-def _in_tensorflow(traced: Any, model: keras.Model) -> Forward:
-    dtypes = [t.dtype for t in model.inputs]
-
-    def forward(*inputs: Any) -> list[np.ndarray]:
-        outputs = traced(*(tf.cast(x, dtype) for x, dtype in zip(inputs, dtypes)))
-        return [np.asarray(output) for output in tf.nest.flatten(outputs)]
-
-    return forward
+def _in_tensorflow(function: Any, model: keras.Model) -> Forward:
+    call = casting(function, model)
+    return lambda *inputs: [np.asarray(output) for output in tf.nest.flatten(call(*inputs))]
 
 
 def _xnnpack(candidate: Candidate) -> Forward:

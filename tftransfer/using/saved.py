@@ -16,8 +16,8 @@ from tftransfer.parts import arrays, scores
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import PART_DTYPE, Examples, with_classes
 from tftransfer.parts.data.memory import encode_png
-from tftransfer.parts.data.scan import examine, scan
-from tftransfer.parts.data.sources import files_below, read_source
+from tftransfer.parts.data.scan import examine
+from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
@@ -160,10 +160,7 @@ def export(
 def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
-        found = scan(
-            read_source(data, target=restored.target),
-            max_quarantine=experiment.max_quarantine, say=say,
-        )  # fmt: skip
+        found = read_all(replace(experiment, data=data, test_data="", target=restored.target), say)
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
     if experiment.data_is_in_memory:

@@ -50,13 +50,15 @@ class Trainer:
         experiment, examples = plan.experiment, plan.examples
         check_batch_size(experiment.batch_size, self.strategy)
         self.pixels = Pixels(examples, experiment.image_size)
-        self._cache = plan.cache if self.network.form() else None
+        form = self.network.form()
+        self._cache = plan.cache if form else None
         self.store = PrefixStore(
             self.pixels, examples.sha256, experiment.seed, say, cache=self._cache,
-            basis=repr((self.network.form(), experiment.image_size, tf.__version__)),
+            basis=repr((form, experiment.image_size, tf.__version__)),
         )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self.targets = examples.targets()
+        self._to_logits: Any = None
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
 
@@ -88,8 +90,10 @@ class Trainer:
             return np.zeros((0, 1), np.float32)
         last = self.plan.phases[-1]
         inputs = self._inputs(last, indices)
-        forward = compiled(self.network.part(last.cut, ["logits"]), "logits")
-        return np.concatenate([forward(*inputs(some)).numpy() for some in batches(indices, 256)])
+        if self._to_logits is None:
+            self._to_logits = compiled(self.network.part(last.cut, ["logits"]), "logits")
+        parts = [self._to_logits(*inputs(some)).numpy() for some in batches(indices, 256)]
+        return np.concatenate(parts)
 
     def _run_phase(
         self, number: int, planned: PhasePlan, reference: Reference, resume: Checkpoint | None
