@@ -2,8 +2,8 @@
 
     tftransfer train --config=configs/flowers_scratch.py --data=flower_photos --workdir=runs/scratch
 
-Expect accuracy 0.75 after five times the time of `configs/flowers.py`, which reaches 0.93; in the
-same time as that, by `--epochs=3`, 0.57.
+Expect accuracy 0.75 after more than four times the time of `configs/flowers.py`, which reaches
+0.93; with three epochs, by `--epochs=3`, 0.57.
 """
 
 import tftransfer
