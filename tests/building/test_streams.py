@@ -16,8 +16,12 @@ VIEWS = tuple(Key("stage1", view, "none", "w") for view in range(3))
 class Numbers:
     """Pictures, and stored features of views, whose every value tells which they are."""
 
-    def fetch(self, indices):
-        return np.broadcast_to(np.uint8(indices)[:, None, None, None], (len(indices), 2, 2, 3))
+    size = 2
+
+    def batches(self, indices, size):
+        for start in range(0, len(indices), size):
+            some = np.uint8(indices[start : start + size])
+            yield np.broadcast_to(some[:, None, None, None], (len(some), 2, 2, 3))
 
     def get(self, key, indices):
         values = (100 * key.view + indices).astype(np.float32)
@@ -36,6 +40,16 @@ def stream(**changes):
         "class_weight": np.ones(CLASSES, np.float32),
     }
     return Stream(**(settings | changes))
+
+
+def batches_of(some_stream, epoch):
+    """The batches of all groups of an epoch."""
+    for group in some_stream.epoch(epoch):
+        for step in range(len(group["weight"])):
+            yield {
+                name: tuple(x[step] for x in value) if name == "inputs" else value[step]
+                for name, value in group.items()
+            }
 
 
 def seen(batch):
@@ -57,7 +71,7 @@ def same(first, second):
 @pytest.mark.parametrize("keys", [(), VIEWS[:1], VIEWS])
 @pytest.mark.parametrize("batch_size", [1, 5, 17, 40])
 def test_each_example_is_there_once_per_epoch_with_its_label(keys, batch_size):
-    batches = list(stream(keys=keys, batch_size=batch_size).epoch(0))
+    batches = list(batches_of(stream(keys=keys, batch_size=batch_size), 0))
     assert len(batches) == -(-len(INDICES) // batch_size)
     assert sorted(np.concatenate([real(batch) for batch in batches])) == sorted(INDICES)
     for batch in batches:
@@ -67,8 +81,27 @@ def test_each_example_is_there_once_per_epoch_with_its_label(keys, batch_size):
         assert batch["label"].dtype == batch["weight"].dtype == np.float32
 
 
+@pytest.mark.parametrize("keys", [(), VIEWS])
+def test_groups_change_nothing_but_the_number_of_calls(keys):
+    options = {"keys": keys, "mixup": 0.4, "augmenter": Augmenter("flip")}
+    alone, grouped = (stream(**options, most_steps=most) for most in (1, 3))
+    assert [len(g["weight"]) for g in alone.epoch(1)] == [1, 1, 1, 1]
+    assert [len(g["weight"]) for g in grouped.epoch(1)] == [3, 1]
+    for a, b in zip(batches_of(alone, 1), batches_of(grouped, 1), strict=True):
+        assert same(a, b)
+
+
+def test_a_group_is_bounded_in_bytes():
+    class Large(Numbers):
+        def get(self, key, indices):
+            return [np.zeros((len(indices), 1 << 18), np.float32)]
+
+    assert stream(keys=VIEWS).group == 4
+    assert stream(keys=VIEWS, store=Large()).group == 1
+
+
 def test_padding_has_weight_0_and_is_at_the_end():
-    weights = [batch["weight"].tolist() for batch in stream().epoch(3)]
+    weights = [batch["weight"].tolist() for batch in batches_of(stream(), 3)]
     assert weights == [[1, 1, 1, 1, 1]] * 3 + [[1, 1, 0, 0, 0]]
     assert stream().steps == 4
 
@@ -77,16 +110,16 @@ def test_padding_has_weight_0_and_is_at_the_end():
                                      {"mixup": 0.4}])  # fmt: skip
 def test_batches_are_a_function_of_seed_epoch_and_step(options):
     straight = stream(**options)
-    epochs = [list(straight.epoch(epoch)) for epoch in range(3)]
-    resumed = list(stream(**options).epoch(2))
+    epochs = [list(batches_of(straight, epoch)) for epoch in range(3)]
+    resumed = list(batches_of(stream(**options), 2))
     assert all(same(a, b) for a, b in zip(epochs[2], resumed))
-    for other in (list(stream(**options, seed=2).epoch(2)), epochs[1]):
+    for other in (list(batches_of(stream(**options, seed=2), 2)), epochs[1]):
         assert not any(same(a, b) for a, b in zip(other, resumed))
         assert [real(b).tolist() for b in other] != [real(b).tolist() for b in resumed]
 
 
 def test_a_view_is_drawn_for_each_example_and_all_its_tensors_agree():
-    batches = [batch for epoch in range(20) for batch in stream(keys=VIEWS).epoch(epoch)]
+    batches = [batch for epoch in range(20) for batch in batches_of(stream(keys=VIEWS), epoch)]
     views = np.concatenate([np.asarray(b["inputs"][0])[:, 0] // 100 for b in batches])
     shares = np.bincount(views.astype(int)) / len(views)
     np.testing.assert_allclose(shares, 1 / 3, atol=0.1)
@@ -103,7 +136,7 @@ def test_the_store_is_left_as_it_was():
             return [kept[key.view][indices]]
 
     before = kept.copy()
-    for batch in stream(keys=VIEWS, store=Kept(), mixup=0.5).epoch(0):
+    for batch in batches_of(stream(keys=VIEWS, store=Kept(), mixup=0.5), 0):
         batch["inputs"][0][:] = -1
     np.testing.assert_array_equal(kept, before)
 
@@ -111,8 +144,8 @@ def test_the_store_is_left_as_it_was():
 @pytest.mark.parametrize("keys", [(), VIEWS[:1]])
 def test_mixup_mixes_inputs_and_labels_by_one_share(keys):
     targets = np.eye(COUNT, dtype=np.float32)
-    plain = list(stream(keys=keys, targets=targets).epoch(0))
-    mixed = list(stream(keys=keys, targets=targets, mixup=0.4).epoch(0))
+    plain = list(batches_of(stream(keys=keys, targets=targets), 0))
+    mixed = list(batches_of(stream(keys=keys, targets=targets, mixup=0.4), 0))
     shares = []
     for before, after in zip(plain, mixed):
         numbers = seen(before)
@@ -133,7 +166,7 @@ def test_mixup_mixes_inputs_and_labels_by_one_share(keys):
 
 def test_class_weights_go_with_every_batch():
     weight = np.float32([1, 2, 3])
-    for batch in stream(class_weight=weight).epoch(0):
+    for batch in batches_of(stream(class_weight=weight), 0):
         np.testing.assert_array_equal(batch["class_weight"], weight)
         np.testing.assert_array_equal(batch["share"], [1])
 
@@ -156,7 +189,7 @@ def test_balanced_class_weights_by_hand(counts, expected):
 
 def test_the_last_batch_is_filled_with_other_examples():
     """Copies of the few that are left would upset the statistics of BatchNorm."""
-    (*_, last) = stream(batch_size=8).epoch(0)
+    (*_, last) = batches_of(stream(batch_size=8), 0)
     assert len(INDICES) % 8 == 1
     assert len(set(seen(last))) == 8
     assert last["weight"].tolist() == [1.0] + [0.0] * 7

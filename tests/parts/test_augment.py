@@ -39,7 +39,7 @@ def test_none_and_mirror_are_exact():
     images = pictures()
     none = np.asarray(Augmenter("none")(images, 1))
     mirror = np.asarray(Augmenter("mirror")(images, 1))
-    assert none.dtype == mirror.dtype == np.float32
+    assert none.dtype == mirror.dtype == images.dtype
     np.testing.assert_array_equal(none, images)
     np.testing.assert_array_equal(mirror, images[:, :, ::-1])
 

@@ -25,10 +25,12 @@ class CountingPixels:
     def __init__(self, count):
         self.array = np.arange(count * 12, dtype=np.uint8).reshape(count, 2, 2, 3)
         self.asked = []
+        self.size = 2
 
-    def fetch(self, indices):
+    def batches(self, indices, size):
         self.asked += indices.tolist()
-        return self.array[indices]
+        for start in range(0, len(indices), size):
+            yield self.array[indices[start : start + size]]
 
 
 def prefix(pixels):

@@ -22,9 +22,12 @@ class FakePixels:
         self.array = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
         self.asked = []
 
-    def fetch(self, indices):
+    size = SIZE
+
+    def batches(self, indices, size):
         self.asked.extend(indices.tolist())
-        return self.array[indices]
+        for start in range(0, len(indices), size):
+            yield self.array[indices[start : start + size]]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,9 @@ def test_pixels_are_the_pictures_in_any_order_and_number(keep):
         got = pixels.fetch(np.array(indices))
         assert got.dtype == np.uint8
         np.testing.assert_array_equal(got, array[indices])
+    blocks = list(pixels.batches(EVERY[::-1], 4))
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), array[::-1])
     said = []
     pixels.prepare(EVERY, said.append)
     assert said == []
@@ -129,8 +135,10 @@ def test_pixels_are_the_pictures_in_any_order_and_number(keep):
 
 def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
     pixels = Pixels(from_arrays(FakePixels().array, np.arange(COUNT) % 2), SIZE, keep=True)
-    decoded, decode = [], pixels._decode
-    monkeypatch.setattr(pixels, "_decode", lambda i: (decoded.extend(i.tolist()), decode(i))[1])
+    decoded, pipeline = [], pixels._pipeline
+    monkeypatch.setattr(
+        pixels, "_pipeline", lambda i, size: (decoded.extend(i.tolist()), pipeline(i, size))[1]
+    )
     pixels.fetch(np.array([5, 5, 1]))
     pixels.fetch(np.array([1, 5, 7]))
     assert decoded == [1, 5, 7]

@@ -2,11 +2,13 @@
 
 The order is a function of (seed, epoch, step) alone, so that a resumed run sees
 what an uninterrupted one would. Every batch is full: the last of an epoch is filled
-up with others, of weight 0, so shapes never change.
+up with others, of weight 0, so shapes never change. Batches come in groups, stacked along a
+first axis, so that one call of the compiled step takes several.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,8 @@ import numpy as np
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.pixels import Pixels
 from tftransfer.parts.prefix import Key, PrefixStore
+
+_GROUP_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,7 @@ class Stream:
       prefix: from pictures to the cut, where nothing is stored; None where the cut is the input.
       mixup: parameter of the Beta distribution; 0 for none.
       class_weight: weight of each class, float32 [k].
+      most_steps: batches of a group, where 8 MiB hold so many.
     """
 
     indices: np.ndarray
@@ -47,53 +52,87 @@ class Stream:
     prefix: Callable[..., list[Any]] | None = None
     mixup: float = 0.0
     class_weight: np.ndarray
+    most_steps: int = 64
 
     @property
     def steps(self) -> int:
         """Steps per epoch."""
         return -(-len(self.indices) // self.batch_size)
 
+    @functools.cached_property
+    def group(self) -> int:
+        """Steps of a full group."""
+        if self.keys:
+            example = sum(x.nbytes for x in self.store.get(self.keys[0], self.indices[:1]))
+        else:
+            example = 4 * 3 * self.pixels.size**2
+        fit = _GROUP_BYTES // (example * self.batch_size)
+        return int(min(max(1, fit), self.most_steps, self.steps))
+
     def epoch(self, epoch: int) -> Iterator[dict[str, Any]]:
-        """The batches of an epoch: inputs, label, weight, share and class_weight."""
+        """The batches of an epoch, a group at a time.
+
+        Yields:
+          inputs: tensors [s, batch, ...]; label [s, batch, k]; weight [s, batch]; share [s, 1];
+          class_weight [s, k].
+        """
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(self.indices)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
-        real = len(order)
+        weight = np.ones(len(order), np.float32)
+        fill = self.steps * self.batch_size - len(order)
+        weight = np.concatenate([weight, np.zeros(fill, np.float32)])
         # Other examples fill the last batch: copies of a few would upset BatchNorm's statistics.
-        order, views = (np.resize(x, self.steps * self.batch_size) for x in (order, views))
-        for step in range(self.steps):
-            some = slice(step * self.batch_size, (step + 1) * self.batch_size)
-            fill = max(0, some.stop - real)
-            yield self._batch(order[some], views[some], fill, epoch, step)
+        order, views = (np.resize(x, len(weight)) for x in (order, views))
+        pictures = iter(()) if self.keys else self.pixels.batches(order, self.batch_size)
+        for first in range(0, self.steps, self.group):
+            steps = np.arange(first, min(first + self.group, self.steps))
+            some = slice(first * self.batch_size, (steps[-1] + 1) * self.batch_size)
+            if self.keys:
+                inputs = self._stored(order[some], views[some])
+                inputs = [x.reshape(len(steps), self.batch_size, *x.shape[1:]) for x in inputs]
+            else:
+                inputs = self._fresh(pictures, epoch, steps)
+            yield self._group(inputs, order[some], weight[some], epoch, steps)
 
-    def _batch(
-        self, indices: np.ndarray, views: np.ndarray, fill: int, epoch: int, step: int
-    ) -> dict:
-        weight = np.ones(self.batch_size, np.float32)
-        weight[self.batch_size - fill :] = 0.0
-        inputs = self._inputs(indices, views, epoch, step)
-        label = self.targets[indices]
+    def _group(
+        self, inputs: list, indices: np.ndarray, weight: np.ndarray, epoch: int, steps: np.ndarray
+    ) -> dict[str, Any]:
+        label = self.targets[indices].reshape(len(steps), self.batch_size, -1)
+        weight = weight.reshape(len(steps), self.batch_size)
         if self.mixup:
-            inputs, label = self._mix(inputs, label, epoch, step, self.batch_size - fill)
+            mixed = [
+                self._mix([x[k] for x in inputs], label[k], epoch, step, int(weight[k].sum()))
+                for k, step in enumerate(steps)
+            ]
+            inputs = [np.stack(parts) for parts in zip(*(each for each, _ in mixed))]
+            label = np.stack([each for _, each in mixed])
         return {
             "inputs": tuple(inputs), "label": label, "weight": weight,
-            "share": np.ones(1, np.float32), "class_weight": self.class_weight,
+            "share": np.ones((len(steps), 1), np.float32),
+            "class_weight": np.tile(self.class_weight, (len(steps), 1)),
         }  # fmt: skip
 
-    def _inputs(self, indices: np.ndarray, views: np.ndarray, epoch: int, step: int) -> list[Any]:
-        if not self.keys:
-            pictures = self.augmenter(self.pixels.fetch(indices), self.seed, epoch, step)
-            return self.prefix(pictures) if self.prefix else [pictures]
-        parts = [self.store.get(key, indices) for key in self.keys]
+    def _fresh(self, pictures: Iterator[np.ndarray], epoch: int, steps: np.ndarray) -> list:
+        parts = []
+        for step in steps:
+            changed = self.augmenter(next(pictures), self.seed, epoch, int(step))
+            parts.append(self.prefix(changed) if self.prefix else [changed])
         if len(parts) == 1:
-            return parts[0]
-        chosen = []
-        for tensors in zip(*parts):
-            mixed = tensors[0].copy()
-            for view, tensor in enumerate(tensors[1:], 1):
-                mixed[views == view] = tensor[views == view]
-            chosen.append(mixed)
-        return chosen
+            return [np.asarray(x)[None] for x in parts[0]]
+        return [np.stack(tensors) for tensors in zip(*parts)]
+
+    def _stored(self, indices: np.ndarray, views: np.ndarray) -> list[np.ndarray]:
+        if len(self.keys) == 1:
+            return self.store.get(self.keys[0], indices)
+        mixed: list[np.ndarray] = []
+        for view, key in enumerate(self.keys):
+            here = views == view
+            tensors = self.store.get(key, indices[here])
+            mixed = mixed or [np.empty((len(indices), *t.shape[1:]), t.dtype) for t in tensors]
+            for whole, tensor in zip(mixed, tensors, strict=True):
+                whole[here] = tensor
+        return mixed
 
     def _mix(self, inputs: list, label: np.ndarray, epoch: int, step: int, real: int) -> tuple:
         """Mixup (Zhang et al., 2018) of the step's inputs: pictures, or features at the cut."""

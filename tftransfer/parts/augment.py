@@ -25,11 +25,14 @@ class Augmenter:
         self._apply: Any = None
 
     def __call__(self, pixels: Any, *seed: int) -> Any:
-        """float32 pictures in 0 to 255 of the shape of `pixels`; the same for the same seed."""
+        """Pictures in 0 to 255 of the shape of `pixels`; the same for the same seed.
+
+        They are float32, but of the dtype of `pixels` where their values are as they were.
+        """
         if self.kind == "mirror":
-            return tf.cast(pixels[:, :, ::-1], tf.float32)
+            return pixels[:, :, ::-1]
         if not self._layers:
-            return tf.cast(pixels, tf.float32)
+            return pixels
         for number, layer in enumerate(self._layers):
             layer.generator.state.assign(_mix(*seed, number))
         if self._apply is None:

@@ -24,7 +24,7 @@ from tftransfer.parts.checkpoints import fsync
 
 DEFAULT_BYTES = 20 << 30
 # Raised when the meaning of stored numbers changes.
-_FORMAT = 1
+_FORMAT = 2
 _ABANDONED_SECONDS = 24 * 3600
 _IDS = "ids.npy"
 

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import platform
+import queue
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -177,17 +178,25 @@ def _xnnpack(candidate: Candidate) -> Forward:
         converter = tf.lite.TFLiteConverter.from_concrete_functions([candidate.frozen])
         content = converter.convert()
     shapes = [tuple(t.shape[1:]) for t in candidate.model.inputs]
-    workers = [_Interpreter(content, shapes) for _ in range(os.cpu_count() or 1)]
-    pool = ThreadPoolExecutor(len(workers))
+    free: queue.SimpleQueue[_Interpreter] = queue.SimpleQueue()
+    workers = os.cpu_count() or 1
+    for _ in range(workers):
+        free.put(_Interpreter(content, shapes))
+    pool = ThreadPoolExecutor(workers)
+
+    def run(piece: list[np.ndarray]) -> list[np.ndarray]:
+        interpreter = free.get()
+        try:
+            return interpreter(piece)
+        finally:
+            free.put(interpreter)
 
     def forward(*inputs: Any) -> list[np.ndarray]:
-        arrays = [np.asarray(x, np.float32) for x in inputs]
+        arrays = [np.asarray(x) for x in inputs]
         starts = range(0, len(arrays[0]), _LITE_BATCH)
         pieces = [[x[start : start + _LITE_BATCH] for x in arrays] for start in starts]
-        shares = [pieces[number :: len(workers)] for number in range(len(workers))]
-        done = list(pool.map(lambda worker, share: [worker(p) for p in share], workers, shares))
-        ordered = [done[i % len(workers)][i // len(workers)] for i in range(len(pieces))]
-        return [np.concatenate(parts) for parts in zip(*ordered)]
+        done = list(pool.map(run, pieces))
+        return [np.concatenate(parts) for parts in zip(*done)]
 
     return forward
 
@@ -223,7 +232,8 @@ class _Interpreter:
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         real = len(inputs[0])
         for index, x in zip(self._inputs, inputs):
-            self._inner.set_tensor(index, x if real == _LITE_BATCH else _filled(x))
+            whole = x if real == _LITE_BATCH else _filled(x)
+            self._inner.set_tensor(index, whole.astype(np.float32, copy=False))
         self._inner.invoke()
         return [self._inner.get_tensor(index)[:real] for index in self._outputs]
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.ground.progress import Progress
 from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
 
 _WORTH_SAYING = 1000
+_BLOCK = 64
+# Above this, decoding again costs less than what the memory is needed for otherwise.
+_KEPT_BYTES = 1 << 30
 
 
 def memory_budget() -> int:
@@ -31,56 +36,74 @@ class Pixels:
     Args:
       examples: where the encoded pictures are.
       size: side of the square, in pixels.
-      keep: hold all pictures in memory after the first use.
+      keep: hold all pictures in memory after the first use; None holds at most 1 GiB of them.
     """
 
     def __init__(self, examples: Examples, size: int, *, keep: bool | None = None):
         self._items = examples.items
         self.size = size
         if keep is None:
-            keep = len(examples) * size * size * 3 < memory_budget()
+            keep = len(examples) * size * size * 3 < min(_KEPT_BYTES, memory_budget())
         self.in_memory = keep
         self._stored: np.ndarray | None = None
         self._there = np.zeros(len(examples), bool)
 
     def fetch(self, indices: np.ndarray) -> np.ndarray:
         """Pictures of the examples at `indices`, uint8 [m, size, size, 3]."""
+        if self.in_memory:
+            self._hold(indices, lambda line: None)
+            return self._stored[indices]  # type: ignore[index]
+        pictures = self._empty(len(indices))
+        for start, block in enumerate(self.batches(indices, _BLOCK)):
+            pictures[start * _BLOCK : (start + 1) * _BLOCK] = block
+        return pictures
+
+    def batches(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+        """The pictures at `indices` in order, `size` at a time, decoded ahead of their use."""
         if not self.in_memory:
-            return self._decode(indices)
-        if self._stored is None:
-            shape = (len(self._items), self.size, self.size, 3)
-            self._stored = np.empty(shape, np.uint8)
-        missing = np.unique(indices[~self._there[indices]])
-        if len(missing):
-            self._stored[missing] = self._decode(missing)
-            self._there[missing] = True
-        return self._stored[indices]
+            yield from self._pipeline(indices, size)
+            return
+        for start in range(0, len(indices), size):
+            yield self.fetch(indices[start : start + size])
 
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
         """Decodes ahead what `fetch` will be asked for, when it is to be held."""
-        if self.in_memory and not self._there[indices].all():
-            if len(indices) >= _WORTH_SAYING:
-                say(f"decoding {len(indices):,} pictures to {self.size} px, kept in memory")
-            self.fetch(indices)
+        if self.in_memory:
+            self._hold(indices, say)
 
-    def _decode(self, indices: np.ndarray) -> np.ndarray:
-        shape = (len(indices), self.size, self.size, 3)
-        pictures = np.empty(shape, np.uint8)
-        for start in range(0, len(indices), 1024):
-            some = indices[start : start + 1024]
-            for offset, picture in enumerate(self._pipeline(some)):
-                pictures[start + offset] = picture
-        return pictures
+    def _hold(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
+        missing = np.unique(indices[~self._there[indices]])
+        if self._stored is None:
+            self._stored = self._empty(len(self._items))
+        if not len(missing):
+            return
+        if len(missing) >= _WORTH_SAYING:
+            say(f"decoding {len(missing):,} pictures to {self.size} px, kept in memory")
+        with Progress(say, "decoding", len(missing)) as progress:
+            for start, block in enumerate(self._pipeline(missing, _BLOCK)):
+                self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
+                progress.add(len(block))
+        self._there[missing] = True
 
-    def _pipeline(self, indices: np.ndarray) -> Any:
+    def _empty(self, count: int) -> np.ndarray:
+        return np.empty((count, self.size, self.size, 3), np.uint8)
+
+    def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
         items = [self._items[i] for i in indices]
         files = [isinstance(item, str) for item in items]
         if any(files) and not all(files):
             items, files = [read_item(item) for item in items], [False]
         dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-        if files[0]:
-            dataset = dataset.map(tf.io.read_file)
-        dataset = dataset.map(
-            lambda data: decode_resized(data, self.size), num_parallel_calls=os.cpu_count()
-        )
-        return dataset.prefetch(64).as_numpy_iterator()
+        # A fixed number of threads: the tuner starts with one, and takes seconds to find more.
+        dataset = dataset.map(_decoder(self.size, files[0]), num_parallel_calls=os.cpu_count())
+        return dataset.batch(size).prefetch(2).as_numpy_iterator()
+
+
+@functools.lru_cache
+def _decoder(size: int, from_file: bool) -> Any:
+    """Traced once, whatever number of pipelines use it."""
+
+    def decode(item: Any) -> Any:
+        return decode_resized(tf.io.read_file(item) if from_file else item, size)
+
+    return tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.ground.progress import Progress
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.feature_cache import FeatureCache, Shard
 from tftransfer.parts.pixels import Pixels
 
-_BATCH = 64
-_SPEAK_EVERY = 10.0
+# Of the forward: enough that no core waits, and at most so many bytes in or out.
+_MOST_ROWS, _LEAST_ROWS = 256, 32
+_BATCH_BYTES = 32 << 20
 _SHARD_ROWS = 16_384
 _SHARD_BYTES = 1 << 30
 
@@ -96,27 +97,29 @@ class PrefixStore:
         missing = np.flatnonzero((rows.shard < 0) & np.isin(np.arange(len(self._ids)), indices))
         if not len(missing):
             return
-        started = time.monotonic()
-        spoken = [started]
-        view = Augmenter(key.augment)
         row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
-        step = max(_BATCH, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // _BATCH * _BATCH)
+        size = self._batch_rows(row_bytes, source)
+        step = max(size, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // size * size)
         if self._cache:
             mine = {self._entry(self._cache, held) for held in self._rows}
             self._cache.make_room(len(missing) * row_bytes, keep=mine)
-        for first in range(0, len(missing), step):
-            part = missing[first : first + step]
-            shard = self._shard(key, part, shapes)
-            arrays = shard.arrays if shard else _empty(len(part), shapes)
-            for start in range(0, len(part), _BATCH):
-                some = part[start : start + _BATCH]
-                inputs = self.get(source, some) if source else [self._view(key, view, some)]
-                for array, value in zip(arrays, tf.nest.flatten(prefix(*inputs))):
-                    array[start : start + len(some)] = value
-                self._progress(key, started, spoken, first + start + len(some), len(missing))
-            rows.add(part, arrays)
-            if shard:
-                self._commits.append(self._writer.submit(shard.commit))
+        what = f"features at {key.cut}, view {key.view}"
+        with Progress(self._say, what, len(missing)) as progress:
+            for first in range(0, len(missing), step):
+                part = missing[first : first + step]
+                shard = self._shard(key, part, shapes)
+                arrays = shard.arrays if shard else _empty(len(part), shapes)
+                start = 0
+                for inputs in self._inputs(key, part, source, size):
+                    outputs = tf.nest.flatten(prefix(*inputs))
+                    stop = start + len(inputs[0])
+                    for array, value in zip(arrays, outputs):
+                        array[start:stop] = value
+                    progress.add(stop - start)
+                    start = stop
+                rows.add(part, arrays)
+                if shard:
+                    self._commits.append(self._writer.submit(shard.commit))
 
     def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
         """Stored features of the examples at `indices`, float32, an array per tensor at the cut."""
@@ -152,21 +155,25 @@ class PrefixStore:
         entry = self._entry(self._cache, key)
         return self._cache.start_shard(entry, self._ids[indices], shapes, np.float32)
 
-    def _view(self, key: Key, augmenter: Augmenter, indices: np.ndarray) -> Any:
-        pixels = self._pixels.fetch(indices)
-        return augmenter(pixels, self._seed, key.view, int(indices[0]))
+    def _batch_rows(self, row_bytes: int, source: Key | None) -> int:
+        """Examples that the forward takes at once; always the same for a key."""
+        if source:
+            taken = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
+        else:
+            taken = 4 * 3 * self._pixels.size**2
+        fit = _BATCH_BYTES // max(taken, row_bytes)
+        return min(_MOST_ROWS, max(_LEAST_ROWS, fit // _LEAST_ROWS * _LEAST_ROWS))
 
-    def _progress(
-        self, key: Key, started: float, spoken: list[float], done: int, count: int
-    ) -> None:
-        now = time.monotonic()
-        if now - spoken[0] > _SPEAK_EVERY:
-            spoken[0] = now
-            rate = done / (now - started)
-            self._say(
-                f"  features at {key.cut}, view {key.view}: {done:,} of {count:,}, "
-                f"{rate:.0f} pictures/s, {(count - done) / rate:.0f} s left"
-            )
+    def _inputs(
+        self, key: Key, indices: np.ndarray, source: Key | None, size: int
+    ) -> Iterator[list[Any]]:
+        starts = range(0, len(indices), size)
+        if source:
+            yield from (self.get(source, indices[start : start + size]) for start in starts)
+            return
+        augmenter = Augmenter(key.augment)
+        for start, pixels in zip(starts, self._pixels.batches(indices, size)):
+            yield [augmenter(pixels, self._seed, key.view, int(indices[start]))]
 
 
 class _Rows:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tftransfer.building.recipes import make_recipe
@@ -20,6 +19,7 @@ from tftransfer.parts.scores import main_metric, mean_interval
 from tftransfer.using.pictures import intervals
 from tftransfer.using.plan import read_examples
 from tftransfer.using.run import Run
+from tftransfer.using.shared import Shared
 from tftransfer.using.training import train
 
 # What is compared example by example where the main figure has no value of one example.
@@ -98,16 +98,15 @@ def compare(
         or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
     )
     say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
-    runs = {}
+    runs, shared = {}, Shared()
     for name, spec in zip(names, recipes):
         say(f"\n== {name}")
         started = (folder / name / "config.json").is_file()
         runs[name] = train(
             replace(experiment, recipe=spec, epochs=budget), folder / name, examples=examples,
             resume=resume and started, say=say, export=export, cache_dir=cache_dir,
-            cache_bytes=cache_bytes,
+            cache_bytes=cache_bytes, shared=shared,
         )  # fmt: skip
-        keras.backend.clear_session()
     found = _compared(runs, main_metric(examples.target))
     write_json(
         folder / "comparison.json",

@@ -164,6 +164,7 @@ def _probe(features: np.ndarray, labels: np.ndarray, target: str) -> Any:
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     logistic = LogisticRegression(C=0.01, solver="newton-cg")
     model: Any = logistic
@@ -173,7 +174,9 @@ def _probe(features: np.ndarray, labels: np.ndarray, target: str) -> Any:
         model, labels = OneVsRestClassifier(logistic), labels.astype(int)
     else:
         labels = labels.argmax(1)
-    return make_pipeline(StandardScaler(), model).fit(features, labels)
+    # Threads of NumPy's own wait for TensorFlow's, ten times as long as one of them computes.
+    with threadpool_limits(1):
+        return make_pipeline(StandardScaler(), model).fit(features, labels)
 
 
 def _probed(model: Any, features: np.ndarray, k: int, target: str) -> np.ndarray:

@@ -12,13 +12,13 @@ import numpy as np
 
 from tftransfer.building.network import FEATURES, compiled
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.progress import SPEAK_EVERY, Progress
 from tftransfer.parts import arrays, scores
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.using.plan import PhasePlan
 from tftransfer.using.step import Reference, Step
 
-_SPEAK_EVERY = 10.0
 _LINES = 10
 # Steps without a better figure before a phase stops early, however few an epoch has.
 _LEAST_STEPS = 100
@@ -101,27 +101,19 @@ class Loop:
         return False
 
     def _epoch(self, epoch: int, callbacks: Any) -> None:
-        began = spoken = time.monotonic()
+        began, step = time.monotonic(), 0
         callbacks.on_epoch_begin(epoch)
         sums = {"loss": 0.0, "weight": 0.0, "right": 0.0}
-        for step, batch in enumerate(self.stream.epoch(epoch)):
-            callbacks.on_train_batch_begin(step)
-            figures = {k: float(v) for k, v in self.step({"train": batch}).items()}
-            if not math.isfinite(figures["loss"]):
-                raise UserError(
-                    f"The loss became {figures['loss']} in phase {self.phase.name}, epoch "
-                    f"{epoch + 1}, step {step + 1}.",
-                    "Lower the recipe's learning_rate; the last checkpoint is kept.",
-                )
-            sums = {k: sums[k] + v for k, v in figures.items()}
-            callbacks.on_train_batch_end(step, {"loss": figures["loss"]})
-            if time.monotonic() - spoken > _SPEAK_EVERY:
-                spoken = time.monotonic()
-                left = (spoken - began) / (step + 1) * (self.stream.steps - step - 1)
-                self.trainer.say(
-                    f"  {self.phase.name}, epoch {epoch + 1}: step {step + 1} of "
-                    f"{self.stream.steps}, {left:.0f} s left in the epoch"
-                )
+        what = f"{self.phase.name}, epoch {epoch + 1}"
+        with Progress(self.trainer.say, what, self.stream.steps, "steps") as progress:
+            for group in self.stream.epoch(epoch):
+                callbacks.on_train_batch_begin(step)
+                figures = {k: v.numpy() for k, v in self.step({"train": group}).items()}
+                self._check_finite(figures["loss"], epoch, step)
+                sums = {k: sums[k] + float(v.sum()) for k, v in figures.items()}
+                step += len(figures["loss"])
+                progress.add(len(figures["loss"]))
+                callbacks.on_train_batch_end(step - 1, {"loss": sums["loss"] / step})
         self.epochs_run = epoch + 1
         logs = {"loss": sums["loss"] / self.stream.steps}
         if self.trainer.plan.examples.target == "single_label":
@@ -130,6 +122,15 @@ class Loop:
         self._remember(epoch, logs)
         callbacks.on_epoch_end(epoch, logs)
         self._record(epoch, logs, time.monotonic() - began)
+
+    def _check_finite(self, losses: np.ndarray, epoch: int, first: int) -> None:
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            raise UserError(
+                f"The loss became {losses[bad[0]]} in phase {self.phase.name}, epoch "
+                f"{epoch + 1}, step {first + bad[0] + 1}.",
+                "Lower the recipe's learning_rate; the last checkpoint is kept.",
+            )
 
     def _validate(self) -> dict[str, float]:
         if not len(self.val):
@@ -159,7 +160,7 @@ class Loop:
             if name in logs and not (name == "val_macro_f1" and "val_accuracy" in logs)
         )  # fmt: skip
         few = epoch % -(-self.phase.epochs // _LINES) == 0 or epoch + 1 == self.phase.epochs
-        if few or time.monotonic() - self.spoken > _SPEAK_EVERY:
+        if few or time.monotonic() - self.spoken > SPEAK_EVERY:
             self.spoken = time.monotonic()
             self.trainer.say(
                 f"  {self.phase.name} {epoch + 1}/{self.phase.epochs}: {shown} ({seconds:.1f} s)"

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +15,6 @@ from tftransfer.building.recipes import make_recipe, with_budget
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.augment import most_views
-from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import Examples, join
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
@@ -22,6 +22,7 @@ from tftransfer.parts.data.split import split
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.optimizers import optimizer_named
 from tftransfer.parts.pixels import memory_budget
+from tftransfer.using.shared import Shared
 
 _STORED_VIEWS = {"none": 1, "flip": 2, "shift": 4, "crop": 4, "full": 4}
 
@@ -58,6 +59,7 @@ class Plan:
     choices: tuple[str, ...]
     cache: FeatureCache | None
     clock: Clock
+    shared: Shared
 
     def __str__(self) -> str:
         counts = ", ".join(f"{len(self.examples.where(p)):,} {p}" for p in ("train", "val", "test"))
@@ -83,6 +85,7 @@ def make_plan(
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
     clock: Clock | None = None,
+    shared: Shared | None = None,
 ) -> Plan:
     """Reads the data, builds the network, resolves the recipe and checks all of it.
 
@@ -94,11 +97,12 @@ def make_plan(
         user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       clock: counts the seconds; the plan goes on with it.
+      shared: with other runs on the same examples.
 
     Raises:
       UserError: anything that would go wrong later and can be known now.
     """
-    clock = clock or Clock()
+    clock, shared = clock or Clock(), shared or Shared()
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []
     precision = _precision(experiment, choices)
@@ -110,12 +114,13 @@ def make_plan(
         choices.append(_left_out(examples))
     weights = _needed_weights(experiment, choices)
     with dtype_policy(precision):
-        backbone = load_backbone(
+        backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
+        keras.utils.set_random_seed(experiment.seed)
         network = Network(
             backbone, recipe.heads, units=len(examples.classes), target=examples.target
         )
@@ -128,7 +133,7 @@ def make_plan(
     )
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
-        xla=xla, choices=tuple(choices), cache=cache, clock=clock,
+        xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One optimiser step: streams in, losses by path, gradients, one update; under any strategy."""
+"""Optimiser steps: streams in, losses by path, gradients, an update each; under any strategy."""
 
 from __future__ import annotations
 
@@ -87,17 +87,36 @@ class Step:
         self._strategy = strategy
         self._run = tf.function(self._replicated, jit_compile=xla, reduce_retracing=True)
 
-    def __call__(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Updates the weights by one batch; returns sums over replicas: loss, right, weight."""
-        if self._strategy.num_replicas_in_sync == 1:
-            return self._run(batch)
-        return self._run(_shards(batch, self._strategy))
+    def __call__(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Updates the weights by one batch after another.
 
-    def _replicated(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        Args:
+          group: stream to fields, each with an axis of steps before that of the batch; under
+            several replicas, of one step.
+
+        Returns:
+          `loss` [steps]; `right` and `weight`, sums over steps and replicas.
+        """
         if self._strategy.num_replicas_in_sync == 1:
-            return self._one_replica(batch)
-        results = self._strategy.run(self._one_replica, args=(batch,))
-        return {k: self._strategy.reduce("SUM", v, axis=None) for k, v in results.items()}
+            return self._run(group)
+        return self._run(_shards(group, self._strategy))
+
+    def _replicated(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        if self._strategy.num_replicas_in_sync == 1:
+            return self._in_turn(group)
+        results = self._strategy.run(lambda each: self._one_replica(_at(each, 0)), args=(group,))
+        summed = {k: self._strategy.reduce("SUM", v, axis=None) for k, v in results.items()}
+        return summed | {"loss": summed["loss"][None]}
+
+    def _in_turn(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        steps = tf.shape(group["train"]["weight"])[0]
+        losses = tf.TensorArray(tf.float32, steps)
+        right, weight = tf.zeros(()), tf.zeros(())
+        for step in tf.range(steps):
+            figures = self._one_replica(_at(group, step))
+            losses = losses.write(step, figures["loss"])
+            right, weight = right + figures["right"], weight + figures["weight"]
+        return {"loss": losses.stack(), "right": right, "weight": weight}
 
     def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         with tf.GradientTape() as tape:
@@ -141,25 +160,29 @@ def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"weight": tf.reduce_sum(weight), "right": tf.reduce_sum(weight * right)}
 
 
-def _shards(batch: Mapping[str, Mapping[str, Any]], strategy: Any) -> Any:
-    """Splits every tensor of the batch into one part per replica, along the first axis."""
+def _at(group: Mapping[str, Mapping[str, Any]], step: Any) -> Any:
+    return tf.nest.map_structure(lambda x: x[step], dict(group))
+
+
+def _shards(group: Mapping[str, Mapping[str, Any]], strategy: Any) -> Any:
+    """Splits every tensor of the group into one part per replica, along the axis of the batch."""
     replicas = strategy.num_replicas_in_sync
-    total = tf.reduce_sum(batch["train"]["weight"])
+    total = tf.reduce_sum(group["train"]["weight"])
 
     def part(context: Any) -> Any:
         me = context.replica_id_in_sync_group
-        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), dict(batch))
-        cut["train"]["class_weight"] = batch["train"]["class_weight"]
+        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), dict(group))
+        cut["train"]["class_weight"] = tf.convert_to_tensor(group["train"]["class_weight"])
         share = tf.reduce_sum(cut["train"]["weight"]) / total
-        cut["train"]["share"] = tf.fill([1], share)
+        cut["train"]["share"] = tf.fill([1, 1], share)
         return cut
 
     return strategy.experimental_distribute_values_from_function(part)
 
 
 def _slice(tensor: Any, replica: int, replicas: int) -> Any:
-    length = len(tensor) // replicas
-    return tf.convert_to_tensor(tensor[replica * length : (replica + 1) * length])
+    length = tensor.shape[1] // replicas
+    return tf.convert_to_tensor(tensor[:, replica * length : (replica + 1) * length])
 
 
 def check_batch_size(batch_size: int, strategy: Any) -> None:

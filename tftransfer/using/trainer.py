@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,14 @@ from tftransfer.parts import arrays, checkpoints
 from tftransfer.parts.augment import Augmenter, view_kind
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.forward import fastest
-from tftransfer.parts.pixels import Pixels
-from tftransfer.parts.prefix import Key, PrefixStore
+from tftransfer.parts.prefix import Key
 from tftransfer.using.loop import Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.run import Run
 from tftransfer.using.step import Reference, check_batch_size
+
+# Of the training's time, what checkpoints may take; and what the first is expected to take.
+_SAVING_SHARE, _FIRST_SAVE = 0.02, 0.1
 
 
 class Trainer:
@@ -30,7 +34,8 @@ class Trainer:
       plan: checked.
       run: started.
       say: where progress goes, a line at a time.
-      callbacks: Keras callbacks; they see the network's model and one optimizer per phase.
+      callbacks: Keras callbacks; they see the network's model and one optimizer per phase. Those of
+        batches are called once for a group of steps, as with Keras's `steps_per_execution`.
       strategy: of `tf.distribute`; the network must have been made in its scope.
     """
 
@@ -49,18 +54,23 @@ class Trainer:
         self._callbacks = list(callbacks)
         experiment, examples = plan.experiment, plan.examples
         check_batch_size(experiment.batch_size, self.strategy)
-        self.pixels = Pixels(examples, experiment.image_size)
+        self.pixels = plan.shared.pixels(examples, experiment.image_size)
         form = self.network.form()
         self._cache = plan.cache if form else None
-        self.store = PrefixStore(
-            self.pixels, examples.sha256, experiment.seed, say, cache=self._cache,
-            basis=repr((form, experiment.image_size, tf.__version__)),
+        self.store = plan.shared.store(
+            examples, experiment.image_size,
+            repr((form or id(self.network), experiment.image_size, tf.__version__)),
+            seed=experiment.seed, cache=self._cache, say=say,
         )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self.targets = examples.targets()
         self._to_logits: Any = None
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
+        self._unsaved: Checkpoint | None = None
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future | None = None
+        self._saved_at, self._save_seconds = time.monotonic(), _FIRST_SAVE
 
     def fit(self) -> list[dict[str, Any]]:
         """Runs the phases that are not done yet; the network ends with the best weights.
@@ -70,13 +80,21 @@ class Trainer:
         """
         reference = Reference(self.network)
         resume = self._restore()
-        for number, planned in enumerate(self.plan.phases):
-            if resume and number < resume.state["phase"]:
-                continue
-            here = resume if resume and number == resume.state["phase"] else None
-            self._run_phase(number, planned, reference, here)
-        self.store.close()
+        try:
+            for number, planned in enumerate(self.plan.phases):
+                if resume and number < resume.state["phase"]:
+                    continue
+                here = resume if resume and number == resume.state["phase"] else None
+                self._run_phase(number, planned, reference, here)
+        finally:
+            self._write_checkpoint()
         return self.phases
+
+    def close(self) -> None:
+        """Waits until all that is to be kept is on disk."""
+        self.store.close()
+        if self._writing:
+            self._writing.result()
 
     def features(self, indices: np.ndarray) -> np.ndarray:
         """Pooled features of the network as it is, float32 [n, d]; stored while it stays so."""
@@ -108,6 +126,7 @@ class Trainer:
         before = {block: network.digest([block]) for block in frozen}
         loop = Loop(self, number, planned, reference)
         loop.go(resume)
+        self._to_logits = loop.forward
         moved = [block for block in frozen if network.digest([block]) != before[block]]
         if moved:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
@@ -182,6 +201,7 @@ class Trainer:
             seed=self.plan.experiment.seed, pixels=self.pixels, augmenter=Augmenter(phase.augment),
             store=self.store, keys=keys, prefix=self._streamed(planned), mixup=phase.mixup,
             class_weight=balanced_class_weights(self.targets[indices]),
+            most_steps=64 if self.strategy.num_replicas_in_sync == 1 else 1,
         )  # fmt: skip
 
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:
@@ -198,14 +218,14 @@ class Trainer:
     def _inputs(self, planned: PhasePlan, indices: np.ndarray) -> Callable[[np.ndarray], list[Any]]:
         if not planned.views:
             prefix = self._streamed(planned) or (lambda pictures: [pictures])
-            return lambda some: prefix(self.pixels.fetch(some).astype(np.float32))
+            return lambda some: prefix(self.pixels.fetch(some))
         key = self._key(planned.cut, 0, "none")
         self._fill(key, indices)
         return lambda some: self.store.get(key, some)
 
     def save(self, phase: int, epoch: int, best: dict, optimizer: dict, state: dict) -> None:
-        """Writes a checkpoint at an epoch's end."""
-        self._saves += 1
+        """Takes the state at an epoch's end, and writes it when the last checkpoint is so old that
+        this takes little of the time; what stops the training writes it too."""
         groups = {
             "weights": arrays.collect(self.network.blocks),
             "seeds": {f"{i:04d}": s.numpy() for i, s in enumerate(self.network.seed_states())},
@@ -213,10 +233,26 @@ class Trainer:
             "optimizer": optimizer,
         }
         position = {
-            "phase": phase, "epoch": epoch, "saves": self._saves,
-            "phases": self.phases, **state,
+            "phase": phase, "epoch": epoch, "saves": self._saves + 1,
+            "phases": list(self.phases), **state,
         }  # fmt: skip
-        checkpoints.save(self.run.checkpoints, self._saves, Checkpoint(groups, position))
+        self._unsaved = Checkpoint(groups, position)
+        if time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE:
+            self._write_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        if self._writing:
+            self._writing.result()
+        if self._unsaved:
+            self._saves += 1
+            self._writing = self._writer.submit(self._save_now, self._saves, self._unsaved)
+            self._unsaved = None
+
+    def _save_now(self, number: int, checkpoint: Checkpoint) -> None:
+        started = time.monotonic()
+        checkpoints.save(self.run.checkpoints, number, checkpoint)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
 
     def _restore(self) -> Checkpoint | None:
         found = checkpoints.load_newest(self.run.checkpoints)

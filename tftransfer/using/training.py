@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tftransfer import __version__
+from tftransfer.building.network import FEATURES
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
@@ -23,6 +24,7 @@ from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
 from tftransfer.using.report import write_report
 from tftransfer.using.run import Run, environment, write_predictions
+from tftransfer.using.shared import Shared
 from tftransfer.using.trainer import Trainer
 
 
@@ -38,6 +40,7 @@ def train(
     export: bool = True,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
+    shared: Shared | None = None,
 ) -> Run:
     """Runs an experiment into a folder.
 
@@ -53,6 +56,7 @@ def train(
       cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
         user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
+      shared: with other runs on the same `examples`.
 
     Raises:
       UserError: what the user can mend.
@@ -62,7 +66,7 @@ def train(
     with clock.part("planning"), strategy.scope():
         plan = make_plan(
             experiment, examples=examples, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes,
-            clock=clock,
+            clock=clock, shared=shared,
         )  # fmt: skip
     run = Run(Path(workdir))
     stored = to_jsonable(plan.experiment.without_memory())
@@ -78,12 +82,14 @@ def train(
         str(run.workdir / "tensorboard"), write_graph=False, profile_batch=0
     )
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
-    with clock.part("baselines"):
-        transfers = plan.network.backbone.pretrained
-        base = baselines(trainer.features, plan.examples, probe=transfers)
-    with clock.part("suffix"):
-        phases = trainer.fit()
-    result = _finish(run, plan, trainer, base, phases, export=export, say=say)
+    try:
+        with clock.part("baselines"):
+            base = _baselines(plan, trainer)
+        with clock.part("suffix"):
+            phases = trainer.fit()
+        result = _finish(run, plan, trainer, base, phases, export=export, say=say)
+    finally:
+        trainer.close()
     with clock.part("report"):
         write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
         write_report(run)
@@ -92,6 +98,16 @@ def train(
         say(line)
     say(f"report: {run.workdir / 'report.md'}")
     return run
+
+
+def _baselines(plan: Plan, trainer: Trainer) -> dict[str, Any]:
+    """Of the network as it is, before training."""
+    network, known = plan.network, plan.shared.baselines
+    key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest())
+    if key not in known:
+        probe = network.backbone.pretrained
+        known[key] = baselines(trainer.features, plan.examples, probe=probe)
+    return known[key]
 
 
 def _as_started(run: Run, plan: Plan) -> Plan:

@@ -92,10 +92,10 @@ def test_cmyk_keeps_its_hue():
     assert red > 200 and green < 60 and blue < 60
 
 
-def _triangle(size, out):
-    """Weights [out, size] of area-aware bilinear scaling, from its definition."""
+def _triangle(size, out, *, aware):
+    """Weights [out, size] of bilinear scaling, area-aware or not, from its definition."""
     scale = size / out
-    reach = max(scale, 1.0)
+    reach = max(scale, 1.0) if aware else 1.0
     centres = (np.arange(out)[:, None] + 0.5) * scale
     weights = np.maximum(0.0, 1.0 - np.abs(centres - (np.arange(size) + 0.5)) / reach)
     return weights / weights.sum(axis=1, keepdims=True)
@@ -103,23 +103,31 @@ def _triangle(size, out):
 
 def test_the_weights_of_the_reference_by_hand():
     halved = [[3 / 7, 3 / 7, 1 / 7, 0], [0, 1 / 7, 3 / 7, 3 / 7]]
-    np.testing.assert_allclose(_triangle(4, 2), halved)
-    np.testing.assert_allclose(_triangle(2, 4), [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    np.testing.assert_allclose(_triangle(4, 2, aware=True), halved)
+    doubled = [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]]
+    np.testing.assert_allclose(_triangle(2, 4, aware=True), doubled)
+    np.testing.assert_allclose(_triangle(2, 4, aware=False), doubled)
+    two_nearest = [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
+    np.testing.assert_allclose(_triangle(4, 2, aware=False), two_nearest)
 
 
 def test_resize_by_hand():
     row = np.array([0, 70, 140, 210], np.uint8)
     pixels = np.broadcast_to(row[None, :, None], (4, 4, 3))
     found = resize(tf.constant(pixels), 2).numpy()
-    assert found[..., 0].tolist() == [[50, 160], [50, 160]]
+    assert found[..., 0].tolist() == [[35, 175], [35, 175]]
     assert found.dtype == np.uint8
+    # 5 rows are more than twice 2: averaged over areas, and both sides so.
+    found = resize(tf.constant(np.broadcast_to(row[None, :, None], (5, 4, 3))), 2).numpy()
+    assert found[..., 0].tolist() == [[50, 160], [50, 160]]
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 7), (40, 9), (1, 1), (1, 50), (2, 3)])
 @pytest.mark.parametrize("size", [1, 2, 6])
-def test_resize_is_area_aware_bilinear(shape, size):
+def test_resize_is_bilinear_and_area_aware_where_a_side_more_than_halves(shape, size):
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
-    rows, columns = _triangle(shape[0], size), _triangle(shape[1], size)
+    aware = max(shape) > 2 * size
+    rows, columns = (_triangle(side, size, aware=aware) for side in shape)
     expected = np.einsum("yh,xw,hwc->yxc", rows, columns, pixels)
     found = resize(tf.constant(pixels), size).numpy()
     assert found.shape == (size, size, 3)
@@ -145,7 +153,32 @@ def test_in_a_graph_as_in_eager_mode_with_the_shape_known():
         np.testing.assert_array_equal(found, decode_resized(tf.constant(data), 4))
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"), [(90, (90, 120)), (46, (90, 120)), (45, (45, 60)), (23, (45, 60)),
+                           (22, (23, 30)), (11, (12, 15)), (1, (12, 15))]
+)  # fmt: skip
+def test_a_large_jpeg_is_decoded_at_a_smaller_scale(size, expected):
+    smooth = np.linspace(0, 255, 120, dtype=np.uint8)[None, :, None].repeat(90, 0).repeat(3, 2)
+    data = _encoded(smooth, "JPEG", quality=98)
+    found = decode(tf.constant(data), at_least=size).numpy()
+    assert found.shape == (*expected, 3)
+    whole = tf.image.resize(decode(tf.constant(data)), expected, antialias=True).numpy()
+    assert np.abs(found - whole).mean() < 2
+    png = decode(tf.constant(_encoded(smooth, "PNG")), at_least=size)
+    assert png.shape == (90, 120, 3)
+
+
+def test_cmyk_and_grey_jpegs_are_decoded_at_a_smaller_scale():
+    file = io.BytesIO()
+    Image.new("CMYK", (64, 48), (0, 255, 255, 0)).save(file, "JPEG", quality=95)
+    red, green, blue = decode_resized(tf.constant(file.getvalue()), 8).numpy()[4, 4].astype(int)
+    assert red > 200 and green < 60 and blue < 60
+    grey = _encoded(np.full((48, 64), 77, np.uint8), "JPEG")
+    np.testing.assert_allclose(decode_resized(tf.constant(grey), 8), 77, atol=2)
+
+
 @pytest.mark.parametrize("data", [b"", b"hello", _encoded(PIXELS, "PNG")[:-30]])
 def test_what_is_no_picture_raises(data):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode(tf.constant(data))
+    for size in (0, 8):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(tf.constant(data), at_least=size)

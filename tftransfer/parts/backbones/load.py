@@ -80,6 +80,33 @@ def load_backbone(
     )  # fmt: skip
 
 
+class Shelf:
+    """Loaded backbones, each given out as it was when first loaded, to one user at a time."""
+
+    def __init__(self) -> None:
+        self._held: dict[Any, tuple[Backbone, list[Any], list[float]]] = {}
+
+    def load(self, name: str, **options: Any) -> Backbone:
+        """As `load_backbone`; a second time the same layers, their weights put back."""
+        key = (name, *sorted(options.items()), keras.config.dtype_policy().name)
+        if key not in self._held:
+            backbone = load_backbone(name, **options)
+            values = [variable.numpy() for variable in backbone.model.variables]
+            momenta = [layer.momentum for layer in _batch_norms(backbone)]
+            self._held[key] = backbone, values, momenta
+        backbone, values, momenta = self._held[key]
+        for variable, value in zip(backbone.model.variables, values, strict=True):
+            variable.assign(value)
+        for layer, momentum in zip(_batch_norms(backbone), momenta, strict=True):
+            layer.momentum = momentum
+        return backbone
+
+
+def _batch_norms(backbone: Backbone) -> list[Any]:
+    layers = backbone.model._flatten_layers()
+    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+
+
 def backbone_names() -> list[str]:
     """Every name that needs no path: the applications and the registered ones."""
     return sorted([*applications.application_names(), *BACKBONES])
