@@ -37,10 +37,11 @@ def fastest(
 ) -> Forward:
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
-    `graph` is a traced function; `constants` has the weights folded into it, so that
-    BatchNorm becomes part of the convolutions; `xnnpack` is LiteRT, one interpreter per
-    core. All compute in float32 and agree to rounding. The choice is kept in `memory`
-    so that a later process makes the same one.
+    `constants` is a graph with the weights folded into it, so that BatchNorm becomes part of
+    the convolutions; `xnnpack` is LiteRT, one interpreter per core. Both compute in float32
+    and agree to rounding. `graph`, with its weights as variables, is for what neither can
+    do, and for too few examples. The choice is kept in `memory` so that a later process
+    makes the same one.
 
     Args:
       model: functional; its weights are read once, now.
@@ -57,6 +58,8 @@ def fastest(
     if key in known:
         return VARIANTS[known[key]["choice"]](Candidate(model))
     made, rates = _trial(model)
+    if not rates:
+        return _graph(Candidate(model))
     choice = max(rates, key=rates.__getitem__)
     if memory:
         memory.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +81,8 @@ def _trial(model: keras.Model) -> tuple[dict[str, Forward], dict[str, float]]:
     expected = None
     candidate = Candidate(model)
     for name, make in VARIANTS.items():
+        if name == "graph":
+            continue  # never faster than with constants
         try:
             forward = make(candidate)
             outputs = forward(*inputs)

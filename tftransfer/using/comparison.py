@@ -14,7 +14,7 @@ from tftransfer.building.recipes import make_recipe
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
-from tftransfer.parts.feature_cache import DEFAULT_BYTES
+from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.scores import main_metric, mean_interval
 from tftransfer.using.pictures import intervals
 from tftransfer.using.plan import read_examples
@@ -83,7 +83,8 @@ def compare(
       say: where progress goes.
     """
     folder = Path(workdir).expanduser()
-    examples = read_examples(experiment, say)
+    cache = FeatureCache.of_user(cache_dir, cache_bytes)
+    examples = read_examples(experiment, say, cache)
     made = [make_recipe(spec, target=examples.target) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
     for part in ("test", "val"):

@@ -16,6 +16,7 @@ from tftransfer.ground.clock import Clock
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.augment import most_views
 from tftransfer.parts.data.examples import Examples, join
+from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
 from tftransfer.parts.data.split import split
@@ -108,7 +109,7 @@ def make_plan(
     precision = _precision(experiment, choices)
     xla = _xla(experiment, choices)
     with clock.part("scan"):
-        examples = examples or read_examples(experiment, say)
+        examples = examples or read_examples(experiment, say, cache)
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(_left_out(examples))
@@ -137,28 +138,31 @@ def make_plan(
     )  # fmt: skip
 
 
-def read_examples(experiment: Experiment, say: Callable[[str], None]) -> Examples:
+def read_examples(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
+) -> Examples:
     """Source → scan → split."""
     return split(
-        read_all(experiment, say), seed=experiment.seed,
+        read_all(experiment, say, cache), seed=experiment.seed,
         validation_fraction=experiment.validation_fraction,
         test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
     )  # fmt: skip
 
 
-def read_all(experiment: Experiment, say: Callable[[str], None]) -> Examples:
+def read_all(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
+) -> Examples:
     """Source → scan, with the test data joined where they come apart."""
-    examples = _scanned(experiment.data, experiment, say)
-    if not experiment.test_data:
-        return examples
-    return join(examples, _scanned(experiment.test_data, experiment, say))
+    readable = Readable(cache.folder) if cache else None
 
+    def scanned(data: object) -> Examples:
+        found = read_source(data, target=experiment.target)
+        if len(found.sha256):
+            return found
+        return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)
 
-def _scanned(data: object, experiment: Experiment, say: Callable[[str], None]) -> Examples:
-    found = read_source(data, target=experiment.target)
-    if len(found.sha256):
-        return found
-    return scan(found, max_quarantine=experiment.max_quarantine, say=say)
+    examples = scanned(experiment.data)
+    return join(examples, scanned(experiment.test_data)) if experiment.test_data else examples
 
 
 def _plan_phase(

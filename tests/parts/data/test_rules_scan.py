@@ -19,6 +19,7 @@ from tftransfer.parts.data.examples import (
     with_classes,
     write_quarantine,
 )
+from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.rules import (
     MAX_PIXELS,
     header_size,
@@ -344,3 +345,30 @@ def test_join_makes_all_of_the_second_the_test_part():
     found = join(first, test)
     assert found.parts.tolist() == ["", "", "test"] and found.labels.tolist() == [0, 1, 1]
     assert found.items[2] == GOOD and len(found.sha256) == len(found.names) == 3
+
+
+def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
+    import tftransfer.parts.data.scan as module
+
+    decoded, undecodable = [], module._undecodable
+    monkeypatch.setattr(
+        module, "_undecodable", lambda data: (decoded.append(data), undecodable(data))[1]
+    )
+    bad = GOOD[:-30]
+    first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=Readable(tmp_path))
+    assert sorted(decoded) == sorted([GOOD, bad]) and len(first) == 1
+    decoded.clear()
+    again = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=Readable(tmp_path))
+    assert decoded == [bad]  # what was not readable is examined again, and named again
+    assert again.sha256 == first.sha256 and again.quarantine == first.quarantine
+
+
+def test_a_damaged_list_of_readable_content_knows_nothing(tmp_path):
+    Readable(tmp_path).add(["0" * 64])
+    (path,) = tmp_path.iterdir()
+    assert "0" * 64 in Readable(tmp_path)
+    path.write_bytes(b"\xff\xfe" + b"0" * 70)
+    assert "0" * 64 not in Readable(tmp_path)
+    path.unlink()
+    path.mkdir()
+    Readable(tmp_path).add(["1" * 64])  # cannot be written: no error

@@ -6,7 +6,6 @@ from typing import Any
 
 import tensorflow as tf
 
-
 # JPEG decoders can leave out work where a half, a quarter or an eighth of the size is enough.
 _RATIOS = (1, 2, 4, 8)
 

@@ -5,34 +5,41 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.progress import Progress
 from tftransfer.ground.terminal import stderr_kept_back
 from tftransfer.parts.data.examples import Examples, Quarantined, read_item
+from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.rules import RULES
+
+_BLOCK = 32
 
 
 def scan(
-    examples: Examples, *, max_quarantine: float = 0.05, say: Callable[[str], None] = print
-) -> Examples:
+    examples: Examples, *, max_quarantine: float = 0.05, readable: Readable | None = None,
+    say: Callable[[str], None] = print,
+) -> Examples:  # fmt: skip
     """The readable examples with their hashes; the others go to `quarantine`.
 
     Args:
       examples: from a source, unscanned.
       max_quarantine: fraction of the files that may be left out.
-      say: where progress goes, one line each 10 s.
+      readable: what an earlier scan decoded, which is only read and hashed.
+      say: where progress goes.
 
     Raises:
       UserError: too many files are unreadable, or a class has none left.
     """
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = _in_parallel(examples, say)
+        results = _in_parallel(examples, readable, say)
+    if readable:
+        readable.add(sha for sha, reason in results if not reason)
     good = np.array([not reason for _, reason in results], bool)
     bad = tuple(
         Quarantined(name=name, reason=reason)
@@ -45,18 +52,24 @@ def scan(
     return kept
 
 
-def _in_parallel(examples: Examples, say: Callable[[str], None]) -> list[tuple[str, str | None]]:
-    results, started = [], time.monotonic()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(examine, examples.items):
-            results.append(result)
-            if time.monotonic() - started > 10:
-                started = time.monotonic()
-                say(f"scanned {len(results):,} of {len(examples):,} files")
-    return results
+def _in_parallel(
+    examples: Examples, readable: Readable | None, say: Callable[[str], None]
+) -> list[tuple[str, str | None]]:
+    def some(items: Sequence[str | bytes]) -> list[tuple[str, str | None]]:
+        found = [examine(item, readable) for item in items]
+        progress.add(len(found))
+        return found
+
+    items = examples.items
+    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    with (
+        Progress(say, "scanning", len(items), "files") as progress,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        return [result for block in pool.map(some, blocks) for result in block]
 
 
-def examine(item: str | bytes) -> tuple[str, str | None]:
+def examine(item: str | bytes, readable: Readable | None = None) -> tuple[str, str | None]:
     """sha256 of an item, and why it cannot be an example, or None."""
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
         return "", "its name is not UTF-8"
@@ -64,11 +77,14 @@ def examine(item: str | bytes) -> tuple[str, str | None]:
         data = read_item(item)
     except OSError as error:
         return "", f"cannot be read: {error.strerror or error}"
+    sha256 = hashlib.sha256(data).hexdigest()
+    if readable and sha256 in readable:
+        return sha256, None
     for rule in RULES:
         reason = rule(data)
         if reason:
             return "", reason
-    return hashlib.sha256(data).hexdigest(), _undecodable(data)
+    return sha256, _undecodable(data)
 
 
 def _is_utf8(name: str) -> bool:
