@@ -39,7 +39,10 @@ __all__ = sorted([*_HOME, "__version__"])
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
-    module = importlib.import_module(_HOME[name])
+    from tftransfer.ground import imports
+
+    with imports.counted():
+        module = importlib.import_module(_HOME[name])
     value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value  # over a submodule of the same name, which an import leaves here
     return value

@@ -3,12 +3,14 @@
 import pytest
 
 from tftransfer.ground import clock as clock_module
+from tftransfer.ground import imports
 from tftransfer.ground.clock import Clock
 
 
 @pytest.fixture
 def now(monkeypatch):
     time = [0.0]
+    imports.take()
     monkeypatch.setattr(clock_module.time, "monotonic", lambda: time[0])
     return time
 
@@ -23,7 +25,9 @@ def test_an_inner_part_is_not_counted_twice(now):
         now[0] += 2
     with clock.part("inner"):
         now[0] += 4
-    assert clock.rounded() == {"outer": 3.0, "inner": 14.0, "total": 17.0}
+    assert clock.rounded() == {
+        "import": 0.0, "outer": 3.0, "inner": 14.0, "total": 17.0,
+    }  # fmt: skip
 
 
 def test_an_exception_ends_a_part(now):
@@ -33,4 +37,13 @@ def test_an_exception_ends_a_part(now):
         raise ValueError
     with clock.part("outer"):
         now[0] += 2
-    assert clock.seconds == {"outer": 2.0, "inner": 1.0}
+    assert clock.seconds == {"import": 0.0, "outer": 2.0, "inner": 1.0}
+
+
+def test_the_first_clock_takes_the_seconds_of_imports(monkeypatch):
+    imports.take()
+    time = iter([0.0, 1.0])
+    monkeypatch.setattr(imports.time, "monotonic", lambda: next(time, 1.0))
+    with imports.counted(), imports.counted():
+        pass
+    assert [Clock().seconds["import"] for _ in range(2)] == [1.0, 0.0]

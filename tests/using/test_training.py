@@ -230,6 +230,12 @@ def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
     assert "callback" in run.result["phases"][0]["stopped"]
 
 
+def test_a_profile_is_written_when_asked_for(source_run, digits, tmp_path, quiet):
+    experiment = tune(source_run, digits, recipe="feature_extraction:epochs=3")
+    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet, profile=True)
+    assert list((run.workdir / "tensorboard").rglob("*.xplane.pb"))
+
+
 def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path, quiet):
     rates = []
 

@@ -6,12 +6,17 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+from tftransfer.ground import imports
+
 
 class Clock:
-    """Seconds by part; the time of a part inside another counts only for the inner one."""
+    """Seconds by part; the time of a part inside another counts only for the inner one.
+
+    `import` is what the process spent importing, where no clock before it has that.
+    """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {"import": imports.take()}
         self._inside: list[str] = []
         self._since = time.monotonic()
 

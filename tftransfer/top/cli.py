@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags
 
+from tftransfer.ground import imports
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.terminal import stderr_kept_back
@@ -29,6 +30,7 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "resume": (False, "go on where an interrupted run in --workdir stopped"),
     "dry_run": (False, "print blocks, phases, parameters, rates and cost; train nothing"),
     "export": (True, "publish a SavedModel at the end"),
+    "profile": (False, "write a trace of training steps for TensorBoard's profile plugin"),
     "register": ("", "a configs/*.py file that registers the backbone or recipe that is used"),
     "cache_dir": (
         "",
@@ -66,7 +68,10 @@ class Command:
 COMMANDS = {
     "train": Command(
         "transfer a backbone to your data: plan, train, evaluate, export, report",
-        ("workdir", "resume", "dry_run", "export", "cache_dir", "cache_bytes", "register"),
+        (
+            "workdir", "resume", "dry_run", "export", "profile", "cache_dir", "cache_bytes",
+            "register",
+        ),
         _EXPERIMENT, "",
         "tftransfer train --data=photos --backbone=mobilenet_v2 --workdir=runs/photos",
     ),
@@ -153,7 +158,7 @@ def _dispatch(arguments: list[str]) -> int:
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
     """TensorFlow's libraries write to stderr as they load, before any log level can be set."""
-    with stderr_kept_back():
+    with stderr_kept_back(), imports.counted():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -24,7 +24,7 @@ def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         return
     api.train(
         experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
-        say=say, **_cache(flags),
+        profile=flags.profile, say=say, **_cache(flags),
     )  # fmt: skip
 
 

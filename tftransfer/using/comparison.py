@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.building.recipes import make_recipe
+from tftransfer.ground import imports
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
@@ -100,6 +101,7 @@ def compare(
     )
     say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
     runs, shared = {}, Shared()
+    imports.take()  # of no recipe in particular
     for name, spec in zip(names, recipes):
         say(f"\n== {name}")
         started = (folder / name / "config.json").is_file()

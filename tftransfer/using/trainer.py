@@ -64,6 +64,9 @@ class Trainer:
         )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self.targets = examples.targets()
+        self._below: dict[str, str] = {}
+        self._frozen: dict[str, np.ndarray] = {}
+        self._trained: dict[str, list[Any]] = {}
         self._to_logits: Any = None
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
@@ -124,9 +127,13 @@ class Trainer:
         network.set_trainable(planned.rates, batch_norm=phase.batch_norm)
         frozen = [block for block in blocks if not planned.rates[block]]
         before = {block: network.digest([block]) for block in frozen}
+        self._frozen = arrays.collect({block: network.blocks[block] for block in frozen})
+        self._trained = {b: network.blocks[b] for b in blocks if b not in frozen}
+        self._below.clear()
         loop = Loop(self, number, planned, reference)
         loop.go(resume)
         self._to_logits = loop.forward
+        self._below.clear()
         moved = [block for block in frozen if network.digest([block]) != before[block]]
         if moved:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
@@ -144,8 +151,9 @@ class Trainer:
             self.save(number + 1, 0, {}, {}, {})
 
     def _key(self, cut: str, view: int, augment: str) -> Key:
-        weights = self.network.digest(self.network.blocks_below(cut))
-        return Key(cut, view, view_kind(augment, view), weights)
+        if cut not in self._below:
+            self._below[cut] = self.network.digest(self.network.blocks_below(cut))
+        return Key(cut, view, view_kind(augment, view), self._below[cut])
 
     def _fill(self, key: Key, indices: np.ndarray) -> None:
         """Computes features from the deepest cut below that is stored, else from the pixels."""
@@ -227,7 +235,7 @@ class Trainer:
         """Takes the state at an epoch's end, and writes it when the last checkpoint is so old that
         this takes little of the time; what stops the training writes it too."""
         groups = {
-            "weights": arrays.collect(self.network.blocks),
+            "weights": self._frozen | arrays.collect(self._trained),
             "seeds": {f"{i:04d}": s.numpy() for i, s in enumerate(self.network.seed_states())},
             "best": best,
             "optimizer": optimizer,

@@ -27,6 +27,9 @@ from tftransfer.using.run import Run, environment, write_predictions
 from tftransfer.using.shared import Shared
 from tftransfer.using.trainer import Trainer
 
+# Calls of the compiled step: the first traces it, and a trace of many is large.
+_PROFILED = (2, 20)
+
 
 def train(
     experiment: Experiment,
@@ -38,6 +41,7 @@ def train(
     callbacks: Iterable[Any] = (),
     strategy: Any = None,
     export: bool = True,
+    profile: bool = False,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
     shared: Shared | None = None,
@@ -53,6 +57,7 @@ def train(
       callbacks: Keras callbacks, besides TensorBoard's.
       strategy: of `tf.distribute`.
       export: publish a SavedModel at the end.
+      profile: write a trace of training steps into `tensorboard/`.
       cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
         user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
@@ -79,7 +84,9 @@ def train(
     _write_inputs(run, plan)
     say(str(plan))
     board = keras.callbacks.TensorBoard(
-        str(run.workdir / "tensorboard"), write_graph=False, profile_batch=0
+        str(run.workdir / "tensorboard"),
+        write_graph=False,
+        profile_batch=_PROFILED if profile else 0,
     )
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
     try:
