@@ -32,6 +32,25 @@ def test_every_recipe_gets_the_same_split_and_budget(compared):
         assert sum(phase.epochs for phase in run.experiment.recipe.phases) == 12
 
 
+def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path, quiet):
+    """The runs share backbone, pictures, features and baselines; no training is left in them."""
+    experiment = tftransfer.Experiment(
+        data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
+        labels_per_class=10, validation_fraction=0.3, test_fraction=0.5,
+    )  # fmt: skip
+    recipes = [
+        "fine_tune:unfreeze=3,batch_norm=train,head_epochs=1,epochs=2,augment=shift",
+        "feature_extraction:dropout=0.3,augment=shift",
+        "fine_tune:unfreeze=1,head_epochs=1,epochs=2,augment=shift,dropout=0.2",
+    ]
+    found = tftransfer.compare(experiment, tmp_path / "all", recipes, epochs=3, say=quiet)
+    for number in (1, 2):
+        run = list(found.runs.values())[number]
+        alone = tftransfer.train(run.experiment, tmp_path / f"{number}", export=False, say=quiet)
+        for figure in ("weights_sha256", "baselines", "test"):
+            assert alone.result[figure] == run.result[figure]
+
+
 def test_the_winner_is_chosen_on_validation_alone(compared):
     found, _ = compared
     losses = {n: run.result["validation"]["log_loss"] for n, run in found.runs.items()}

@@ -57,7 +57,7 @@ class PrefixStore:
         basis: str = "",
     ):
         self._pixels = pixels
-        self._ids = np.asarray(ids)
+        self._ids = np.asarray(ids, "S64")
         self._seed = seed
         self._say = say
         self._cache = cache
@@ -134,14 +134,17 @@ class PrefixStore:
     def _of(self, key: Key) -> _Rows:
         if key not in self._rows:
             rows = _Rows(len(self._ids))
-            if self._cache:
-                for ids, arrays in self._cache.shards(self._entry(self._cache, key)):
-                    order = np.argsort(ids)
-                    place = np.searchsorted(ids, self._ids, sorter=order)
-                    row = order[np.minimum(place, len(ids) - 1)]
-                    there = np.flatnonzero((ids[row] == self._ids) & (rows.shard < 0))
-                    rows.add(there, arrays, row[there])
-                    self.found += len(there)
+            shards = self._cache.shards(self._entry(self._cache, key)) if self._cache else []
+            place = {
+                each: (number, row)
+                for number, (ids, _) in enumerate(shards)
+                for row, each in enumerate(ids.tolist())
+            }
+            places = np.array([place.get(each, (-1, 0)) for each in self._ids.tolist()])
+            for number, (_, arrays) in enumerate(shards):
+                there = np.flatnonzero(places[:, 0] == number)
+                rows.add(there, arrays, places[there, 1])
+                self.found += len(there)
             self._rows[key] = rows
         return self._rows[key]
 

@@ -1,0 +1,64 @@
+"""What stored augmented views cost in accuracy against fresh augmentation, and save in time.
+
+    python benchmarks/views.py --flowers=flower_photos --weights=weights
+
+Fine-tuning of MobileNetV2 0.35 at 160 px with K stored views of each picture, and with fresh crops
+in every epoch (`views=-1`); the figures are of the validation part, since K is a choice. Prints a
+table, and writes `benchmarks/results/views.json`.
+"""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from absl import app, flags
+from results import write_results
+
+import tftransfer
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("flowers", "", "folder of the flower photographs")
+flags.DEFINE_string("weights", "", "folder of Keras's weight files")
+flags.DEFINE_list("views", ["1", "2", "4", "8", "-1"], "numbers of stored views; -1 is fresh")
+flags.DEFINE_list("seeds", ["10", "11", "12"], "splits")
+
+_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+
+def one(folder, views, seed):
+    """Validation figures and seconds of a run that finds nothing stored."""
+    shutil.rmtree(folder, ignore_errors=True)
+    run = tftransfer.train(
+        tftransfer.Experiment(
+            data=FLAGS.flowers, backbone="mobilenet_v2:alpha=0.35", image_size=160, seed=seed,
+            weights=str(Path(FLAGS.weights, _FILE)), recipe=f"fine_tune:views={views}",
+            validation_fraction=0.3,
+        ),
+        folder / "run", export=False, say=lambda line: None, cache_dir=str(folder / "cache"),
+    )  # fmt: skip
+    keras.backend.clear_session()
+    figures = {name: run.result["validation"][name] for name in ("accuracy", "log_loss")}
+    return {**figures, "seconds": run.result["seconds"]["total"]}
+
+
+def main(argv):
+    del argv
+    folder, found = Path(tempfile.mkdtemp()), {}
+    for views in FLAGS.views:
+        rows = [one(folder, int(views), int(seed)) for seed in FLAGS.seeds]
+        found[views] = {name: [row[name] for row in rows] for name in rows[0]}
+        mean = {name: float(np.mean(values)) for name, values in found[views].items()}
+        shown = "fresh" if views == "-1" else f"{views} stored"
+        print(
+            f"{shown:<10}accuracy {mean['accuracy']:.3f}  log loss {mean['log_loss']:.3f}"
+            f"{mean['seconds']:>8.1f} s", flush=True,
+        )  # fmt: skip
+    write_results("views", {"views": found}, sys.argv)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    app.run(main)
