@@ -41,7 +41,7 @@ flags.DEFINE_string("only", "", "run only the lines whose name has this regular 
 flags.DEFINE_integer("repeats", 5, "runs of each side")
 
 SIZE, BATCH = 160, 32
-LARGE, LARGE_SIZE = 400, (1024, 683)
+LARGE, LARGE_SIZE = 1200, (1024, 683)
 EXPORTED = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 CALLS = {1: 40, 32: 6}  # of each side in a repeat, by batch size
 

@@ -90,6 +90,8 @@ class Pixels:
 
     def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
         items = [self._items[i] for i in indices]
+        if not items:
+            return iter(())
         files = [isinstance(item, str) for item in items]
         if any(files) and not all(files):
             items, files = [read_item(item) for item in items], [False]

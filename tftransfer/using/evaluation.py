@@ -8,24 +8,31 @@ from typing import Any
 import numpy as np
 
 from tftransfer.building.network import Network
+from tftransfer.ground.progress import Progress
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.pixels import Pixels
 
 _BATCH = 64
 
 
-def predict_logits(network: Network, fetch: Callable[[np.ndarray], Any], count: int) -> np.ndarray:
-    """Raw outputs of the whole network in inference, float32 [count, k].
+def predict_logits(
+    network: Network, pixels: Pixels, indices: np.ndarray,
+    say: Callable[[str], None] = lambda line: None,
+) -> np.ndarray:  # fmt: skip
+    """Raw outputs of the whole network in inference, float32 [n, k].
 
     Args:
       network: as it is.
-      fetch: indices to pictures, uint8 [m, size, size, 3].
-      count: number of pictures.
+      pixels: the pictures.
+      indices: of those wanted, int64 [n].
+      say: where progress goes.
     """
-    parts = [
-        network.predict(fetch(np.arange(start, min(start + _BATCH, count))))["logits"].numpy()
-        for start in range(0, count, _BATCH)
-    ]
+    parts = []
+    with Progress(say, "predicting", len(indices)) as progress:
+        for batch in pixels.batches(indices, _BATCH):
+            parts.append(network.predict(batch)["logits"].numpy())
+            progress.add(len(batch))
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 

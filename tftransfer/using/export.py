@@ -111,7 +111,7 @@ def _compare(
 ) -> dict[str, Any]:
     held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
     pixels = Pixels(examples, network.backbone.image_size, keep=False)
-    logits = predict_logits(network, lambda i: pixels.fetch(held[i]), len(held))
+    logits = predict_logits(network, pixels, held)
     ours = scores.probabilities(logits, examples.target, temperature)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     data = [read_item(examples.items[i]) for i in held]

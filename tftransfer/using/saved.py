@@ -91,9 +91,7 @@ def evaluate(
     examples = _examples(restored, data, say)
     pixels = Pixels(examples, restored.network.backbone.image_size)
     return evaluate_logits(
-        lambda some: predict_logits(
-            restored.network, lambda i: pixels.fetch(some[i]), len(some)
-        ),
+        lambda some: predict_logits(restored.network, pixels, some, say),
         examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
     )  # fmt: skip
 
@@ -119,7 +117,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
         parts=np.full(len(good), "", PART_DTYPE),
     )  # fmt: skip
     pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
-    logits = predict_logits(restored.network, pixels.fetch, len(good))
+    logits = predict_logits(restored.network, pixels, np.arange(len(good)))
     values = iter(scores.probabilities(logits, restored.target, restored.temperature))
     return [
         {"name": name, "error": reason}
