@@ -66,6 +66,13 @@ def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first(pictures(3))[0], again(pictures(3))[0])
 
 
+def test_nothing_is_measured_before_other_work_has_ended(model, monkeypatch):
+    done = []
+    monkeypatch.setattr(forward, "_rate", lambda *_: done.append("measured") or 1.0)
+    forward.fastest(model, 10**6, memory=None, say=done.append, ready=lambda: done.append("ready"))
+    assert done[:3] == ["ready", "measured", "measured"]
+
+
 def test_few_pictures_are_not_worth_a_trial(model, tmp_path):
     forward.fastest(model, 5, memory=tmp_path / "trials.json", say=pytest.fail)
     assert not list(tmp_path.iterdir())
@@ -82,7 +89,7 @@ def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatc
 
     variants = {"constants": forward.VARIANTS["constants"], "fails": fails, "differs": differs}
     monkeypatch.setattr(forward, "VARIANTS", variants)
-    _, rates = forward._trial(model)
+    _, rates = forward._trial(model, lambda: None)
     assert list(rates) == ["constants"]
 
 

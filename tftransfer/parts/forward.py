@@ -33,8 +33,9 @@ _TRIAL_ROUNDS = 3
 
 
 def fastest(
-    model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None]
-) -> Forward:
+    model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None],
+    ready: Callable[[], Any] = lambda: None,
+) -> Forward:  # fmt: skip
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
     `constants` is a graph with the weights folded into it, so that BatchNorm becomes part of
@@ -48,6 +49,7 @@ def fastest(
       count: how many examples it will be run on.
       memory: a JSON file of earlier trials; None always tries anew.
       say: where the choice and its reason go.
+      ready: called before anything is measured; it waits for other work to end.
     """
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return _graph(Candidate(model))
@@ -57,7 +59,7 @@ def fastest(
     key = _signature(model)
     if key in known:
         return VARIANTS[known[key]["choice"]](Candidate(model))
-    made, rates = _trial(model)
+    made, rates = _trial(model, ready)
     if not rates:
         return _graph(Candidate(model))
     choice = max(rates, key=rates.__getitem__)
@@ -70,14 +72,15 @@ def fastest(
     return made[choice]
 
 
-def _trial(model: keras.Model) -> tuple[dict[str, Forward], dict[str, float]]:
+def _trial(
+    model: keras.Model, ready: Callable[[], Any]
+) -> tuple[dict[str, Forward], dict[str, float]]:
     rng = np.random.default_rng(0)
     inputs = [
         rng.uniform(0, 255, (_TRIAL_PICTURES, *t.shape[1:])).astype(np.float32)
         for t in model.inputs
     ]
     made: dict[str, Forward] = {}
-    rates: dict[str, float] = {}
     expected = None
     candidate = Candidate(model)
     for name, make in VARIANTS.items():
@@ -90,8 +93,9 @@ def _trial(model: keras.Model) -> tuple[dict[str, Forward], dict[str, float]]:
             continue  # this network has operations that the variant does not know
         expected = expected or outputs
         if all(_close(a, b) for a, b in zip(outputs, expected, strict=True)):
-            made[name], rates[name] = forward, _rate(forward, inputs)
-    return made, rates
+            made[name] = forward
+    ready()
+    return made, {name: _rate(forward, inputs) for name, forward in made.items()}
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
@@ -133,9 +137,19 @@ def _signature(model: keras.Model) -> str:
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
     """A concrete function, for any batch size, to what `pick` takes of the outputs in inference."""
-    specs = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
     forward = tf.function(lambda *inputs: pick(model(list(inputs), training=False)))
-    return forward.get_concrete_function(*specs)
+    return forward.get_concrete_function(*_specs(model))
+
+
+def _specs(model: keras.Model) -> list[tf.TensorSpec]:
+    return [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+
+
+def _without_variables(function: Any) -> Any:
+    """For what Keras cannot call with other weights, such as a module from TF-Hub."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    return convert_variables_to_constants_v2(function)
 
 
 def casting(function: Any, model: keras.Model) -> Callable[..., Any]:
@@ -145,7 +159,7 @@ def casting(function: Any, model: keras.Model) -> Callable[..., Any]:
 
 
 class Candidate:
-    """A model whose graph is traced once and frozen once, whatever is made of it."""
+    """A model whose graph is traced once for each use, whatever is made of it."""
 
     def __init__(self, model: keras.Model):
         self.model = model
@@ -158,11 +172,19 @@ class Candidate:
     @functools.cached_property
     def frozen(self) -> Any:
         """The same with the weights as constants."""
-        from tensorflow.python.framework.convert_to_constants import (
-            convert_variables_to_constants_v2,
-        )
+        model = self.model
+        weights = [
+            [variable.numpy() for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
 
-        return convert_variables_to_constants_v2(self.traced)
+        def forward(*inputs: Any) -> Any:
+            values = [[tf.constant(array) for array in arrays] for arrays in weights]
+            outputs, _ = model.stateless_call(*values, list(inputs), training=False)
+            return tf.nest.flatten(outputs)
+
+        found = tf.function(forward).get_concrete_function(*_specs(model))
+        return found if not found.captured_inputs else _without_variables(self.traced)
 
 
 def _graph(candidate: Candidate) -> Forward:

@@ -85,7 +85,9 @@ class Step:
         self._optimizer = optimizer
         self._reference = reference
         self._strategy = strategy
-        self._run = tf.function(self._replicated, jit_compile=xla, reduce_retracing=True)
+        self._xla = xla
+        self._run = tf.function(self._replicated, jit_compile=xla)
+        self._traced: Any = None
 
     def __call__(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Updates the weights by one batch after another.
@@ -97,9 +99,14 @@ class Step:
         Returns:
           `loss` [steps]; `right` and `weight`, sums over steps and replicas.
         """
-        if self._strategy.num_replicas_in_sync == 1:
+        if self._strategy.num_replicas_in_sync > 1:
+            return self._run(_shards(group, self._strategy))
+        if self._xla:  # compiles for the number of steps
             return self._run(group)
-        return self._run(_shards(group, self._strategy))
+        if self._traced is None:
+            specs = tf.nest.map_structure(_any_steps, dict(group))
+            self._traced = self._run.get_concrete_function(specs)
+        return self._traced(tf.nest.map_structure(tf.convert_to_tensor, dict(group)))
 
     def _replicated(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if self._strategy.num_replicas_in_sync == 1:
@@ -158,6 +165,10 @@ def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:
         return {"weight": tf.reduce_sum(weight), "right": tf.zeros(())}
     right = tf.cast(tf.equal(tf.argmax(label, -1), tf.argmax(logits, -1)), tf.float32)
     return {"weight": tf.reduce_sum(weight), "right": tf.reduce_sum(weight * right)}
+
+
+def _any_steps(array: Any) -> tf.TensorSpec:
+    return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
 
 
 def _at(group: Mapping[str, Mapping[str, Any]], step: Any) -> Any:

@@ -71,7 +71,7 @@ class Trainer:
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
         self._unsaved: Checkpoint | None = None
-        self._writer = ThreadPoolExecutor(1)
+        self._writer, self._other = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._writing: Future | None = None
         self._saved_at, self._save_seconds = time.monotonic(), _FIRST_SAVE
 
@@ -166,15 +166,23 @@ class Trainer:
             if self.store.has(below, indices):
                 start, source = cut, below
         clock, shapes = self.plan.clock, self.network.shapes_at(key.cut)
-        if not source:
+        # Making the forwards that are tried keeps one core at most; decoding takes the others.
+        decoding = None if source else self._other.submit(self.pixels.prepare, indices, self.say)
+
+        def decoded() -> None:
             with clock.part("decode"):
-                self.pixels.prepare(indices, self.say)
+                if decoding:
+                    decoding.result()
+
         with clock.part("trial"):
-            prefix = self._forward(start, key, len(indices))
+            prefix = self._forward(start, key, len(indices), ready=decoded)
+        decoded()
         with clock.part("prefix"):
             self.store.fill(key, indices, prefix, shapes, source=source)
 
-    def _forward(self, start: str, key: Key, count: int) -> Callable[..., Any]:
+    def _forward(
+        self, start: str, key: Key, count: int, *, ready: Callable[[], None] = lambda: None
+    ) -> Callable[..., Any]:
         """The frozen network between two cuts; made once for its weights."""
         which = (start, key.cut, key.weights)
         if which not in self._forwards:
@@ -182,7 +190,7 @@ class Trainer:
             views = max(planned.views for planned in self.plan.phases)
             self._forwards[which] = fastest(
                 self.network.part(start, key.cut), count * max(1, views), memory=memory,
-                say=self.say,
+                say=self.say, ready=ready,
             )  # fmt: skip
         return self._forwards[which]
 
