@@ -7,7 +7,8 @@ import pytest
 from tftransfer.building.network import FEATURES, PIXELS, Network, compiled, dtype_policy
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
-from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts import arrays
+from tftransfer.parts.backbones.load import Shelf, load_backbone
 
 SIZE = 16
 STAGES = ["stage1", "stage2", "stage3"]
@@ -243,3 +244,29 @@ def test_the_precision_holds_inside_only_and_heads_stay_in_float32():
     assert network.backbone.model.layers[-1].compute_dtype == "bfloat16"
     outputs = network.predict(pictures())
     assert {value.dtype.name for value in outputs.values()} == {"float32"}
+
+
+def test_what_trains_is_no_part_of_the_form():
+    backbone = load_backbone("small_cnn", weights="none", image_size=16, seed=0)
+    network = Network(backbone, [Head()], units=2)
+    before = network.form()
+    network.set_trainable(dict.fromkeys(network.blocks, 0.0), batch_norm="frozen")
+    assert network.form() == before != ""
+
+
+def test_a_shelf_gives_a_backbone_as_it_was():
+    shelf = Shelf()
+    options = {"weights": "none", "image_size": 32, "seed": 3}
+    name = "efficientnet_b0"
+    first = shelf.load(name, **options)
+    before = [variable.numpy() for variable in first.model.variables]
+    picture = np.full((1, 32, 32, 3), 100, np.float32)
+    said = np.asarray(first.model(picture, training=False))
+    for variable in first.model.variables:
+        if variable.dtype == "float32":
+            variable.assign(variable.numpy() + 1.0)
+    arrays.settle(first.model.layers)
+    second = shelf.load(name, **options)
+    for variable, value in zip(second.model.variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    np.testing.assert_array_equal(np.asarray(second.model(picture, training=False)), said)

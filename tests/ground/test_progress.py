@@ -64,3 +64,13 @@ def test_whoever_takes_the_lines_gets_no_bar(monkeypatch):
     with Progress(lambda line: None, "reading", 10) as reading:
         reading.add(10)
     assert sys.stderr.getvalue() == ""
+
+
+def test_what_is_kept_back_leaves_the_bar():
+    from tftransfer.ground.terminal import real_stderr, stderr_kept_back
+
+    before = sys.stderr
+    with stderr_kept_back(), stderr_kept_back():
+        assert real_stderr() is not before
+        shown = real_stderr()
+    assert real_stderr() is before and shown.closed

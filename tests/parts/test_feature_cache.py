@@ -116,6 +116,34 @@ def test_what_was_used_longest_ago_goes_first(tmp_path):
     assert asked == [False, True, False, False]
 
 
+def test_copies_have_one_row_also_for_a_later_store(tmp_path):
+    """Their views are random by place, so a later process must find what the first one used."""
+    first, pixels = store_of(tmp_path, list("abab"))
+    first.fill(KEY, np.arange(4), prefix, SHAPES)
+    assert pixels.asked == [0, 1]
+    got = [x.copy() for x in first.get(KEY, np.arange(4))]
+    np.testing.assert_array_equal(got[0][:2], got[0][2:])
+    first.close()
+    later, _ = store_of(tmp_path, list("abab"))
+    assert later.has(KEY, np.arange(4))
+    for a, b in zip(got, later.get(KEY, np.arange(4)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_room_is_made_while_shards_are_renamed(tmp_path, monkeypatch):
+    filled(tmp_path, list("abc"))
+    walk = os.walk
+
+    def late(entry):
+        for folder in list(entry.iterdir()):
+            folder.rename(folder.with_name(f"{folder.name}-moved"))
+        return walk(entry)
+
+    monkeypatch.setattr(os, "walk", late)
+    FeatureCache(tmp_path, 1 << 20).make_room(1)
+    assert list((tmp_path / "features").iterdir())
+
+
 def test_what_a_store_holds_stays_readable_when_it_is_evicted(tmp_path):
     store, _ = filled(tmp_path, list("abc"))
     second, _ = store_of(tmp_path, list("abc"))

@@ -104,6 +104,26 @@ def test_views_are_the_picture_its_mirror_and_random_ones(network, pixels):
     np.testing.assert_array_equal(again.get(keys[2], EVERY)[0], store.get(keys[2], EVERY)[0])
 
 
+def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
+    from tftransfer.parts import prefix
+
+    class Many(FakePixels):
+        def __init__(self):
+            super().__init__()
+            self.array = np.random.default_rng(1).integers(0, 256, (100, 8, 8, 3), np.uint8)
+            self.size = 8
+
+    found = []
+    for size in (32, 64, 256):
+        monkeypatch.setattr(prefix.PrefixStore, "_batch_rows", lambda *_, size=size: size)
+        store = PrefixStore(Many(), [f"{i:02}" for i in range(100)], SEED, lambda line: None)
+        key = Key("stage1", 2, "crop", "w")
+        store.fill(key, np.arange(100), lambda x: [x], [(8, 8, 3)])
+        found.append(store.get(key, np.arange(100))[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_keys_do_not_mix(network, pixels):
     store = new_store(pixels)
     old, new = Key("stage1", 0, "none", "old"), Key("stage1", 0, "none", "new")

@@ -43,10 +43,16 @@ def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_pa
         "feature_extraction:dropout=0.3,augment=shift",
         "fine_tune:unfreeze=1,head_epochs=1,epochs=2,augment=shift,dropout=0.2",
     ]
-    found = tftransfer.compare(experiment, tmp_path / "all", recipes, epochs=3, say=quiet)
+    found = tftransfer.compare(
+        experiment, tmp_path / "all", recipes, epochs=3, say=quiet,
+        cache_dir=str(tmp_path / "cache"),
+    )  # fmt: skip
     for number in (1, 2):
         run = list(found.runs.values())[number]
-        alone = tftransfer.train(run.experiment, tmp_path / f"{number}", export=False, say=quiet)
+        alone = tftransfer.train(
+            run.experiment, tmp_path / f"{number}", export=False, say=quiet,
+            cache_dir=str(tmp_path / f"cache{number}"),
+        )  # fmt: skip
         for figure in ("weights_sha256", "baselines", "test"):
             assert alone.result[figure] == run.result[figure]
 

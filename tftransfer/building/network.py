@@ -157,7 +157,10 @@ class Network:
         return arrays.digest(v for block in blocks for v in self.variables(block))
 
     def form(self) -> str:
-        """sha256 of the backbone's layers, their settings and connections; "" when unknown."""
+        """sha256 of the backbone's layers, their settings and connections; "" when unknown.
+
+        What trains is no part of it.
+        """
         names = {
             layer.name: f"#{number}" for number, layer in enumerate(self.backbone.model.layers)
         }
@@ -165,6 +168,7 @@ class Network:
             text = self.backbone.model.to_json()
         except (TypeError, ValueError, NotImplementedError):
             return ""
+        text = re.sub(r'"trainable": (true|false)', "", text)
         text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from tftransfer.ground.terminal import real_stderr
 
 SPEAK_EVERY = 10.0
 _BAR_AFTER = 1.0
@@ -26,12 +27,13 @@ class Progress:
         self._done = 0
         self._started = self._spoken = time.monotonic()
         self._bar: Any = None
-        if getattr(say, "func", say) is print and sys.stderr.isatty():
+        terminal = real_stderr()
+        if getattr(say, "func", say) is print and terminal.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(
                 desc=what, total=total, unit=f" {unit}", delay=_BAR_AFTER, leave=False,
-                dynamic_ncols=True,
+                dynamic_ncols=True, file=terminal,
             )  # fmt: skip
 
     def add(self, count: int) -> None:

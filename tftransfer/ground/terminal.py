@@ -7,21 +7,30 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import TextIO
+
+_behind: list[TextIO] = []
 
 
 @contextlib.contextmanager
 def stderr_kept_back() -> Iterator[None]:
     """Keeps back what is written to stderr inside, by C++ too, unless an exception is raised."""
     sys.stderr.flush()
-    terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
+    terminal = os.fdopen(os.dup(2), "w")
+    _behind.append(terminal)
+    with tempfile.TemporaryFile() as kept, terminal:
         os.dup2(kept.fileno(), 2)
         try:
             yield
         except BaseException:
             kept.seek(0)
-            os.write(terminal, kept.read())
+            os.write(terminal.fileno(), kept.read())
             raise
         finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
+            os.dup2(terminal.fileno(), 2)
+            _behind.remove(terminal)
+
+
+def real_stderr() -> TextIO:
+    """Stderr, also inside `stderr_kept_back`, for what is meant to be seen."""
+    return _behind[0] if _behind else sys.stderr

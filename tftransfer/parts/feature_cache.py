@@ -7,6 +7,7 @@ written in a temporary folder, fsynced and renamed; so two processes can fill an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -159,11 +160,11 @@ def _last_used(entry: Path) -> float:
 
 def _size(entry: Path) -> int:
     total = 0
-    for path in entry.rglob("*.npy"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
+    # Of what is renamed or deleted meanwhile, os.walk says nothing; Path.rglob raises.
+    for folder, _, names in os.walk(entry):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(folder, name).stat().st_size
     return total
 
 

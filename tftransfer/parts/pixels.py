@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
 
 _WORTH_SAYING = 1000
-_BLOCK = 64
+_BLOCK, _ENCODED = 64, 1024
 # Above this, decoding again costs less than what the memory is needed for otherwise.
 _KEPT_BYTES = 1 << 30
 
@@ -47,6 +48,11 @@ class Pixels:
         self.in_memory = keep
         self._stored: np.ndarray | None = None
         self._there = np.zeros(len(examples), bool)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Ends a `prepare` that runs in another thread."""
+        self._stopped.set()
 
     def fetch(self, indices: np.ndarray) -> np.ndarray:
         """Pictures of the examples at `indices`, uint8 [m, size, size, 3]."""
@@ -83,22 +89,25 @@ class Pixels:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
                 progress.add(len(block))
+                if self._stopped.is_set():
+                    return
         self._there[missing] = True
 
     def _empty(self, count: int) -> np.ndarray:
         return np.empty((count, self.size, self.size, 3), np.uint8)
 
     def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        items = [self._items[i] for i in indices]
-        if not items:
-            return iter(())
-        files = [isinstance(item, str) for item in items]
-        if any(files) and not all(files):
-            items, files = [read_item(item) for item in items], [False]
-        dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-        # A fixed number of threads: the tuner starts with one, and takes seconds to find more.
-        dataset = dataset.map(_decoder(self.size, files[0]), num_parallel_calls=os.cpu_count())
-        return dataset.batch(size).prefetch(2).as_numpy_iterator()
+        files = all(isinstance(item, str) for item in self._items)
+        # Encoded pictures are copied as they become a tensor, so not all of them at once.
+        count = len(indices) if files else max(1, _ENCODED // size) * size
+        for start in range(0, len(indices), max(1, count)):
+            items = [self._items[i] for i in indices[start : start + count]]
+            if not files:
+                items = [read_item(item) for item in items]
+            dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
+            # A fixed number of threads: the tuner starts with one, and takes seconds to find more.
+            dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=os.cpu_count())
+            yield from dataset.batch(size).prefetch(2).as_numpy_iterator()
 
 
 @functools.lru_cache

@@ -17,8 +17,9 @@ from tftransfer.parts.feature_cache import FeatureCache, Shard
 from tftransfer.parts.pixels import Pixels
 
 # Of the forward: enough that no core waits, and at most so many bytes in or out.
-_MOST_ROWS, _LEAST_ROWS = 256, 32
-_BATCH_BYTES = 32 << 20
+_MOST_ROWS, _BATCH_BYTES = 256, 32 << 20
+# Pictures that are changed together, whatever the forward takes: a view must not depend on that.
+_BLOCK = 32
 _SHARD_ROWS = 16_384
 _SHARD_BYTES = 1 << 30
 
@@ -58,6 +59,9 @@ class PrefixStore:
     ):
         self._pixels = pixels
         self._ids = np.asarray(ids, "S64")
+        # Copies of a picture have one row: that of the first of them.
+        _, first, number = np.unique(self._ids, return_index=True, return_inverse=True)
+        self._first = first[number]
         self._seed = seed
         self._say = say
         self._cache = cache
@@ -73,7 +77,7 @@ class PrefixStore:
 
     def has(self, key: Key, indices: np.ndarray) -> bool:
         """Whether all the features asked for are there."""
-        return bool((self._of(key).shard[indices] >= 0).all())
+        return bool((self._of(key).shard[self._first[indices]] >= 0).all())
 
     def fill(
         self,
@@ -94,7 +98,8 @@ class PrefixStore:
           source: stored features to start from instead of pixels.
         """
         rows = self._of(key)
-        missing = np.flatnonzero((rows.shard < 0) & np.isin(np.arange(len(self._ids)), indices))
+        wanted = np.unique(self._first[indices])
+        missing = wanted[rows.shard[wanted] < 0]
         if not len(missing):
             return
         row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
@@ -123,13 +128,17 @@ class PrefixStore:
 
     def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
         """Stored features of the examples at `indices`, float32, an array per tensor at the cut."""
-        return self._rows[key].get(indices)
+        return self._of(key).get(self._first[indices])
 
     def close(self) -> None:
-        """Waits until all that was computed is on disk."""
+        """Waits until all that was computed is on disk, and lets go of it."""
         for commit in self._commits:
-            commit.result()
+            try:
+                commit.result()
+            except OSError as error:
+                self._say(f"features were not kept for later runs: {error}")
         self._commits.clear()
+        self._rows.clear()
 
     def _of(self, key: Key) -> _Rows:
         if key not in self._rows:
@@ -159,13 +168,13 @@ class PrefixStore:
         return self._cache.start_shard(entry, self._ids[indices], shapes, np.float32)
 
     def _batch_rows(self, row_bytes: int, source: Key | None) -> int:
-        """Examples that the forward takes at once; always the same for a key."""
+        """Examples that the forward takes at once: a multiple of the block."""
         if source:
             taken = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
         else:
             taken = 4 * 3 * self._pixels.size**2
         fit = _BATCH_BYTES // max(taken, row_bytes)
-        return min(_MOST_ROWS, max(_LEAST_ROWS, fit // _LEAST_ROWS * _LEAST_ROWS))
+        return min(_MOST_ROWS, max(_BLOCK, fit // _BLOCK * _BLOCK))
 
     def _inputs(
         self, key: Key, indices: np.ndarray, source: Key | None, size: int
@@ -176,7 +185,11 @@ class PrefixStore:
             return
         augmenter = Augmenter(key.augment)
         for start, pixels in zip(starts, self._pixels.batches(indices, size)):
-            yield [augmenter(pixels, self._seed, key.view, int(indices[start]))]
+            blocks = [
+                augmenter(pixels[at : at + _BLOCK], self._seed, key.view, int(indices[start + at]))
+                for at in range(0, len(pixels), _BLOCK)
+            ]
+            yield [np.concatenate(blocks)]
 
 
 class _Rows:

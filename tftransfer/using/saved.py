@@ -16,7 +16,7 @@ from tftransfer.parts import arrays, scores
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import PART_DTYPE, Examples, with_classes
 from tftransfer.parts.data.memory import encode_png
-from tftransfer.parts.data.scan import examine
+from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import evaluate_logits, predict_logits
@@ -89,7 +89,7 @@ def evaluate(
     """
     restored = load(workdir)
     examples = _examples(restored, data, say)
-    pixels = Pixels(examples, restored.network.backbone.image_size)
+    pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
     return evaluate_logits(
         lambda some: predict_logits(restored.network, pixels, some, say),
         examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
@@ -109,7 +109,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     """
     restored = load(workdir)
     named = list(_named_items(pictures))
-    reasons = [examine(item)[1] for _, item in named]
+    reasons = [reason for _, reason in examine_all([item for _, item in named])]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(

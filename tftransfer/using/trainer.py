@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, PIXELS, Network, compiled
 from tftransfer.building.streams import Stream, balanced_class_weights
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import match_blocks
 from tftransfer.parts import arrays, checkpoints
 from tftransfer.parts.augment import Augmenter, view_kind
@@ -89,15 +91,23 @@ class Trainer:
                     continue
                 here = resume if resume and number == resume.state["phase"] else None
                 self._run_phase(number, planned, reference, here)
-        finally:
-            self._write_checkpoint()
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self._write_checkpoint()
+            raise
+        self._write_checkpoint()
         return self.phases
 
     def close(self) -> None:
-        """Waits until all that is to be kept is on disk."""
-        self.store.close()
-        if self._writing:
-            self._writing.result()
+        """Waits until all that is to be kept is on disk.
+
+        Raises:
+          UserError: a checkpoint could not be written.
+        """
+        try:
+            self.store.close()
+        finally:
+            self._written()
 
     def features(self, indices: np.ndarray) -> np.ndarray:
         """Pooled features of the network as it is, float32 [n, d]; stored while it stays so."""
@@ -174,9 +184,13 @@ class Trainer:
                 if decoding:
                     decoding.result()
 
-        with clock.part("trial"):
-            prefix = self._forward(start, key, len(indices), ready=decoded)
-        decoded()
+        try:
+            with clock.part("trial"):
+                prefix = self._forward(start, key, len(indices), ready=decoded)
+            decoded()
+        except BaseException:
+            self.pixels.stop()
+            raise
         with clock.part("prefix"):
             self.store.fill(key, indices, prefix, shapes, source=source)
 
@@ -212,6 +226,9 @@ class Trainer:
         keys = tuple(self._key(planned.cut, view, phase.augment) for view in range(planned.views))
         for key in keys:
             self._fill(key, indices)
+        if not keys:
+            with self.plan.clock.part("decode"):
+                self.pixels.prepare(np.flatnonzero(examples.parts != "test"), self.say)
         return Stream(
             indices=indices, targets=self.targets, batch_size=self.plan.experiment.batch_size,
             seed=self.plan.experiment.seed, pixels=self.pixels, augmenter=Augmenter(phase.augment),
@@ -253,12 +270,23 @@ class Trainer:
             "phases": list(self.phases), **state,
         }  # fmt: skip
         self._unsaved = Checkpoint(groups, position)
-        if time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE:
+        free = self._writing is None or self._writing.done()
+        if free and time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE:
             self._write_checkpoint()
 
+    def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        try:
+            if writing:
+                writing.result()
+        except OSError as error:
+            raise UserError(
+                f"A checkpoint could not be written in {self.run.checkpoints}: {error.strerror}.",
+                "Make room there, then go on with --resume.",
+            ) from None
+
     def _write_checkpoint(self) -> None:
-        if self._writing:
-            self._writing.result()
+        self._written()
         if self._unsaved:
             self._saves += 1
             self._writing = self._writer.submit(self._save_now, self._saves, self._unsaved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -95,8 +96,11 @@ def train(
         with clock.part("suffix"):
             phases = trainer.fit()
         result = _finish(run, plan, trainer, base, phases, export=export, say=say)
-    finally:
-        trainer.close()
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            trainer.close()
+        raise
+    trainer.close()
     with clock.part("report"):
         write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
         write_report(run)

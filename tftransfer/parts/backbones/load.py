@@ -99,6 +99,7 @@ class Shelf:
             variable.assign(value)
         for layer, momentum in zip(_batch_norms(backbone), momenta, strict=True):
             layer.momentum = momentum
+        arrays.settle(backbone.model.layers)
         return backbone
 
 

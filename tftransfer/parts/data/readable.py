@@ -24,8 +24,6 @@ class Readable:
         self._path = folder / f"readable-{tf.__version__}-{_FORMAT}.txt"
         self._known: set[str] = set()
         with contextlib.suppress(OSError, ValueError):
-            if self._path.stat().st_size > _MOST_BYTES:
-                self._path.unlink()
             self._known = set(self._path.read_text().split())
 
     def __contains__(self, sha256: str) -> bool:
@@ -37,4 +35,5 @@ class Readable:
         self._known.update(new)
         if new:
             with contextlib.suppress(OSError), self._path.open("a") as file:
-                file.write("".join(f"{each}\n" for each in new))
+                if file.tell() < _MOST_BYTES:
+                    file.write("".join(f"{each}\n" for each in new))

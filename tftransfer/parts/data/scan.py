@@ -37,7 +37,7 @@ def scan(
       UserError: too many files are unreadable, or a class has none left.
     """
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = _in_parallel(examples, readable, say)
+        results = examine_all(examples.items, readable, say)
     if readable:
         readable.add(sha for sha, reason in results if not reason)
     good = np.array([not reason for _, reason in results], bool)
@@ -52,15 +52,17 @@ def scan(
     return kept
 
 
-def _in_parallel(
-    examples: Examples, readable: Readable | None, say: Callable[[str], None]
-) -> list[tuple[str, str | None]]:
+def examine_all(
+    items: Sequence[str | bytes], readable: Readable | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[tuple[str, str | None]]:  # fmt: skip
+    """`examine` of each item, on every core."""
+
     def some(items: Sequence[str | bytes]) -> list[tuple[str, str | None]]:
         found = [examine(item, readable) for item in items]
         progress.add(len(found))
         return found
 
-    items = examples.items
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
     with (
         Progress(say, "scanning", len(items), "files") as progress,
