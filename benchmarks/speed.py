@@ -85,7 +85,7 @@ def experiment(**fields):
 def probe(folder, cache):
     """One training on the photographs, from the folder to figures and report."""
     shutil.rmtree(folder, ignore_errors=True)
-    recipe = f"feature_extraction:epochs={EPOCHS}"
+    recipe = f"feature_extraction:epochs={EPOCHS},augment=none"  # as the guide
     run = tftransfer.train(
         experiment(recipe=recipe), folder, export=False, say=quiet, cache_dir=str(cache)
     )
@@ -137,7 +137,7 @@ def features(folder):
 
 def together(folder):
     """Seconds of five recipes compared, against the first of them alone."""
-    recipes = [f"feature_extraction:epochs={EPOCHS},learning_rate={rate}"
+    recipes = [f"feature_extraction:epochs={EPOCHS},augment=none,learning_rate={rate}"
                for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)]  # fmt: skip
     seconds = {"one recipe": [], "five recipes": []}
     for _ in range(FLAGS.repeats):
