@@ -164,6 +164,21 @@ def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
     assert decoded == [1, 5, 7]
 
 
+def test_preparing_can_be_stopped_and_is_not_taken_for_done(monkeypatch):
+    from concurrent.futures import CancelledError
+
+    monkeypatch.setattr("tftransfer.parts.pixels._BLOCK", 2)
+    pixels = Pixels(from_arrays(FakePixels().array, np.arange(COUNT) % 2), SIZE, keep=True)
+    said = []
+    monkeypatch.setattr(
+        "tftransfer.parts.pixels.Progress.add",
+        lambda self, count: (said.append(count), pixels.stop()),
+    )
+    with pytest.raises(CancelledError):
+        pixels.prepare(EVERY, said.append)
+    assert said == [2] and not pixels._there.any()
+
+
 def test_pixels_are_resized_to_the_size_asked_for():
     examples = from_arrays(np.full((2, 30, 20, 3), 90, np.uint8), np.array([0, 1]))
     got = Pixels(examples, 8, keep=False).fetch(np.array([0, 1]))

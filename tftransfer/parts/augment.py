@@ -22,6 +22,7 @@ class Augmenter:
     def __init__(self, kind: str):
         self.kind = kind
         self._layers = [] if kind == "mirror" else _layers(kind)
+        self.random = bool(self._layers)
         self._apply: Any = None
 
     def __call__(self, pixels: Any, *seed: int) -> Any:

@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tftransfer.parts.data.examples import Examples, read_item
 
 _WORTH_SAYING = 1000
 _BLOCK, _ENCODED = 64, 1024
+_CALLS = 4 * (os.cpu_count() or 1)
 # Above this, decoding again costs less than what the memory is needed for otherwise.
 _KEPT_BYTES = 1 << 30
 
@@ -90,7 +92,7 @@ class Pixels:
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
                 progress.add(len(block))
                 if self._stopped.is_set():
-                    return
+                    raise CancelledError
         self._there[missing] = True
 
     def _empty(self, count: int) -> np.ndarray:
@@ -105,8 +107,9 @@ class Pixels:
             if not files:
                 items = [read_item(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-            # A fixed number of threads: the tuner starts with one, and takes seconds to find more.
-            dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=os.cpu_count())
+            # A fixed number: the tuner starts with one call at a time, and takes seconds to find
+            # more. With as many calls as cores, now and then one core was seen to wait.
+            dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=_CALLS)
             yield from dataset.batch(size).prefetch(2).as_numpy_iterator()
 
 

@@ -185,6 +185,9 @@ class PrefixStore:
             return
         augmenter = Augmenter(key.augment)
         for start, pixels in zip(starts, self._pixels.batches(indices, size)):
+            if not augmenter.random:
+                yield [augmenter(pixels)]
+                continue
             blocks = [
                 augmenter(pixels[at : at + _BLOCK], self._seed, key.view, int(indices[start + at]))
                 for at in range(0, len(pixels), _BLOCK)
