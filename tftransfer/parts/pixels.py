@@ -21,7 +21,7 @@ _WORTH_SAYING = 1000
 _BLOCK, _ENCODED = 64, 1024
 _CALLS = 4 * (os.cpu_count() or 1)
 # Above this, decoding again costs less than what the memory is needed for otherwise.
-_KEPT_BYTES = 1 << 30
+_KEPT_BYTES = 512 << 20
 
 
 def memory_budget() -> int:
@@ -39,7 +39,7 @@ class Pixels:
     Args:
       examples: where the encoded pictures are.
       size: side of the square, in pixels.
-      keep: hold all pictures in memory after the first use; None holds at most 1 GiB of them.
+      keep: hold all pictures in memory after the first use; None holds them if they are less than 512 MiB.
     """
 
     def __init__(self, examples: Examples, size: int, *, keep: bool | None = None):
