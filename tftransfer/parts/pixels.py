@@ -39,7 +39,8 @@ class Pixels:
     Args:
       examples: where the encoded pictures are.
       size: side of the square, in pixels.
-      keep: hold all pictures in memory after the first use; None holds them if they are less than 512 MiB.
+      keep: hold all pictures in memory after the first use; None does where they take less than
+        512 MiB.
     """
 
     def __init__(self, examples: Examples, size: int, *, keep: bool | None = None):
