@@ -108,10 +108,18 @@ class Pixels:
             if not files:
                 items = [read_item(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-            # A fixed number: the tuner starts with one call at a time, and takes seconds to find
-            # more. With as many calls as cores, now and then one core was seen to wait.
             dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=_CALLS)
-            yield from dataset.batch(size).prefetch(2).as_numpy_iterator()
+            dataset = dataset.batch(size).prefetch(2).with_options(_options())
+            yield from dataset.as_numpy_iterator()
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # With the tuner, even of nothing, one core of two was seen to idle: a third of the rate.
+    options.autotune.enabled = False
+    # The calls fill the cores; parting one of them over cores only makes them wait.
+    options.threading.max_intra_op_parallelism = 1
+    return options
 
 
 @functools.lru_cache
