@@ -75,12 +75,6 @@ def views_chart(path):
     axis.plot(range(len(stored)), np.mean(losses, axis=1), color=_BLUE, marker="o",
               label="stored views, mean (grey: each split)")  # fmt: skip
     axis.axhline(np.mean(fresh), color=_ORANGE, linestyle="--", label="fresh crops in every epoch")
-    for place, views in enumerate(stored):
-        seconds = np.mean(found[str(views)]["seconds"])
-        axis.annotate(f"{seconds:.0f} s", (place, np.mean(losses[place])), xytext=(0, 8),
-                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-    axis.annotate(f"{np.mean(found['-1']['seconds']):.0f} s", (0, np.mean(fresh)), xytext=(0, 4),
-                  textcoords="offset points", fontsize=8, color=_ORANGE)  # fmt: skip
     axis.set_xticks(range(len(stored)), stored)
     axis.set_xlabel("stored views of each training picture")
     axis.set_ylabel("validation log loss")

@@ -1,4 +1,4 @@
-"""What stored augmented views cost in accuracy against fresh augmentation, and save in time.
+"""What stored augmented views cost in accuracy against fresh augmentation.
 
     python benchmarks/views.py --flowers=flower_photos --weights=weights
 

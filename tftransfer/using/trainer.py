@@ -73,7 +73,7 @@ class Trainer:
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
         self._unsaved: Checkpoint | None = None
-        self._writer, self._other = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._writer, self._beside = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._writing: Future | None = None
         self._saved_at, self._save_seconds = time.monotonic(), _FIRST_SAVE
 
@@ -104,10 +104,12 @@ class Trainer:
         Raises:
           UserError: a checkpoint could not be written.
         """
+        self._beside.shutdown(wait=False)
         try:
             self.store.close()
         finally:
             self._written()
+            self._writer.shutdown()
 
     def features(self, indices: np.ndarray) -> np.ndarray:
         """Pooled features of the network as it is, float32 [n, d]; stored while it stays so."""
@@ -177,7 +179,7 @@ class Trainer:
                 start, source = cut, below
         clock, shapes = self.plan.clock, self.network.shapes_at(key.cut)
         # Making the forwards that are tried keeps one core at most; decoding takes the others.
-        decoding = None if source else self._other.submit(self.pixels.prepare, indices, self.say)
+        decoding = None if source else self._beside.submit(self.pixels.prepare, indices, self.say)
 
         def decoded() -> None:
             with clock.part("decode"):
