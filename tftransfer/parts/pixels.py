@@ -45,6 +45,7 @@ class Pixels:
 
     def __init__(self, examples: Examples, size: int, *, keep: bool | None = None):
         self._items = examples.items
+        self._files = all(isinstance(item, str) for item in self._items)
         self.size = size
         if keep is None:
             keep = len(examples) * size * size * 3 < min(_KEPT_BYTES, memory_budget())
@@ -100,7 +101,7 @@ class Pixels:
         return np.empty((count, self.size, self.size, 3), np.uint8)
 
     def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        files = all(isinstance(item, str) for item in self._items)
+        files = self._files
         # Encoded pictures are copied as they become a tensor, so not all of them at once.
         count = len(indices) if files else max(1, _ENCODED // size) * size
         for start in range(0, len(indices), max(1, count)):
