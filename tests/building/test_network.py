@@ -1,5 +1,7 @@
 """The network by blocks: what trains, where it is cut, and what is drawn anew."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from tftransfer.building.network import FEATURES, PIXELS, Network, compiled, dty
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
-from tftransfer.parts.backbones.load import Shelf, load_backbone
+from tftransfer.parts.backbones.load import Shelf, load_backbone, shelf_of_process
 
 SIZE = 16
 STAGES = ["stage1", "stage2", "stage3"]
@@ -270,3 +272,35 @@ def test_a_shelf_gives_a_backbone_as_it_was():
     for variable, value in zip(second.model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     np.testing.assert_array_equal(np.asarray(second.model(picture, training=False)), said)
+
+
+def test_the_shelf_of_the_process_is_lent_to_one_at_a_time():
+    with shelf_of_process() as first, shelf_of_process() as second:
+        assert first is not second
+    with shelf_of_process() as third:
+        assert third is first
+
+
+def test_a_shelf_keeps_what_its_limits_allow(tmp_path):
+    shelf, options = Shelf(most=1), {"weights": "none", "image_size": 16, "seed": 0}
+    first = shelf.load("small_cnn", **options)
+    assert shelf.load("small_cnn", **options) is first
+    assert shelf.load("small_cnn:width=8", **options) is not first
+    assert shelf.load("small_cnn", **options) is not first
+    tiny = Shelf(most_bytes=10)
+    assert tiny.load("small_cnn", **options) is not tiny.load("small_cnn", **options)
+
+
+def test_a_shelf_sees_that_a_weights_file_has_changed(tmp_path):
+    options = {"image_size": 16, "seed": 0}
+    model = load_backbone("small_cnn", weights="none", **options).model
+    path, shelf = tmp_path / "source.weights.h5", Shelf()
+    model.save_weights(path)
+    before = shelf.load("small_cnn", weights=str(path), **options)
+    assert shelf.load("small_cnn", weights=str(path), **options) is before
+    stamp = path.stat()
+    model.set_weights([w + 1 for w in model.get_weights()])
+    model.save_weights(path)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    after = shelf.load("small_cnn", weights=str(path), **options)
+    np.testing.assert_array_equal(after.model.get_weights()[0], model.get_weights()[0])

@@ -55,13 +55,13 @@ def test_several_tensors_keep_their_order(two_tensors, name):
 
 def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
     memory, said = tmp_path / "new" / "trials.json", []
-    rates = iter([300.0, 200.0])
+    rates = iter([200.0, 300.0])
     monkeypatch.setattr(forward, "_rate", lambda *_: next(rates))
-    first = forward.fastest(model, 10**6, memory=memory, say=said.append)
+    first = forward.fastest(model, 10**7, memory=memory, say=said.append)
     assert "forward by constants" in said[0] and "xnnpack 200" in said[0]
     (kept,) = read_json(memory).values()
     assert kept["choice"] == "constants"
-    again = forward.fastest(model, 10**6, memory=memory, say=said.append)
+    again = forward.fastest(model, 10**7, memory=memory, say=said.append)
     assert len(said) == 1
     np.testing.assert_array_equal(first(pictures(3))[0], again(pictures(3))[0])
 
@@ -69,8 +69,19 @@ def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
 def test_nothing_is_measured_before_other_work_has_ended(model, monkeypatch):
     done = []
     monkeypatch.setattr(forward, "_rate", lambda *_: done.append("measured") or 1.0)
-    forward.fastest(model, 10**6, memory=None, say=done.append, ready=lambda: done.append("ready"))
+    forward.fastest(model, 10**7, memory=None, say=done.append, ready=lambda: done.append("ready"))
     assert done[:3] == ["ready", "measured", "measured"]
+
+
+def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_path):
+    memory, said = tmp_path / "trials.json", []
+    few = int(2 * forward._WORTH_A_TRIAL / forward._multiplications(model))
+    found = forward.fastest(model, few, memory=memory, say=said.append)
+    assert "forward by xnnpack: the only one tried" in said[0]
+    (kept,) = read_json(memory).values()
+    assert list(kept["rates"]) == ["xnnpack"]
+    expected = np.asarray(model([pictures(2)], training=False))
+    np.testing.assert_allclose(found(pictures(2))[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_few_pictures_are_not_worth_a_trial(model, tmp_path):
@@ -89,8 +100,23 @@ def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatc
 
     variants = {"constants": forward.VARIANTS["constants"], "fails": fails, "differs": differs}
     monkeypatch.setattr(forward, "VARIANTS", variants)
-    _, rates = forward._trial(model, lambda: None)
+    _, rates = forward._trial(model, lambda: None, thorough=True)
     assert list(rates) == ["constants"]
+
+
+class IncompleteBeta(keras.layers.Layer):
+    """An operation that LiteRT does not have."""
+
+    def call(self, x):
+        return tf.math.betainc(tf.abs(x) + 1.0, tf.abs(x) + 1.0, tf.sigmoid(x))
+
+
+def test_an_operation_that_litert_lacks_leaves_the_other_variant():
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, IncompleteBeta()(keras.layers.Conv2D(4, 3)(pixels)))
+    said = []
+    forward.fastest(model, 10**12, memory=None, say=said.append)
+    assert "forward by constants: the only one tried" in said[0]
 
 
 def test_where_every_variant_fails_the_graph_remains(model, monkeypatch):

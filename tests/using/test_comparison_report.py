@@ -176,7 +176,7 @@ def test_the_plan_prints_what_will_happen(source_run, digits, quiet):
     said = str(tftransfer.plan(experiment, say=quiet))
     promised = [
         "646 train, 71 val, 179 test", "XLA off", "precision float32", "×0.3",
-        "prefix up to stage1: computed once for 4 views", "peak rate 0.0003",
+        "prefix up to stage1: computed once for 6 views", "peak rate 0.0003",
     ]  # fmt: skip
     assert [needed for needed in promised if needed not in said] == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
+import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,9 +76,14 @@ def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON."""
+    """Writes `value` as indented JSON: whoever reads finds what was there before, or all of it."""
     text = json.dumps(to_jsonable(value), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

@@ -73,6 +73,12 @@ class FeatureCache:
         text = repr((_FORMAT, *parts))
         return self.folder / "features" / hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    def record(self, *parts: Any) -> Path:
+        """The file for figures that depend on `parts`."""
+        folder = self.folder / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{self.entry(*parts).name}.json"
+
     def shards(self, entry: Path) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         """Ids and memory-mapped arrays of each complete shard; marks the entry as used."""
         found = []

@@ -25,9 +25,10 @@ from tftransfer.ground.terminal import stderr_kept_back
 
 Forward = Callable[..., list[np.ndarray]]
 
-# Below so many multiplications in all, no trial is worth its time.
-_WORTH_A_TRIAL = 3e10
+# Below so many multiplications in all, no trial is worth its time; nor is a second variant.
+_WORTH_A_TRIAL, _WORTH_ANOTHER = 3e10, 3e11
 _LITE_BATCH = 8
+_COMPARED = 4
 _TRIAL_PICTURES = 32
 _TRIAL_ROUNDS = 3
 
@@ -38,11 +39,12 @@ def fastest(
 ) -> Forward:  # fmt: skip
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
-    `constants` is a graph with the weights folded into it, so that BatchNorm becomes part of
-    the convolutions; `xnnpack` is LiteRT, one interpreter per core. Both compute in float32
-    and agree to rounding. `graph`, with its weights as variables, is for what neither can
-    do, and for too few examples. The choice is kept in `memory` so that a later process
-    makes the same one.
+    `xnnpack` is LiteRT, one interpreter per core; `constants` is a graph with the weights folded
+    into it, so that BatchNorm becomes part of the convolutions. Both compute in float32 and agree
+    with Keras to rounding, else they are left out; where the first takes seconds for everything,
+    the second is not tried. `graph`, with its weights as variables, is for what neither can do,
+    and for too few examples. The choice is kept in `memory` so that a later process makes the
+    same one.
 
     Args:
       model: functional; its weights are read once, now.
@@ -53,13 +55,15 @@ def fastest(
     """
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return _graph(Candidate(model))
-    if _multiplications(model) * count < _WORTH_A_TRIAL:
+    work = _multiplications(model) * count
+    if work < _WORTH_A_TRIAL:
         return _graph(Candidate(model))
     known = read_json(memory) if memory and memory.is_file() else {}
-    key = _signature(model)
+    thorough = work >= _WORTH_ANOTHER
+    key = _signature(model, thorough)
     if key in known:
         return VARIANTS[known[key]["choice"]](Candidate(model))
-    made, rates = _trial(model, ready)
+    made, rates = _trial(model, ready, thorough=thorough)
     if not rates:
         return _graph(Candidate(model))
     choice = max(rates, key=rates.__getitem__)
@@ -68,30 +72,31 @@ def fastest(
         known[key] = {"choice": choice, "rates": rates}
         write_json(memory, known)
     shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
-    say(f"  forward by {choice}: the fastest here of {shown} pictures/s")
+    why = "the fastest here of " if len(rates) > 1 else "the only one tried, "
+    say(f"  forward by {choice}: {why}{shown} pictures/s")
     return made[choice]
 
 
 def _trial(
-    model: keras.Model, ready: Callable[[], Any]
+    model: keras.Model, ready: Callable[[], Any], *, thorough: bool
 ) -> tuple[dict[str, Forward], dict[str, float]]:
     rng = np.random.default_rng(0)
     inputs = [
         rng.uniform(0, 255, (_TRIAL_PICTURES, *t.shape[1:])).astype(np.float32)
         for t in model.inputs
     ]
+    few = [x[:_COMPARED] for x in inputs]
+    expected = [np.asarray(x) for x in tf.nest.flatten(model(few, training=False))]
     made: dict[str, Forward] = {}
-    expected = None
     candidate = Candidate(model)
     for name, make in VARIANTS.items():
-        if name == "graph":
-            continue  # never faster than with constants
+        if name == "graph" or (made and not thorough):
+            continue  # the graph is never faster than one with constants
         try:
             forward = make(candidate)
-            outputs = forward(*inputs)
-        except (ValueError, RuntimeError, NotImplementedError, tf.errors.OpError):
+            outputs = forward(*few)
+        except Exception:  # of the converter and the runtimes, whose classes are their own
             continue  # this network has operations that the variant does not know
-        expected = expected or outputs  # of Keras's own graph, its weights folded in
         if all(_close(a, b) for a, b in zip(outputs, expected, strict=True)):
             made[name] = forward
     ready()
@@ -106,6 +111,7 @@ def _close(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _rate(forward: Forward, inputs: Sequence[np.ndarray]) -> float:
     seconds = []
+    forward(*inputs)
     for _ in range(_TRIAL_ROUNDS):
         started = time.perf_counter()
         forward(*inputs)
@@ -124,15 +130,15 @@ def _multiplications(model: keras.Model) -> int:
     return total
 
 
-def _signature(model: keras.Model) -> str:
-    """What the speed depends on: the network's form, and the machine."""
+def _signature(model: keras.Model, thorough: bool) -> str:
+    """What the choice depends on: the network's form, the machine, and what was tried."""
     form = [
         (type(layer).__name__, str(layer.output.shape), [str(w.shape) for w in layer.weights])
         for layer in model.layers
         if not isinstance(layer, keras.layers.InputLayer)
     ]
     machine = (platform.machine(), platform.processor(), os.cpu_count(), tf.__version__)
-    return hashlib.sha256(repr((machine, form)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((machine, form, thorough)).encode()).hexdigest()[:16]
 
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
@@ -201,8 +207,12 @@ def _in_tensorflow(function: Any, model: keras.Model) -> Forward:
 
 
 def _xnnpack(candidate: Candidate) -> Forward:
+    function = candidate.frozen
     with _converter_silenced():
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([candidate.frozen])
+        # That of a graph: the one of a function freezes it once more, for twice the time.
+        converter = tf.compat.v1.lite.TFLiteConverter(
+            function.graph.as_graph_def(), function.inputs, function.outputs
+        )
         content = converter.convert()
     shapes = [tuple(t.shape[1:]) for t in candidate.model.inputs]
     free: queue.SimpleQueue[_Interpreter] = queue.SimpleQueue()
@@ -270,5 +280,5 @@ def _filled(x: np.ndarray) -> np.ndarray:
 
 
 VARIANTS: dict[str, Callable[[Candidate], Forward]] = {
-    "graph": _graph, "constants": _constants, "xnnpack": _xnnpack,
+    "xnnpack": _xnnpack, "constants": _constants, "graph": _graph,
 }  # fmt: skip

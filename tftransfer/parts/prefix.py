@@ -75,9 +75,14 @@ class PrefixStore:
         """Bytes held, in memory or mapped."""
         return sum(array.nbytes for rows in self._rows.values() for s in rows.shards for array in s)
 
+    def missing(self, key: Key, indices: np.ndarray) -> np.ndarray:
+        """Of the examples at `indices`, those without stored features; of copies, the first."""
+        wanted = np.unique(self._first[indices])
+        return wanted[self._of(key).shard[wanted] < 0]
+
     def has(self, key: Key, indices: np.ndarray) -> bool:
         """Whether all the features asked for are there."""
-        return bool((self._of(key).shard[self._first[indices]] >= 0).all())
+        return not len(self.missing(key, indices))
 
     def fill(
         self,
@@ -98,8 +103,7 @@ class PrefixStore:
           source: stored features to start from instead of pixels.
         """
         rows = self._of(key)
-        wanted = np.unique(self._first[indices])
-        missing = wanted[rows.shard[wanted] < 0]
+        missing = self.missing(key, indices)
         if not len(missing):
             return
         row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)

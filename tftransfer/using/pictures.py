@@ -13,12 +13,14 @@ _SHOWN = (
     ("accuracy", _BLUE), ("val_accuracy", _ORANGE), ("val_macro_f1", _ORANGE),
     ("val_r2", _ORANGE), ("val_mean_absolute_error", _BLUE),
 )  # fmt: skip
+_EDGE = 0.12
+_LONGEST = 28
 _STATES = (("frozen", "#e2e8f0"), ("warm (below ×1)", "#f6ad55"), ("trained (×1)", "#9c4221"))
 
 
 def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Loss and the main validation figure over all epochs, with a mark at each phase."""
-    figure, (left, right) = _figure(1, 2, (10, 3.6))
+    figure, (left, right) = _figure(4.3, 3, left=0.5, bottom=0.5, top=0.25, columns=2)
     x = np.arange(1, len(records) + 1)
     left.plot(x, [r["loss"] for r in records], color=_BLUE, marker=".", label="training loss")
     if records and "val_log_loss" in records[0]:
@@ -55,8 +57,10 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], path: Pat
     """Rows are the truth, columns what was predicted; shares of each row, with counts."""
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = min(12.0, 2.5 + 0.5 * len(classes))
-    figure, axis = _figure(1, 1, (side + 0.8, side))
+    classes = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in classes]
+    side = min(11.0, max(1.6, 0.5 * len(classes)))
+    room = _width(classes) if len(classes) <= 40 else 0.3
+    figure, (axis,) = _figure(side, side, left=0.3 + room, bottom=0.45 + 0.6 * room, right=1.1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 40:
         axis.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
@@ -68,7 +72,10 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], path: Pat
                 axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    width, height = figure.get_size_inches()
+    bar = figure.add_axes((1 - 0.95 / width, 1 - (_EDGE + side) / height, 0.15 / width,
+                           side / height))  # fmt: skip
+    figure.colorbar(image, bar, label="share of the true class")
     _save(figure, path)
 
 
@@ -77,8 +84,10 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
     if not phases:
         return
     blocks = list(phases[0]["rates"])
-    size = (max(5.0, 1.1 * len(blocks) + 1.5), 0.55 * len(phases) + 1.1)
-    figure, axis = _figure(1, 1, size)
+    figure, (axis,) = _figure(
+        max(5.5, 1.1 * len(blocks)), 0.55 * len(phases), bottom=0.25, top=0.55,
+        left=0.1 + _width([phase["name"] for phase in phases]),
+    )  # fmt: skip
     for row, phase in enumerate(phases):
         for column, block in enumerate(blocks):
             rate = phase["rates"][block]
@@ -96,7 +105,7 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
     axis.set_yticks(np.arange(len(phases)) + 0.5, [p["name"] for p in phases], fontsize=8)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    axis.set_title("learning-rate multiplier of each block", fontsize=9, loc="left")
+    axis.set_title("learning-rate multiplier of each block", fontsize=9, loc="left", pad=22)
     axis.legend(
         handles=[_box(0, 0, colour, label=name) for name, colour in _STATES], ncols=3,
         loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8,
@@ -115,13 +124,31 @@ def _box(column: int, row: int, colour: str, **options: Any) -> Any:
     return Rectangle(place, 0.94, 0.88, facecolor=colour, edgecolor="none", **options)
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def _figure(
+    width: float, height: float, *, left: float, bottom: float, right: float = _EDGE,
+    top: float = _EDGE, columns: int = 1,
+) -> tuple[Any, Any]:  # fmt: skip
+    """A figure and its axes, each of this size, beside each other; margins, all in inches.
+
+    Matplotlib can find the margins by itself, which takes longer than all the drawing.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    whole = columns * width + (columns - 1) * left + left + right, height + bottom + top
+    figure = Figure(figsize=whole)
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    figure.subplots_adjust(
+        left=left / whole[0], right=1 - right / whole[0], bottom=bottom / whole[1],
+        top=1 - top / whole[1], wspace=left / width,
+    )  # fmt: skip
+    return figure, axes
+
+
+def _width(texts: Sequence[str]) -> float:
+    """Inches that the longest takes, at 9 points."""
+    return 0.08 * max(len(text) for text in texts) + 0.1
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -130,13 +157,14 @@ def _save(figure: Any, path: Path) -> None:
 
 def intervals(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
     """One line per recipe: the figure as a dot, its 95 % interval as a bar."""
-    figure, axis = _figure(1, 1, (6.5, 0.5 * len(rows) + 1.2))
+    names = [row["recipe"] for row in rows]
+    figure, (axis,) = _figure(5, 0.5 * len(rows) + 0.4, left=0.1 + _width(names), bottom=0.5)
     for place, row in enumerate(rows):
         axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=3, alpha=0.4)
         axis.plot(row["figure"], place, "o", color=_BLUE)
         axis.annotate(f"{row['figure']:.3f}", (row["figure"], place), xytext=(0, 7),
                       textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
-    axis.set_yticks(range(len(rows)), [row["recipe"] for row in rows], fontsize=9)
+    axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(len(rows) - 0.5, -0.6)
     axis.set_xlabel(f"{name} on the test part, with its 95 % interval")
     axis.spines[["top", "right"]].set_visible(False)

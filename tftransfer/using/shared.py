@@ -20,8 +20,8 @@ class Shared:
       baselines: by what they depend on.
     """
 
-    def __init__(self) -> None:
-        self.shelf = Shelf()
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self.shelf = shelf or Shelf()
         self.baselines: dict[Any, dict[str, Any]] = {}
         self._pixels: dict[int, Pixels] = {}
         self._stores: dict[str, PrefixStore] = {}

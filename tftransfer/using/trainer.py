@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,9 @@ class Trainer:
         self.pixels = plan.shared.pixels(examples, experiment.image_size)
         form = self.network.form()
         self._cache = plan.cache if form else None
+        self._basis = repr((form or id(self.network), experiment.image_size, tf.__version__))
         self.store = plan.shared.store(
-            examples, experiment.image_size,
-            repr((form or id(self.network), experiment.image_size, tf.__version__)),
+            examples, experiment.image_size, self._basis,
             seed=experiment.seed, cache=self._cache, say=say,
         )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
@@ -110,6 +111,10 @@ class Trainer:
         finally:
             self._written()
             self._writer.shutdown()
+
+    def remembered(self, *parts: Any) -> Path | None:
+        """The cache's file for what depends on the features and on `parts`; None without cache."""
+        return self._cache.record(self._basis, *parts) if self._cache else None
 
     def features(self, indices: np.ndarray) -> np.ndarray:
         """Pooled features of the network as it is, float32 [n, d]; stored while it stays so."""
@@ -178,8 +183,10 @@ class Trainer:
             if self.store.has(below, indices):
                 start, source = cut, below
         clock, shapes = self.plan.clock, self.network.shapes_at(key.cut)
-        # Making the forwards that are tried keeps one core at most; decoding takes the others.
-        decoding = None if source else self._beside.submit(self.pixels.prepare, indices, self.say)
+        # Making the forwards that are tried keeps one core at most; decoding takes the others, and
+        # goes on to the pictures that will be asked for next.
+        coming = self.store.missing(key, np.arange(len(self.plan.examples)))
+        decoding = None if source else self._beside.submit(self.pixels.prepare, coming, self.say)
 
         def decoded() -> None:
             with clock.part("decode"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import read_json, to_jsonable, write_json
 from tftransfer.parts import arrays
+from tftransfer.parts.backbones.load import shelf_of_process
 from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.using.evaluation import baselines, evaluate_logits, verdict
@@ -67,6 +69,23 @@ def train(
     Raises:
       UserError: what the user can mend.
     """
+    callbacks = list(callbacks)
+    with contextlib.ExitStack() as stack:
+        # A callback may keep the model, which a later training must not change then.
+        if shared is None and not callbacks:
+            shared = Shared(stack.enter_context(shelf_of_process()))
+        return _train(
+            experiment, workdir, examples=examples, resume=resume, say=say, callbacks=callbacks,
+            strategy=strategy, export=export, profile=profile, cache_dir=cache_dir,
+            cache_bytes=cache_bytes, shared=shared or Shared(),
+        )  # fmt: skip
+
+
+def _train(
+    experiment: Experiment, workdir: str | Path, *, examples: Examples | None, resume: bool,
+    say: Callable[[str], None], callbacks: list[Any], strategy: Any, export: bool, profile: bool,
+    cache_dir: str, cache_bytes: int, shared: Shared,
+) -> Run:  # fmt: skip
     clock = Clock()
     strategy = strategy or tf.distribute.get_strategy()
     with clock.part("planning"), strategy.scope():
@@ -115,9 +134,15 @@ def _baselines(plan: Plan, trainer: Trainer) -> dict[str, Any]:
     """Of the network as it is, before training."""
     network, known = plan.network, plan.shared.baselines
     key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest())
+    stored = trainer.remembered("baselines", *key, version("scikit-learn"), __version__)
+    if key not in known and stored and stored.is_file():
+        with contextlib.suppress(OSError, UserError):
+            known[key] = read_json(stored)
     if key not in known:
         probe = network.backbone.pretrained
         known[key] = baselines(trainer.features, plan.examples, probe=probe)
+        if stored:
+            write_json(stored, known[key])
     return known[key]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.registry import parse_options
@@ -81,18 +85,36 @@ def load_backbone(
 
 
 class Shelf:
-    """Loaded backbones, each given out as it was when first loaded, to one user at a time."""
+    """Loaded backbones, each given out as it was when first loaded, to one user at a time.
 
-    def __init__(self) -> None:
+    Args:
+      most_bytes: of the weights of one backbone; larger ones are loaded anew each time.
+      most: that are held; beyond it the one loaded first is let go.
+    """
+
+    def __init__(self, *, most_bytes: float = math.inf, most: float = math.inf) -> None:
+        self._most_bytes, self._most = most_bytes, most
         self._held: dict[Any, tuple[Backbone, list[Any], list[float]]] = {}
 
-    def load(self, name: str, **options: Any) -> Backbone:
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._held.clear()
+
+    def load(self, name: str, *, weights: str, **options: Any) -> Backbone:
         """As `load_backbone`; a second time the same layers, their weights put back."""
-        key = (name, *sorted(options.items()), keras.config.dtype_policy().name)
+        key = _origin(name, weights)
+        if key is None:
+            return load_backbone(name, weights=weights, **options)
+        key += (tf.distribute.get_strategy(), keras.config.dtype_policy().name)
+        key += tuple(sorted(options.items()))
         if key not in self._held:
-            backbone = load_backbone(name, **options)
+            backbone = load_backbone(name, weights=weights, **options)
             values = [variable.numpy() for variable in backbone.model.variables]
+            if sum(value.nbytes for value in values) > self._most_bytes:
+                return backbone
             momenta = [layer.momentum for layer in _batch_norms(backbone)]
+            if len(self._held) >= self._most:
+                self._held.pop(next(iter(self._held)))
             self._held[key] = backbone, values, momenta
         backbone, values, momenta = self._held[key]
         for variable, value in zip(backbone.model.variables, values, strict=True):
@@ -101,6 +123,33 @@ class Shelf:
             layer.momentum = momentum
         arrays.settle(backbone.model.layers)
         return backbone
+
+
+_OF_PROCESS = Shelf(most_bytes=256 << 20, most=1)
+_TAKEN = threading.Lock()
+
+
+@contextlib.contextmanager
+def shelf_of_process() -> Iterator[Shelf]:
+    """A shelf that keeps the last small backbone for the next user; a new one while it is taken."""
+    if not _TAKEN.acquire(blocking=False):
+        yield Shelf()
+        return
+    try:
+        yield _OF_PROCESS
+    finally:
+        _TAKEN.release()
+
+
+def _origin(name: str, weights: str) -> tuple[Any, ...] | None:
+    """What a backbone is made from, files by their content; None for folders and modules."""
+    if "/" in name or Path(name).exists():
+        return None
+    base = parse_options(name)[0]
+    build = BACKBONES[base].build if base in BACKBONES else None
+    path = Path(weights).expanduser()
+    file = weights not in ("imagenet", "none") and path.is_file()
+    return name, build, weights, file_sha256(path) if file else ""
 
 
 def _batch_norms(backbone: Backbone) -> list[Any]:
