@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tftransfer demo --workdir=runs/demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow

@@ -7,6 +7,7 @@ after all imports; a line is the medians of `--repeats` and their ratio. Prints 
 `benchmarks/results/speed.json`.
 """
 
+import functools
 import gc
 import re
 import shutil
@@ -32,7 +33,7 @@ flags.DEFINE_string("only", "", "run only the lines whose name has this regular 
 flags.DEFINE_integer("repeats", 5, "runs of each side")
 
 SIZE, ALPHA, EPOCHS, BATCH = 160, 0.35, 10, 32
-_FILE = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{ALPHA}_224_no_top.h5"
+_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
 
 
 def quiet(*words):
@@ -50,7 +51,7 @@ def application():
     """MobileNetV2 with ImageNet weights, without its classifier."""
     return keras.applications.MobileNetV2(
         alpha=ALPHA, include_top=False, input_shape=(SIZE, SIZE, 3),
-        weights=str(Path(FLAGS.weights, _FILE)),
+        weights=str(Path(FLAGS.weights, _FILE.format(alpha=ALPHA))),
     )  # fmt: skip
 
 
@@ -75,11 +76,11 @@ def keras_guide():
     return fit_guide(model, train.prefetch(2), val.prefetch(2), 1e-3)
 
 
-def experiment(**fields):
+def experiment(alpha=ALPHA, size=SIZE, **fields):
     """On the photographs, as the guide's."""
     return tftransfer.Experiment(
-        data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={ALPHA}", image_size=SIZE,
-        weights=str(Path(FLAGS.weights, _FILE)), **fields,
+        data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={alpha}", image_size=size,
+        weights=str(Path(FLAGS.weights, _FILE.format(alpha=alpha))), **fields,
     )  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def features(folder):
     return {"seconds": seconds, "pictures": len(pictures), "against": "model.predict"}
 
 
-def together(folder):
+def together(folder, **network):
     """Seconds of five recipes compared, against the first of them alone."""
     recipes = [f"feature_extraction:epochs={EPOCHS},augment=none,learning_rate={rate}"
                for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)]  # fmt: skip
@@ -158,7 +159,11 @@ def together(folder):
             shutil.rmtree(folder, ignore_errors=True)
             started = time.perf_counter()
             tftransfer.compare(
-                experiment(), folder / "runs", some, say=quiet, cache_dir=str(folder / "cache")
+                experiment(**network),
+                folder / "runs",
+                some,
+                say=quiet,
+                cache_dir=str(folder / "cache"),
             )
             seconds[name].append(time.perf_counter() - started)
     return {"seconds": seconds, "against": "one recipe"}
@@ -210,7 +215,7 @@ def fine_tuning(folder):
 
 LINES = {
     "time to accuracy": time_to_accuracy, "fine tuning": fine_tuning, "features": features,
-    "together": together,
+    "together": together, "together, larger": functools.partial(together, alpha=1.0, size=224),
 }  # fmt: skip
 
 

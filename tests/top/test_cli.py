@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tftransfer
+from tftransfer.ground import stops
 from tftransfer.top import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,7 +164,17 @@ def test_interrupting_says_how_to_go_on(monkeypatch, capsys):
 
     monkeypatch.setattr(cli, "_dispatch", interrupted)
     assert cli.main(["train"]) == 130
-    assert "--resume" in capsys.readouterr().err
+    assert "begins again" in capsys.readouterr().err
+
+
+def test_a_stop_tells_its_code_and_that_the_same_command_goes_on(monkeypatch, capsys):
+    def stopped(arguments):
+        raise stops.Stopped("stopped by SIGTERM")
+
+    monkeypatch.setattr(cli, "_dispatch", stopped)
+    assert cli.main(["train"]) == 75
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["tftransfer: stopped by SIGTERM", "The same command goes on from there."]
 
 
 @pytest.mark.parametrize(

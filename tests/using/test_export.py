@@ -98,10 +98,13 @@ def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
 
 
 def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, monkeypatch):
-    spoiled = export_module.decode_resized
-    monkeypatch.setattr(
-        export_module, "decode_resized", lambda data, size: 255 - spoiled(data, size)
-    )
+    whole = export_module.decode_each
+
+    def spoiled(items, size):
+        pixels, good = whole(items, size)
+        return 255 - pixels, good
+
+    monkeypatch.setattr(export_module, "decode_each", spoiled)
     with pytest.raises(tftransfer.UserError, match="differs from the network"):
         tftransfer.export(tuned_run.workdir, tmp_path / "new", say=quiet)
     assert not (tmp_path / "new").exists()

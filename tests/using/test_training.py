@@ -140,20 +140,11 @@ def test_a_finished_run_resumes_to_itself(tuned_run, source_run, digits):
     assert any("finished already" in line for line in said)
 
 
-@pytest.mark.parametrize(
-    "changes, resume, message",
-    [
-        ({}, False, "holds this run already, finished"),
-        ({"seed": 1}, True, "differs in: experiment.seed (0 there, 1 here)"),
-    ],
-)
-def test_another_run_in_the_folder_is_named(
-    tuned_run, source_run, digits, quiet, changes, resume, message
-):
-    with pytest.raises(tftransfer.UserError) as error:
-        experiment = tune(source_run, digits, **changes)
+@pytest.mark.parametrize("resume", [True, False])
+def test_another_run_in_the_folder_is_named(tuned_run, source_run, digits, quiet, resume):
+    experiment, said = tune(source_run, digits, seed=1), r"experiment\.seed \(0 there, 1 here\)"
+    with pytest.raises(tftransfer.UserError, match=said):
         tftransfer.train(experiment, tuned_run.workdir, resume=resume, say=quiet)
-    assert message in str(error.value)
 
 
 def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path, quiet):
@@ -168,7 +159,9 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_p
         recipe="feature_extraction:learning_rate=90,optimizer=sgd,clip_norm=0,epochs=30,"
         "schedule=constant,warmup=0,weight_decay=50",
     )  # fmt: skip
-    with pytest.raises(tftransfer.UserError, match=r"The loss became (nan|inf)[\s\S]*Lower"):
+    with pytest.raises(
+        tftransfer.UserError, match=r"the loss became (nan|inf), for the 4th[\s\S]*lower"
+    ):
         tftransfer.train(experiment, tmp_path, say=quiet)
 
 
@@ -290,7 +283,7 @@ def test_a_resumed_run_must_have_the_same_data(source_run, digits, tmp_path, qui
     with pytest.raises(ZeroDivisionError):
         tftransfer.train(experiment, tmp_path / "run", say=quiet, callbacks=[stop])
     next((data / "5").iterdir()).unlink()
-    with pytest.raises(tftransfer.UserError, match="data are not those"):
+    with pytest.raises(tftransfer.UserError, match="began with other data"):
         tftransfer.train(experiment, tmp_path / "run", say=quiet, resume=True)
 
 

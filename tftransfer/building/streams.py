@@ -61,7 +61,7 @@ class Stream:
 
     @functools.cached_property
     def group(self) -> int:
-        """Steps of a full group."""
+        """Steps of a full group, as far as memory and `most_steps` go."""
         if self.keys:
             example = sum(x.nbytes for x in self.store.get(self.keys[0], self.indices[:1]))
         else:
@@ -69,13 +69,44 @@ class Stream:
         fit = _GROUP_BYTES // (example * self.batch_size)
         return int(min(max(1, fit), self.most_steps, self.steps))
 
-    def epoch(self, epoch: int) -> Iterator[dict[str, Any]]:
+    def epoch(
+        self, epoch: int, *, start: int = 0, most: Callable[[], int] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """The batches of an epoch, a group at a time.
+
+        Args:
+          epoch: which, from 0.
+          start: the step to begin with.
+          most: steps of the next group, if `group` allows; asked for each anew.
 
         Yields:
           inputs: tensors [s, batch, ...]; label [s, batch, k]; weight [s, batch]; share [s, 1];
           class_weight [s, k].
         """
+        order, views, weight = self._drawn(epoch)
+        rest = order[start * self.batch_size :]
+        pictures = iter(()) if self.keys else self.pixels.batches(rest, self.batch_size)
+        first = start
+        while first < self.steps:
+            count = min(self.group, most()) if most else self.group
+            steps = np.arange(first, min(first + count, self.steps))
+            first = int(steps[-1]) + 1
+            some = slice(steps[0] * self.batch_size, first * self.batch_size)
+            if self.keys:
+                inputs = self._stored(order[some], views[some])
+                inputs = [x.reshape(len(steps), self.batch_size, *x.shape[1:]) for x in inputs]
+            else:
+                inputs = self._fresh(pictures, epoch, steps)
+            yield self._group(inputs, order[some], weight[some], epoch, steps)
+
+    def batch(self, epoch: int, step: int) -> np.ndarray:
+        """Indices of the examples of one batch, int64 [m]."""
+        order, _, weight = self._drawn(epoch)
+        some = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        return order[some][weight[some] > 0]
+
+    def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Index, view and weight of every place in an epoch's batches."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(self.indices)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
@@ -83,17 +114,7 @@ class Stream:
         fill = self.steps * self.batch_size - len(order)
         weight = np.concatenate([weight, np.zeros(fill, np.float32)])
         # Other examples fill the last batch: copies of a few would upset BatchNorm's statistics.
-        order, views = (np.resize(x, len(weight)) for x in (order, views))
-        pictures = iter(()) if self.keys else self.pixels.batches(order, self.batch_size)
-        for first in range(0, self.steps, self.group):
-            steps = np.arange(first, min(first + self.group, self.steps))
-            some = slice(first * self.batch_size, (steps[-1] + 1) * self.batch_size)
-            if self.keys:
-                inputs = self._stored(order[some], views[some])
-                inputs = [x.reshape(len(steps), self.batch_size, *x.shape[1:]) for x in inputs]
-            else:
-                inputs = self._fresh(pictures, epoch, steps)
-            yield self._group(inputs, order[some], weight[some], epoch, steps)
+        return np.resize(order, len(weight)), np.resize(views, len(weight)), weight
 
     def _group(
         self, inputs: list, indices: np.ndarray, weight: np.ndarray, epoch: int, steps: np.ndarray

@@ -77,7 +77,8 @@ class Phase:
       learning_rate: peak rate of a block whose multiplier is 1.
       optimizer: a Keras optimizer by its name, in any case: adamw, sgd, ...
       weight_decay: decoupled weight decay, for optimizers that have it.
-      schedule: `cosine` (to zero), `linear` (to zero) or `constant`, after the warm-up.
+      schedule: `cosine` (to zero), `linear` (to zero), `constant`, or `plateau` (a third of the
+        rate after each three epochs without a better validation figure), after the warm-up.
       warmup: fraction of the steps in which the rate rises linearly from zero.
       clip_norm: bound on the global norm of the gradients; 0 turns it off.
       batch_norm: `frozen` keeps batch-normalisation layers of trained stages
@@ -111,7 +112,8 @@ class Phase:
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", dict(self.train))
         _one_of("batch_norm", self.batch_norm, ("frozen", "train"), self.name)
-        _one_of("schedule", self.schedule, ("cosine", "linear", "constant"), self.name)
+        schedules = ("cosine", "linear", "constant", "plateau")
+        _one_of("schedule", self.schedule, schedules, self.name)
         _one_of("augment", self.augment, ("none", "flip", "shift", "crop", "full"), self.name)
         if self.epochs < 1 or not 0 < self.learning_rate < 100:
             raise UserError(
@@ -156,12 +158,13 @@ class Experiment:
     """Recipe, backbone, data, sizes and seed: what a file in `configs/` returns.
 
     Attributes:
-      data: a folder, a manifest (.csv, .tsv), `tfds:NAME`, or in Python a
-        `tf.data.Dataset` or a pair of arrays (images, labels).
+      data: a folder, an archive of one (.zip, .tar.gz; a path or an https URL), a manifest
+        (.csv, .tsv), `tfds:NAME`, or in Python a `tf.data.Dataset` or a pair of arrays
+        (images, labels).
       test_data: as `data`; when empty, and the data have no parts, a test part is split off.
       target: `auto`, `single_label`, `multi_label` or `regression`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
-      weights: `imagenet`, `none`, or the path of a weights file.
+      weights: `imagenet`, `none`, or the path or https URL of a weights file.
       image_size: side of the square the pictures are resized to, in pixels; 0
         means the backbone's own.
       recipe: a `Recipe`, a recipe's name, or a mapping of `name` and its options.

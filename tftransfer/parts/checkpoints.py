@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.ground.atomic import publish
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones.weights import file_sha256
 
-_KEEP = 2
+KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,10 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> Path:
         temporary / "manifest.json",
         {path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
     )
-    for path in [*temporary.iterdir(), temporary]:
-        fsync(path)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    fsync(folder)
-    for old in numbers(folder)[:-_KEEP]:
+    publish(temporary, final)
+    for abandoned in folder.glob(".*.part"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    for old in numbers(folder)[:-KEPT]:
         shutil.rmtree(folder / f"{old:08d}", ignore_errors=True)
     return final
 
@@ -97,12 +95,3 @@ def _damage(path: Path) -> str:
 def _read(path: Path) -> Checkpoint:
     groups = {file.stem: arrays.read(file) for file in sorted(path.glob("*.npz"))}
     return Checkpoint(groups, read_json(path / "state.json"))
-
-
-def fsync(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

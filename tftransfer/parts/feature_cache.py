@@ -20,14 +20,21 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.ground.atomic import fsync
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.checkpoints import fsync
 
 DEFAULT_BYTES = 20 << 30
 # Raised when the meaning of stored numbers changes.
-_FORMAT = 2
+_FORMAT = 3
 _ABANDONED_SECONDS = 24 * 3600
 _IDS = "ids.npy"
+
+
+def user_folder(chosen: str = "") -> Path:
+    """Where things are kept for later runs: `chosen`, else `$TFTRANSFER_CACHE`, else the user's."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    chosen = chosen or os.environ.get("TFTRANSFER_CACHE") or f"{home}/tftransfer"
+    return Path(chosen).expanduser()
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,9 @@ class FeatureCache:
         """
         if limit <= 0:
             return None
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        chosen = folder or os.environ.get("TFTRANSFER_CACHE") or f"{home}/tftransfer"
-        path = Path(chosen).expanduser()
+        path = user_folder(folder)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise UserError(
                 f"The cache folder {path} cannot be made: {error.strerror}.",

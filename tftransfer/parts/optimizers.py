@@ -70,9 +70,11 @@ def make_optimizer(
 
 def make_schedule(phase: Phase, steps: int) -> Any:
     """The rate over the steps of a phase: a number when it does not change."""
-    if phase.schedule == "constant" and not phase.warmup:
+    if phase.schedule in ("constant", "plateau") and not phase.warmup:
         return float(phase.learning_rate)
-    return WarmUp(phase.learning_rate, steps, phase.warmup, phase.schedule)
+    # On a plateau the loop lowers the optimizer's scale.
+    shape = "constant" if phase.schedule == "plateau" else phase.schedule
+    return WarmUp(phase.learning_rate, steps, phase.warmup, shape)
 
 
 @keras.saving.register_keras_serializable("tftransfer")
@@ -114,9 +116,11 @@ def _with_multipliers(base: type, multiplier: Callable[[Any], float]) -> type:
         def build(self, variables: Any) -> None:
             self._rates = [multiplier(variable) for variable in variables]
             super().build(variables)
+            # Of all rates, changed by the loop; one of the variables, so checkpoints have it.
+            self.scale = self.add_variable((), "ones", "float32", name="scale")
 
-        def _rate(self, variable: Any) -> float:
-            return self._rates[self._get_variable_index(variable)]
+        def _rate(self, variable: Any) -> Any:
+            return self._rates[self._get_variable_index(variable)] * self.scale
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
             return super().update_step(gradient, variable, learning_rate * self._rate(variable))

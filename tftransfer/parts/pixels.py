@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.ground import stops
 from tftransfer.ground.progress import Progress
 from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
@@ -93,6 +94,7 @@ class Pixels:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
                 progress.add(len(block))
+                stops.check()
                 if self._stopped.is_set():
                     raise CancelledError
         self._there[missing] = True

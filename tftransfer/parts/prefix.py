@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.ground import stops
 from tftransfer.ground.progress import Progress
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.feature_cache import FeatureCache, Shard
@@ -125,6 +126,7 @@ class PrefixStore:
                     for array, value in zip(arrays, outputs):
                         array[start:stop] = value
                     progress.add(stop - start)
+                    stops.check()
                     start = stop
                 rows.add(part, arrays)
                 if shard:

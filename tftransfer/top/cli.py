@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from tftransfer.ground import imports
+from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.terminal import stderr_kept_back
@@ -119,15 +119,19 @@ def main(arguments: Sequence[str]) -> int:
       arguments: without the program's name.
 
     Returns:
-      The exit code: 0, 2 for what the user can mend, 130 when interrupted.
+      The exit code: 0, 2 for what the user can mend, 75 when stopped by a signal so that the same
+      command goes on from there, 130 when interrupted elsewhere.
     """
     try:
         return _dispatch(list(arguments))
     except UserError as error:
         print(f"tftransfer: {error.what}\n{error.remedy}", file=sys.stderr)
         return 2
+    except stops.Stopped as stopped:
+        print(f"tftransfer: {stopped}\nThe same command goes on from there.", file=sys.stderr)
+        return stops.RESUMABLE
     except KeyboardInterrupt:
-        print("tftransfer: interrupted\nAdd --resume to go on.", file=sys.stderr)
+        print("tftransfer: interrupted\nThe same command begins again.", file=sys.stderr)
         return 130
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.building.network import Network
+from tftransfer.ground import stops
 from tftransfer.ground.progress import Progress
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
@@ -33,6 +34,7 @@ def predict_logits(
         for batch in pixels.batches(indices, _BATCH):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
+            stops.check()
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 

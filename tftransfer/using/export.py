@@ -11,14 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, Network
+from tftransfer.ground.atomic import publish
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
-from tftransfer.parts.data.decode import decode_resized
+from tftransfer.parts.data.decode import decode_each
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import predict_logits
 
 _TOLERANCE = 1e-5
+_NO_PICTURE = "not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP can"
 
 
 class _Served(tf.Module):
@@ -37,32 +39,37 @@ class _Served(tf.Module):
         self.classes = tf.constant(list(classes))
         self.temperature = tf.constant(temperature, tf.float32)
 
-    def _pixels(self, image_bytes: Any) -> Any:
-        spec = tf.TensorSpec((self._size, self._size, 3), tf.uint8)
-        return tf.map_fn(
-            lambda data: decode_resized(data, self._size), image_bytes, fn_output_signature=spec
-        )
+    def _run(self, image_bytes: Any) -> tuple[dict[str, Any], Any]:
+        """The network's outputs, NaN for what is no picture; and which are, bool [n]."""
+        pixels, good = decode_each(image_bytes, self._size)
+        outputs = self._forward([tf.cast(pixels, tf.float32)])
+        outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+        return {n: tf.where(good[:, None], v, float("nan")) for n, v in outputs.items()}, good
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: Any) -> dict[str, Any]:
-        """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n]."""
-        pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        logits = tf.cast(self._forward([pixels])["logits"], tf.float32)
-        count = tf.shape(logits)[0]
-        names = tf.tile(self.classes[None], [count, 1])
+        """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n].
+
+        What cannot be decoded has an error [n] that is not empty, no label, and NaN for scores.
+        """
+        outputs, good = self._run(image_bytes)
+        logits = outputs["logits"]
+        names = tf.tile(self.classes[None], [tf.shape(logits)[0], 1])
+        error = tf.where(good, "", _NO_PICTURE)
         if self._target == "regression":
-            return {"values": logits, "columns": names}
+            return {"values": logits, "columns": names, "error": error}
         if self._target == "multi_label":
-            return {"scores": tf.sigmoid(logits / self.temperature), "classes": names}
+            values = tf.sigmoid(logits / self.temperature)
+            return {"scores": values, "classes": names, "error": error}
         values = tf.nn.softmax(logits / self.temperature)
-        best = tf.gather(self.classes, tf.argmax(values, axis=-1))
-        return {"scores": values, "classes": names, "label": best}
+        best = tf.where(good, tf.gather(self.classes, tf.argmax(values, axis=-1)), "")
+        return {"scores": values, "classes": names, "label": best, "error": error}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed(self, image_bytes: Any) -> dict[str, Any]:
-        """Encoded pictures [n] to pooled features [n, d]."""
-        pixels = tf.cast(self._pixels(image_bytes), tf.float32)
-        return {"embedding": self._forward([pixels])[FEATURES]}
+        """Encoded pictures [n] to pooled features [n, d]; errors as in `serving_default`."""
+        outputs, good = self._run(image_bytes)
+        return {"embedding": outputs[FEATURES], "error": tf.where(good, "", _NO_PICTURE)}
 
 
 def export_network(
@@ -97,12 +104,7 @@ def export_network(
             f"The export differs from the network by {report['max_difference']:.2g} in a score.",
             "It was not published; please report this with the backbone's name.",
         )
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    part.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    publish(part, folder)
     return report
 
 

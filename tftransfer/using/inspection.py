@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tftransfer.ground.recipe import Experiment
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.data.rules import header_size, image_format
-from tftransfer.using.plan import read_examples
+from tftransfer.using.data_sheet import sheet
+from tftransfer.using.plan import make_plan, read_examples
 from tftransfer.using.run import open_run
 
 
@@ -28,6 +30,8 @@ def inspect(
 ) -> str:
     """A description of data, of a backbone or of a run, ready to print.
 
+    Data and a backbone together: the data, and the labels that look wrong to the backbone.
+
     Args:
       data: as `Experiment.data`.
       backbone: as `Experiment.backbone`.
@@ -38,17 +42,23 @@ def inspect(
     Raises:
       UserError: not exactly one of the three was given.
     """
-    if sum(bool(str(x)) for x in (data if data is not None else "", backbone, workdir)) != 1:
+    given = [x for x in (data if data is not None else "", backbone, workdir) if str(x)]
+    if len(given) != 1 + (bool(backbone) and not workdir and len(given) == 2):
         raise UserError(
             "There is not exactly one thing to inspect.",
-            "Give one of --data, --backbone and --workdir.",
+            "Give one of --data, --backbone and --workdir, or data and a backbone.",
         )
-    if backbone:
+    if backbone and len(given) == 1:
         return "\n".join(_of_backbone(Experiment(backbone=backbone, **experiment)))
     if workdir:
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **experiment})
-    return "\n".join(_of_data(read_examples(settings, say)))
+    if not backbone:
+        examples = read_examples(settings, say)
+        return "\n".join([*_of_data(examples), *sheet(examples, None)])
+    settings = replace(settings, backbone=backbone, recipe="feature_extraction")
+    plan = make_plan(settings, say=say, cache_bytes=0)
+    return "\n".join([*_of_data(plan.examples), *sheet(plan.examples, plan.network)])
 
 
 def _of_data(examples: Examples) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,11 +69,18 @@ class Run:
         """Whether the final weights are there."""
         return self.weights.is_file() and (self.workdir / "result.json").is_file()
 
-    def start(self, config: Mapping[str, Any], *, resume: bool) -> None:
+    def start(self, config: Mapping[str, Any], *, resume: bool) -> bool:
         """Makes the folder, or checks that the run in it is this one.
 
+        Args:
+          config: what the run is to do.
+          resume: whether a run must be there.
+
+        Returns:
+          Whether this run is there already.
+
         Raises:
-          UserError: not writable, or the folder holds another run.
+          UserError: not writable, the folder holds another run, or none that was to be resumed.
         """
         try:
             self.workdir.mkdir(parents=True, exist_ok=True)
@@ -85,27 +94,38 @@ class Run:
             ) from None
         path = self.workdir / "config.json"
         if path.is_file():
-            self._check_same(read_json(path), to_jsonable(config), resume)
-        elif any(entry.name != ".gitkeep" for entry in self.workdir.iterdir()):
+            self._check_same(read_json(path), to_jsonable(config))
+            return True
+        if resume:
+            raise UserError(
+                f"There is no run in {self.workdir} to resume.", "Check --workdir, or leave "
+                "--resume out.",
+            )  # fmt: skip
+        if any(entry.name != ".gitkeep" for entry in self.workdir.iterdir()):
             raise UserError(
                 f"--workdir={self.workdir} holds files that are not a run's.",
                 "Give a new or empty folder.",
             )
         write_json(path, config)
+        return False
 
-    def _check_same(self, stored: Any, ours: Any, resume: bool) -> None:
+    def _check_same(self, stored: Any, ours: Any) -> None:
         differences = sorted(_differences(stored, ours))
         if differences:
             raise UserError(
                 f"{self.workdir} holds another run; it differs in: {'; '.join(differences[:4])}.",
-                "Give another --workdir, or the same settings with --resume.",
+                "Give another --workdir, or the same settings.",
             )
-        if not resume:
-            raise UserError(
-                f"{self.workdir} holds this run already"
-                f"{', finished' if self.finished else ', unfinished'}.",
-                "Add --resume to go on, or give another --workdir.",
-            )
+
+    @property
+    def incidents(self) -> Path:
+        """What went wrong and was mended: a JSON object a line."""
+        return self.workdir / "incidents.jsonl"
+
+    def incident(self, record: Mapping[str, Any]) -> None:
+        """Appends to `incidents`."""
+        with self.incidents.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"time": round(time.time(), 3), **record}) + "\n")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends a line to `metrics.jsonl`."""
@@ -158,16 +178,30 @@ def environment() -> dict[str, Any]:
         "numpy": numpy.__version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
+        "machine": f"{platform.machine()} {_processor()}".strip(),
         "cpus": os.cpu_count(),
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "deterministic": os.environ.get("TF_DETERMINISTIC_OPS", ""),
         "devices": [device.name for device in tf.config.list_logical_devices()],
     }
+
+
+def _processor() -> str:
+    """Its name, as far as the system tells: kernels are chosen by it, and round as they like."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        if found:
+            return found[1]
+    return platform.processor()
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new)):
+            yield from _differences(*pair, f"{where}[{number}]")
     elif old != new:
         yield f"{where} ({str(old)[:40]} there, {str(new)[:40]} here)"

@@ -109,7 +109,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     """
     restored = load(workdir)
     named = list(_named_items(pictures))
-    reasons = [reason for _, reason in examine_all([item for _, item in named])]
+    reasons = [found.reason for found in examine_all([item for _, item in named])]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(

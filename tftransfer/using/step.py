@@ -12,6 +12,9 @@ from tftransfer.building.network import Network
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Loss, match_blocks
 
+# Fields of a stream with an entry for each example.
+_BY_EXAMPLE = ("inputs", "label", "weight")
+
 
 class StepTensors:
     """What losses read: `STREAM.NAME` tensors, and weights beside their reference."""
@@ -66,6 +69,7 @@ class Step:
       reference: for losses that hold weights.
       strategy: of `tf.distribute`.
       xla: compile by XLA.
+      parts: of each batch, whose gradients are added up before the update.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Step:
         strategy: Any,
         *,
         xla: bool,
+        parts: int = 1,
     ):
         self._suffix = suffix
         self._variables = list(variables)
@@ -85,7 +90,7 @@ class Step:
         self._optimizer = optimizer
         self._reference = reference
         self._strategy = strategy
-        self._xla = xla
+        self._xla, self._parts = xla, parts
         self._run = tf.function(self._replicated, jit_compile=xla)
         self._traced: Any = None
 
@@ -126,6 +131,18 @@ class Step:
         return {"loss": losses.stack(), "right": right, "weight": weight}
 
     def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        figures, gradients = self._gradients(_part(batch, 0, self._parts))
+        for number in range(1, self._parts):
+            with tf.control_dependencies([x for x in gradients if x is not None]):
+                more, others = self._gradients(_part(batch, number, self._parts))
+            gradients = [_sum(a, b) for a, b in zip(gradients, others, strict=True)]
+            figures = {name: figures[name] + more[name] for name in figures}
+        self._optimizer.apply(self._combine(gradients), self._variables)
+        return figures
+
+    def _gradients(
+        self, batch: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[dict[str, Any], list[Any]]:
         with tf.GradientTape() as tape:
             values = self._forward(batch)
             tensors = StepTensors(values, self._reference.pairs)
@@ -134,8 +151,7 @@ class Step:
             loss = loss * batch["train"]["share"][0]
             scaled = self._optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [v.value for v in self._variables])
-        self._optimizer.apply(self._combine(gradients), self._variables)
-        return {"loss": loss, **_train_figures(values)}
+        return {"loss": loss, **_train_figures(values)}, gradients
 
     def _forward(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -156,6 +172,32 @@ class Step:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         # Keras sums the gradients over the replicas once more.
         return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
+
+
+def _part(batch: Mapping[str, Mapping[str, Any]], number: int, parts: int) -> Any:
+    """One of as many parts of the batch, with its share of the weight."""
+    if parts == 1:
+        return batch
+    whole = batch["train"]["weight"]
+    size = int(whole.shape[0])
+    some = slice(number * size // parts, (number + 1) * size // parts)
+    found = {
+        stream: {
+            name: tf.nest.map_structure(lambda x: x[some], value) if name in _BY_EXAMPLE else value
+            for name, value in fields.items()
+        }
+        for stream, fields in batch.items()
+    }
+    share = tf.math.divide_no_nan(tf.reduce_sum(whole[some]), tf.reduce_sum(whole))
+    found["train"]["share"] = batch["train"]["share"] * share
+    return found
+
+
+def _sum(first: Any, second: Any) -> Any:
+    """Of gradients, sparse ones included; None is no gradient."""
+    if first is None or second is None:
+        return first if second is None else second
+    return tf.convert_to_tensor(first) + tf.convert_to_tensor(second)
 
 
 def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:

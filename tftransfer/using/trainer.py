@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, PIXELS, Network, compiled
 from tftransfer.building.streams import Stream, balanced_class_weights
+from tftransfer.ground import stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import match_blocks
 from tftransfer.parts import arrays, checkpoints
@@ -165,7 +166,8 @@ class Trainer:
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
         )
         if number + 1 < len(self.plan.phases):
-            self.save(number + 1, 0, {}, {}, {})
+            self.save(self.taken(number + 1, 0, best={}, optimizer={}))
+        stops.check()
 
     def _key(self, cut: str, view: int, augment: str) -> Key:
         if cut not in self._below:
@@ -265,23 +267,42 @@ class Trainer:
         self._fill(key, indices)
         return lambda some: self.store.get(key, some)
 
-    def save(self, phase: int, epoch: int, best: dict, optimizer: dict, state: dict) -> None:
-        """Takes the state at an epoch's end, and writes it when the last checkpoint is so old that
-        this takes little of the time; what stops the training writes it too."""
+    def taken(
+        self, phase: int, epoch: int, *, best: dict, optimizer: dict, **state: Any
+    ) -> Checkpoint:
+        """All that a run needs to go on from here: in a phase, after so many of its epochs."""
         groups = {
             "weights": self._frozen | arrays.collect(self._trained),
             "seeds": {f"{i:04d}": s.numpy() for i, s in enumerate(self.network.seed_states())},
             "best": best,
             "optimizer": optimizer,
         }
-        position = {
-            "phase": phase, "epoch": epoch, "saves": self._saves + 1,
-            "phases": list(self.phases), **state,
-        }  # fmt: skip
-        self._unsaved = Checkpoint(groups, position)
+        position = {"phase": phase, "epoch": epoch, "phases": list(self.phases), **state}
+        return Checkpoint(groups, position)
+
+    def put_back(self, checkpoint: Checkpoint) -> None:
+        """Weights and random states as they were taken."""
+        weights = checkpoint.groups["weights"]
+        arrays.assign_blocks(self.network.blocks, weights, self.run.checkpoints)
+        seeds = checkpoint.groups["seeds"].values()
+        for state, value in zip(self.network.seed_states(), seeds, strict=True):
+            state.assign(value)
+
+    def due(self) -> bool:
+        """Whether the last checkpoint is so old that another takes little of the time."""
         free = self._writing is None or self._writing.done()
-        if free and time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE:
+        return free and time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint when that is due; what stops the training writes it anyway."""
+        self._unsaved = checkpoint
+        if self.due():
             self._write_checkpoint()
+
+    def keep(self) -> None:
+        """Writes what was last to be saved, and waits for it."""
+        self._write_checkpoint()
+        self._written()
 
     def _written(self) -> None:
         writing, self._writing = self._writing, None
@@ -314,17 +335,10 @@ class Trainer:
         checkpoint, remarks = found
         for remark in remarks:
             self.say(remark)
-        arrays.assign_blocks(
-            self.network.blocks, checkpoint.groups["weights"], self.run.checkpoints
-        )
-        for state, value in zip(
-            self.network.seed_states(), checkpoint.groups["seeds"].values(), strict=True
-        ):
-            state.assign(value)
-        self._saves = checkpoint.state["saves"]
-        self.phases = list(checkpoint.state["phases"])
-        self.say(
-            f"resuming in phase {checkpoint.state['phase'] + 1} after epoch "
-            f"{checkpoint.state['epoch']}"
-        )
+        self.put_back(checkpoint)
+        state = checkpoint.state
+        self._saves = max(checkpoints.numbers(self.run.checkpoints))
+        self.phases = list(state["phases"])
+        inside = f", step {state['step']} of the next" if state.get("step") else ""
+        self.say(f"resuming in phase {state['phase'] + 1} after epoch {state['epoch']}{inside}")
         return checkpoint

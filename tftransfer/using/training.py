@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from tftransfer import __version__
 from tftransfer.building.network import FEATURES
+from tftransfer.ground import stops
+from tftransfer.ground.atomic import fsync
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
@@ -25,11 +27,20 @@ from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.using.evaluation import baselines, evaluate_logits, verdict
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
+from tftransfer.using.preflight import check_room, preflight
 from tftransfer.using.report import write_report
 from tftransfer.using.run import Run, environment, write_predictions
 from tftransfer.using.shared import Shared
 from tftransfer.using.trainer import Trainer
 
+# What a resumed run must have in common with its start, to end in the same weights.
+_FINGERPRINT = {
+    "data_sha256": "data", "classes": "classes", "start_sha256": "starting weights",
+    "tftransfer": "tftransfer", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy",
+    "machine": "processor", "cpus": "number of CPUs", "intra_op_threads": "intra-op threads",
+    "inter_op_threads": "inter-op threads", "devices": "devices", "xla": "XLA",
+    "deterministic": "determinism",
+}  # fmt: skip
 # Calls of the compiled step: the first traces it, and a trace of many is large.
 _PROFILED = (2, 20)
 
@@ -53,9 +64,9 @@ def train(
 
     Args:
       experiment: what to do.
-      workdir: a new or empty folder, or that of the same experiment with `resume`.
+      workdir: a new or empty folder, or that of the same experiment, interrupted or finished.
       examples: of the experiment, when they were read and split already.
-      resume: go on where an interrupted run stopped.
+      resume: a run must be there to go on with; without it, one that is there is gone on with.
       say: where progress goes.
       callbacks: Keras callbacks, besides TensorBoard's.
       strategy: of `tf.distribute`.
@@ -68,12 +79,14 @@ def train(
 
     Raises:
       UserError: what the user can mend.
+      Stopped: a signal asked for it; the same call goes on from there.
     """
     callbacks = list(callbacks)
     with contextlib.ExitStack() as stack:
         # A callback may keep the model, which a later training must not change then.
         if shared is None and not callbacks:
             shared = Shared(stack.enter_context(shelf_of_process()))
+        stack.enter_context(stops.heard())
         return _train(
             experiment, workdir, examples=examples, resume=resume, say=say, callbacks=callbacks,
             strategy=strategy, export=export, profile=profile, cache_dir=cache_dir,
@@ -87,6 +100,7 @@ def _train(
     cache_dir: str, cache_bytes: int, shared: Shared,
 ) -> Run:  # fmt: skip
     clock = Clock()
+    preflight(experiment, Path(workdir).expanduser())
     strategy = strategy or tf.distribute.get_strategy()
     with clock.part("planning"), strategy.scope():
         plan = make_plan(
@@ -94,12 +108,13 @@ def _train(
             clock=clock, shared=shared,
         )  # fmt: skip
     run = Run(Path(workdir))
+    check_room(plan, run.workdir)
     stored = to_jsonable(plan.experiment.without_memory())
-    run.start({"tftransfer": __version__, "experiment": stored}, resume=resume)
-    if resume and run.finished:
-        say(f"{run.workdir} is finished already")
-        return run
-    if resume and (run.workdir / "environment.json").is_file():
+    if run.start({"experiment": stored}, resume=resume):
+        if run.finished:
+            say(f"{run.workdir} is finished already; for another, give another --workdir")
+            return run
+        say(f"{run.workdir} holds this run, unfinished: it goes on")
         plan = _as_started(run, plan)
     _write_inputs(run, plan)
     say(str(plan))
@@ -109,6 +124,7 @@ def _train(
         profile_batch=_PROFILED if profile else 0,
     )
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
+    stops.before_the_end(trainer.keep)
     try:
         with clock.part("baselines"):
             base = _baselines(plan, trainer)
@@ -150,16 +166,22 @@ def _as_started(run: Run, plan: Plan) -> Plan:
     """The plan with the stored prefixes of the run's start, whatever memory is free now.
 
     Raises:
-      UserError: the data or the starting weights are not those the run began with.
+      UserError: data, starting weights, versions or machine are not those the run began with.
     """
-    stored = read_json(run.workdir / "environment.json")
-    now = _inputs(plan)
-    for key, what in (("data_sha256", "data"), ("start_sha256", "starting weights")):
-        if stored[key] != now[key]:
-            raise UserError(
-                f"The {what} are not those that the run in {run.workdir} began with.",
-                "Put them back, or start again in another --workdir.",
-            )
+    path = run.workdir / "environment.json"
+    if not path.is_file():  # it ended before anything was computed
+        return plan
+    stored, now = read_json(path), environment() | _inputs(plan)
+    differences = [
+        what if key.endswith("sha256") else f"{what} ({stored.get(key)} then, {now[key]} now)"
+        for key, what in _FINGERPRINT.items()
+        if stored.get(key) != to_jsonable(now[key])
+    ]
+    if differences:
+        raise UserError(
+            f"The run in {run.workdir} began with other {'; other '.join(differences)}.",
+            "Put that back, for the same result, or start again in another --workdir.",
+        )
     phases = [
         replace(phase, cut=cut, views=views)
         for phase, (cut, views) in zip(plan.phases, stored["prefixes"], strict=True)
@@ -170,6 +192,7 @@ def _as_started(run: Run, plan: Plan) -> Plan:
 def _inputs(plan: Plan) -> dict[str, Any]:
     return {
         "data_sha256": plan.examples.digest(),
+        "classes": list(plan.examples.classes),
         "weights": plan.network.backbone.weights,
         "weights_file_sha256": plan.network.backbone.weights_sha256,
         "start_sha256": plan.network.digest(plan.network.blocks),
@@ -209,9 +232,10 @@ def _finish(
         "weights_sha256": network.digest(network.blocks),
     }  # fmt: skip
     result["verdict"] = verdict(result, examples, plan.recipe.name)
-    stored = run.workdir / ".weights.npz.part"
-    arrays.write(stored, arrays.collect(network.blocks))
-    stored.replace(run.weights)
+    part = run.workdir / ".weights.npz.part"
+    arrays.write(part, arrays.collect(network.blocks))
+    fsync(part)
+    part.replace(run.weights)
     if export:
         with clock.part("export"):
             result["export"] = export_network(

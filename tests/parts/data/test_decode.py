@@ -1,11 +1,19 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
-from tftransfer.parts.data.decode import decode, decode_resized, resize
+from tftransfer.parts.data.decode import (
+    _assert_within_cap,
+    decode,
+    decode_each,
+    decode_resized,
+    resize,
+)
+from tftransfer.parts.data.rules import within_pixel_cap
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -182,3 +190,82 @@ def test_what_is_no_picture_raises(data):
     for size in (0, 8):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(tf.constant(data), at_least=size)
+
+
+def _turned(orientation, **options):
+    """A photograph whose camera was held so, as the EXIF orientation tells."""
+    notes = Image.Exif()
+    notes[0x010F], notes[0x0112] = "Maker", orientation
+    steps = np.linspace(0, 255, 40 * 60).reshape(40, 60)
+    pixels = np.stack([steps, steps[::-1], steps[:, ::-1]], axis=-1).astype(np.uint8)
+    return _encoded(pixels, "JPEG", exif=notes, quality=95, **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_a_camera_held_turned_is_upright(orientation):
+    data = _turned(orientation)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    np.testing.assert_allclose(_decoded(data).astype(int), upright, atol=12)
+    small = decode(tf.constant(data), 20).numpy()
+    assert small.shape == (upright.shape[0] // 2, upright.shape[1] // 2, 3)
+    np.testing.assert_allclose(small.astype(int), upright[::2, ::2], atol=16)
+
+
+@pytest.mark.parametrize("order", [b"MM", b"II"])
+@pytest.mark.parametrize("jfif", [True, False])
+def test_notes_of_either_byte_order_and_place_are_read(order, jfif):
+    data, end = _turned(1), "big" if order == b"MM" else "little"
+    entry = b"".join(n.to_bytes(size, end) for n, size in ((0x0112, 2), (3, 2), (1, 4), (6, 2)))
+    table = (1).to_bytes(2, end) + entry + bytes(6)
+    notes = b"Exif\0\0" + order + (42).to_bytes(2, end) + (8).to_bytes(4, end) + table
+    segment = b"\xff\xe1" + (len(notes) + 2).to_bytes(2, "big") + notes
+    first = 20 if jfif else 2  # after the JFIF header, or before everything
+    body = data[20 + 2 + int.from_bytes(data[22:24], "big") :]
+    found = _decoded(data[:first] + segment + body)
+    assert found.shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize("cut", [2, 8, 14, 20, 30])
+def test_notes_that_end_early_turn_nothing(cut):
+    data = _turned(6)
+    start = data.index(b"Exif") + 6
+    stop = start - 8 + int.from_bytes(data[start - 8 : start - 6], "big")
+    broken = data[: start + cut] + b"\xff" * (stop - start - cut) + data[stop:]
+    assert _decoded(broken).shape in ((40, 60, 3), (60, 40, 3))
+
+
+def test_a_batch_may_hold_what_is_no_picture():
+    good = [_encoded(PIXELS, kind) for kind in ("PNG", "BMP", "JPEG", "GIF", "WEBP")]
+    huge = bytearray(good[0])
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2
+    bad = [b"", b"x", b"<html>", good[0][:40], good[2][:50], bytes(huge)]
+    mixed = [data for pair in zip(good, bad) for data in pair] + bad[5:]
+    for batch in (mixed, mixed[:3], bad, good, []):
+        pixels, fine = decode_each(tf.constant(batch, tf.string), 8)
+        assert pixels.shape == (len(batch), 8, 8, 3)
+        assert fine.numpy().tolist() == [data in good for data in batch]
+        for data, found, is_good in zip(batch, pixels.numpy(), fine.numpy()):
+            wanted = decode_resized(tf.constant(data), 8).numpy() if is_good else 0 * found
+            np.testing.assert_array_equal(found, wanted)
+
+
+def _promising(kind, at, sides):
+    data = bytearray(_encoded(PIXELS, kind, **({"lossless": True} if kind == "WEBP" else {})))
+    data[at : at + len(sides)] = sides
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _promising("PNG", 16, (20_000).to_bytes(4, "big") * 2),
+        _promising("GIF", 6, (60_000).to_bytes(2, "little") * 2),
+        _promising("BMP", 18, struct.pack("<ii", 20_000, -20_000)),
+        _promising("WEBP", 21, (16_383 | 16_383 << 14).to_bytes(4, "little")),
+    ],
+    ids=["PNG", "GIF", "BMP", "WebP"],
+)  # fmt: skip
+def test_more_pixels_than_the_cap_are_refused_by_scan_and_server(data):
+    assert within_pixel_cap(data)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _assert_within_cap(tf.constant(data))

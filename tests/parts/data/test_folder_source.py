@@ -145,12 +145,13 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, blocked):
         (None, "No data were given", "--data"),
         ("photo", "photo does not exist", "Did you mean photos?"),
         ("no/where", "where does not exist", "Nor does"),
-        ("archive.zip", "file of a kind that is not understood", "sub-folder per class"),
-        ("absent.csv", "absent.csv does not exist", "There are: archive.zip, photos."),
+        ("archive.zip", "is no zip or tar file", "Give a folder"),
+        ("notes.txt", "file of a kind that is not understood", "sub-folder per class"),
+        ("absent.csv", "absent.csv does not exist", "There are: archive.zip, notes.txt, photos."),
     ],
 )
 def test_data_that_are_not_there(tmp_path, monkeypatch, data, what, remedy):
-    _tree(tmp_path, "photos/a/1.jpg", "archive.zip")
+    _tree(tmp_path, "photos/a/1.jpg", "archive.zip", "notes.txt")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=what) as caught:
         read_source(data)
@@ -181,3 +182,17 @@ def test_real_photos_from_an_archive(shared_data, tmp_path):
                         shutil.copyfileobj(source, file)
     found = scan(from_folder(tmp_path), max_quarantine=0.0)
     assert found.classes == tuple(classes) and len(found) == 2 * len(classes)
+
+
+def test_links_that_lead_out_or_are_not_followed_are_said(picture_folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    one = next((picture_folder / "red").iterdir())
+    (outside / "x.png").write_bytes(one.read_bytes())
+    assert from_folder(picture_folder).remarks == ()
+    (picture_folder / "red" / "link.png").symlink_to(outside / "x.png")
+    (picture_folder / "red" / "deep").symlink_to(outside)
+    (picture_folder / "red" / "inside.png").symlink_to(one)
+    first, second = from_folder(picture_folder).remarks
+    assert first.startswith("1 links lead out of") and first.endswith("link.png")
+    assert second == f"1 linked folders are not looked into: {picture_folder / 'red' / 'deep'}"

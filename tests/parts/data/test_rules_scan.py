@@ -29,7 +29,7 @@ from tftransfer.parts.data.rules import (
     not_empty,
     within_pixel_cap,
 )
-from tftransfer.parts.data.scan import examine, scan
+from tftransfer.parts.data.scan import Examined, examine, scan
 
 
 def _encoded(kind, size=(7, 5), mode="RGB", **options):
@@ -177,7 +177,7 @@ def test_ignored_names(name, system):
 @pytest.mark.parametrize("case", BAD)
 def test_bad_bytes_get_a_reason(case):
     data, reason = BAD[case]
-    assert examine(data)[1].startswith(reason)
+    assert examine(data).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
@@ -185,7 +185,8 @@ def test_bad_bytes_get_a_reason(case):
 def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     data = _encoded(kind)
     (tmp_path / name).write_bytes(data)
-    assert examine(str(tmp_path / name)) == (hashlib.sha256(data).hexdigest(), None)
+    found = examine(str(tmp_path / name))
+    assert (found.sha256, found.reason) == (hashlib.sha256(data).hexdigest(), "")
 
 
 @pytest.mark.parametrize(
@@ -196,20 +197,24 @@ def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     ],
 )  # fmt: skip
 def test_other_colours_are_read(kind, mode):
-    assert examine(_encoded(kind, mode=mode))[1] is None
+    assert examine(_encoded(kind, mode=mode)).reason == ""
 
 
 def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
-    found = [examine(str(tmp_path / name))[1] for name in ("dangling.jpg", "folder.jpg", "x.jpg")]
+    found = [
+        examine(str(tmp_path / name)).reason for name in ("dangling.jpg", "folder.jpg", "x.jpg")
+    ]
     missing = "cannot be read: No such file or directory"
     assert found == [missing, "cannot be read: not a regular file", missing]
 
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert examine(str(tmp_path / "pipe.jpg")) == ("", "cannot be read: not a regular file")
+    assert examine(str(tmp_path / "pipe.jpg")) == Examined(
+        reason="cannot be read: not a regular file"
+    )
     with pytest.raises(OSError, match="not a regular file"):
         read_item(str(tmp_path / "pipe.jpg"))
 
@@ -218,7 +223,7 @@ def test_a_name_that_is_not_utf8_is_left_out(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.png"
     with open(path, "wb") as file:
         file.write(GOOD)
-    assert examine(os.fsdecode(path))[1] == "its name is not UTF-8"
+    assert examine(os.fsdecode(path)).reason == "its name is not UTF-8"
 
 
 def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
@@ -372,3 +377,43 @@ def test_a_damaged_list_of_readable_content_knows_nothing(tmp_path):
     path.unlink()
     path.mkdir()
     Readable(tmp_path).add(["1" * 64])  # cannot be written: no error
+
+
+def _frames(kind):
+    file = io.BytesIO()
+    pictures = [Image.new("RGB", (16, 16), (k, 9, 9)) for k in (10, 200)]
+    pictures[0].save(file, kind, save_all=True, append_images=pictures[1:])
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "notes"),
+    [
+        (_encoded("PNG", (16, 16)), ()),
+        (_encoded("JPEG", (16, 16)), ()),
+        (_encoded("GIF", (16, 16)), ()),
+        (_encoded("PNG", (16, 16), mode="RGBA"), ("with transparency, which is dropped",)),
+        (_encoded("PNG", (16, 16), mode="LA"), ("with transparency, which is dropped",)),
+        (_encoded("PNG", (16, 16), mode="I;16"), ("of 16 bits, cut to 8",)),
+        (_encoded("JPEG", (16, 16), mode="CMYK"), ("in CMYK, converted without a profile",)),
+        (_frames("GIF"), ("animated, only the first frame is used",)),
+        (_encoded("PNG", (1, 1)), ("smaller than 8 px on a side",)),
+        (_encoded("PNG", (10, 200)), ("over eight times as long as wide",)),
+    ],
+)  # fmt: skip
+def test_what_loses_something_is_noted(data, notes):
+    assert examine(data).notes == notes
+
+
+def test_a_note_is_said_once_with_the_first_of_its_files():
+    items = [_encoded("PNG", (16, 16 + k), mode="RGBA") for k in range(3)]
+    found = scan(_examples([*items, _encoded("PNG", (16, 9))], [0, 1, 0, 1]))
+    assert found.remarks == ("3 pictures with transparency, which is dropped: n0 ...",)
+
+
+@pytest.mark.parametrize("kind", ["WEBP"])
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"lossless": False}, {"exif": b"Exif\0\0"}]
+)
+def test_the_size_of_every_webp_is_read(kind, options):
+    assert header_size(_encoded(kind, (37, 21), **options)) == (37, 21)

@@ -240,7 +240,7 @@ def test_small_classes(count, parts):
 
 def test_earlier_remarks_stay_in_front():
     found = split(_examples([0] * 40 + [1], remarks=("noticed before",)))
-    assert found.remarks[0] == "noticed before" and len(found.remarks) == 3
+    assert found.remarks[0] == "noticed before" and len(found.remarks) == 4
 
 
 def test_no_part_is_made_of_no_fraction():
@@ -253,3 +253,11 @@ def test_nothing_for_training_is_an_error():
         split(_examples([0, 1] * 2, parts="test"))
     with pytest.raises(UserError, match="No example is left for training, of 2"):
         split(_examples([0, 1], contents=[5, 5], parts=["train", "test"]))
+
+
+def test_small_classes_and_torn_contents_are_said():
+    labels = [0] * 30 + [1] * 5
+    contents = [*range(30), 3, 4, 30, 31, 32]
+    remarks = split(_examples(labels, contents)).remarks
+    assert "classes of fewer than 10 examples: b (5)" in remarks
+    assert "2 pictures stand under different labels: n3 and n30" in remarks

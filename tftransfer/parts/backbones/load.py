@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,7 +24,10 @@ from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.registered import BACKBONES
 from tftransfer.parts.backbones.stages import cut_into_stages
 from tftransfer.parts.backbones.weights import file_sha256, load_weights
+from tftransfer.parts.download import fetch
+from tftransfer.parts.feature_cache import user_folder
 
+_NETWORK_SECONDS = 15.0
 # What the package itself gives to a builder, or has no use for.
 _NOT_OPTIONS = (
     "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
@@ -44,7 +48,7 @@ def load_backbone(
     Args:
       name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or
         folder, or the folder of a run.
-      weights: `imagenet`, `none`, or a path.
+      weights: `imagenet`, `none`, a path, or an https URL.
       image_size: side of the input in pixels; 0 for the backbone's own.
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
@@ -70,7 +74,7 @@ def load_backbone(
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
     digest = ""
     if weights not in ("imagenet", "none"):
-        path = Path(weights).expanduser()
+        path = _local(weights, known)
         digest = load_weights(model, path, sha256=known.get(path.name, ""))
     elif weights == "imagenet" and not download:
         raise UserError(
@@ -181,6 +185,13 @@ def _builder(
     return build, applications.default_image_size(constructor), {}
 
 
+def _local(weights: str, known: dict[str, str]) -> Path:
+    if "://" not in weights:
+        return Path(weights).expanduser()
+    name = weights.rpartition("/")[2]
+    return fetch(weights, user_folder() / "downloads", sha256=known.get(name, ""))
+
+
 def _check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
@@ -198,6 +209,8 @@ def _plain(name: str) -> str:
 def _call_builder(
     base: str, build: Callable[..., keras.Model], size: int, weights: str | None, options: dict
 ) -> keras.Model:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_NETWORK_SECONDS)  # Keras would wait for ever
     try:
         return build(size, weights, **options)
     except TypeError as error:
@@ -216,6 +229,8 @@ def _call_builder(
             f"{' '.join(str(error).split())[:400]}",
             "Connect, or give --weights=PATH of a file, or --weights=none.",
         ) from None
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.arrays import settle
+
+# Weights hardly shrink; an array that says it is much larger than its file would fill the memory.
+_MOST_TIMES = 20
 
 
 def file_sha256(path: Path) -> str:
@@ -46,8 +50,15 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
         )
     import h5py
 
+    if zipfile.is_zipfile(path):
+        raise UserError(
+            f"{path} is a whole model, which may hold code, and not weights alone.",
+            "Load it where you trust it, and give what model.save_weights('NAME.weights.h5') "
+            "writes.",
+        )
     try:
         with h5py.File(path, "r") as file:
+            _check_bounds(file, path)
             if "layer_names" in file.attrs or "model_weights" in file:
                 _load_legacy(model, file, path)
                 return digest
@@ -59,6 +70,46 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
         ) from None
     _load_keras3(model, path)
     return digest
+
+
+def _check_bounds(file: Any, path: Path) -> None:
+    """Refuses links to other files, and arrays that the file is too small to hold.
+
+    Raises:
+      UserError: naming the entry.
+    """
+    import h5py
+
+    most, total = _MOST_TIMES * path.stat().st_size, 0
+    folders, seen = [file], set()
+    while folders:
+        folder = folders.pop()
+        place = h5py.h5o.get_info(folder.id).addr
+        if place in seen:
+            _refuse(path, folder.name, "there twice")
+        seen.add(place)
+        for name in folder:
+            link = folder.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                _refuse(path, f"{folder.name}/{name}", "a link")
+            entry = folder[name]
+            if isinstance(entry, h5py.Group):
+                folders.append(entry)
+                continue
+            if entry.external or entry.is_virtual:
+                _refuse(path, entry.name, "kept in another file")
+            if entry.dtype.hasobject and h5py.check_string_dtype(entry.dtype) is None:
+                _refuse(path, entry.name, f"of {entry.dtype}")
+            total += entry.size * entry.dtype.itemsize
+            if total > most:
+                _refuse(path, entry.name, f"more than the file of {path.stat().st_size:,} bytes")
+
+
+def _refuse(path: Path, name: str, reason: str) -> None:
+    raise UserError(
+        f"The weights file {path} is refused: its entry {name} is {reason}.",
+        "Fetch it from its source, or save the weights anew.",
+    )
 
 
 def _load_keras3(model: keras.Model, path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import tensorflow as tf
 
+from tftransfer.parts.data.rules import MAX_PIXELS
+
 # JPEG decoders can leave out work where a half, a quarter or an eighth of the size is enough.
 _RATIOS = (1, 2, 4, 8)
+_CALLS, _FEW = 4 * (os.cpu_count() or 1), 8
+_2_14 = 1 << 14
+_EXIF, _EXIF_AT = b"Exif\x00\x00", (6, 24)
 
 
 def decode(data: Any, at_least: int = 0) -> Any:
@@ -19,14 +25,50 @@ def decode(data: Any, at_least: int = 0) -> Any:
         pixels; 0 keeps its size.
 
     Returns:
-      uint8 [height, width, 3]; grey is repeated, transparency dropped, 16 bits cut to 8.
+      uint8 [height, width, 3]; grey is repeated, transparency dropped, 16 bits cut to 8, and what a
+      camera held turned is turned upright.
     """
-    if not at_least:
-        return _decode_any(data)
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
-    pixels = tf.cond(jpeg, lambda: _decode_scaled(data, at_least), lambda: _decode_any(data))
+    pixels = tf.cond(jpeg, lambda: _decode_jpeg(data, at_least), lambda: _decode_any(data))
     pixels.set_shape([None, None, 3])
     return pixels
+
+
+def _decode_jpeg(data: Any, at_least: int) -> Any:
+    pixels = _decode_scaled(data, at_least) if at_least else _decode_any(data)
+    # Cameras write their notes first, or after the 20 bytes of a JFIF header.
+    first, second = (tf.equal(tf.strings.substr(data, at, 6), _EXIF) for at in _EXIF_AT)
+    at = tf.where(first, _EXIF_AT[0], _EXIF_AT[1]) + len(_EXIF)
+    return tf.cond(first | second, lambda: _upright(pixels, _orientation(data, at)), lambda: pixels)
+
+
+def _orientation(data: Any, at: Any) -> Any:
+    """The tag of that name, 1 to 8, of the TIFF header at a place; 1 where there is none."""
+    notes = tf.cast(tf.io.decode_raw(tf.strings.substr(data, at, 4096), tf.uint8), tf.int32)
+    notes = tf.pad(notes, [[0, 16]])
+    little = tf.equal(notes[0], ord("I"))
+
+    def number(place: Any) -> Any:
+        low, high = (tf.gather(notes, tf.minimum(place + k, tf.size(notes) - 1)) for k in (0, 1))
+        return tf.where(little, low + 256 * high, high + 256 * low)
+
+    table = tf.where(little, number(4), number(6))  # the low half of 32 bits
+    entries = table + 2 + 12 * tf.range(tf.minimum(number(table), 200))
+    found = tf.boolean_mask(number(entries + 8), tf.equal(number(entries), 0x0112))
+    value = tf.concat([found, [1]], 0)[0]
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def _upright(pixels: Any, orientation: Any) -> Any:
+    def turned() -> Any:
+        # In float32: on some processors oneDNN writes to stderr that it turns no bytes.
+        return tf.cast(tf.transpose(tf.cast(pixels, tf.float32), [1, 0, 2]), tf.uint8)
+
+    ways = [
+        lambda: pixels, lambda: pixels[:, ::-1], lambda: pixels[::-1, ::-1], lambda: pixels[::-1],
+        turned, lambda: turned()[:, ::-1], lambda: turned()[::-1, ::-1], lambda: turned()[::-1],
+    ]  # fmt: skip
+    return tf.switch_case(orientation - 1, ways)
 
 
 def _decode_any(data: Any) -> Any:
@@ -63,6 +105,86 @@ def resize(pixels: Any, size: int) -> Any:
     )
     # Interpolation stays within 0 to 255; the half makes the cast round.
     return tf.ensure_shape(tf.cast(scaled + 0.5, tf.uint8), [size, size, 3])
+
+
+def decode_each(items: Any, size: int) -> tuple[Any, Any]:
+    """Pictures of a batch in which some may be no pictures, or larger than the cap.
+
+    Args:
+      items: string [n].
+      size: side of the result in pixels.
+
+    Returns:
+      uint8 [n, size, size, 3], zeros for what cannot be decoded; and which can, bool [n].
+    """
+    count = tf.size(items)
+
+    def numbered(number: Any, data: Any) -> tuple[Any, Any]:
+        with tf.control_dependencies([_assert_within_cap(data)]):
+            return number, decode_resized(tf.identity(data), size)
+
+    def decoded(calls: int | None) -> tuple[Any, Any]:
+        # A dataset can leave out what fails; the blank one at the end is never left out.
+        found = tf.data.Dataset.from_tensor_slices((tf.range(count), items))
+        found = found.map(numbered, num_parallel_calls=calls).ignore_errors()
+        blank = tf.data.Dataset.from_tensors((count, tf.zeros((size, size, 3), tf.uint8)))
+        found = found.concatenate(blank).batch(tf.cast(count, tf.int64) + 1)
+        return found.with_options(_options()).get_single_element()
+
+    # Threads take longer to start than a few pictures to decode.
+    numbers, pixels = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))
+    places = numbers[:, None]
+    whole = tf.scatter_nd(places, pixels, tf.stack([count + 1, size, size, 3]))
+    good = tf.scatter_nd(places, tf.ones_like(numbers), tf.stack([count + 1])) > 0
+    return tf.ensure_shape(whole[:count], (None, size, size, 3)), good[:count]
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
+
+
+def _assert_within_cap(data: Any) -> Any:
+    """Fails where the header of a picture promises more pixels than `MAX_PIXELS`."""
+    jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
+    pixels = tf.cond(
+        jpeg, lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
+        lambda: _promised(data),
+    )  # fmt: skip
+    return tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))
+
+
+def _promised(data: Any) -> Any:
+    """Pixels by the header of anything but a JPEG; 0 where it tells nothing."""
+    head = tf.io.decode_raw(tf.strings.substr(data, 0, 32), tf.uint8)
+    head = tf.cast(tf.pad(head, [[0, 32 - tf.size(head)]]), tf.int64)
+
+    def number(at: int, count: int, *, big: bool = False) -> Any:
+        places = [count - 1 - k if big else k for k in range(count)]
+        return tf.add_n([head[at + k] * (1 << 8 * place) for k, place in enumerate(places)])
+
+    def starts(signature: bytes, at: int = 0) -> Any:
+        return tf.reduce_all(head[at : at + len(signature)] == list(signature))
+
+    return tf.case(
+        [
+            (starts(b"\x89PNG"), lambda: number(16, 4, big=True) * number(20, 4, big=True)),
+            (starts(b"GIF8"), lambda: number(6, 2) * number(8, 2)),
+            (starts(b"BM"), lambda: _signed(number(18, 4)) * _signed(number(22, 4))),
+            (starts(b"VP8 ", 12), lambda: (number(26, 2) % _2_14) * (number(28, 2) % _2_14)),
+            (starts(b"VP8L", 12),
+             lambda: (number(21, 4) % _2_14 + 1) * (number(21, 4) // _2_14 % _2_14 + 1)),
+            (starts(b"VP8X", 12), lambda: (number(24, 3) + 1) * (number(27, 3) + 1)),
+        ],
+        default=lambda: tf.constant(0, tf.int64),
+    )  # fmt: skip
+
+
+def _signed(number: Any) -> Any:
+    """The size of 32 bits whose sign is a direction."""
+    return tf.minimum(number, (1 << 32) - number)
 
 
 def decode_resized(data: Any, size: int) -> Any:

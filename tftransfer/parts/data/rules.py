@@ -1,7 +1,7 @@
-"""What a file must satisfy to be an example: one function per rule, in one list.
+"""What a file must satisfy to be an example, and what is worth saying: a function each, in lists.
 
 A rule looks at the encoded bytes and returns a reason to leave the file out, or
-None. Content decides, never the extension.
+None. Content decides, never the extension. A note does not leave anything out.
 """
 
 from __future__ import annotations
@@ -100,17 +100,100 @@ def header_size(data: bytes) -> tuple[int, int] | None:
     if kind == "BMP" and len(data) >= 26:
         width, height = struct.unpack("<ii", data[18:26])
         return abs(width), abs(height)
+    if kind == "WebP" and len(data) >= 30:
+        return _webp_size(data)
     if kind == "JPEG":
-        return _jpeg_size(data)
+        frame = _jpeg_frame(data)
+        return frame[:2] if frame else None
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def animated(data: bytes) -> str | None:
+    """Only the first frame becomes pixels."""
+    gif = image_format(data) == "GIF" and _several_frames(data)
+    webp = data[8:16] == b"WEBPVP8X" and data[20:21] and data[20] & 2
+    return "animated, only the first frame is used" if gif or webp else None
+
+
+def transparent(data: bytes) -> str | None:
+    """Colours stay as they are below the transparency."""
+    png = image_format(data) == "PNG" and (data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data)
+    webp = data[8:16] == b"WEBPVP8X" and data[20:21] and data[20] & 16
+    return "with transparency, which is dropped" if png or webp else None
+
+
+def deep(data: bytes) -> str | None:
+    """The lower half of 16 bits is lost."""
+    png = image_format(data) == "PNG" and data[24:25] == b"\x10"
+    return "of 16 bits, cut to 8" if png else None
+
+
+def for_print(data: bytes) -> str | None:
+    """CMYK becomes RGB without a colour profile."""
+    frame = _jpeg_frame(data) if image_format(data) == "JPEG" else None
+    return "in CMYK, converted without a profile" if frame and frame[2] == 4 else None
+
+
+def odd_shape(data: bytes) -> str | None:
+    """Little is left of these when they become a square."""
+    width, height = header_size(data) or (16, 16)
+    if min(width, height) < 8:
+        return "smaller than 8 px on a side"
+    long = max(width, height) > 8 * min(width, height)
+    return "over eight times as long as wide" if long else None
+
+
+NOTES: tuple[Callable[[bytes], str | None], ...] = (
+    animated,
+    transparent,
+    deep,
+    for_print,
+    odd_shape,
+)
+
+
+def _several_frames(data: bytes) -> bool:
+    """Whether a GIF has more than one, by its blocks."""
+    position, frames = 13 + _gif_table(data, 10), 0
+    while position < len(data) and data[position] in (0x21, 0x2C):
+        if data[position] == 0x2C:
+            frames += 1
+            position += 11 + _gif_table(data, position + 9)
+        else:
+            position += 2
+        while data[position : position + 1] not in (b"", b"\0"):
+            position += 1 + data[position]
+        position += 1
+    return frames > 1
+
+
+def _gif_table(data: bytes, at: int) -> int:
+    """Bytes of the table of colours that the flags at a place promise."""
+    flags = data[at] if at < len(data) else 0
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    kind = data[12:16]
+    if kind == b"VP8 ":
+        width, height = struct.unpack("<HH", data[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L":
+        (bits,) = struct.unpack("<I", data[21:25])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return width + 1, height + 1
+    return None
+
+
+def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
+    """Width, height and number of channels."""
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker, length = data[position + 1], struct.unpack(">H", data[position + 2 : position + 4])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[position + 5 : position + 9])
-            return width, height
+            return width, height, data[position + 9]
         position += 2 + length[0]
     return None

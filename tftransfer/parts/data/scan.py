@@ -7,16 +7,17 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tftransfer.ground import stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.progress import Progress
 from tftransfer.ground.terminal import stderr_kept_back
 from tftransfer.parts.data.examples import Examples, Quarantined, read_item
 from tftransfer.parts.data.readable import Readable
-from tftransfer.parts.data.rules import RULES
+from tftransfer.parts.data.rules import NOTES, RULES
 
 _BLOCK = 32
 
@@ -39,28 +40,59 @@ def scan(
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
         results = examine_all(examples.items, readable, say)
     if readable:
-        readable.add(sha for sha, reason in results if not reason)
-    good = np.array([not reason for _, reason in results], bool)
+        readable.add(found.sha256 for found in results if not found.reason)
+    good = np.array([not found.reason for found in results], bool)
     bad = tuple(
-        Quarantined(name=name, reason=reason)
-        for name, (_, reason) in zip(examples.names, results)
-        if reason
+        Quarantined(name=name, reason=found.reason)
+        for name, found in zip(examples.names, results)
+        if found.reason
     )
-    everything = replace(examples, sha256=[sha for sha, _ in results])
-    kept = everything.keep(np.flatnonzero(good), quarantine=examples.quarantine + bad)
+    everything = replace(examples, sha256=[found.sha256 for found in results])
+    kept = everything.keep(
+        np.flatnonzero(good), quarantine=examples.quarantine + bad,
+        remarks=examples.remarks + _remarks(examples.names, results),
+    )  # fmt: skip
     _check_losses(examples, kept, max_quarantine)
     return kept
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out of one file.
+
+    Attributes:
+      sha256: of its bytes; "" when it cannot be an example.
+      reason: why it cannot be one, or "".
+      notes: what is worth saying of it.
+    """
+
+    sha256: str = ""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def _remarks(names: Sequence[str], results: Sequence[Examined]) -> tuple[str, ...]:
+    """Each note once, with the number of files and the first of them."""
+    noted: dict[str, list[str]] = {}
+    for name, found in zip(names, results):
+        for note in found.notes:
+            noted.setdefault(note, []).append(name)
+    return tuple(
+        f"{len(some):,} picture{'s' * (len(some) > 1)} {note}: {some[0]}{' ...' * (len(some) > 1)}"
+        for note, some in noted.items()
+    )
 
 
 def examine_all(
     items: Sequence[str | bytes], readable: Readable | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> list[tuple[str, str | None]]:  # fmt: skip
+) -> list[Examined]:  # fmt: skip
     """`examine` of each item, on every core."""
 
-    def some(items: Sequence[str | bytes]) -> list[tuple[str, str | None]]:
+    def some(items: Sequence[str | bytes]) -> list[Examined]:
         found = [examine(item, readable) for item in items]
         progress.add(len(found))
+        stops.check()
         return found
 
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
@@ -71,22 +103,21 @@ def examine_all(
         return [result for block in pool.map(some, blocks) for result in block]
 
 
-def examine(item: str | bytes, readable: Readable | None = None) -> tuple[str, str | None]:
-    """sha256 of an item, and why it cannot be an example, or None."""
+def examine(item: str | bytes, readable: Readable | None = None) -> Examined:
+    """Reads an item and applies rules and notes to it."""
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
-        return "", "its name is not UTF-8"
+        return Examined(reason="its name is not UTF-8")
     try:
         data = read_item(item)
     except OSError as error:
-        return "", f"cannot be read: {error.strerror or error}"
+        return Examined(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(data).hexdigest()
-    if readable and sha256 in readable:
-        return sha256, None
-    for rule in RULES:
-        reason = rule(data)
+    if not readable or sha256 not in readable:
+        reasons = (rule(data) for rule in RULES)
+        reason = next(filter(None, reasons), None) or _undecodable(data)
         if reason:
-            return "", reason
-    return sha256, _undecodable(data)
+            return Examined(reason=reason)
+    return Examined(sha256, notes=tuple(filter(None, (note(data) for note in NOTES))))
 
 
 def _is_utf8(name: str) -> bool:

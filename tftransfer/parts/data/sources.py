@@ -15,10 +15,12 @@ from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.memory import from_arrays, from_dataset
 from tftransfer.parts.data.rules import ignored
+from tftransfer.parts.download import fetch, is_archive, unpacked
+from tftransfer.parts.feature_cache import user_folder
 
 
 def read_source(data: Any, *, target: str = "auto") -> Examples:
-    """The examples of a folder, a manifest, `tfds:NAME`, a pair of arrays, or a `tf.data.Dataset`.
+    """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
       data: see `tftransfer.Experiment`.
@@ -40,7 +42,9 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
         from tftransfer.parts.data.from_tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), target=target)
-    path = Path(text).expanduser()
+    path = _fetched(text) if "://" in text else Path(text).expanduser()
+    if path.is_file() and is_archive(path):
+        path = _only_folder(unpacked(path, user_folder() / "unpacked"))
     if path.is_dir():
         if target not in ("auto", "single_label"):
             raise UserError(
@@ -53,9 +57,23 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
     if path.exists():
         raise UserError(
             f"--data={text} is a file of a kind that is not understood.",
-            "Give a folder with one sub-folder per class, or a .csv or .tsv manifest.",
+            "Give a folder with one sub-folder per class, an archive of it, or a .csv or .tsv "
+            "manifest.",
         )
     raise UserError(f"--data={text} does not exist.", _nearby(path))
+
+
+def _fetched(url: str) -> Path:
+    path = fetch(url, user_folder() / "downloads")
+    if not is_archive(path):
+        raise UserError(f"--data={url} is no archive.", "Give the address of a .zip or .tar.gz.")
+    return path
+
+
+def _only_folder(root: Path) -> Path:
+    """Archives often hold one folder, and the classes in that."""
+    inside = [entry for entry in root.iterdir() if not ignored(entry.name)]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
 def from_folder(root: Path) -> Examples:
@@ -95,8 +113,29 @@ def from_folder(root: Path) -> Examples:
         target="single_label",
         classes=classes,
         parts=np.array([part for _, _, part in rows], PART_DTYPE),
-        remarks=_case_twins(classes),
+        remarks=_case_twins(classes) + _links(root, [folder for folder, _ in roots], rows),
     )
+
+
+def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str, ...]:
+    """Links that lead out of the root, and those to folders below a class, which nobody follows."""
+    inside, remarks = root.resolve(), []
+    folders = [folder for top in tops for folder in _subfolders(top)]
+    links = [path for path in folders if path.is_symlink()]
+    links += [Path(path) for path, _, _ in rows if Path(path).is_symlink()]
+    out = [path for path in links if not path.resolve().is_relative_to(inside)]
+    if out:
+        remarks.append(f"{len(out):,} links lead out of {root}: {out[0]}{' ...' * (len(out) > 1)}")
+    unseen = [
+        Path(top, name)
+        for folder in folders
+        for top, names, _ in os.walk(folder)
+        for name in names
+        if Path(top, name).is_symlink()
+    ]
+    if unseen:
+        remarks.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
+    return tuple(remarks)
 
 
 def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import Examples
 
+_FEW = 10
+
 
 def split(
     examples: Examples,
@@ -64,7 +66,8 @@ def split(
             f"No example is left for training, of {len(examples)}.",
             "Give more data, or smaller --test_fraction and --validation_fraction.",
         )
-    return replace(result, remarks=(*remarks, *_missing_classes(result)))
+    found = (*remarks, *_missing_classes(result), *_few(result), *_torn(result))
+    return replace(result, remarks=found)
 
 
 def _assign(
@@ -121,6 +124,30 @@ def _strata(examples: Examples) -> list:
         return np.where(examples.labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
     edges = np.quantile(examples.labels[:, 0], [0.2, 0.4, 0.6, 0.8])
     return np.digitize(examples.labels[:, 0], edges).tolist()
+
+
+def _few(examples: Examples) -> list[str]:
+    """Classes so small that their figures mean little."""
+    if examples.target != "single_label":
+        return []
+    counts = np.bincount(examples.labels, minlength=len(examples.classes))
+    few = [f"{examples.classes[k]} ({counts[k]})" for k in np.flatnonzero(counts < _FEW)]
+    return [f"classes of fewer than {_FEW} examples: {', '.join(few[:5])}"] if few else []
+
+
+def _torn(examples: Examples) -> list[str]:
+    """One content under several labels: which of them should be learnt?"""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, sha in enumerate(examples.sha256):
+        groups[sha].append(index)
+    torn = [
+        group for group in groups.values()
+        if len(group) > 1 and (examples.labels[group] != examples.labels[group[0]]).any()
+    ]  # fmt: skip
+    if not torn:
+        return []
+    names = " and ".join(examples.names[index] for index in torn[0][:2])
+    return [f"{len(torn):,} pictures stand under different labels: {names}"]
 
 
 def _missing_classes(examples: Examples) -> list[str]:

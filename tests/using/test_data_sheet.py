@@ -1,0 +1,104 @@
+"""The data sheet finds what was planted: near copies, and labels that are wrong."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tftransfer
+from tftransfer.parts.data.examples import Examples
+from tftransfer.using.data_sheet import near_duplicates, suspected_labels
+from tftransfer.using.plan import make_plan, read_examples
+
+
+def flowers(shared_data, tmp_path, per_class=40):
+    import zipfile
+
+    with zipfile.ZipFile(shared_data / "flowers" / "flowers.zip") as file:
+        names = [name for name in file.namelist() if name.endswith(".jpg")]
+        for label in sorted({name.split("/")[-2] for name in names}):
+            some = [name for name in names if name.split("/")[-2] == label][:per_class]
+            for name in some:
+                target = tmp_path / "flowers" / label / name.split("/")[-1]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read(name))
+    return tmp_path / "flowers"
+
+
+def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
+    folder = flowers(shared_data, tmp_path)
+    first, second = sorted((folder / "roses").iterdir())[:2]
+    Image.open(first).save(folder / "roses" / "again.jpg", quality=60)
+    with Image.open(second) as picture:
+        small = picture.resize((picture.width // 2, picture.height // 2))
+    small.save(folder / "tulips" / "smaller.png")
+    examples = read_examples(tftransfer.Experiment(data=str(folder)), lambda line: None)
+    names = {frozenset((examples.names[a], examples.names[b]))
+             for a, b in near_duplicates(examples)}  # fmt: skip
+    planted = {frozenset((f"roses/{first.name}", "roses/again.jpg")),
+               frozenset((f"roses/{second.name}", "tulips/smaller.png"))}  # fmt: skip
+    # The set itself has one tulip twice, cut a little differently, and one daisy.
+    theirs = {frozenset(f"tulips/{name}_n.jpg" for name in
+                        ("12916135413_dafcf3089e", "12916441224_2ed63596f8")),
+              frozenset(f"daisy/{name}.jpg" for name in
+                        ("10993710036_2033222c91", "10993818044_4c19b86c82"))}  # fmt: skip
+    assert names == planted | theirs
+    said = tftransfer.inspect(data=str(folder), say=lambda line: None)
+    assert "near duplicates: 4 pairs" in said
+    assert f"with different labels: roses/{second.name} and tulips/smaller.png" in said
+
+
+def test_pictures_of_nothing_are_near_to_none():
+    rng = np.random.default_rng(0)
+    items = []
+    for level in range(6):
+        file = io.BytesIO()
+        noise = rng.integers(0, 3, (20, 20, 3)) + 20 * level
+        Image.fromarray(noise.astype(np.uint8)).save(file, "PNG")
+        items.append(file.getvalue())
+    examples = Examples(
+        names=[str(k) for k in range(6)], items=items, labels=np.zeros(6, np.int64),
+        target="single_label", classes=("a", "b"), parts=np.full(6, "train"),
+        sha256=[f"{k:064}" for k in range(6)],
+    )  # fmt: skip
+    assert near_duplicates(examples) == []
+
+
+@pytest.fixture(scope="module")
+def weights(shared_data):
+    (path,) = (shared_data / "weights").glob("mobilenet_v2*0.35_224_no_top.h5")
+    return str(path)
+
+
+def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
+    folder = flowers(shared_data, tmp_path)
+    planted = set()
+    for label, wrong in (("daisy", "roses"), ("roses", "sunflowers"), ("sunflowers", "tulips")):
+        for file in sorted((folder / label).iterdir())[:4]:
+            file.rename(folder / wrong / f"planted{file.name}")
+            planted.add(f"{wrong}/planted{file.name}")
+    experiment = tftransfer.Experiment(
+        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=96,
+        recipe="feature_extraction",
+    )  # fmt: skip
+    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    found = [plan.examples.names[k] for k, _, _ in suspected_labels(plan.network, plan.examples)]
+    assert len(planted & set(found[:20])) >= 8
+    said = tftransfer.inspect(
+        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=96,
+        say=lambda line: None,
+    )  # fmt: skip
+    assert "suspected labels, by a cross-validated probe: " in said and "/planted" in said
+
+
+def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
+    for label in ("blue", "green"):
+        for file in sorted((picture_folder / label).iterdir())[3:]:
+            file.unlink()
+    experiment = tftransfer.Experiment(
+        data=str(picture_folder), backbone="small_cnn", weights="none",
+        recipe="feature_extraction", validation_fraction=0.0, test_fraction=0.0,
+    )  # fmt: skip
+    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    assert suspected_labels(plan.network, plan.examples) == []

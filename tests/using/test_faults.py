@@ -1,0 +1,480 @@
+"""Stops, damage, and numbers that are none: nothing is lost, and nothing goes on in silence."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tftransfer
+from tftransfer.ground import atomic, stops
+from tftransfer.parts import arrays, checkpoints
+from tftransfer.parts.checkpoints import Checkpoint
+from tftransfer.using import preflight, training
+from tftransfer.using.run import Run
+from tftransfer.using.step import Step
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+PHASES = "fine_tune:unfreeze=2,head_epochs=2,epochs=2,augment=shift,views=2"
+
+
+def experiment(source_run, digits, **changes):
+    fields = {"data": str(digits / "target"), "backbone": str(source_run.workdir),
+              "batch_size": 16, "recipe": PHASES}  # fmt: skip
+    return tftransfer.Experiment(**fields | changes)
+
+
+class At(keras.callbacks.Callback):
+    """Does something once, when so many groups of steps have ended."""
+
+    def __init__(self, count, action):
+        super().__init__()
+        self.count, self.action = count, action
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count -= 1
+        if self.count == 0:
+            self.action()
+
+
+@pytest.fixture(scope="module")
+def whole_run(source_run, digits, tmp_path_factory, quiet):
+    folder = tmp_path_factory.mktemp("whole")
+    return tftransfer.train(experiment(source_run, digits), folder, say=quiet, export=False)
+
+
+def interrupted(source_run, digits, folder, quiet, callback, **changes):
+    return tftransfer.train(
+        experiment(source_run, digits, **changes), folder, say=quiet, export=False,
+        callbacks=[callback],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("groups", "name"), [(1, "SIGTERM"), (5, "SIGTERM"), (9, "SIGINT")])
+def test_a_signal_stops_between_two_groups_and_loses_nothing(
+    source_run, digits, whole_run, tmp_path, quiet, groups, name
+):
+    callback = At(groups, lambda: os.kill(os.getpid(), getattr(signal, name)))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(stops.Stopped, match=name):
+        interrupted(source_run, digits, tmp_path, quiet, callback)
+    assert signal.getsignal(signal.SIGTERM) is before
+    state = checkpoints.load_newest(Run(tmp_path).checkpoints)[0].state
+    assert state["phase"] or state["epoch"] or state["step"]
+    said = []
+    again = tftransfer.train(
+        experiment(source_run, digits), tmp_path, say=said.append, export=False
+    )
+    assert any("unfinished: it goes on" in line for line in said)
+    assert again.result["weights_sha256"] == whole_run.result["weights_sha256"]
+    assert again.result["test"] == whole_run.result["test"]
+
+
+def test_a_signal_is_heard_while_features_are_computed(source_run, digits, tmp_path, monkeypatch):
+    def say(line):
+        if "phase 1" in line:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setenv("TFTRANSFER_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(stops.Stopped):
+        tftransfer.train(experiment(source_run, digits), tmp_path / "run", say=say, export=False)
+    assert not Run(tmp_path / "run").finished
+
+
+def test_a_second_interrupt_is_heard_at_once():
+    with pytest.raises(KeyboardInterrupt) as error, stops.heard():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        assert stops.asked()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    assert not isinstance(error.value, stops.Stopped)
+    assert not stops.asked()
+
+
+def test_without_time_left_what_is_there_is_saved(monkeypatch):
+    done, ended = [], threading.Event()
+    monkeypatch.setattr(stops, "_PATIENCE", 0.05)
+    monkeypatch.setattr(os, "_exit", lambda code: (done.append(code), ended.set()))
+    with stops.heard():
+        stops.before_the_end(lambda: done.append("saved"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert ended.wait(5)
+    assert done == ["saved", stops.RESUMABLE]
+
+
+def test_other_threads_leave_signals_alone():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def inside():
+        with stops.heard():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_a_finished_run_is_left_as_it_is(source_run, digits, whole_run):
+    said, before = [], whole_run.weights.stat().st_mtime_ns
+    tftransfer.train(experiment(source_run, digits), whole_run.workdir, say=said.append)
+    assert any("is finished already" in line for line in said)
+    assert whole_run.weights.stat().st_mtime_ns == before
+
+
+def test_a_run_to_resume_must_be_there(source_run, digits, tmp_path, quiet):
+    with pytest.raises(tftransfer.UserError, match=r"no run in .* to resume"):
+        tftransfer.train(experiment(source_run, digits), tmp_path, resume=True, say=quiet)
+
+
+@pytest.fixture(scope="module")
+def half_run(source_run, digits, tmp_path_factory, quiet):
+    """A copy of the data, and a run on it that was stopped."""
+    folder = tmp_path_factory.mktemp("half")
+    shutil.copytree(digits / "target", folder / "data")
+    with pytest.raises(ZeroDivisionError):
+        interrupted(source_run, digits, folder / "run", quiet, At(3, lambda: 1 / 0),
+                    data=str(folder / "data"))  # fmt: skip
+    return folder
+
+
+def repainted(data):
+    file = sorted((data / "5").iterdir())[0]
+    picture = np.array(keras.utils.load_img(file))
+    picture[0, 0] ^= 1
+    keras.utils.save_img(file, picture, scale=False)
+
+
+def added(data):
+    shutil.copy(sorted((data / "5").iterdir())[0], data / "6" / "new.png")
+
+
+def moved(data):
+    file = sorted((data / "5").iterdir())[0]
+    file.rename(data / "6" / file.name)
+
+
+def renamed(data):
+    (data / "9").rename(data / "nine")
+
+
+DATA = {"a pixel": repainted, "a file": added, "a label": moved, "a class": renamed}
+
+
+@pytest.mark.parametrize("change", DATA)
+def test_other_data_are_refused(source_run, digits, half_run, tmp_path, quiet, change):
+    shutil.copytree(half_run, tmp_path / "half")
+    DATA[change](tmp_path / "half" / "data")
+    # The data's path is a part of the configuration: the copy takes the place of the original.
+    with (
+        swapped(half_run / "data", tmp_path / "half" / "data"),
+        pytest.raises(tftransfer.UserError, match=r"began with other .*data"),
+    ):
+        resumed(source_run, digits, half_run, quiet)
+
+
+@contextlib.contextmanager
+def swapped(first, second):
+    for a, b in ((first, first.with_name("aside")), (second, first)):
+        shutil.move(a, b)
+    try:
+        yield
+    finally:
+        shutil.move(first, second)
+        shutil.move(first.with_name("aside"), first)
+
+
+def resumed(source_run, digits, folder, quiet, **changes):
+    fields = {"data": str(folder / "data")} | changes
+    return tftransfer.train(
+        experiment(source_run, digits, **fields), folder / "run", say=quiet, export=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("tensorflow", "2.99.0", r"TensorFlow \(.* then, 2.99.0 now\)"),
+        ("keras", "4.0.0", "other Keras"), ("numpy", "9.9", "other NumPy"),
+        ("tftransfer", "9.9", "other tftransfer"), ("cpus", 97, "number of CPUs"),
+        ("intra_op_threads", 31, "intra-op threads"), ("inter_op_threads", 31, "inter-op"),
+        ("machine", "abacus", "processor"), ("devices", ["/device:GPU:0"], "devices"),
+    ],
+)  # fmt: skip
+def test_another_environment_is_refused_by_name(
+    source_run, digits, half_run, quiet, monkeypatch, key, value, said
+):
+    real = training.environment()
+    monkeypatch.setattr(training, "environment", lambda: real | {key: value})
+    with pytest.raises(tftransfer.UserError, match=said):
+        resumed(source_run, digits, half_run, quiet)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"seed": 5}, "seed"), ({"batch_size": 8}, "batch_size"), ({"image_size": 16}, "image_size"),
+     ({"recipe": PHASES + ",learning_rate=0.01"}, "learning_rate")],
+)  # fmt: skip
+def test_another_configuration_is_refused_by_name(
+    source_run, digits, half_run, quiet, changes, said
+):
+    with pytest.raises(tftransfer.UserError, match=said):
+        resumed(source_run, digits, half_run, quiet, **changes)
+
+
+def test_other_starting_weights_are_refused(source_run, digits, half_run, quiet, monkeypatch):
+    real = training.make_plan
+
+    def changed(*arguments, **options):
+        plan = real(*arguments, **options)
+        variable = plan.network.variables("stage1")[0]
+        variable.assign(variable + 1)
+        return plan
+
+    monkeypatch.setattr(training, "make_plan", changed)
+    with pytest.raises(tftransfer.UserError, match="began with other starting weights"):
+        resumed(source_run, digits, half_run, quiet)
+
+
+class Poison:
+    """A step whose loss is no number, so many times, from a given step of the epoch on."""
+
+    def __init__(self, times, real):
+        self.times, self.real, self.calls = times, real, 0
+
+    def __call__(self, step, group):
+        figures = self.real(step, group)
+        self.calls += 1
+        if self.calls > 1 and self.times > 0:
+            self.times -= 1
+            loss = figures["loss"].numpy()
+            loss[-1] = np.nan
+            return {**figures, "loss": tf.constant(loss)}
+        return figures
+
+
+def poisoned(monkeypatch, times):
+    poison = Poison(times, Step.__call__)
+    monkeypatch.setattr(Step, "__call__", lambda self, group: poison(self, group))
+
+
+def test_a_loss_that_is_no_number_is_rolled_back(source_run, digits, tmp_path, monkeypatch):
+    poisoned(monkeypatch, 2)
+    said = []
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    told = [line for line in said if "the loss became nan" in line]
+    assert len(told) == 2
+    assert "with 0.5 times the rate" in told[0] and "with 0.25 times the rate" in told[1]
+    incidents = [json.loads(line) for line in run.incidents.read_text().splitlines()]
+    names = {name for entry in incidents for name in entry["batch"]}
+    assert incidents[0]["where"].startswith("phase head, epoch 1, step ")
+    assert names <= {row[0] for row in run.split["examples"] if row[1] == "train"}
+    assert np.isfinite(run.result["test"]["log_loss"])
+
+
+def test_after_three_times_it_stops_and_keeps_what_was_good(
+    source_run, digits, tmp_path, quiet, monkeypatch
+):
+    poisoned(monkeypatch, 99)
+    with pytest.raises(tftransfer.UserError, match=r"the loss became nan, for the 4th time"):
+        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet, export=False)
+    found = checkpoints.load_newest(Run(tmp_path).checkpoints)
+    values = found[0].groups["weights"].values() if found else []
+    assert all(np.isfinite(value).all() for value in values)
+
+
+def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, monkeypatch):
+    real, count = Step.__call__, [0]
+
+    def call(self, group):
+        figures = real(self, group)
+        count[0] += 1
+        if count[0] == 2:
+            self._variables[0].assign(self._variables[0] * np.nan)
+        return figures
+
+    monkeypatch.setattr(Step, "__call__", call)
+    said = []
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    assert any("became infinite or NaN" in line for line in said) or any(
+        "the loss became nan" in line for line in said
+    )
+    assert np.isfinite(run.result["test"]["log_loss"])
+
+
+@pytest.mark.parametrize("recipe", ["feature_extraction:epochs=2,augment=none,dropout=0",
+                                    "l2_sp:head_epochs=1,epochs=1,views=-1"])  # fmt: skip
+def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch, recipe):
+    real, fails = Step.__call__, [2]
+
+    def call(self, group):
+        if fails[0] and self._parts < 4:
+            fails[0] -= 1
+            real(self, group)  # it may have done a part of its work
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return real(self, group)
+
+    settings = experiment(source_run, digits, recipe=recipe)
+    plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
+    monkeypatch.setattr(Step, "__call__", call)
+    said = []
+    run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
+    assert any("each batch of 16 goes in 2 parts" in line for line in said)
+    assert any("each batch of 16 goes in 4 parts" in line for line in said)
+    ours, theirs = (arrays.read(r.weights) for r in (run, plain))
+    for name, value in ours.items():
+        np.testing.assert_allclose(value, theirs[name], atol=1e-4, err_msg=name)
+
+
+def test_memory_that_does_not_do_for_one_example_is_an_error(
+    source_run, digits, tmp_path, quiet, monkeypatch
+):
+    def call(self, group):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(Step, "__call__", call)
+    with pytest.raises(tftransfer.UserError, match="Memory does not do for one example"):
+        tftransfer.train(
+            experiment(source_run, digits, batch_size=2), tmp_path, say=quiet, export=False
+        )
+
+
+def some_checkpoint(number):
+    rng = np.random.default_rng(number)
+    groups = {"weights": {"head/0000/kernel": rng.normal(size=(40, 30)).astype(np.float32)},
+              "optimizer": {"0": np.array(number, np.int64)}}  # fmt: skip
+    return Checkpoint(groups, {"phase": 0, "epoch": number, "step": 0})
+
+
+def damaged(path, rng):
+    data = bytearray(path.read_bytes())
+    ways = ("flip", "cut", "remove", "empty", "grow", "zero")
+    way = rng.choice(ways)
+    at = rng.randrange(len(data))
+    if way == "remove":
+        path.unlink()
+        return
+    if way == "flip":
+        data[at] ^= 1 << rng.randrange(8)
+    elif way == "zero":
+        data[at : at + 64] = bytes(b ^ 255 for b in data[at : at + 64])
+    else:
+        data = {"cut": data[:at], "empty": b"", "grow": bytes(data) + b"x"}[way]
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_every_damage_is_seen_named_and_fallen_back_from(tmp_path, seed):
+    rng = random.Random(seed)
+    for number in (1, 2):
+        checkpoints.save(tmp_path, number, some_checkpoint(number))
+    damaged(rng.choice(sorted((tmp_path / "00000002").iterdir())), rng)
+    found, remarks = checkpoints.load_newest(tmp_path)
+    assert found.state["epoch"] == 1
+    assert len(remarks) == 1 and "checkpoint 00000002 is damaged" in remarks[0]
+
+
+def failing(error):
+    def fail(*arguments, **options):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("what", ["write", "fsync", "rename", "full disk"])
+def test_a_save_that_fails_leaves_the_one_before(tmp_path, monkeypatch, what):
+    checkpoints.save(tmp_path, 1, some_checkpoint(1))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"."):
+        if what == "write":
+            patch.setattr(arrays, "write", failing(OSError(28, "No space left on device")))
+        elif what == "fsync":
+            patch.setattr(atomic.os, "fsync", failing(OSError(5, "Input/output error")))
+        elif what == "rename":
+            patch.setattr(Path, "rename", failing(OSError(5, "Input/output error")))
+        else:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+                checkpoints.save(tmp_path, 2, some_checkpoint(2))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        checkpoints.save(tmp_path, 2, some_checkpoint(2))
+    found, remarks = checkpoints.load_newest(tmp_path)
+    assert found.state["epoch"] == 1 and not remarks
+    checkpoints.save(tmp_path, 3, some_checkpoint(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001", "00000003"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_is_published_whole(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+    for content in ("one", "two"):
+        part = tmp_path / ".export.part"
+        (part / "deep").mkdir(parents=True)
+        (part / "deep" / "file").write_text(content)
+        atomic.publish(part, tmp_path / "export")
+        assert (tmp_path / "export" / "deep" / "file").read_text() == content
+        assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_the_full_disk_is_said_before_anything_is_computed(
+    source_run, digits, tmp_path, quiet, monkeypatch
+):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(tftransfer.UserError, match=r"needs about \d+ MiB, its disk has 0 MiB free"):
+        tftransfer.train(experiment(source_run, digits), tmp_path / "run", say=quiet)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"cluster": 3}'])
+def test_a_malformed_tf_config_is_named(source_run, digits, tmp_path, quiet, monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(tftransfer.UserError, match="TF_CONFIG cannot be understood"):
+        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet)
+
+
+def test_preflight_is_before_the_data(source_run, digits, tmp_path, quiet):
+    (tmp_path / "file").write_text("x")
+    settings = replace(experiment(source_run, digits), data="nowhere")
+    with pytest.raises(tftransfer.UserError, match="file is a file"):
+        tftransfer.train(settings, tmp_path / "file" / "run", say=quiet)
+    settings = replace(settings, backbone="small_cnn", weights="gone.h5")
+    with pytest.raises(tftransfer.UserError, match=r"gone\.h5 does not exist"):
+        tftransfer.train(settings, tmp_path / "run", say=quiet)
+
+
+def faults():
+    spec = importlib.util.spec_from_file_location("faults", BENCHMARKS / "faults.py")
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_or_stopped_end_as_if_nothing_had_been(tmp_path):
+    module = faults()
+    module.prepare(tmp_path)
+    for number, name in enumerate(module.SCENARIOS):
+        for how, count in ((signal.SIGKILL, 6), (signal.SIGTERM, 2)):
+            found = module.disturb(name, tmp_path, count, how, number)
+            assert found["equal"] and not found["unequal"]
+            if how == signal.SIGTERM:
+                assert {each["code"] for each in found["seen"]} == {stops.RESUMABLE}
+                assert max(each["seconds"] for each in found["seen"]) < 10

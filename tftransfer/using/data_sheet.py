@@ -1,0 +1,125 @@
+"""What a data set hides: pictures that are nearly the same, and labels that look wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tftransfer.building.network import FEATURES, Network
+from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.pixels import Pixels
+
+# Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
+# On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
+_SIDE, _WAVES, _BITS = 32, 16, 40
+_MOST, _BLOCK = 20_000, 512
+# Grey levels between the darkest and the lightest tenth, below which a picture shows nothing.
+_CONTRAST = 8
+_FOLDS, _SHOWN = 5, 10
+_MARGIN = 0.5
+
+
+def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
+    """Pairs of different contents that look the same, as indices, the first the lower.
+
+    By the perceptual hash (Zauner, 2010): of the longest waves of the cosine transform of a grey
+    picture, whether each is stronger than their median, 248 bits; two are near where at most 40
+    differ. Pictures without contrast are near to none. Of more than 20,000 examples, the first so
+    many are compared.
+    """
+    from scipy.fft import dctn
+
+    count = min(len(examples), _MOST)
+    small = Pixels(examples, _SIDE, keep=False)
+    hashes = np.zeros((count, _WAVES * _WAVES // 8 - 1), np.uint8)
+    plain = np.zeros(count, bool)
+    for number, block in enumerate(small.batches(np.arange(count), _BLOCK)):
+        some = slice(number * _BLOCK, number * _BLOCK + len(block))
+        grey = block.mean(axis=-1)
+        low, high = np.quantile(grey.reshape(len(block), -1), (0.1, 0.9), axis=1)
+        plain[some] = high - low < _CONTRAST
+        waves = dctn(grey, axes=(1, 2))[:, :_WAVES, :_WAVES].reshape(len(block), -1)[:, 1:-7]
+        stronger = waves > np.median(waves, axis=1, keepdims=True)
+        hashes[some] = np.packbits(stronger, axis=1)
+    sha = np.asarray(examples.sha256[:count], "S64")
+    pairs = []
+    for start in range(0, count, _BLOCK):
+        mine = hashes[start : start + _BLOCK, None]
+        differing = np.bitwise_count(mine ^ hashes[None]).sum(axis=-1, dtype=np.int32)
+        for a, b in np.argwhere(differing <= _BITS):
+            a += start
+            if a < b and sha[a] != sha[b] and not plain[a] and not plain[b]:
+                pairs.append((int(a), int(b)))
+    return pairs
+
+
+def suspected_labels(
+    network: Network, examples: Examples, seed: int = 0
+) -> list[tuple[int, str, float]]:
+    """Examples whose label a probe, which has not seen them, finds unlikely.
+
+    Cross-validated scores as in confident learning (Northcutt et al., 2021): a linear probe on the
+    network's features, fitted on the other folds.
+
+    Args:
+      network: with its source's weights.
+      examples: of single labels.
+      seed: of the folds.
+
+    Returns:
+      Index, the class that the probe would say, and how much likelier it finds that, in falling
+      order; only where the difference is above 0.5.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    counts = np.bincount(examples.labels, minlength=len(examples.classes))
+    usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
+    if len(np.unique(examples.labels[usable])) < 2:
+        return []
+    pixels = Pixels(examples, network.backbone.image_size, keep=False)
+    features = np.concatenate(
+        [network.predict(batch)[FEATURES].numpy() for batch in pixels.batches(usable, 64)]
+    )
+    labels = examples.labels[usable]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    with threadpool_limits(1):
+        scores = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
+    known = np.unique(labels)
+    given = scores[np.arange(len(labels)), np.searchsorted(known, labels)]
+    margin = scores.max(axis=1) - given
+    order = np.argsort(-margin, kind="stable")
+    return [
+        (int(usable[k]), examples.classes[known[scores[k].argmax()]], float(margin[k]))
+        for k in order if margin[k] > _MARGIN
+    ]  # fmt: skip
+
+
+def sheet(examples: Examples, network: Network | None) -> list[str]:
+    """Lines on both, for `inspect`; without a network, how to ask for the second."""
+    lines = _near_lines(examples, near_duplicates(examples))
+    if examples.target != "single_label":
+        return lines
+    if network is None:
+        return [*lines, "suspected labels: add --backbone=NAME and --weights for them"]
+    found = suspected_labels(network, examples)
+    lines.append(f"suspected labels, by a cross-validated probe: {len(found)}")
+    for index, said, margin in found[:_SHOWN]:
+        label = examples.classes[examples.labels[index]]
+        lines.append(f"  {examples.names[index]}: {label}, rather {said} (by {margin:.2f})")
+    return lines
+
+
+def _near_lines(examples: Examples, pairs: list[tuple[int, int]]) -> list[str]:
+    if not pairs:
+        return ["near duplicates: none"]
+    names, parts, labels = examples.names, examples.parts, examples.targets()
+    across = [pair for pair in pairs if parts[pair[0]] != parts[pair[1]]]
+    torn = [(a, b) for a, b in pairs if (labels[a] != labels[b]).any()]
+    lines = [f"near duplicates: {len(pairs):,} pairs, {len(across):,} of them across the split"]
+    for what, some in (("across the split", across), ("with different labels", torn)):
+        lines += [f"  {what}: {names[a]} and {names[b]}" for a, b in some[:5]]
+    return lines
