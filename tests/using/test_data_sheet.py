@@ -38,14 +38,16 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
              for a, b in near_duplicates(examples)}  # fmt: skip
     planted = {frozenset((f"roses/{first.name}", "roses/again.jpg")),
                frozenset((f"roses/{second.name}", "tulips/smaller.png"))}  # fmt: skip
-    # The set itself has one tulip twice, cut a little differently, and one daisy.
+    # The set itself has a tulip in other colours, a rose without any, and a daisy a moment later.
     theirs = {frozenset(f"tulips/{name}_n.jpg" for name in
                         ("12916135413_dafcf3089e", "12916441224_2ed63596f8")),
               frozenset(f"daisy/{name}.jpg" for name in
-                        ("10993710036_2033222c91", "10993818044_4c19b86c82"))}  # fmt: skip
+                        ("10993710036_2033222c91", "10993818044_4c19b86c82")),
+              frozenset(("roses/13279526615_a3b0059bec.jpg",
+                         "roses/13342823005_16d3df58df_n.jpg"))}  # fmt: skip
     assert names == planted | theirs
     said = tftransfer.inspect(data=str(folder), say=lambda line: None)
-    assert "near duplicates: 4 pairs" in said
+    assert "near duplicates: 5 pairs" in said
     assert f"with different labels: roses/{second.name} and tulips/smaller.png" in said
 
 
@@ -72,24 +74,20 @@ def weights(shared_data):
 
 
 def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
-    folder = flowers(shared_data, tmp_path)
+    folder = flowers(shared_data, tmp_path, per_class=80)
     planted = set()
     for label, wrong in (("daisy", "roses"), ("roses", "sunflowers"), ("sunflowers", "tulips")):
         for file in sorted((folder / label).iterdir())[:4]:
             file.rename(folder / wrong / f"planted{file.name}")
             planted.add(f"{wrong}/planted{file.name}")
-    experiment = tftransfer.Experiment(
-        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=96,
-        recipe="feature_extraction",
-    )  # fmt: skip
-    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
-    found = [plan.examples.names[k] for k, _, _ in suspected_labels(plan.network, plan.examples)]
-    assert len(planted & set(found[:20])) >= 8
     said = tftransfer.inspect(
-        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=96,
+        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=160,
         say=lambda line: None,
     )  # fmt: skip
-    assert "suspected labels, by a cross-validated probe: " in said and "/planted" in said
+    listed = said.partition("suspected labels, by a cross-validated probe: ")[2].splitlines()[1:]
+    found = [line.split(":")[0].strip() in planted for line in listed]
+    # The probe itself is wrong on a sixth of the photographs, so others are suspected too.
+    assert len(found) == 10 and all(found[:3]) and sum(found) >= 4
 
 
 def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):

@@ -61,8 +61,10 @@ def _orientation(data: Any, at: Any) -> Any:
 
 def _upright(pixels: Any, orientation: Any) -> Any:
     def turned() -> Any:
-        # In float32: on some processors oneDNN writes to stderr that it turns no bytes.
-        return tf.cast(tf.transpose(tf.cast(pixels, tf.float32), [1, 0, 2]), tf.uint8)
+        # Of whole numbers, oneDNN writes to stderr that it cannot transpose them.
+        height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+        places = tf.range(width)[:, None] + width * tf.range(height)[None]
+        return tf.gather(tf.reshape(pixels, [-1, 3]), places)
 
     ways = [
         lambda: pixels, lambda: pixels[:, ::-1], lambda: pixels[::-1, ::-1], lambda: pixels[::-1],
