@@ -203,6 +203,8 @@ def damaged(data, rng):
     """The bytes with a few of them changed, cut, doubled or exchanged."""
     data = bytearray(data)
     for _ in range(rng.randint(1, 4)):
+        if not data:
+            break
         at, length = rng.randrange(len(data)), rng.randint(1, 200)
         way = rng.randrange(5)
         if way == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -181,7 +182,11 @@ class Loop:
         if len(bad):
             value = figures["loss"][bad[0]]
             raise _Diverged(f"the loss became {value}", epoch, self._step_done + int(bad[0]))
-        self._sums = {k: self._sums[k] + float(v.sum()) for k, v in figures.items()}
+        # One after another: the sum must not depend on how the steps were grouped.
+        self._sums = {
+            name: functools.reduce(operator.add, values.ravel().tolist(), self._sums[name])
+            for name, values in figures.items()
+        }
         self._step_done += len(figures["loss"])
 
     def _keep_inside_epoch(self) -> None:
