@@ -42,9 +42,9 @@ def stream(**changes):
     return Stream(**(settings | changes))
 
 
-def batches_of(some_stream, epoch):
+def batches_of(some_stream, epoch, **options):
     """The batches of all groups of an epoch."""
-    for group in some_stream.epoch(epoch):
+    for group in some_stream.epoch(epoch, **options):
         for step in range(len(group["weight"])):
             yield {
                 name: tuple(x[step] for x in value) if name == "inputs" else value[step]
@@ -193,3 +193,25 @@ def test_the_last_batch_is_filled_with_other_examples():
     assert len(INDICES) % 8 == 1
     assert len(set(seen(last))) == 8
     assert last["weight"].tolist() == [1.0] + [0.0] * 7
+
+
+@pytest.mark.parametrize("options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS},
+                                     {"mixup": 0.4}])  # fmt: skip
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_an_epoch_can_be_begun_at_any_step(options, start):
+    whole = list(batches_of(stream(**options), 1))
+    rest = list(batches_of(stream(**options), 1, start=start))
+    assert len(rest) == len(whole) - start
+    assert all(same(a, b) for a, b in zip(whole[start:], rest))
+
+
+def test_groups_are_as_large_as_is_asked_for():
+    wanted = iter([1, 2, 9])
+    groups = list(stream(keys=VIEWS).epoch(0, most=lambda: next(wanted)))
+    assert [len(group["weight"]) for group in groups] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_batch_is_named_by_epoch_and_step(step):
+    found = stream()
+    assert found.batch(2, step).tolist() == real(list(batches_of(found, 2))[step]).tolist()

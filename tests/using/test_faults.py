@@ -22,7 +22,7 @@ import tftransfer
 from tftransfer.ground import atomic, stops
 from tftransfer.parts import arrays, checkpoints
 from tftransfer.parts.checkpoints import Checkpoint
-from tftransfer.using import preflight, training
+from tftransfer.using import loop, preflight, training
 from tftransfer.using.run import Run
 from tftransfer.using.step import Step
 
@@ -478,3 +478,26 @@ def test_runs_that_are_killed_or_stopped_end_as_if_nothing_had_been(tmp_path):
             if how == signal.SIGTERM:
                 assert {each["code"] for each in found["seen"]} == {stops.RESUMABLE}
                 assert max(each["seconds"] for each in found["seen"]) < 10
+
+
+def test_a_line_that_was_cut_short_is_passed_over(tmp_path):
+    run = Run(tmp_path)
+    run.log({"phase": "head", "epoch": 1, "loss": 0.5})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"phase": "head", "epo')
+    run.log({"phase": "head", "epoch": 2, "loss": 0.4})
+    assert [record["epoch"] for record in run.metrics()] == [1, 2]
+
+
+def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, quiet, monkeypatch):
+    monkeypatch.setattr(loop.Loop, "_validate", lambda self: {"val_log_loss": 1.0})
+    scales = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda *_: scales.append(float(watch.model.optimizer.scale.numpy()))
+    )
+    tftransfer.train(
+        experiment(source_run, digits, recipe="feature_extraction:epochs=8,patience=0,"
+                   "schedule=plateau,augment=none"),
+        tmp_path, say=quiet, export=False, callbacks=[watch],
+    )  # fmt: skip
+    np.testing.assert_allclose(scales, [1, 1, 1, 1, 1 / 3, 1 / 3, 1 / 3, 1 / 9], rtol=1e-6)

@@ -9,9 +9,8 @@ from tftransfer.using import pictures
 from tftransfer.using.run import Run
 
 
-def write_report(run: Run) -> None:
-    """Writes `report.md` and `pictures/` of a finished run."""
-    result = run.result
+def write_report(run: Run, result: dict[str, Any]) -> None:
+    """Writes `report.md` and `pictures/` of a run with this result."""
     folder = run.workdir / "pictures"
     folder.mkdir(exist_ok=True)
     pictures.curves(run.metrics(), folder / "curves.png")

@@ -124,22 +124,33 @@ class Run:
 
     def incident(self, record: Mapping[str, Any]) -> None:
         """Appends to `incidents`."""
-        with self.incidents.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time(), 3), **record}) + "\n")
+        _append(self.incidents, record)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends a line to `metrics.jsonl`."""
-        with (self.workdir / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"time": round(time.time(), 3), **record}) + "\n")
+        _append(self.workdir / "metrics.jsonl", record)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All records of `metrics.jsonl`; after a resume the later record of an epoch counts."""
         path = self.workdir / "metrics.jsonl"
         if not path.is_file():
             return []
-        records = [json.loads(line) for line in path.read_text().splitlines() if line]
+        records = []
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # cut short as the run was killed
+                records.append(json.loads(line))
         newest = {(r.get("phase"), r.get("epoch")): r for r in records}
         return list(newest.values())
+
+
+def _append(path: Path, record: Mapping[str, Any]) -> None:
+    """A line of JSON with the time, in one write, on a line of its own."""
+    line = json.dumps({"time": round(time.time(), 3), **record}) + "\n"
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
+        file.write(line.encode())
 
 
 def open_run(workdir: str | Path) -> Run:

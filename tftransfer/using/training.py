@@ -137,8 +137,8 @@ def _train(
         raise
     trainer.close()
     with clock.part("report"):
-        write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
-        write_report(run)
+        write_report(run, to_jsonable(result | {"seconds": clock.rounded()}))
+    # The last file: with it the run counts as finished.
     write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
     for line in result["verdict"]:
         say(line)

@@ -383,3 +383,27 @@ def test_the_real_module_equals_keras_applications_and_trains(shared_data):
     assert all(g is not None and np.isfinite(g).all() for g in gradients)
     keras.optimizers.SGD(1e-4).apply(gradients, variables)
     assert ours.digest(["stage1"]) != digest
+
+
+class Reads(Mean):
+    """A module that looks at a file of whoever runs it."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, SIDE, SIDE, 3])])
+    def __call__(self, pixels):
+        size = tf.strings.length(tf.io.read_file("/etc/hostname"))
+        return tf.reduce_mean(pixels, [1, 2]) + 0 * tf.cast(size, tf.float32)
+
+
+def test_operations_that_touch_files_are_named(tmp_path, shared_data):
+    folder = tmp_path / "module"
+    tf.saved_model.save(Reads(), str(folder))
+    assert hub.touching_operations(folder) == ["ReadFile"]
+    with pytest.raises(UserError, match=r"with your rights \(it uses ReadFile\)"):
+        load_backbone(str(folder), image_size=SIDE)
+    trusted = load_backbone(str(folder), image_size=SIDE, trust_code=True)
+    assert "the module uses ReadFile; it was trusted" in trusted.remarks
+    assert hub.touching_operations(saved(tmp_path / "plain", Mean)) == []
+    modules = shared_data / "hub_modules"
+    assert hub.touching_operations(modules / "mobilenet_v2_035_feature_vector") == []
+    words = hub.touching_operations(modules / "text_words_50d")
+    assert words == ["InitializeTableFromTextFileV2"]

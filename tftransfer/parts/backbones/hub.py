@@ -16,6 +16,16 @@ import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
 
+# Families of operations that only compute, and what a SavedModel needs to hold its own weights.
+_COMPUTING = frozenset(
+    ("array", "bitwise", "control_flow", "data_flow", "functional", "image", "linalg", "list",
+     "lookup", "math", "nn", "parsing", "ragged_array", "ragged_conversion", "ragged_math",
+     "random", "resource_variable", "set", "sparse", "spectral", "state", "stateless_random",
+     "stateless_random_v2", "string")
+)  # fmt: skip
+_SAVING = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
+_READING = "InitializeTableFromTextFile"
+
 
 @keras.saving.register_keras_serializable("tftransfer")
 class HubLayer(keras.layers.Layer):
@@ -100,6 +110,39 @@ def resolve_handle(handle: str) -> Path:
             f"The TF-Hub module {handle} could not be fetched: {_brief(error)}",
             "Without a network, download it elsewhere and give the local folder.",
         ) from None
+
+
+def touching_operations(folder: Path) -> list[str]:
+    """Operations of a SavedModel that are not known to only compute, or to save and restore it.
+
+    Raises:
+      UserError: `saved_model.pb` is no SavedModel.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    try:
+        model.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise UserError(
+            f"{folder / 'saved_model.pb'} cannot be loaded: {_brief(error)}", "Fetch it again."
+        ) from None
+    used = {
+        node.op
+        for graph in (meta.graph_def for meta in model.meta_graphs)
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function))
+        for node in nodes
+    }
+    return sorted(op for op in used if not _only_computes(op))
+
+
+def _only_computes(operation: str) -> bool:
+    if operation in _SAVING:
+        return True
+    module = getattr(getattr(tf.raw_ops, operation, None), "__module__", "")
+    family = module.rpartition(".gen_")[2].removesuffix("_ops")
+    return family in _COMPUTING and not operation.startswith(_READING)
 
 
 def build_hub_model(layer: HubLayer, image_size: int) -> keras.Model:

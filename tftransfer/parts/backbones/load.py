@@ -234,13 +234,17 @@ def _call_builder(
 
 
 def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
+    place, _, output = handle.partition(":output=")
     if not trust_code:
+        local = Path(place).expanduser()
+        touching = hub.touching_operations(local) if (local / "saved_model.pb").is_file() else []
+        more = f" (it uses {', '.join(touching)})" if touching else ""
         raise UserError(
-            f"{handle} is a TF-Hub module, which is a program that runs with your rights.",
+            f"{handle} is a TF-Hub module, which is a program that runs with your rights{more}.",
             "If you trust where it comes from, add --trust_code.",
         )
-    place, _, output = handle.partition(":output=")
     path = hub.resolve_handle(place)
+    touching = hub.touching_operations(path)
     layer = hub.HubLayer(str(path), output, name="module", dtype="float32")
     declared = hub.declared_image_size(layer)
     if declared and image_size and declared != image_size:
@@ -254,7 +258,10 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
         name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
         image_size=size,
         weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
-        remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them",),
+        remarks=(
+            "pixels are scaled to [0, 1], as TF-Hub's image modules take them",
+            *([f"the module uses {', '.join(touching)}; it was trusted"] if touching else []),
+        ),
     )  # fmt: skip
 
 
