@@ -222,3 +222,11 @@ def test_a_killed_unpacking_is_done_again(tmp_path):
     os.rename(folder, folder.with_name(f".{folder.name}.part"))
     (folder.with_name(f".{folder.name}.part") / "a.txt").write_bytes(b"wh")
     assert (download.unpacked(archive, tmp_path / "cache") / "a.txt").read_bytes() == b"whole"
+
+
+def test_a_name_of_millions_of_letters_is_not_read(tmp_path):
+    info = tarfile.TarInfo("a" * (30 << 20))
+    archive = tarred(tmp_path / "x.zip", (info, b"x"), mode="w:gz")
+    assert archive.stat().st_size < 1 << 20
+    with pytest.raises(UserError, match=r"x\.zip cannot be unpacked"):
+        download.unpack(archive, tmp_path / "out")

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 import tftransfer
 from tftransfer.ground import atomic, stops
-from tftransfer.parts import arrays, checkpoints
+from tftransfer.parts import arrays, checkpoints, forward
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.using import loop, preflight, training
 from tftransfer.using.run import Run
@@ -501,3 +501,42 @@ def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, qu
         tmp_path, say=quiet, export=False, callbacks=[watch],
     )  # fmt: skip
     np.testing.assert_allclose(scales, [1, 1, 1, 1, 1 / 3, 1 / 3, 1 / 3, 1 / 9], rtol=1e-6)
+
+
+def test_two_processes_in_one_folder_are_one_too_many(source_run, digits, tmp_path, quiet):
+    with (
+        atomic.locked(tmp_path / ".lock", wait=False),
+        pytest.raises(tftransfer.UserError, match="Another process is at work"),
+    ):
+        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet)
+
+
+def test_a_stop_between_two_recipes_ends_the_comparison(source_run, digits, tmp_path):
+    said = []
+
+    def say(line):
+        said.append(line)
+        if line.startswith("report:"):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = experiment(source_run, digits, recipe="fine_tune")
+    recipes = ["feature_extraction:epochs=1", "scratch:epochs=1"]
+    with pytest.raises(stops.Stopped):
+        tftransfer.compare(settings, tmp_path, recipes, epochs=1, say=say)
+    assert sum(line.startswith("\n== ") for line in said) == 1
+
+
+def test_the_choice_of_forward_is_the_runs_own(tmp_path, monkeypatch):
+    pixels = keras.Input((32, 32, 3))
+    model = keras.Model([pixels], [keras.layers.Conv2D(8, 3)(pixels)])
+    rates = iter([1.0, 2.0, 2.0, 1.0])
+    monkeypatch.setattr(forward, "_rate", lambda *_: next(rates))
+    memory, own, said = tmp_path / "trials.json", tmp_path / "run" / "forwards.json", []
+    forward.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    memory.unlink()
+    forward.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    assert len(said) == 1 and not memory.exists()
+    forward.fastest(model, 10**8, memory=memory, own=None, say=said.append)
+    assert "by constants" in said[0] and "by xnnpack" in said[1]
+    forward.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    assert len(said) == 2

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from tftransfer.ground import stops
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: two processes at once are then not seen
+    fcntl = None  # type: ignore[assignment]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -17,6 +27,28 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Holds a file's lock, which the system frees when its owner dies; whether it could be had.
+
+    Args:
+      path: of the file, which is made and stays.
+      wait: until another process frees it; a signal that asks to stop ends that.
+    """
+    with path.open("w") as file:
+        while fcntl:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not wait:
+                    yield False
+                    return
+            stops.check()
+            time.sleep(0.05)
+        yield True
 
 
 def publish(part: Path, folder: Path) -> None:

@@ -61,7 +61,7 @@ def heard() -> Iterator[None]:
 
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     before = {n: signal.getsignal(n) for n in numbers}
-    before = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
+    before = {n: h for n, h in before.items() if h not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, hear)
     _wish.hearing = True

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import hashlib
 import http.client
+import io
+import lzma
 import os
 import shutil
 import stat
@@ -17,12 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from tftransfer.ground import stops
+from tftransfer.ground.atomic import locked
 from tftransfer.ground.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: two downloads at once would do the work twice
-    fcntl = None  # type: ignore[assignment]
 
 MAX_BYTES = 4 << 30
 MAX_MEMBERS = 1_000_000
@@ -60,7 +61,7 @@ def fetch(url: str, folder: Path, *, sha256: str = "", max_bytes: int = MAX_BYTE
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = PurePosixPath(urllib.parse.urlsplit(url).path).name or "file"
     path = place / name
-    with _locked(place / ".lock"):
+    with locked(place / ".lock"):
         if not path.is_file():
             part = place / f".{name}.part"
             try:
@@ -84,7 +85,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = folder / digest[:32]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(folder / f".{target.name}.lock"):
+    with locked(folder / f".{target.name}.lock"):
         if not target.is_dir():
             part = folder / f".{target.name}.part"
             shutil.rmtree(part, ignore_errors=True)
@@ -105,7 +106,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
       UserError: no archive, or one with links, devices, paths that lead out, too many members,
         or more bytes than `max_bytes` or than a hundred times its own; the member is named.
     """
-    limit = max(min(max_bytes, MAX_RATIO * archive.stat().st_size), _RATIO_FROM)
+    limit = _limit(archive, max_bytes)
     try:
         with _members(archive) as (members, opened):
             _check_members(archive, members, limit)
@@ -131,18 +132,44 @@ def _members(archive: Path) -> Iterator[tuple[list[tuple[str, str, int, Any]], A
         with zipfile.ZipFile(archive) as file:
             yield [(i.filename, _zip_kind(i), i.file_size, i) for i in file.infolist()], file.open
     elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as file:
+        with _decompressed(archive) as opened, tarfile.open(fileobj=opened, mode="r:") as file:
             found = [(m.name, _tar_kind(m), m.size, m) for m in _bounded(archive, file)]
             yield found, file.extractfile
     else:
         raise UserError(f"{archive} is no zip or tar file.", "Give a folder, or such a file.")
 
 
+class _Careful(io.BufferedReader):
+    """Gives no more at once than a member's name and notes can need."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As of any file; a tar file's long names are read in one piece."""
+        if size is None or not 0 <= size <= _PIECE:
+            raise tarfile.ReadError("a name or note in it is too long")
+        return super().read(size)
+
+
+def _decompressed(archive: Path) -> Any:
+    with archive.open("rb") as file:
+        start = file.read(6)
+    for signature, module in ((b"\x1f\x8b", gzip), (b"BZh", bz2), (b"\xfd7zXZ\0", lzma)):
+        if start.startswith(signature):
+            return _Careful(module.open(archive))
+    return _Careful(archive.open("rb", buffering=0))
+
+
 def _bounded(archive: Path, members: Any) -> Iterator[Any]:
+    """The members, until they promise too much: to go on to the next is to decompress this one."""
+    total, limit = 0, _limit(archive, MAX_BYTES)
     for number, member in enumerate(members):
-        if number >= MAX_MEMBERS:
-            _refuse(archive, member.name, f"it is member number {number + 1:,}")
+        total += member.size
+        if number >= MAX_MEMBERS or total > limit:
+            _refuse(archive, member.name, f"with it there are {number + 1:,}, of {total:,} bytes")
         yield member
+
+
+def _limit(archive: Path, max_bytes: int) -> int:
+    return max(min(max_bytes, MAX_RATIO * archive.stat().st_size), _RATIO_FROM)
 
 
 def _check_members(archive: Path, members: list[tuple[str, str, int, Any]], limit: int) -> None:
@@ -153,7 +180,7 @@ def _check_members(archive: Path, members: list[tuple[str, str, int, Any]], limi
         path = PurePosixPath(name)
         if kind not in ("file", "folder"):
             _refuse(archive, name, f"it is {kind}")
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        if path.is_absolute() or ".." in path.parts or set(name) & set("\\:\0"):
             _refuse(archive, name, "its path leads out of the archive")
         if kind == "file" and str(path) in seen:
             _refuse(archive, name, "it is there twice")
@@ -198,6 +225,7 @@ def _copy(source: IO[bytes] | None, target: Path, most: int, what: str) -> int:
             if total > most:
                 raise UserError(f"{what} is larger than it says.", "Do not trust this archive.")
             file.write(piece)
+            stops.check()
     return total
 
 
@@ -219,6 +247,7 @@ def _download(url: str, part: Path, max_bytes: int) -> None:
             while total <= max_bytes >= promised and (piece := answer.read(_PIECE)):
                 total += len(piece)
                 file.write(piece)
+                stops.check()
             os.fsync(file.fileno())
     except UserError:
         raise
@@ -247,12 +276,3 @@ def _check_hash(path: Path, url: str, sha256: str) -> None:
             f"{url} is not the expected file: sha256 {digest}, not {sha256}.",
             "Do not use it; ask where it comes from.",
         )
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time; freed by the system when its owner dies."""
-    with path.open("w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -66,6 +66,11 @@ class FeatureCache:
                 f"The cache folder {path} cannot be made: {error.strerror}.",
                 "Name another by --cache_dir, or do without: --cache_bytes=0.",
             ) from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise UserError(
+                f"The cache folder {path} cannot be written to.",
+                "Name another by --cache_dir, or do without: --cache_bytes=0.",
+            )
         return cls(path, limit)
 
     @property

@@ -35,7 +35,7 @@ _TRIAL_ROUNDS = 3
 
 def fastest(
     model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None],
-    ready: Callable[[], Any] = lambda: None,
+    own: Path | None = None, ready: Callable[[], Any] = lambda: None,
 ) -> Forward:  # fmt: skip
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
@@ -49,7 +49,8 @@ def fastest(
     Args:
       model: functional; its weights are read once, now.
       count: how many examples it will be run on.
-      memory: a JSON file of earlier trials; None always tries anew.
+      memory: a JSON file of earlier trials, of any run; None when there is none.
+      own: the same of this run, which counts first: a resumed run must choose as it did.
       say: where the choice and its reason go.
       ready: called before anything is measured; it waits for other work to end.
     """
@@ -58,23 +59,33 @@ def fastest(
     work = _multiplications(model) * count
     if work < _WORTH_A_TRIAL:
         return _graph(Candidate(model))
-    known = read_json(memory) if memory and memory.is_file() else {}
     thorough = work >= _WORTH_ANOTHER
     key = _signature(model, thorough)
-    if key in known:
-        return VARIANTS[known[key]["choice"]](Candidate(model))
+    for file in filter(None, (own, memory)):
+        trial = _trials(file).get(key)
+        if trial:
+            _remember(own, key, trial)
+            return VARIANTS[trial["choice"]](Candidate(model))
     made, rates = _trial(model, ready, thorough=thorough)
     if not rates:
         return _graph(Candidate(model))
     choice = max(rates, key=rates.__getitem__)
-    if memory:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        known[key] = {"choice": choice, "rates": rates}
-        write_json(memory, known)
+    for place in (own, memory):
+        _remember(place, key, {"choice": choice, "rates": rates})
     shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     why = "the fastest here of " if len(rates) > 1 else "the only one tried, "
     say(f"  forward by {choice}: {why}{shown} pictures/s")
     return made[choice]
+
+
+def _trials(file: Path) -> dict[str, Any]:
+    return read_json(file) if file.is_file() else {}
+
+
+def _remember(file: Path | None, key: str, trial: dict[str, Any]) -> None:
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, _trials(file) | {key: trial})
 
 
 def _trial(

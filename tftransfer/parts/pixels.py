@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.ground import stops
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.progress import Progress
 from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
@@ -113,7 +115,14 @@ class Pixels:
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
             dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=_CALLS)
             dataset = dataset.batch(size).prefetch(2).with_options(_options())
-            yield from dataset.as_numpy_iterator()
+            try:
+                yield from dataset.as_numpy_iterator()
+            except tf.errors.OpError as error:
+                said = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).split())[:200]
+                raise UserError(
+                    f"A picture that was there before cannot be read any more: {said}",
+                    "Begin again: what is gone or damaged is left out then.",
+                ) from None
 
 
 def _options() -> tf.data.Options:

@@ -127,6 +127,11 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         print(f"tftransfer: {error.what}\n{error.remedy}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tftransfer: {where}{error.strerror or error}", file=sys.stderr)
+        print("Make room or mend the rights there; the same command goes on.", file=sys.stderr)
+        return 2
     except stops.Stopped as stopped:
         print(f"tftransfer: {stopped}\nThe same command goes on from there.", file=sys.stderr)
         return stops.RESUMABLE

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.building.recipes import make_recipe
-from tftransfer.ground import imports
+from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
@@ -83,7 +83,17 @@ def compare(
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       say: where progress goes.
     """
-    folder = Path(workdir).expanduser()
+    with stops.heard():
+        return _compare(
+            experiment, Path(workdir).expanduser(), recipes, epochs=epochs, resume=resume,
+            export=export, cache_dir=cache_dir, cache_bytes=cache_bytes, say=say,
+        )  # fmt: skip
+
+
+def _compare(
+    experiment: Experiment, folder: Path, recipes: Sequence[Any], *, epochs: int, resume: bool,
+    export: bool, cache_dir: str, cache_bytes: int, say: Callable[[str], None],
+) -> Comparison:  # fmt: skip
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     examples = read_examples(experiment, say, cache)
     made = [make_recipe(spec, target=examples.target) for spec in recipes]
@@ -110,6 +120,7 @@ def compare(
             resume=resume and started, say=say, export=export, cache_dir=cache_dir,
             cache_bytes=cache_bytes, shared=shared,
         )  # fmt: skip
+        stops.check()
     found = _compared(runs, main_metric(examples.target))
     write_json(
         folder / "comparison.json",

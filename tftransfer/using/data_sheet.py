@@ -11,7 +11,7 @@ from tftransfer.parts.pixels import Pixels
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
 # On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
 _SIDE, _WAVES, _BITS = 32, 16, 40
-_MOST, _BLOCK = 20_000, 512
+_MOST, _BLOCK, _PAIRS = 20_000, 512, 10_000
 # Grey levels between the darkest and the lightest tenth, below which a picture shows nothing.
 _CONTRAST = 8
 _FOLDS, _SHOWN = 5, 10
@@ -24,7 +24,7 @@ def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
     By the perceptual hash (Zauner, 2010): of the longest waves of the cosine transform of a grey
     picture, whether each is stronger than their median, 248 bits; two are near where at most 40
     differ. Pictures without contrast are near to none. Of more than 20,000 examples, the first so
-    many are compared.
+    many are compared; 10,000 pairs are given at most.
     """
     from scipy.fft import dctn
 
@@ -41,14 +41,14 @@ def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
         stronger = waves > np.median(waves, axis=1, keepdims=True)
         hashes[some] = np.packbits(stronger, axis=1)
     sha = np.asarray(examples.sha256[:count], "S64")
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, count, _BLOCK):
         mine = hashes[start : start + _BLOCK, None]
         differing = np.bitwise_count(mine ^ hashes[None]).sum(axis=-1, dtype=np.int32)
-        for a, b in np.argwhere(differing <= _BITS):
-            a += start
-            if a < b and sha[a] != sha[b] and not plain[a] and not plain[b]:
-                pairs.append((int(a), int(b)))
+        rows = np.arange(start, start + len(mine))
+        near = (differing <= _BITS) & (rows[:, None] < np.arange(count))
+        near &= ~plain[rows, None] & ~plain & (sha[rows, None] != sha)
+        pairs += [(start + int(a), int(b)) for a, b in np.argwhere(near)[: _PAIRS - len(pairs)]]
     return pairs
 
 
@@ -115,7 +115,7 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
 
 def _near_lines(examples: Examples, pairs: list[tuple[int, int]]) -> list[str]:
     if not pairs:
-        return ["near duplicates: none"]
+        return [f"near duplicates: none among the first {min(len(examples), _MOST):,}"]
     names, parts, labels = examples.names, examples.parts, examples.targets()
     across = [pair for pair in pairs if parts[pair[0]] != parts[pair[1]]]
     torn = [(a, b) for a, b in pairs if (labels[a] != labels[b]).any()]

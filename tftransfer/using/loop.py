@@ -30,6 +30,7 @@ _GROUP_SECONDS = 2.0
 _NO_SUMS = {"loss": 0.0, "weight": 0.0, "right": 0.0}
 _MOST_RETRIES = 3
 _PLATEAU = 3
+_MOST_STEPS = 64
 
 
 class _Diverged(Exception):
@@ -38,6 +39,10 @@ class _Diverged(Exception):
     def __init__(self, what: str, epoch: int, step: int):
         super().__init__(what)
         self.what, self.epoch, self.step = what, epoch, step
+
+
+class _NoMemory(Exception):
+    """A step found no memory."""
 
 
 class Pace:
@@ -59,7 +64,7 @@ class Pace:
     def __exit__(self, *error: object) -> None:
         seconds = time.monotonic() - self._began
         if seconds < _GROUP_SECONDS / 2:
-            self._steps *= 2
+            self._steps = min(2 * self._steps, _MOST_STEPS)
         elif seconds > _GROUP_SECONDS:
             self._steps = max(1, self._steps // 2)
 
@@ -131,7 +136,7 @@ class Loop:
                 self._epoch(self.epochs_run, callbacks)
             except _Diverged as error:
                 self._lower_the_rate(error)
-            except tf.errors.ResourceExhaustedError:
+            except _NoMemory:
                 self._part_the_batch()
             if network.model.stop_training:
                 self.stopped = "a callback asked to stop"
@@ -161,7 +166,7 @@ class Loop:
             for group in groups:
                 callbacks.on_train_batch_begin(self._step_done)
                 with self._pace:
-                    figures = {k: v.numpy() for k, v in self.step({"train": group}).items()}
+                    figures = self._stepped(group)
                 self._count(figures, epoch)
                 progress.add(len(figures["loss"]))
                 loss = self._sums["loss"] / self._step_done
@@ -176,6 +181,12 @@ class Loop:
         self._remember(epoch, logs)
         callbacks.on_epoch_end(epoch, logs)
         self._record(epoch, logs, time.monotonic() - began)
+
+    def _stepped(self, group: dict[str, Any]) -> dict[str, np.ndarray]:
+        try:
+            return {name: v.numpy() for name, v in self.step({"train": group}).items()}
+        except tf.errors.ResourceExhaustedError as error:
+            raise _NoMemory from error
 
     def _count(self, figures: dict[str, np.ndarray], epoch: int) -> None:
         bad = np.flatnonzero(~np.isfinite(figures["loss"]))
@@ -224,14 +235,14 @@ class Loop:
         self._retries = retries
         self._scale.assign(scale)
         self.trainer.say(
-            f"  in {where}, on {seen}, {error.what}: back to the start of epoch "
-            f"{self.epochs_run + 1} with {scale:g} times the rate; see incidents.jsonl"
+            f"  in {where}, on {seen}, {error.what}: back to epoch {self.epochs_run + 1}, step "
+            f"{self._step_done}, with {scale:g} times the rate; see incidents.jsonl"
         )
 
     def _part_the_batch(self) -> None:
         """Goes back to where the epoch began, with smaller parts of each batch at a time."""
         size, parts = self.stream.batch_size, self._parts * 2
-        if parts > size:
+        if parts > size // self.trainer.strategy.num_replicas_in_sync:
             raise UserError(
                 f"Memory does not do for one example in phase {self.phase.name}.",
                 "Give a smaller --image_size, or a smaller backbone.",
@@ -241,7 +252,7 @@ class Loop:
         self.step = self._make_step(parts=parts)
         said = f"out of memory: each batch of {size} goes in {parts} parts, their gradients added"
         self.trainer.run.incident({"what": said, "where": f"phase {self.phase.name}"})
-        self.trainer.say(f"  {said}, which is the same batch")
+        self.trainer.say(f"  {said} up")
 
     @property
     def _scale(self) -> Any:

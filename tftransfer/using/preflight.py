@@ -39,7 +39,8 @@ def check_room(plan: Plan, workdir: Path) -> None:
     Raises:
       UserError: it has not.
     """
-    needed, free = room_needed(plan), shutil.disk_usage(_existing(workdir)).free
+    held = sum(path.stat().st_size for path in workdir.rglob("*") if path.is_file())
+    needed, free = room_needed(plan) - held, shutil.disk_usage(_existing(workdir)).free
     if needed > free:
         raise UserError(
             f"--workdir={workdir} needs about {needed / 2**20:,.0f} MiB, its disk has "

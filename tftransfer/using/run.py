@@ -101,7 +101,8 @@ class Run:
                 f"There is no run in {self.workdir} to resume.", "Check --workdir, or leave "
                 "--resume out.",
             )  # fmt: skip
-        if any(entry.name != ".gitkeep" for entry in self.workdir.iterdir()):
+        ours = (".gitkeep", ".lock", ".probe", ".config.json.")
+        if any(not entry.name.startswith(ours) for entry in self.workdir.iterdir()):
             raise UserError(
                 f"--workdir={self.workdir} holds files that are not a run's.",
                 "Give a new or empty folder.",

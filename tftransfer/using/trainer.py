@@ -139,7 +139,7 @@ class Trainer:
     ) -> None:
         phase, network = planned.phase, self.network
         blocks = list(network.blocks)
-        if not resume and phase.reset:
+        if phase.reset and not (resume and "step" in resume.state):
             reset = sorted({b for p in phase.reset for b in match_blocks(p, blocks)})
             network.reset(reset, self.plan.experiment.seed)
         network.set_trainable(planned.rates, batch_norm=phase.batch_norm)
@@ -211,11 +211,11 @@ class Trainer:
         """The frozen network between two cuts; made once for its weights."""
         which = (start, key.cut, key.weights)
         if which not in self._forwards:
-            memory = self._cache.trials if self._cache else self.run.workdir / "trials.json"
+            memory = self._cache.trials if self._cache else None
             views = max(planned.views for planned in self.plan.phases)
             self._forwards[which] = fastest(
                 self.network.part(start, key.cut), count * max(1, views), memory=memory,
-                say=self.say, ready=ready,
+                own=self.run.workdir / "forwards.json", say=self.say, ready=ready,
             )  # fmt: skip
         return self._forwards[which]
 
@@ -305,11 +305,11 @@ class Trainer:
         self._written()
 
     def _written(self) -> None:
-        writing, self._writing = self._writing, None
         try:
-            if writing:
-                writing.result()
+            if self._writing:
+                self._writing.result()
         except OSError as error:
+            self._writing = None
             raise UserError(
                 f"A checkpoint could not be written in {self.run.checkpoints}: {error.strerror}.",
                 "Make room there, then go on with --resume.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +16,7 @@ import tensorflow as tf
 from tftransfer import __version__
 from tftransfer.building.network import FEATURES
 from tftransfer.ground import stops
-from tftransfer.ground.atomic import fsync
+from tftransfer.ground.atomic import fsync, locked
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
@@ -87,20 +88,38 @@ def train(
         if shared is None and not callbacks:
             shared = Shared(stack.enter_context(shelf_of_process()))
         stack.enter_context(stops.heard())
+        folder = Path(workdir).expanduser()
+        preflight(experiment, folder)
+        lock = functools.partial(_lock, stack, folder)
+        if there := folder.is_dir():
+            lock()
         return _train(
             experiment, workdir, examples=examples, resume=resume, say=say, callbacks=callbacks,
             strategy=strategy, export=export, profile=profile, cache_dir=cache_dir,
             cache_bytes=cache_bytes, shared=shared or Shared(),
+            lock=(lambda: None) if there else lock,
         )  # fmt: skip
+
+
+def _lock(stack: contextlib.ExitStack, workdir: Path) -> None:
+    """Of a run's folder, until the stack ends; a new one is not made before the data are read.
+
+    Raises:
+      UserError: another process trains in it.
+    """
+    if not stack.enter_context(locked(workdir / ".lock", wait=False)):
+        raise UserError(
+            f"Another process is at work in --workdir={workdir}.",
+            "Wait for it or stop it, or give another --workdir.",
+        )
 
 
 def _train(
     experiment: Experiment, workdir: str | Path, *, examples: Examples | None, resume: bool,
     say: Callable[[str], None], callbacks: list[Any], strategy: Any, export: bool, profile: bool,
-    cache_dir: str, cache_bytes: int, shared: Shared,
+    cache_dir: str, cache_bytes: int, shared: Shared, lock: Callable[[], None],
 ) -> Run:  # fmt: skip
     clock = Clock()
-    preflight(experiment, Path(workdir).expanduser())
     strategy = strategy or tf.distribute.get_strategy()
     with clock.part("planning"), strategy.scope():
         plan = make_plan(
@@ -110,7 +129,9 @@ def _train(
     run = Run(Path(workdir))
     check_room(plan, run.workdir)
     stored = to_jsonable(plan.experiment.without_memory())
-    if run.start({"experiment": stored}, resume=resume):
+    there = run.start({"experiment": stored}, resume=resume)
+    lock()
+    if there:
         if run.finished:
             say(f"{run.workdir} is finished already; for another, give another --workdir")
             return run

@@ -196,3 +196,9 @@ def test_links_that_lead_out_or_are_not_followed_are_said(picture_folder, tmp_pa
     first, second = from_folder(picture_folder).remarks
     assert first.startswith("1 links lead out of") and first.endswith("link.png")
     assert second == f"1 linked folders are not looked into: {picture_folder / 'red' / 'deep'}"
+
+
+def test_a_link_to_itself_is_left_to_the_scan(picture_folder):
+    (picture_folder / "red" / "loop.jpg").symlink_to("loop.jpg")
+    found = scan(from_folder(picture_folder), max_quarantine=1.0)
+    assert [entry.name for entry in found.quarantine] == ["red/loop.jpg"]

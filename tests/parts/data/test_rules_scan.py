@@ -417,3 +417,16 @@ def test_a_note_is_said_once_with_the_first_of_its_files():
 )
 def test_the_size_of_every_webp_is_read(kind, options):
     assert header_size(_encoded(kind, (37, 21), **options)) == (37, 21)
+
+
+def test_a_frame_larger_than_the_screen_of_a_gif_counts():
+    data = bytearray(_encoded("GIF", (16, 16)))
+    at = data.index(b"\x2c\0\0\0\0") + 5
+    data[at : at + 4] = struct.pack("<HH", 20_000, 20_000)
+    assert within_pixel_cap(bytes(data))
+
+
+def test_fill_bytes_do_not_hide_the_size_of_a_jpeg():
+    data = _encoded("JPEG", (37, 21))
+    start = data.index(b"\xff\xdb")
+    assert header_size(data[:start] + b"\xff\xff\xff" + data[start:]) == (37, 21)

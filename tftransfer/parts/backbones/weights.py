@@ -96,6 +96,8 @@ def _check_bounds(file: Any, path: Path) -> None:
             if isinstance(entry, h5py.Group):
                 folders.append(entry)
                 continue
+            if not isinstance(entry, h5py.Dataset):
+                _refuse(path, entry.name, "no array")
             if entry.external or entry.is_virtual:
                 _refuse(path, entry.name, "kept in another file")
             if entry.dtype.hasobject and h5py.check_string_dtype(entry.dtype) is None:

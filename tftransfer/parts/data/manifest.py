@@ -144,8 +144,8 @@ def _column(header: Sequence[str], names: Iterable[str], path: Path) -> str:
 
 
 def _inside(table: Path, cell: str, row: int) -> str:
-    path = (table.parent / cell).resolve()
-    if not path.is_relative_to(table.parent.resolve()) and not Path(cell).is_absolute():
+    path = Path(os.path.realpath(table.parent / cell))
+    if not path.is_relative_to(os.path.realpath(table.parent)) and not Path(cell).is_absolute():
         raise UserError(
             f"{table}, row {row}: {cell} leads out of {table.parent}.",
             "Keep the pictures below the table, or give absolute paths.",

@@ -96,7 +96,8 @@ def header_size(data: bytes) -> tuple[int, int] | None:
     if kind == "PNG" and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
     if kind == "GIF" and len(data) >= 10:
-        return struct.unpack("<HH", data[6:10])
+        screen = struct.unpack("<HH", data[6:10])
+        return max([screen, *_gif_frames(data)], key=lambda size: size[0] * size[1])
     if kind == "BMP" and len(data) >= 26:
         width, height = struct.unpack("<ii", data[18:26])
         return abs(width), abs(height)
@@ -110,7 +111,7 @@ def header_size(data: bytes) -> tuple[int, int] | None:
 
 def animated(data: bytes) -> str | None:
     """Only the first frame becomes pixels."""
-    gif = image_format(data) == "GIF" and _several_frames(data)
+    gif = image_format(data) == "GIF" and len(_gif_frames(data)) > 1
     webp = data[8:16] == b"WEBPVP8X" and data[20:21] and data[20] & 2
     return "animated, only the first frame is used" if gif or webp else None
 
@@ -152,19 +153,20 @@ NOTES: tuple[Callable[[bytes], str | None], ...] = (
 )
 
 
-def _several_frames(data: bytes) -> bool:
-    """Whether a GIF has more than one, by its blocks."""
-    position, frames = 13 + _gif_table(data, 10), 0
-    while position < len(data) and data[position] in (0x21, 0x2C):
+def _gif_frames(data: bytes) -> list[tuple[int, int]]:
+    """Width and height of the first frames, which need not fit on the screen of the header."""
+    frames: list[tuple[int, int]] = []
+    position = 13 + _gif_table(data, 10)
+    while position + 9 < len(data) and data[position] in (0x21, 0x2C) and len(frames) < 2:
         if data[position] == 0x2C:
-            frames += 1
+            frames.append(struct.unpack("<HH", data[position + 5 : position + 9]))
             position += 11 + _gif_table(data, position + 9)
         else:
             position += 2
         while data[position : position + 1] not in (b"", b"\0"):
             position += 1 + data[position]
         position += 1
-    return frames > 1
+    return frames
 
 
 def _gif_table(data: bytes, at: int) -> int:
@@ -196,4 +198,6 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
             height, width = struct.unpack(">HH", data[position + 5 : position + 9])
             return width, height, data[position + 9]
         position += 2 + length[0]
+        while data[position : position + 2] == b"\xff\xff":  # fill bytes
+            position += 1
     return None

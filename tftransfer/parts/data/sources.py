@@ -119,11 +119,11 @@ def from_folder(root: Path) -> Examples:
 
 def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str, ...]:
     """Links that lead out of the root, and those to folders below a class, which nobody follows."""
-    inside, remarks = root.resolve(), []
+    inside, remarks = os.path.realpath(root), []
     folders = [folder for top in tops for folder in _subfolders(top)]
     links = [path for path in folders if path.is_symlink()]
     links += [Path(path) for path, _, _ in rows if Path(path).is_symlink()]
-    out = [path for path in links if not path.resolve().is_relative_to(inside)]
+    out = [path for path in links if not Path(os.path.realpath(path)).is_relative_to(inside)]
     if out:
         remarks.append(f"{len(out):,} links lead out of {root}: {out[0]}{' ...' * (len(out) > 1)}")
     unseen = [
