@@ -12,9 +12,9 @@ import numpy as np
 
 from tftransfer.ground.atomic import publish
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.hashes import file_sha256
 from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.parts import arrays
-from tftransfer.parts.backbones.weights import file_sha256
 
 KEPT = 2
 

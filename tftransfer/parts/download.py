@@ -24,6 +24,7 @@ from typing import IO, Any
 from tftransfer.ground import stops
 from tftransfer.ground.atomic import locked
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.hashes import file_sha256
 
 MAX_BYTES = 4 << 30
 MAX_MEMBERS = 1_000_000
@@ -81,9 +82,7 @@ def is_archive(path: Path) -> bool:
 
 def unpacked(archive: Path, folder: Path) -> Path:
     """The content of an archive, unpacked once into a folder of the cache; see `unpack`."""
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    target = folder / digest[:32]
+    target = folder / file_sha256(archive)[:32]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(folder / f".{target.name}.lock"):
         if not target.is_dir():
@@ -269,8 +268,7 @@ def _download(url: str, part: Path, max_bytes: int) -> None:
 def _check_hash(path: Path, url: str, sha256: str) -> None:
     if not sha256:
         return
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path)
     if digest != sha256:
         raise UserError(
             f"{url} is not the expected file: sha256 {digest}, not {sha256}.",

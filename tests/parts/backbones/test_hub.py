@@ -9,11 +9,11 @@ import tensorflow as tf
 
 from tftransfer.building.network import Network
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.hashes import file_sha256
 from tftransfer.ground.recipe import Head
 from tftransfer.parts.backbones import hub
 from tftransfer.parts.backbones.hub import HubLayer
 from tftransfer.parts.backbones.load import load_backbone
-from tftransfer.parts.backbones.weights import file_sha256
 
 V2_BODY = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 SIDE = 8

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.hashes import file_sha256
 from tftransfer.parts.backbones import load
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.backbones.registered import BACKBONES, register_backbone, small_cnn
-from tftransfer.parts.backbones.weights import file_sha256, load_weights
+from tftransfer.parts.backbones.weights import load_weights
 
 V1_BODY = "mobilenet_2_5_224_tf_no_top.h5"
 V1_WHOLE = "mobilenet_2_5_224_tf.h5"

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.hashes import file_sha256
 from tftransfer.ground.registry import parse_options
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
@@ -23,7 +24,7 @@ from tftransfer.parts.backbones import applications, hub
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.registered import BACKBONES
 from tftransfer.parts.backbones.stages import cut_into_stages
-from tftransfer.parts.backbones.weights import file_sha256, load_weights
+from tftransfer.parts.backbones.weights import load_weights
 from tftransfer.parts.download import fetch
 from tftransfer.parts.feature_cache import user_folder
 

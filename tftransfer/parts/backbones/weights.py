@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Sequence
@@ -13,16 +12,11 @@ import keras
 import numpy as np
 
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.hashes import file_sha256
 from tftransfer.parts.arrays import settle
 
 # Weights hardly shrink; an array that says it is much larger than its file would fill the memory.
 _MOST_TIMES = 20
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
