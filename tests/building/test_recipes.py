@@ -1,14 +1,17 @@
 """Recipes by name: options, budgets, and every one of them as data."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tftransfer.building import recipes
 from tftransfer.building.recipes import (
+    METHODS,
     RECIPES,
     make_recipe,
     recipe_options,
+    register_method,
     register_recipe,
     with_budget,
 )
@@ -17,14 +20,8 @@ from tftransfer.ground.recipe import TARGETS, Head, Phase, Recipe
 from tftransfer.ground.serialise import from_jsonable, to_jsonable
 from tftransfer.parts.losses import L2SP, BinaryCrossEntropy, CrossEntropy, SquaredError
 
-OURS = [
-    "deep_transfer",
-    "feature_extraction",
-    "fine_tune",
-    "gradual_unfreezing",
-    "l2_sp",
-    "scratch",
-]
+OURS = ["deep_transfer", "feature_extraction", "fine_tune", "gradual_unfreezing", "scratch"]
+SOLVED = ["cosine", "logistic", "prototypes", "ridge"]
 LOSS = {
     "single_label": CrossEntropy,
     "multi_label": BinaryCrossEntropy,
@@ -35,7 +32,7 @@ LOSS = {
 @pytest.fixture
 def own_recipes(monkeypatch):
     monkeypatch.setattr(RECIPES, "_entries", dict(RECIPES))
-    monkeypatch.setattr(recipes, "_EXTENDS", dict(recipes._EXTENDS))
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS))
 
 
 def blocks(stages):
@@ -43,10 +40,11 @@ def blocks(stages):
 
 
 def test_the_names():
-    assert set(RECIPES) >= set(OURS)
+    assert set(RECIPES) == {*OURS, *SOLVED}
+    assert recipes.recipe_names() == sorted({*RECIPES, *METHODS})
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("stages", [1, 3, 5])
 def test_every_recipe_is_valid_and_survives_json(name, target, stages):
@@ -164,19 +162,23 @@ def test_options_have_their_defaults_and_extended_recipes_both():
     fine_tune, held = recipe_options("fine_tune"), recipe_options("l2_sp")
     assert fine_tune["unfreeze"] == 2
     assert fine_tune["optimizer"] is None
-    taken = {"name", "extra_losses"}
-    inner = {k: v for k, v in fine_tune.items() if k not in taken}
-    assert held == {**inner, "strength": 0.01}
+    assert held == {**fine_tune, "strength": 0.01}
+    both = recipe_options("scratch+l2_sp+dann")
+    assert both == {**recipe_options("scratch"), **both, "strength": 1.0, "width": 128}
     assert not {"losses", "train"} & set(fine_tune)
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", [*OURS, "adda", "simclr", "scratch+dann+adabn"])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5, 7, 10, 22, 100])
 def test_a_budget_is_kept_and_every_phase_has_an_epoch(name, epochs):
     recipe = make_recipe(name, stages=5)
-    got = [phase.epochs for phase in with_budget(recipe, epochs).phases]
-    assert sum(got) == max(epochs, len(recipe.phases))
+    got = [phase.epochs for phase in with_budget(recipe, epochs).phases if phase.has_steps]
+    assert sum(got) == max(epochs, len(got))
     assert min(got) >= 1
+
+
+def test_what_has_no_steps_has_no_budget():
+    assert with_budget(make_recipe("ridge"), 7) == make_recipe("ridge")
 
 
 @pytest.mark.parametrize(
@@ -203,13 +205,15 @@ def test_ones_own_recipe_is_registered_once(own_recipes):
     def mine(*, target: str = "single_label", rate: float = 0.5, **phase):
         return Recipe(name="mine", phases=(Phase(name=target, train={}, losses=(), **phase),))
 
-    @register_recipe(extends="mine")
-    def mine_too(*, extra: int = 1, **options):
-        return mine(**options)
+    @register_method
+    def renamed(recipe, *, to: str = "other"):
+        return replace(recipe, phases=tuple(replace(p, name=to) for p in recipe.phases))
 
-    assert make_recipe("mine:epochs=3", target="regression").phases[0].epochs == 3
-    assert make_recipe("mine_too:epochs=3", target="regression").phases[0].name == "regression"
-    assert recipe_options("mine_too")["rate"] == 0.5
+    made = make_recipe("mine:epochs=3", target="regression").phases[0]
+    assert (made.epochs, made.name) == (3, "regression")
+    both = make_recipe("mine:epochs=3+renamed:to=x")
+    assert (both.name, both.phases[0].epochs, both.phases[0].name) == ("mine+renamed", 3, "x")
+    assert make_recipe("renamed:to=x,unfreeze=1").phases[1].name == "x"
     with pytest.raises(ValueError, match="fine_tune"):
 
         @register_recipe

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tftransfer.building.streams import Stream, balanced_class_weights
+from tftransfer.building.streams import Stream, Streams, balanced_class_weights
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.prefix import Key
 
@@ -28,7 +28,20 @@ class Numbers:
         return [values[:, None].repeat(2, axis=1), -values[:, None]]
 
 
-def stream(**changes):
+def stream(*, most_steps=64, **changes):
+    """One stream, as a phase reads it."""
+    return Alone({"train": one(**changes)}, most_steps=most_steps)
+
+
+class Alone(Streams):
+    """Without the name of the only one."""
+
+    def epoch(self, epoch, **options):
+        for group in super().epoch(epoch, **options):
+            yield group["train"]
+
+
+def one(**changes):
     settings = {
         "indices": INDICES,
         "targets": np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % CLASSES],

@@ -61,7 +61,7 @@ def test_values_come_back_equal(value):
 
 def test_a_dataclass_carries_its_name_and_all_its_fields():
     found = to_jsonable(L2SP(weight=0.5))
-    assert found == {"type": "L2SP", "weight": 0.5, "blocks": "stage*"}
+    assert found == {"type": "L2SP", "weight": 0.5, "ramp": 0.0, "blocks": "stage*"}
 
 
 def test_lists_come_back_as_tuples_and_paths_as_text():

@@ -11,12 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from tftransfer.building.heads import decoder_layers, dense_layers, sample_layer
 from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
+from tftransfer.parts.adapters import adapt, merge
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.hub import HubLayer
 from tftransfer.parts.forward import casting, traced
+from tftransfer.parts.losses.functional import multilinear_map
 
 PIXELS = "pixels"
 FEATURES = "features"
@@ -58,33 +61,53 @@ class Network:
         self._forward: Any = None
 
     def _hang(self, head: Head, units: int) -> Any:
-        if head.tap not in self._cut_tensors:
-            raise unknown_name("tap", head.tap, self._cut_tensors)
-        x = self._cut_tensors[head.tap][0]
-        layers: list[Any] = []
+        x = self._tapped(head.tap, head.name)
         if len(x.shape) == 4:
             x = _pooled(x, f"{head.name}_pool")
-        for number, width in enumerate(head.hidden, 1):
-            layers.append(keras.layers.Dense(width, "relu", name=f"{head.name}_hidden{number}"))
-        if head.dropout:
-            layers.append(keras.layers.Dropout(head.dropout, name=f"{head.name}_dropout"))
-        layers.append(
-            keras.layers.Dense(
-                head.units or units,
-                name=head.name,
-                dtype="float32",
-                kernel_initializer="zeros" if not head.hidden else "glorot_uniform",
-            )
-        )
-        if self._target == "regression":
-            # Keeps mean and variance as weights, which are stored with the others.
-            layers.append(
-                keras.layers.Normalization(invert=True, name=f"{head.name}_unit", dtype="float32")
-            )
+        if head.kind == "decoder":
+            layers = decoder_layers(head.name, self.backbone.image_size)
+        else:
+            layers = dense_layers(head, units, regression=self._target == "regression")
         for layer in layers:
             x = layer(x)
         self.blocks[head.name] = layers
         return x
+
+    def _tapped(self, tap: str, name: str) -> Any:
+        if tap.startswith("~"):
+            return sample_layer(name)(self.tensor(tap[1:]))
+        place, times, output = tap.partition("*")
+        if place not in {*self._cut_tensors, *self.outputs}:
+            raise unknown_name("tap", place, {**self._cut_tensors, **self.outputs})
+        x = self.tensor(place)
+        return multilinear_map(x, keras.ops.softmax(self.tensor(output))) if times else x
+
+    def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
+        """A head's output of another tensor than its own tap's, in training.
+
+        Args:
+          head: its name.
+          tensor: that it reads.
+          frozen: no gradient reaches the head's weights.
+        """
+        for layer in self.blocks[head]:
+            if frozen:
+                held = [keras.ops.stop_gradient(v.value) for v in layer.trainable_variables]
+                others = [v.value for v in layer.non_trainable_variables]
+                tensor, _ = layer.stateless_call(held, others, tensor)
+            else:
+                tensor = layer(tensor, training=True)
+        return tensor
+
+    def begin_as_source(self) -> None:
+        """Lets heads that are like the source's have its weights.
+
+        Raises:
+          UserError: the backbone is no run with a linear head.
+        """
+        for head in self.heads:
+            if head.like == "source":
+                self.blocks[head.name][-1].set_weights(self.backbone.source_head())
 
     def set_units(self, labels: np.ndarray) -> None:
         """Lets heads of a regression start at the labels' [n, k] mean, in steps of their spread."""
@@ -96,8 +119,8 @@ class Network:
                 unit.adapt_variance.assign(np.where(spread > 0, spread, 1.0))
                 unit.finalize_state()
 
-    def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str) -> None:
-        """Trains the blocks whose rate is above 0; `batch_norm` as in `Phase`."""
+    def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str, lora: int = 0) -> None:
+        """Trains the blocks whose rate is above 0; `batch_norm` and `lora` as in `Phase`."""
         for block, layers in self.blocks.items():
             for layer in _leaves(layers):
                 norm = isinstance(layer, keras.layers.BatchNormalization)
@@ -106,13 +129,26 @@ class Network:
                     layer.momentum = min(layer.momentum, _MOMENTUM)
                 if isinstance(layer, HubLayer):
                     layer.batch_norm = batch_norm
+                if lora and rates[block] > 0 and block in self.cuts:
+                    adapt(layer, lora, seed=len(layer.path))
 
-    def cut_for(self, rates: Mapping[str, float]) -> str:
-        """The deepest point below which nothing trains: where the frozen prefix ends."""
+    def merge_lora(self) -> None:
+        """Low-rank updates become part of the kernels that they change."""
+        for layer in _leaves(layer for layers in self.blocks.values() for layer in layers):
+            merge(layer)
+
+    def cut_for(self, rates: Mapping[str, float], read: Iterable[str] = ()) -> str:
+        """The deepest point below which nothing trains: where the frozen prefix ends.
+
+        Args:
+          rates: multiplier of every block.
+          read: names of tensors that must not be below it, besides what the heads read.
+        """
+        taps = {head.tap.partition("*")[0] for head in self.heads} | set(read) & set(self.cuts)
         for position, cut in enumerate(self.cuts[1:-1], 1):
-            if rates[cut] > 0 or any(head.tap == self.cuts[position - 1] for head in self.heads):
+            if rates[cut] > 0 or self.cuts[position - 1] in taps:
                 return self.cuts[position - 1]
-        return FEATURES if all(h.tap == FEATURES for h in self.heads) else self.cuts[-2]
+        return self.cuts[-2] if self.cuts[-2] in taps else FEATURES
 
     def part(self, start: str, end: str | Sequence[str]) -> keras.Model:
         """The stretch between two cuts, or from a cut to named outputs; it shares all layers."""

@@ -9,14 +9,23 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tftransfer.ground.errors import UserError, unknown_name
 
 TARGETS = ("single_label", "multi_label", "regression")
+# What a phase may read: see `tftransfer.building.streams`.
+STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
+_AUGMENTS = ("none", "flip", "shift", "crop", "full", "strong", "noise")
 _FROM_TOP = re.compile(r"stage-(\d+)")
+_PATH = re.compile(rf"({'|'.join(STREAMS)})(\.\w+)+")
+
+
+def _one_of(name: str, value: str, known: Sequence[str], where: str) -> None:
+    if value not in known:
+        raise unknown_name(f"{name} (of {where})", value, known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +34,16 @@ class Head:
 
     Attributes:
       name: the block's name, as phases speak of it.
-      tap: the tensor it reads: `features` (pooled, [n, d]) or a stage's name.
+      tap: the tensor it reads: `features` (pooled, [n, d]), a stage's name, an earlier head's
+        output, `features*OUTPUT` (their products with the softmax of such an output), or
+        `~OUTPUT` (a sample of the normal distribution whose means and logarithms of variances
+        that output holds).
       output: the name of its output tensor, as losses speak of it.
       units: width of the output; 0 means one per class (or per target column).
+      like: instead, `teacher.features`: as wide as these; or `source`: the head of the run that
+        the backbone comes from goes on.
+      kind: `dense`, or `decoder`: a picture [n, size, size, 3] in -1 to 1.
+      normalise: divide what is read by its length.
       hidden: widths of fully connected ReLU layers before the output.
       dropout: fraction of the inputs dropped in training.
     """
@@ -36,10 +52,15 @@ class Head:
     tap: str = "features"
     output: str = "logits"
     units: int = 0
+    like: str = ""
+    kind: str = "dense"
+    normalise: bool = False
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        _one_of("kind", self.kind, ("dense", "decoder"), self.name)
+        _one_of("like", self.like, ("", "teacher.features", "source"), self.name)
         whole = all(isinstance(width, int) and width > 0 for width in self.hidden)
         if not 0 <= self.dropout < 1 or not whole:
             raise UserError(
@@ -54,9 +75,17 @@ class Loss:
 
     Attributes:
       weight: factor of this loss in the sum that is minimised.
+      ramp: where above 0, the factor rises from 0 by 2 / (1 + exp(-ramp p)) - 1, p from 0 to 1
+        over the phase (Ganin & Lempitsky, 2015, with 10).
     """
 
     weight: float = 1.0
+    ramp: float = 0.0
+
+    def paths(self) -> tuple[str, ...]:
+        """The tensors that it reads by path."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return tuple(v for v in values if isinstance(v, str) and _PATH.fullmatch(v))
 
     def __call__(self, tensors: Any) -> Any:
         """The loss of one step as a scalar, without `weight`, which the trainer applies."""
@@ -82,9 +111,19 @@ class Phase:
       warmup: fraction of the steps in which the rate rises linearly from zero.
       clip_norm: bound on the global norm of the gradients; 0 turns it off.
       batch_norm: `frozen` keeps batch-normalisation layers of trained stages
-        as they came (statistics, scale and shift); `train` trains them.
+        as they came (statistics, scale and shift); `train` trains them; `adapt` measures their
+        statistics anew on the target stream, and nothing else changes (AdaBN, Li et al., 2017).
+      solve: instead of steps, the head is solved on the frozen features: `prototypes`, `ridge`,
+        `logistic` or `cosine`.
+      lora: rank of the low-rank updates that train instead of the stages' kernels (Hu et al.,
+        2022); 0 trains the kernels.
+      reference: what the losses' `reference` is: the network at the start of the `run`, or at
+        that of the `phase`.
+      reweight: training pictures count as much as they are like the target's, by the ratio of
+        densities that a discriminator on the source's features gives.
       reset: blocks (names or patterns) given new random weights at the start.
-      augment: `none`, `flip`, `shift`, `crop` or `full`; what training pictures undergo.
+      augment: `none`, `flip`, `shift`, `crop`, `full`, `strong` or `noise`; what training
+        pictures undergo.
       views: stored variants of each picture where the prefix is frozen; 0 lets
         the planner choose, and -1 streams fresh augmentation every epoch.
       mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
@@ -103,6 +142,10 @@ class Phase:
     warmup: float = 0.1
     clip_norm: float = 1.0
     batch_norm: str = "frozen"
+    solve: str = ""
+    lora: int = 0
+    reference: str = "run"
+    reweight: bool = False
     reset: tuple[str, ...] = ()
     augment: str = "flip"
     views: int = 0
@@ -111,16 +154,18 @@ class Phase:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", dict(self.train))
-        _one_of("batch_norm", self.batch_norm, ("frozen", "train"), self.name)
+        _one_of("batch_norm", self.batch_norm, ("frozen", "train", "adapt"), self.name)
+        _one_of("reference", self.reference, ("run", "phase"), self.name)
         schedules = ("cosine", "linear", "constant", "plateau")
         _one_of("schedule", self.schedule, schedules, self.name)
-        _one_of("augment", self.augment, ("none", "flip", "shift", "crop", "full"), self.name)
+        _one_of("augment", self.augment, _AUGMENTS, self.name)
         if self.epochs < 1 or not 0 < self.learning_rate < 100:
             raise UserError(
                 f"Phase {self.name!r}: epochs={self.epochs}, learning_rate={self.learning_rate}.",
                 "Give at least one epoch and a rate above 0 and below 100.",
             )
-        for name, low, high in (("warmup", 0, 1), ("mixup", 0, 100), ("patience", 0, 10**9)):
+        bounds = (("lora", 0, 10**4), ("warmup", 0, 1), ("mixup", 0, 100), ("patience", 0, 10**9))
+        for name, low, high in bounds:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
                     f"Phase {self.name!r}: {name}={getattr(self, name)}.",
@@ -128,6 +173,23 @@ class Phase:
                 )
         if min(self.train.values(), default=0) < 0:
             raise UserError(f"Phase {self.name!r} has a rate below 0.", "Give 0 or more.")
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it trains by steps, over epochs; what is solved or measured has none."""
+        return not self.solve and self.batch_norm != "adapt"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that the losses' paths name, in the order of `STREAMS`."""
+        named = {path.split(".")[0] for loss in self.losses for path in loss.paths()}
+        return tuple(stream for stream in STREAMS if stream in named)
+
+    def tensors(self, source: str = "") -> tuple[str, ...]:
+        """Names of tensors that the losses read: the network's, or `reference`'s or `teacher`'s."""
+        found = (path.split(".")[1:] for loss in self.losses for path in loss.paths())
+        wanted = [name for *origin, name in found if origin == ([source] if source else [])]
+        return tuple(dict.fromkeys(wanted))
 
     def rates(self, blocks: Sequence[str]) -> dict[str, float]:
         """The multiplier of every block, 0 for the frozen ones; a later pattern wins."""
@@ -140,11 +202,16 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Heads and phases: one way of transferring, as data."""
+    """Heads and phases: one way of transferring, as data.
+
+    Attributes:
+      teachers: runs whose outputs losses read as `STREAM.teacher.NAME`.
+    """
 
     name: str
     phases: tuple[Phase, ...] = ()
     heads: tuple[Head, ...] = (Head(),)
+    teachers: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"recipe {self.name}"]
@@ -162,6 +229,9 @@ class Experiment:
         (.csv, .tsv), `tfds:NAME`, or in Python a `tf.data.Dataset` or a pair of arrays
         (images, labels).
       test_data: as `data`; when empty, and the data have no parts, a test part is split off.
+      target_data: as `data`, or a folder of pictures without class folders: of the domain that
+        a recipe adapts to. Labels there are not looked at.
+      unlabelled_data: as `target_data`: pictures that nobody labelled.
       target: `auto`, `single_label`, `multi_label` or `regression`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
       weights: `imagenet`, `none`, or the path or https URL of a weights file.
@@ -184,6 +254,8 @@ class Experiment:
 
     data: Any = ""
     test_data: Any = ""
+    target_data: Any = ""
+    unlabelled_data: Any = ""
     target: str = "auto"
     backbone: str = "mobilenet_v2"
     weights: str = "imagenet"
@@ -218,8 +290,8 @@ class Experiment:
 
     def without_memory(self) -> Experiment:
         """The experiment as a file can hold it: data from memory is only named."""
-        data, test_data = map(_nameable, (self.data, self.test_data))
-        return replace(self, data=data, test_data=test_data)
+        names = ("data", "test_data", "target_data", "unlabelled_data")
+        return replace(self, **{name: _nameable(getattr(self, name)) for name in names})
 
     @property
     def data_is_in_memory(self) -> bool:
@@ -243,11 +315,6 @@ def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
 
 def _nameable(data: Any) -> str:
     return str(data) if isinstance(data, (str, Path)) else f"<{type(data).__name__} in memory>"
-
-
-def _one_of(name: str, value: str, known: Sequence[str], where: str) -> None:
-    if value not in known:
-        raise unknown_name(f"{name} (of {where})", value, known)
 
 
 def _describe_phase(number: int, phase: Phase) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_MIRRORING = ("flip", "crop", "full")
+_MIRRORING = ("flip", "crop", "full", "strong")
 
 
 class Augmenter:
@@ -15,8 +15,9 @@ class Augmenter:
 
     Args:
       kind: `mirror` (always), `none`, `flip` (left-right), `shift` (shift and zoom, for
-        what has a left and a right, such as digits), `crop` (both) or `full` (both,
-        rotation, contrast and brightness).
+        what has a left and a right, such as digits), `crop` (both), `full` (both,
+        rotation, contrast and brightness) or `strong` (large crops, contrast, brightness,
+        saturation, grey: for views that are compared with each other) or `noise`.
     """
 
     def __init__(self, kind: str):
@@ -35,7 +36,8 @@ class Augmenter:
         if not self._layers:
             return pixels
         for number, layer in enumerate(self._layers):
-            layer.generator.state.assign(_mix(*seed, number))
+            generator = getattr(layer, "generator", None) or layer.seed_generator
+            generator.state.assign(_mix(*seed, number))
         if self._apply is None:
             spec = tf.TensorSpec((None, *pixels.shape[1:]), tf.float32)
             self._apply = tf.function(self._run).get_concrete_function(spec)
@@ -68,6 +70,16 @@ def _layers(kind: str) -> list[Any]:
         "shift": [
             lambda: layers.RandomTranslation(0.1, 0.1, fill_mode="reflect"),
             lambda: layers.RandomZoom((-0.25, 0.1), fill_mode="reflect"),
+        ],
+        "noise": [lambda: layers.GaussianNoise(25.0)],
+        "strong": [
+            lambda: layers.RandomFlip("horizontal"),
+            lambda: layers.RandomTranslation(0.2, 0.2, fill_mode="reflect"),
+            lambda: layers.RandomZoom((-0.6, 0.1), fill_mode="reflect"),
+            lambda: layers.RandomContrast(0.4, value_range=(0, 255)),
+            lambda: layers.RandomBrightness(0.3, value_range=(0, 255)),
+            lambda: layers.RandomSaturation((0.2, 0.8), value_range=(0, 255)),
+            lambda: layers.RandomGrayscale(0.2),
         ],
     }
     makers["crop"] = [*makers["flip"], *makers["shift"]]

@@ -17,8 +17,8 @@ from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.scores import main_metric, mean_interval
+from tftransfer.using.intake import read_examples
 from tftransfer.using.pictures import intervals
-from tftransfer.using.plan import read_examples
 from tftransfer.using.run import Run
 from tftransfer.using.shared import Shared
 from tftransfer.using.training import train

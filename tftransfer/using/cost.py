@@ -39,10 +39,9 @@ def estimate(plan: Plan) -> list[str]:
 def _phase_seconds(plan: Plan, planned: PhasePlan) -> tuple[float, float]:
     network, examples = plan.network, plan.examples
     train, val = (len(examples.where(part)) for part in ("train", "val"))
-    trained = [block for block, rate in planned.rates.items() if rate]
-    lowest = network.cut_for(planned.rates)
+    lowest = planned.cut
     outputs = [head.output for head in network.heads]
-    whole = _per_picture(network.part(lowest, outputs)) if trained else 0.0
+    whole = _per_picture(network.part(lowest, outputs)) if any(planned.rates.values()) else 0.0
     frozen = _per_picture(network.part(PIXELS, lowest)) if lowest != PIXELS else 0.0
     epochs = planned.phase.epochs
     steps = epochs * (train * _STEP_OVER_FORWARD + val) * whole

@@ -16,7 +16,8 @@ from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.data.rules import header_size, image_format
 from tftransfer.using.data_sheet import sheet
-from tftransfer.using.plan import make_plan, read_examples
+from tftransfer.using.intake import read_examples
+from tftransfer.using.plan import make_plan
 from tftransfer.using.run import open_run
 
 

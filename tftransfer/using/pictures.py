@@ -23,14 +23,14 @@ def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
     figure, (left, right) = _figure(4.3, 3, left=0.5, bottom=0.5, top=0.25, columns=2)
     x = np.arange(1, len(records) + 1)
     left.plot(x, [r["loss"] for r in records], color=_BLUE, marker=".", label="training loss")
-    if records and "val_log_loss" in records[0]:
-        values = [r["val_log_loss"] for r in records]
+    if any("val_log_loss" in r for r in records):
+        values = [r.get("val_log_loss", np.nan) for r in records]
         left.plot(x, values, color=_ORANGE, marker=".", label="validation log loss")
     for name, colour in _SHOWN:
-        if records and name in records[0] and len(right.lines) < 2:
+        if any(name in r for r in records) and len(right.lines) < 2:
             label = name.replace("val_", "validation ").replace("_", " ")
             label = "training accuracy" if name == "accuracy" else label
-            right.plot(x, [r[name] for r in records], color=colour, marker=".", label=label)
+            right.plot(x, [r.get(name, np.nan) for r in records], color=colour, marker=".", label=label)
     for axis in (left, right):
         _mark_phases(axis, records)
         axis.set_xlabel("epoch, all phases")

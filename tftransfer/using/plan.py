@@ -12,18 +12,18 @@ import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, PIXELS, Network, dtype_policy
 from tftransfer.building.recipes import make_recipe, with_budget
+from tftransfer.building.streams import FIELDS, part_of
 from tftransfer.ground.clock import Clock
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.augment import most_views
-from tftransfer.parts.data.examples import Examples, join
-from tftransfer.parts.data.readable import Readable
-from tftransfer.parts.data.scan import scan
-from tftransfer.parts.data.sources import read_source
-from tftransfer.parts.data.split import split
+from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.optimizers import optimizer_named
 from tftransfer.parts.pixels import memory_budget
+from tftransfer.using.intake import read_examples
 from tftransfer.using.shared import Shared
+from tftransfer.using.teacher import Teacher, load_teachers, with_widths
 
 # Stored views: each costs a pass of the prefix over the training pictures. Two to eight were
 # measured to reach the same loss on 2,000 pictures, so what is few pictures' work is not saved.
@@ -40,6 +40,8 @@ class PhasePlan:
       cut: where the frozen prefix ends.
       views: stored variants of each training picture; 0 when nothing is stored.
       reason: why the prefix is stored or not, in words.
+      streams: that it reads; the first gives the length of an epoch.
+      outputs: of the network, that a step computes.
     """
 
     phase: Phase
@@ -47,6 +49,8 @@ class PhasePlan:
     cut: str
     views: int
     reason: str
+    streams: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,11 @@ class Plan:
     cache: FeatureCache | None
     clock: Clock
     shared: Shared
+    teachers: tuple[Teacher, ...] = ()
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{len(self.examples.where(p)):,} {p}" for p in ("train", "val", "test"))
+        there = (*PARTS, *(part for part in UNLABELLED if len(self.examples.where(part))))
+        counts = ", ".join(f"{len(self.examples.where(part)):,} {part}" for part in there)
         lines = [
             f"data      {counts}; {self.examples.target}, {len(self.examples.classes)} classes"
             if self.examples.target != "regression"
@@ -123,10 +129,14 @@ def make_plan(
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
+        _check_streams(recipe, examples)
+        teachers = load_teachers(recipe, experiment, examples.classes)
+        recipe = with_widths(recipe, backbone, teachers)
         keras.utils.set_random_seed(experiment.seed)
         network = Network(
             backbone, recipe.heads, units=len(examples.classes), target=examples.target
         )
+        network.begin_as_source()
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
@@ -137,34 +147,18 @@ def make_plan(
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
+        teachers=teachers,
     )  # fmt: skip
 
 
-def read_examples(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
-) -> Examples:
-    """Source → scan → split."""
-    return split(
-        read_all(experiment, say, cache), seed=experiment.seed,
-        validation_fraction=experiment.validation_fraction,
-        test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
-    )  # fmt: skip
-
-
-def read_all(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
-) -> Examples:
-    """Source → scan, with the test data joined where they come apart."""
-    readable = Readable(cache.folder) if cache else None
-
-    def scanned(data: object) -> Examples:
-        found = read_source(data, target=experiment.target)
-        if len(found.sha256):
-            return found
-        return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)
-
-    examples = scanned(experiment.data)
-    return join(examples, scanned(experiment.test_data)) if experiment.test_data else examples
+def _check_streams(recipe: Recipe, examples: Examples) -> None:
+    wanted = {stream for phase in recipe.phases for stream in phase.streams}
+    adapts = any(phase.batch_norm == "adapt" or phase.reweight for phase in recipe.phases)
+    if ("target" in wanted or adapts) and not len(examples.where("target")):
+        raise UserError(
+            f"The recipe {recipe.name} reads pictures of the target domain, and there are none.",
+            "Give them, without labels, by --target_data=DIR.",
+        )
 
 
 def _plan_phase(
@@ -172,16 +166,35 @@ def _plan_phase(
 ) -> PhasePlan:
     optimizer_named(phase.optimizer)
     rates = phase.rates(list(network.blocks))
-    cut = network.cut_for(rates)
-    if cut == PIXELS:
-        return PhasePlan(
-            phase=phase, rates=rates, cut=cut, views=0,
+    streams = phase.streams or ("train",)
+    read = [*phase.tensors(), *phase.tensors("reference")]
+    outputs = [name for name in read if name not in FIELDS]
+    planned = PhasePlan(
+        phase=phase, rates=rates, cut=network.cut_for(rates, read), views=0, reason="",
+        streams=streams, outputs=tuple(dict.fromkeys([*outputs, "logits"])),
+    )  # fmt: skip
+    if phase.batch_norm == "adapt":
+        return replace(planned, cut=PIXELS, reason="statistics are measured on the target pictures")
+    teaches = bool(phase.tensors("teacher"))
+    if planned.cut == PIXELS and not (teaches and phase.views >= 0 and phase.augment != "none"):
+        return replace(
+            planned,
             reason="the first stage trains, so nothing can be stored; augmentation is fresh",
-        )  # fmt: skip
-    views = phase.views or _views(phase, len(examples.where("train")))
+        )
+    return _with_views(planned, network, examples, cache)
+
+
+def _with_views(
+    planned: PhasePlan, network: Network, examples: Examples, cache: FeatureCache | None
+) -> PhasePlan:
+    """The phase with its stored prefix, where there is room for it."""
+    phase, cut = planned.phase, planned.cut
+    indices = [examples.where(part_of(stream, examples)) for stream in planned.streams]
+    count = len(np.unique(np.concatenate(indices)))
+    views = phase.views or _views(phase, count)
     views = min(views, most_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
-    size = 4 * numbers * (views * len(examples.where("train")) + len(examples.where("val")))
+    size = 4 * numbers * (views * count + len(examples.where("val")))
     budget, where = _room(cache)
     if phase.views < 0:
         reason = "fresh augmentation was asked for (views=-1), so the prefix runs every epoch"
@@ -191,12 +204,13 @@ def _plan_phase(
             f"that may be used {where}, so the prefix runs every epoch"
         )
     else:
-        return PhasePlan(
-            phase=phase, rates=rates, cut=cut, views=views,
-            reason=f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
-            f"{where}",
-        )  # fmt: skip
-    return PhasePlan(phase=phase, rates=rates, cut=cut, views=0, reason=reason)
+        for_teacher = ", so that the teacher sees what the student sees" * (cut == PIXELS)
+        reason = (
+            f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
+            f"{where}{for_teacher}"
+        )
+        return replace(planned, views=views, reason=reason)
+    return replace(planned, reason=reason)
 
 
 def _views(phase: Phase, count: int) -> int:

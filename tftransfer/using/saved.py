@@ -4,74 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tftransfer.building.network import Network, dtype_policy
 from tftransfer.ground.errors import UserError
-from tftransfer.parts import arrays, scores
-from tftransfer.parts.backbones.load import load_backbone
-from tftransfer.parts.data.examples import PART_DTYPE, Examples, with_classes
+from tftransfer.parts import scores
+from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
-from tftransfer.using.plan import read_all
-from tftransfer.using.run import Run, open_run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """The network of a finished run, with its final weights.
-
-    Attributes:
-      run: where it comes from.
-      network: `network.model` is the Keras model, pixels to outputs by name.
-      classes: names in the order of the outputs.
-      target: kind of label.
-      temperature: divides the logits before softmax or sigmoid.
-    """
-
-    run: Run
-    network: Network
-    classes: tuple[str, ...]
-    target: str
-    temperature: float
-
-
-def load(workdir: str | Path) -> Restored:
-    """The network of the run in `workdir`.
-
-    Raises:
-      UserError: no run there, or it is not finished.
-    """
-    run = open_run(workdir)
-    if not run.finished:
-        raise UserError(
-            f"The run {run.workdir} is not finished.",
-            f"Finish it: tftransfer train --config={run.workdir}/config.json "
-            f"--workdir={run.workdir} --resume",
-        )
-    experiment, result = run.experiment, run.result
-    with dtype_policy(experiment.precision):
-        backbone = load_backbone(
-            result["architecture"], weights="none", image_size=experiment.image_size,
-            trust_code=experiment.trust_code,
-        )  # fmt: skip
-        network = Network(
-            backbone, experiment.recipe.heads, units=len(result["classes"]),
-            target=result["target"],
-        )  # fmt: skip
-    arrays.assign_blocks(network.blocks, arrays.read(run.weights), run.weights)
-    return Restored(
-        run=run, network=network, classes=tuple(result["classes"]), target=result["target"],
-        temperature=result["temperature"],
-    )  # fmt: skip
+from tftransfer.using.intake import read_all
+from tftransfer.using.restored import Restored, load
 
 
 def evaluate(
@@ -173,7 +122,8 @@ def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]
     """The pictures that the run knows, with the parts, labels and classes that it stored."""
     split = restored.run.split
     place = {name: number for number, name in enumerate(split["columns"])}
-    stored = {row[place["sha256"]]: row for row in split["examples"]}
+    rows = [row for row in split["examples"] if row[place["part"]] in PARTS]
+    stored = {row[place["sha256"]]: row for row in rows}
     known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
     new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
     if gone or (new and not restored.run.experiment.labels_per_class):

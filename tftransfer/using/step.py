@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tftransfer.building.network import Network
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Loss, match_blocks
+from tftransfer.ground.recipe import STREAMS, Loss, match_blocks
+from tftransfer.parts import arrays
+from tftransfer.parts.losses.gradient import ramp
 
-# Fields of a stream with an entry for each example.
-_BY_EXAMPLE = ("inputs", "label", "weight")
+# Fields of a stream with no entry for each example.
+_NOT_BY_EXAMPLE = ("share", "class_weight")
 
 
 class StepTensors:
-    """What losses read: `STREAM.NAME` tensors, and weights beside their reference."""
+    """What losses read: `STREAM.NAME` tensors, heads, and weights beside their reference."""
 
     def __init__(
         self,
         values: Mapping[str, Any],
         weights: Callable[[str], list[tuple[Any, Any]]],
+        through: Callable[..., Any],
+        progress: Any,
     ):
         self._values = values
         self._weights = weights
+        self._through = through
+        self.progress = progress
 
     def __getitem__(self, path: str) -> Any:
         if path not in self._values:
             raise unknown_name("tensor", path, self._values)
         return self._values[path]
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._values
+
     def weights(self, pattern: str) -> list[tuple[Any, Any]]:
         """Pairs (variable, reference value) of the trained blocks that match."""
         return self._weights(pattern)
+
+    def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
+        """A head's output of a tensor; `frozen` lets no gradient reach the head."""
+        return self._through(head, tensor, frozen=frozen)
 
 
 class Reference:
@@ -42,32 +56,51 @@ class Reference:
 
     def __init__(self, network: Network):
         self._network = network
-        self._start = {
+        self._collected = arrays.collect(network.blocks)
+        self.values = {
             id(v): tf.constant(v.numpy())
             for block in network.blocks
             for v in network.variables(block)
         }
 
+    def collected(self) -> dict[str, np.ndarray]:
+        """All weights, as `arrays.collect` gives them."""
+        return self._collected
+
     def pairs(self, pattern: str) -> list[tuple[Any, Any]]:
         """(variable, value at the start) of the trainable weights of the matching blocks."""
         blocks = match_blocks(pattern, list(self._network.blocks))
         return [
-            (variable, self._start[id(variable)])
+            (variable, self.values[id(variable)])
             for block in blocks
             for variable in self._network.variables(block, trainable=True)
         ]
+
+    def outputs(self, suffix: keras.Model, inputs: Sequence[Any]) -> Mapping[str, Any]:
+        """What the suffix gave, in inference, with the weights as they were."""
+
+        def then(variables: Iterable[Any]) -> list[Any]:
+            return [self.values.get(id(v), v.value) for v in variables]
+
+        outputs, _ = suffix.stateless_call(
+            then(suffix.trainable_variables), then(suffix.non_trainable_variables),
+            list(inputs), training=False,
+        )  # fmt: skip
+        return {name: tf.stop_gradient(tensor) for name, tensor in outputs.items()}
 
 
 class Step:
     """The compiled training step of a phase.
 
     Args:
-      network: with its trainable flags set.
       suffix: from the cut's tensors to the outputs.
+      variables: that train.
       losses: of the phase.
       optimizer: built.
-      reference: for losses that hold weights.
+      reference: for losses that compare with the network as it was.
       strategy: of `tf.distribute`.
+      through: a head's name and a tensor to the head's output of it.
+      steps: of the phase.
       xla: compile by XLA.
       parts: of each batch, whose gradients are added up before the update.
     """
@@ -81,15 +114,19 @@ class Step:
         reference: Reference,
         strategy: Any,
         *,
+        through: Callable[..., Any],
+        steps: int,
         xla: bool,
         parts: int = 1,
     ):
         self._suffix = suffix
         self._variables = list(variables)
         self._losses = tuple(losses)
+        self._compares = any(".reference." in path for loss in losses for path in loss.paths())
         self._optimizer = optimizer
         self._reference = reference
         self._strategy = strategy
+        self._through, self._steps = through, steps
         self._xla, self._parts = xla, parts
         self._run = tf.function(self._replicated, jit_compile=xla)
         self._traced: Any = None
@@ -121,7 +158,7 @@ class Step:
         return summed | {"loss": summed["loss"][None]}
 
     def _in_turn(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        steps = tf.shape(group["train"]["weight"])[0]
+        steps = tf.shape(_first(group)["weight"])[0]
         losses = tf.TensorArray(tf.float32, steps)
         right, weight = tf.zeros(()), tf.zeros(())
         for step in tf.range(steps):
@@ -145,21 +182,35 @@ class Step:
     ) -> tuple[dict[str, Any], list[Any]]:
         with tf.GradientTape() as tape:
             values = self._forward(batch)
-            tensors = StepTensors(values, self._reference.pairs)
-            loss = tf.add_n([each.weight * each(tensors) for each in self._losses])
+            tensors = StepTensors(values, self._reference.pairs, self._through, self._progress())
+            loss = tf.add_n([_factor(each, tensors) * each(tensors) for each in self._losses])
             loss = loss + tf.add_n([tf.cast(x, tf.float32) for x in self._suffix.losses] or [0.0])
-            loss = loss * batch["train"]["share"][0]
+            loss = loss * _first(batch)["share"][0]
             scaled = self._optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [v.value for v in self._variables])
         return {"loss": loss, **_train_figures(values)}, gradients
 
     def _forward(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+        """All tensors by path. The streams go through together: BatchNorm sees one batch."""
+        streams = sorted(batch, key=STREAMS.index)
+        inputs = [
+            tf.concat(parts, 0) if len(parts) > 1 else parts[0]
+            for parts in zip(*(batch[stream]["inputs"] for stream in streams))
+        ]
+        sizes = [tf.shape(batch[stream]["weight"])[0] for stream in streams]
+        values = _parted(self._suffix(inputs, training=True), streams, sizes)
+        if self._compares:
+            values |= _parted(
+                self._reference.outputs(self._suffix, inputs), streams, sizes, "reference."
+            )
         for stream, fields in batch.items():
-            outputs = self._suffix(list(fields["inputs"]), training=True)
-            values |= {f"{stream}.{name}": tensor for name, tensor in outputs.items()}
             values |= {f"{stream}.{name}": fields[name] for name in fields if name != "inputs"}
+            values[f"{stream}.inputs"] = fields["inputs"][0]
         return values
+
+    def _progress(self) -> Any:
+        """From 0 to 1 over the phase."""
+        return tf.cast(self._optimizer.iterations, tf.float32) / self._steps
 
     def _combine(self, gradients: list[Any]) -> list[Any]:
         gradients = [
@@ -178,19 +229,45 @@ def _part(batch: Mapping[str, Mapping[str, Any]], number: int, parts: int) -> An
     """One of as many parts of the batch, with its share of the weight."""
     if parts == 1:
         return batch
-    whole = batch["train"]["weight"]
+    whole = _first(batch)["weight"]
     size = int(whole.shape[0])
     some = slice(number * size // parts, (number + 1) * size // parts)
     found = {
         stream: {
-            name: tf.nest.map_structure(lambda x: x[some], value) if name in _BY_EXAMPLE else value
+            name: value if name in _NOT_BY_EXAMPLE else tf.nest.map_structure(_rows(some), value)
             for name, value in fields.items()
         }
         for stream, fields in batch.items()
     }
     share = tf.math.divide_no_nan(tf.reduce_sum(whole[some]), tf.reduce_sum(whole))
-    found["train"]["share"] = batch["train"]["share"] * share
+    _first(found)["share"] = _first(batch)["share"] * share
     return found
+
+
+def _rows(some: slice) -> Callable[[Any], Any]:
+    return lambda tensor: tensor[some]
+
+
+def _first(batch: Mapping[str, Any]) -> Any:
+    """The stream that gives the length of an epoch."""
+    return batch[min(batch, key=STREAMS.index)]
+
+
+def _factor(loss: Loss, tensors: StepTensors) -> Any:
+    return loss.weight * ramp(tensors.progress, loss.ramp) if loss.ramp else loss.weight
+
+
+def _parted(
+    outputs: Mapping[str, Any], streams: Sequence[str], sizes: Sequence[Any], origin: str = ""
+) -> dict[str, Any]:
+    """The outputs of each stream, by path."""
+    if len(streams) == 1:
+        return {f"{streams[0]}.{origin}{name}": tensor for name, tensor in outputs.items()}
+    return {
+        f"{stream}.{origin}{name}": part
+        for name, tensor in outputs.items()
+        for stream, part in zip(streams, tf.split(tensor, sizes))
+    }
 
 
 def _sum(first: Any, second: Any) -> Any:
@@ -201,6 +278,8 @@ def _sum(first: Any, second: Any) -> Any:
 
 
 def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:
+    if "train.weight" not in values:
+        return {"weight": tf.zeros(()), "right": tf.zeros(())}
     weight = values["train.weight"]
     label, logits = values["train.label"], values.get("train.logits")
     if logits is None or logits.shape[-1] != label.shape[-1]:
@@ -220,17 +299,23 @@ def _at(group: Mapping[str, Mapping[str, Any]], step: Any) -> Any:
 def _shards(group: Mapping[str, Mapping[str, Any]], strategy: Any) -> Any:
     """Splits every tensor of the group into one part per replica, along the axis of the batch."""
     replicas = strategy.num_replicas_in_sync
-    total = tf.reduce_sum(group["train"]["weight"])
+    total = tf.reduce_sum(_first(group)["weight"])
 
     def part(context: Any) -> Any:
         me = context.replica_id_in_sync_group
-        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), dict(group))
-        cut["train"]["class_weight"] = tf.convert_to_tensor(group["train"]["class_weight"])
-        share = tf.reduce_sum(cut["train"]["weight"]) / total
-        cut["train"]["share"] = tf.fill([1, 1], share)
+        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), _copied(group))
+        for stream, fields in cut.items():
+            fields["class_weight"] = tf.convert_to_tensor(group[stream]["class_weight"])
+            fields["share"] = tf.convert_to_tensor(group[stream]["share"])
+        share = tf.reduce_sum(_first(cut)["weight"]) / total
+        _first(cut)["share"] = tf.fill([1, 1], share)
         return cut
 
     return strategy.experimental_distribute_values_from_function(part)
+
+
+def _copied(group: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {stream: dict(fields) for stream, fields in group.items()}
 
 
 def _slice(tensor: Any, replica: int, replicas: int) -> Any:

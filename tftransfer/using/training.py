@@ -171,13 +171,13 @@ def _baselines(plan: Plan, trainer: Trainer) -> dict[str, Any]:
     """Of the network as it is, before training."""
     network, known = plan.network, plan.shared.baselines
     key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest())
-    stored = trainer.remembered("baselines", *key, version("scikit-learn"), __version__)
+    stored = trainer.supply.remembered("baselines", *key, version("scikit-learn"), __version__)
     if key not in known and stored and stored.is_file():
         with contextlib.suppress(OSError, UserError):
             known[key] = read_json(stored)
     if key not in known:
         probe = network.backbone.pretrained
-        known[key] = baselines(trainer.features, plan.examples, probe=probe)
+        known[key] = baselines(trainer.supply.features, plan.examples, probe=probe)
         if stored:
             write_json(stored, known[key])
     return known[key]

@@ -26,6 +26,7 @@ class Backbone:
       weights_sha256: of the weights file; "" for random weights.
       fresh: builds the same model with new random weights; None where that cannot be.
       input_kind: `image`.
+      head: kernel [d, k] and bias [k] of the linear head of a run.
     """
 
     name: str
@@ -38,6 +39,20 @@ class Backbone:
     fresh: Callable[[], keras.Model] | None = None
     input_kind: str = "image"
     remarks: tuple[str, ...] = field(default=())
+    head: tuple[np.ndarray, ...] = ()
+
+    def source_head(self) -> tuple[np.ndarray, ...]:
+        """Kernel and bias of the head that the source was trained with.
+
+        Raises:
+          UserError: the backbone is no run, or its head is not linear.
+        """
+        if not self.head:
+            raise UserError(
+                f"The backbone {self.name} has no linear head whose scores could be held.",
+                "Give the folder of a run by --backbone.",
+            )
+        return self.head
 
     @property
     def pretrained(self) -> bool:

@@ -276,7 +276,10 @@ def _from_run(run: Path, image_size: int, seed: int, trust_code: bool) -> Backbo
         architecture, weights="none", image_size=image_size or experiment["image_size"],
         seed=seed, trust_code=trust_code or experiment["trust_code"],
     )  # fmt: skip
-    arrays.assign_blocks({s.name: s.layers for s in source.stages}, arrays.read(stored), stored)
+    values = arrays.read(stored)
+    arrays.assign_blocks({s.name: s.layers for s in source.stages}, values, stored)
+    head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))
     return replace(
-        source, name=str(run), weights=f"the run {run}", weights_sha256=file_sha256(stored)
-    )
+        source, name=str(run), weights=f"the run {run}", weights_sha256=file_sha256(stored),
+        head=head if [value.ndim for value in head] == [2, 1] else (),
+    )  # fmt: skip

@@ -15,6 +15,8 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 
 PARTS = ("train", "val", "test")
+# Of pictures whose labels are not known, or not to be looked at.
+UNLABELLED = ("target", "unlabelled")
 PART_DTYPE = "<U10"
 PART_NAMES = {
     "train": "train", "training": "train",
@@ -38,11 +40,12 @@ class Examples:
     Attributes:
       names: what to call each example in messages, usually its path below the root.
       items: the path of each file, or its encoded bytes when it came from memory.
-      labels: int64 [n] for `single_label`, float32 [n, k] of 0 and 1 for
+      labels: int64 [n] for `single_label` (-1 where there is none), float32 [n, k] of 0 and 1 for
         `multi_label`, float32 [n, k] for `regression`.
       target: `single_label`, `multi_label` or `regression`.
       classes: names in label order; for regression, the names of the columns.
-      parts: `train`, `val`, `test`, or "" where the split is not made yet; str [n].
+      parts: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
+        yet; str [n].
       sha256: of each item's encoded bytes; filled by the scan.
       quarantine: what was left out.
       remarks: what was normalised or noticed, in words.
@@ -78,9 +81,10 @@ class Examples:
         )
 
     def targets(self) -> np.ndarray:
-        """Labels as the losses want them: float32 [n, k], one-hot for single labels."""
+        """Labels as the losses want them: float32 [n, k], one-hot for single labels; 0 for none."""
         if self.target == "single_label":
-            return np.eye(len(self.classes), dtype=np.float32)[self.labels]
+            one_hot = np.eye(len(self.classes) + 1, len(self.classes), dtype=np.float32)
+            return one_hot[self.labels]
         return self.labels.astype(np.float32)
 
     def digest(self) -> str:
@@ -151,6 +155,22 @@ def join(first: Examples, test: Examples) -> Examples:
         sha256=[*first.sha256, *test.sha256],
         quarantine=first.quarantine + test.quarantine,
         remarks=first.remarks + test.remarks,
+    )
+
+
+def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
+    """`first` with all of `more` as its part `target` or `unlabelled`, without their labels."""
+    none = -1 if first.target == "single_label" else 0
+    labels = np.full((len(more), *first.labels.shape[1:]), none, first.labels.dtype)
+    return replace(
+        first,
+        names=[*first.names, *more.names],
+        items=[*first.items, *more.items],
+        labels=np.concatenate([first.labels, labels]),
+        parts=np.concatenate([first.parts, np.full(len(more), part, PART_DTYPE)]),
+        sha256=[*first.sha256, *more.sha256],
+        quarantine=first.quarantine + more.quarantine,
+        remarks=first.remarks + more.remarks,
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.manifest import from_manifest
-from tftransfer.parts.data.memory import from_arrays, from_dataset
+from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
 from tftransfer.parts.data.rules import ignored
 from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
@@ -42,9 +42,7 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
         from tftransfer.parts.data.from_tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), target=target)
-    path = _fetched(text) if "://" in text else Path(text).expanduser()
-    if path.is_file() and is_archive(path):
-        path = _only_folder(unpacked(path, user_folder() / "unpacked"))
+    path = _local(text)
     if path.is_dir():
         if target not in ("auto", "single_label"):
             raise UserError(
@@ -61,6 +59,43 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
             "manifest.",
         )
     raise UserError(f"--data={text} does not exist.", _nearby(path))
+
+
+def read_unlabelled(data: Any) -> Examples:
+    """Pictures without labels: all below a folder or in an archive, images [n, h, w(, c)], or what
+    `read_source` reads, its labels put away.
+
+    Raises:
+      UserError: nothing there, or not of a form that is understood.
+    """  # fmt: skip
+    if getattr(data, "ndim", 0) in (3, 4):
+        items: list[Any] = [encode_png(image, index) for index, image in enumerate(data)]
+        return _without_labels([f"#{index}" for index in range(len(items))], items)
+    if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
+        path = _local(os.fspath(data))
+        if path.is_dir():
+            files = files_below(path)
+            names = [os.path.relpath(file, path) for file in files]
+            return _without_labels(names, [os.fspath(file) for file in files])
+    found = read_source(data)
+    return _without_labels(found.names, found.items)
+
+
+def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
+    if not len(items):
+        raise UserError("There are no pictures without labels.", "Check the folder.")
+    return Examples(
+        names=names, items=items, labels=np.full(len(items), -1, np.int64), target="single_label",
+        classes=(), parts=np.full(len(items), "", PART_DTYPE),
+    )  # fmt: skip
+
+
+def _local(text: str) -> Path:
+    """The path of a file or folder; downloaded, and unpacked, where it has to be."""
+    path = _fetched(text) if "://" in text else Path(text).expanduser()
+    if path.is_file() and is_archive(path):
+        path = _only_folder(unpacked(path, user_folder() / "unpacked"))
+    return path
 
 
 def _fetched(url: str) -> Path:

@@ -3,12 +3,40 @@
 Nothing here imports TensorFlow until a loss is computed.
 """
 
-from tftransfer.parts.losses.terms import (
-    L2SP,
+from tftransfer.parts.losses.adaptation import CORAL, MMD, Domain, Entropy
+from tftransfer.parts.losses.distillation import Distill, Hint
+from tftransfer.parts.losses.regularised import BSS, DELTA, L2SP
+from tftransfer.parts.losses.supervised import (
     BinaryCrossEntropy,
     CrossEntropy,
     SquaredError,
     supervised,
 )
+from tftransfer.parts.losses.unlabelled import (
+    Consistency,
+    GaussianPrior,
+    NTXent,
+    Reconstruction,
+    SimSiam,
+)
 
-__all__ = ["L2SP", "BinaryCrossEntropy", "CrossEntropy", "SquaredError", "supervised"]
+__all__ = [
+    "BSS",
+    "CORAL",
+    "DELTA",
+    "L2SP",
+    "MMD",
+    "BinaryCrossEntropy",
+    "Consistency",
+    "CrossEntropy",
+    "Distill",
+    "Domain",
+    "Entropy",
+    "GaussianPrior",
+    "Hint",
+    "NTXent",
+    "Reconstruction",
+    "SimSiam",
+    "SquaredError",
+    "supervised",
+]

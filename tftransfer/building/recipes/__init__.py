@@ -1,0 +1,78 @@
+"""The named recipes, and the methods that are added to them by `+`."""
+
+from tftransfer.building.recipes.adaptation import (
+    adabn,
+    adda,
+    cdan,
+    coral,
+    dann,
+    ddc,
+    entropy,
+    mmd,
+    reweight,
+)
+from tftransfer.building.recipes.distillation import distill, distill_features
+from tftransfer.building.recipes.few_shot import cosine, logistic, prototypes, ridge
+from tftransfer.building.recipes.registry import (
+    METHODS,
+    RECIPES,
+    make_recipe,
+    recipe_name_and_options,
+    recipe_names,
+    recipe_options,
+    register_method,
+    register_recipe,
+    with_budget,
+)
+from tftransfer.building.recipes.regularised import bss, delta, l2_sp, lora, lwf, wise_ft
+from tftransfer.building.recipes.supervised import (
+    deep_transfer,
+    feature_extraction,
+    fine_tune,
+    gradual_unfreezing,
+    scratch,
+)
+from tftransfer.building.recipes.unlabelled import autoencoder, fixmatch, simclr, simsiam, vae
+
+__all__ = [
+    "METHODS",
+    "RECIPES",
+    "adabn",
+    "adda",
+    "autoencoder",
+    "bss",
+    "cdan",
+    "coral",
+    "cosine",
+    "dann",
+    "ddc",
+    "deep_transfer",
+    "delta",
+    "distill",
+    "distill_features",
+    "entropy",
+    "feature_extraction",
+    "fine_tune",
+    "fixmatch",
+    "gradual_unfreezing",
+    "l2_sp",
+    "logistic",
+    "lora",
+    "lwf",
+    "make_recipe",
+    "mmd",
+    "prototypes",
+    "recipe_name_and_options",
+    "recipe_names",
+    "recipe_options",
+    "register_method",
+    "register_recipe",
+    "reweight",
+    "ridge",
+    "scratch",
+    "simclr",
+    "simsiam",
+    "vae",
+    "wise_ft",
+    "with_budget",
+]

@@ -1,0 +1,57 @@
+"""Methods that learn from a teacher: a run, or a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tftransfer.building.recipes.adding import where_stages_train, with_heads
+from tftransfer.building.recipes.registry import register_method
+from tftransfer.ground.recipe import Head, Loss, Phase, Recipe
+from tftransfer.parts.losses import Distill, Hint
+
+
+@register_method
+def distill(
+    recipe: Recipe, *, teacher: str = "", temperature: float = 4.0, share: float = 0.9,
+    unlabelled: int = 0,
+) -> Recipe:  # fmt: skip
+    """The student learns the teacher's softened scores (Hinton et al., 2015).
+
+    Args:
+      recipe: that it is added to; `scratch` for a student that begins anew.
+      teacher: a run that was trained on the student's classes; several are parted by `|`.
+      temperature: by which the scores are softened.
+      share: of the teacher in the loss; the labels have the rest.
+      unlabelled: 1 to learn from the pictures of `--unlabelled_data` too.
+    """
+    losses: list[Loss] = [Distill(temperature=temperature, weight=share)]
+    if unlabelled:
+        path = "unlabelled.logits", "unlabelled.teacher.logits"
+        losses.append(
+            Distill(logits=path[0], teacher=path[1], temperature=temperature, weight=share)
+        )
+
+    def change(phase: Phase) -> Phase:
+        own = [replace(loss, weight=loss.weight * (1 - share)) for loss in phase.losses]
+        return replace(phase, losses=(*own, *losses))
+
+    return replace(where_stages_train(recipe, change), teachers=_teachers(teacher))
+
+
+@register_method
+def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0) -> Recipe:
+    """The student's features learn to tell the teacher's (FitNets, Romero et al., 2015).
+
+    The teacher needs no classes in common with the student; any backbone serves.
+    """
+    recipe = with_heads(recipe, Head(name="hint", output="hint", like="teacher.features"))
+
+    def change(phase: Phase) -> Phase:
+        losses = (*phase.losses, Hint(weight=strength))
+        return replace(phase, losses=losses, train={**phase.train, "hint": 1.0})
+
+    return replace(where_stages_train(recipe, change), teachers=_teachers(teacher))
+
+
+def _teachers(names: str) -> tuple[str, ...]:
+    return tuple(filter(None, names.split("|")))

@@ -1,0 +1,51 @@
+"""Low-rank updates of kernels (LoRA, Hu et al., 2022), by Keras's own, and their merging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def adapt(layer: Any, rank: int, seed: int) -> None:
+    """Trains a low-rank update in place of the kernel; layers that have none stay frozen.
+
+    Args:
+      layer: built; Dense, EinsumDense, Embedding or Conv2D take an update.
+      rank: of the update.
+      seed: of its random factor; the other begins at zero.
+    """
+    kernel = _kernel(layer)
+    if kernel is None:
+        layer.trainable = False
+        return
+    if not layer.lora_enabled:
+        initializer = keras.initializers.HeUniform(seed=seed)
+        layer.enable_lora(min(rank, *kernel.shape[-2:]), a_initializer=initializer)
+    kernel.trainable = False
+    if getattr(layer, "bias", None) is not None:
+        layer.bias.trainable = False
+
+
+def merge(layer: Any) -> None:
+    """Adds the update to the kernel, and takes its variables away."""
+    if not getattr(layer, "lora_enabled", False):
+        return
+    kernel = _kernel(layer)
+    whole = layer.embeddings if isinstance(layer, keras.layers.Embedding) else layer.kernel
+    kernel.assign(whole)
+    suffix = "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
+    layer._tracker.unlock()
+    for name in (f"lora_{suffix}_a", f"lora_{suffix}_b"):
+        layer._untrack_variable(getattr(layer, name))
+        delattr(layer, name)
+    layer._tracker.lock()
+    layer.lora_enabled, layer.lora_rank = False, None
+
+
+def _kernel(layer: Any) -> Any:
+    """The variable that an update is for; None where there is none."""
+    if not hasattr(layer, "enable_lora") or isinstance(layer, keras.layers.DepthwiseConv2D):
+        return None
+    name = "_embeddings" if isinstance(layer, keras.layers.Embedding) else "_kernel"
+    return getattr(layer, name, None)

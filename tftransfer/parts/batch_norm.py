@@ -1,0 +1,36 @@
+"""BatchNorm's statistics of other data, layer by layer as they are in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+
+
+def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Iterable[Any]) -> int:
+    """Gives BatchNorm layers the mean and variance of what they see (AdaBN, Li et al., 2017).
+
+    Each batch is normalised by its own statistics; what stays are their averages over the batches.
+    Nothing else changes.
+
+    Args:
+      model: run on each batch, in training.
+      layers: whose BatchNorm layers are measured.
+      batches: inputs of the model.
+
+    Returns:
+      How many layers were measured.
+    """
+    inner = [each for layer in layers for each in layer._flatten_layers()]
+    norms = [each for each in inner if isinstance(each, keras.layers.BatchNormalization)]
+    kept = [(layer, layer.momentum, layer.trainable) for layer in norms]
+    for layer in norms:
+        layer.trainable = True
+    for number, batch in enumerate(batches):
+        for layer in norms:
+            layer.momentum = number / (number + 1)  # the mean of all batches so far
+        model(batch, training=True)
+    for layer, momentum, trainable in kept:
+        layer.momentum, layer.trainable = momentum, trainable
+    return len(norms)

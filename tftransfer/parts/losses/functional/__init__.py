@@ -1,0 +1,77 @@
+"""The maths of the losses: pure functions of tensors, computed in float32.
+
+What is said of one example is float32 [n]; what only a batch has is a scalar.
+A `weight` is 0 for the rows that pad a batch and 1 for the others; rows of
+weight 0 count nowhere, whatever they hold.
+"""
+
+from tftransfer.parts.losses.functional.adaptation import (
+    certainty_weight,
+    coral,
+    domain_cross_entropy,
+    entropy,
+    linear_mmd,
+    mmd,
+    multilinear_map,
+)
+from tftransfer.parts.losses.functional.balancing import gradnorm, uncertainty_weighted
+from tftransfer.parts.losses.functional.contrastive import (
+    negative_cosine,
+    nt_xent,
+    supervised_contrastive,
+)
+from tftransfer.parts.losses.functional.distillation import (
+    binary_distillation,
+    cosine_distance,
+    distillation,
+)
+from tftransfer.parts.losses.functional.few_shot import (
+    cosine_logits,
+    prototype_logits,
+    prototypes,
+)
+from tftransfer.parts.losses.functional.generative import gaussian_kl
+from tftransfer.parts.losses.functional.regularised import (
+    batch_spectral_shrinkage,
+    delta,
+    l2_sp,
+)
+from tftransfer.parts.losses.functional.semi_supervised import confident_cross_entropy
+from tftransfer.parts.losses.functional.supervised import (
+    binary_cross_entropy,
+    cross_entropy,
+    example_weights,
+    squared_error,
+    weighted_mean,
+)
+
+__all__ = [
+    "batch_spectral_shrinkage",
+    "binary_cross_entropy",
+    "binary_distillation",
+    "certainty_weight",
+    "confident_cross_entropy",
+    "coral",
+    "cosine_distance",
+    "cosine_logits",
+    "cross_entropy",
+    "delta",
+    "distillation",
+    "domain_cross_entropy",
+    "entropy",
+    "example_weights",
+    "gaussian_kl",
+    "gradnorm",
+    "l2_sp",
+    "linear_mmd",
+    "mmd",
+    "multilinear_map",
+    "negative_cosine",
+    "nt_xent",
+    "prototype_logits",
+    "prototypes",
+    "squared_error",
+    "supervised_contrastive",
+    "uncertainty_weighted",
+    "weighted_mean",
+]

@@ -1,0 +1,55 @@
+"""From what the user names to examples: source, scan, split, and pictures without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tftransfer.ground.recipe import Experiment
+from tftransfer.parts.data.examples import UNLABELLED, Examples, join, join_unlabelled
+from tftransfer.parts.data.readable import Readable
+from tftransfer.parts.data.scan import scan
+from tftransfer.parts.data.sources import read_source, read_unlabelled
+from tftransfer.parts.data.split import split
+from tftransfer.parts.feature_cache import FeatureCache
+
+
+def read_examples(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
+) -> Examples:
+    """Source → scan → split; then the pictures without labels."""
+    examples = split(
+        read_all(experiment, say, cache), seed=experiment.seed,
+        validation_fraction=experiment.validation_fraction,
+        test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
+    )  # fmt: skip
+    for part in UNLABELLED:
+        data = getattr(experiment, f"{part}_data")
+        if isinstance(data, str) and not data:
+            continue
+        more = _scanned(read_unlabelled(data), experiment, say, cache)
+        examples = join_unlabelled(examples, more, part)
+    return examples
+
+
+def read_all(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
+) -> Examples:
+    """Source → scan, with the test data joined where they come apart."""
+
+    def scanned(data: object) -> Examples:
+        found = read_source(data, target=experiment.target)
+        return _scanned(found, experiment, say, cache)
+
+    examples = scanned(experiment.data)
+    if isinstance(experiment.test_data, str) and not experiment.test_data:
+        return examples
+    return join(examples, scanned(experiment.test_data))
+
+
+def _scanned(
+    found: Examples, experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None
+) -> Examples:
+    if len(found.sha256):
+        return found
+    readable = Readable(cache.folder) if cache else None
+    return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)

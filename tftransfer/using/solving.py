@@ -1,0 +1,98 @@
+"""Phases without steps: heads solved on frozen features, statistics measured, weights averaged."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.ground import stops
+from tftransfer.parts import arrays, scores
+from tftransfer.parts.batch_norm import measure_statistics
+from tftransfer.parts.closed_form import SOLVERS
+from tftransfer.using.plan import PhasePlan
+
+_MIXES = np.linspace(0.0, 1.0, 11)
+_BATCH = 64
+
+
+def without_steps(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
+    """Does what the phase is for; a record of it for `result.json`."""
+    began = time.monotonic()
+    if planned.phase.batch_norm == "adapt":
+        said = _adapt_statistics(planned, trainer)
+    elif planned.phase.solve == "interpolate":
+        said = _interpolate(planned, trainer, reference)
+    else:
+        said = _solve(planned, trainer)
+    return {"epochs": 0, "best_epoch": 0, "seconds": time.monotonic() - began, **said}
+
+
+def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
+    """The head `head` as the solution of a linear problem."""
+    examples, solve = trainer.plan.examples, planned.phase.solve
+    train = examples.where("train")
+    features, targets = trainer.supply.features(train), trainer.targets[train]
+    layers = trainer.network.blocks["head"]
+    for layer in layers:
+        if isinstance(layer, keras.layers.UnitNormalization):
+            features = layer(features).numpy()
+        if isinstance(layer, keras.layers.Normalization):  # the head's own unit comes after
+            targets = (targets - layer.mean.numpy()) / np.sqrt(layer.variance.numpy())
+    kernel, bias = SOLVERS[solve](features, targets, target=examples.target)
+    linear = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
+    linear.set_weights([kernel, bias])
+    return {"stopped": "solved", "said": f"{solve} on {len(train):,} frozen features"}
+
+
+def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
+    """BatchNorm's statistics of the target stream, in place of the source's."""
+    target = trainer.plan.examples.where("target")
+    trained = [block for block, rate in planned.rates.items() if rate]
+    layers = [layer for block in trained for layer in trainer.network.blocks[block]]
+    count = measure_statistics(
+        trainer.network.backbone.model, layers,
+        _checked(trainer.supply.pixels.batches(target, _BATCH)),
+    )  # fmt: skip
+    said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target pictures"
+    return {"stopped": "measured", "said": said}
+
+
+def _checked(batches: Any) -> Any:
+    for batch in batches:
+        stops.check()
+        yield batch
+
+
+def _interpolate(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
+    """Between the weights of the reference and those of now (WiSE-FT, Wortsman et al., 2022)."""
+    network, val = trainer.network, trainer.plan.examples.where("val")
+    now = arrays.collect(network.blocks)
+    then = reference.collected()
+    curve = []
+    for mix in _MIXES:
+        _mix(network, now, then, mix, trainer.run.weights)
+        trainer.supply.weights_moved()
+        curve.append({"mix": float(mix), **_validated(trainer, val)})
+    best = min(curve, key=lambda row: row["loss"])
+    _mix(network, now, then, best["mix"], trainer.run.weights)
+    said = f"{best['mix']:.1f} of the tuned weights and {1 - best['mix']:.1f} of those before"
+    return {"stopped": "interpolated", "said": said, "curve": curve}
+
+
+def _mix(network: Any, now: dict, then: dict, mix: float, where: Any) -> None:
+    mixed = {key: (1 - mix) * then[key] + mix * now[key] for key in now}
+    arrays.assign_blocks(network.blocks, mixed, where)
+
+
+def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
+    target = trainer.plan.examples.target
+    logits = [
+        trainer.network.predict(batch)["logits"].numpy()
+        for batch in trainer.supply.pixels.batches(val, _BATCH)
+    ]
+    values = scores.probabilities(np.concatenate(logits), target)
+    figures = scores.metrics(values, trainer.targets[val], target)
+    return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}
