@@ -129,6 +129,7 @@ def make_plan(
         )
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
+    _warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
     resolved = replace(
@@ -262,6 +263,14 @@ def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]
     if not pretrained and not _starts_new(recipe):
         choices.append(
             "the backbone has random weights, so there is nothing to transfer; give --weights"
+        )
+
+
+def _warn_of_large_batch(batch: int, count: int, choices: list[str]) -> None:
+    if batch > count:
+        choices.append(
+            f"batch_size {batch} is more than the {count} training examples, so an epoch is one "
+            "step; the places left over count for nothing"
         )
 
 

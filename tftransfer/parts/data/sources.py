@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.memory import from_arrays, from_dataset
@@ -107,13 +108,17 @@ def from_folder(root: Path) -> Examples:
             f"The class folder {root / empty[0]} has no files.", "Fill it or remove it."
         )
     return Examples(
-        names=[os.path.relpath(path, root) for path, _, _ in rows],
+        names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
         items=[path for path, _, _ in rows],
         labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
         target="single_label",
         classes=classes,
         parts=np.array([part for _, _, part in rows], PART_DTYPE),
-        remarks=_case_twins(classes) + _links(root, [folder for folder, _ in roots], rows),
+        remarks=(
+            *_case_twins(classes),
+            *_links(root, [folder for folder, _ in roots], rows),
+            *_left_by_systems(root),
+        ),
     )
 
 
@@ -135,7 +140,19 @@ def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str
     ]
     if unseen:
         remarks.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
-    return tuple(remarks)
+    return tuple(map(printable, remarks))
+
+
+def _left_by_systems(root: Path) -> tuple[str, ...]:
+    """Files and folders that nobody put there on purpose, and that are passed over."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(root):
+        found += [Path(top, name) for name in (*folders, *files) if ignored(name)]
+        folders[:] = [name for name in folders if not ignored(name)]
+    if not found:
+        return ()
+    first = printable(os.fspath(min(found).relative_to(root)))
+    return (f"{len(found):,} that systems leave are ignored: {first}{' ...' * (len(found) > 1)}",)
 
 
 def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:
