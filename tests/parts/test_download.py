@@ -4,6 +4,7 @@ import email.message
 import hashlib
 import io
 import os
+import shutil
 import stat
 import struct
 import tarfile
@@ -11,11 +12,14 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import tftransfer
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import download
+from tftransfer.parts.backbones.load import load_backbone
 
 URL = "https://example.org/weights/net.h5"
 CONTENT = bytes(range(256)) * 20
@@ -34,7 +38,8 @@ def server(monkeypatch):
     """A list of answers, or errors, to be given one after another; and of addresses asked for."""
 
     class Opener:
-        answers, asked = [], []
+        def __init__(self):
+            self.answers, self.asked = [], []
 
         def open(self, url, timeout):
             self.asked.append(url)
@@ -118,6 +123,24 @@ def test_two_at_once_fetch_once(server, tmp_path):
     for thread in threads:
         thread.join()
     assert server.asked == [URL]
+
+
+def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
+    server, picture_folder, tmp_path, quiet
+):
+    archive = shutil.make_archive(tmp_path / "photos", "zip", picture_folder)
+    weights = tmp_path / "x.weights.h5"
+    load_backbone("small_cnn", weights="none").model.save_weights(weights)
+    server.answers += [Answer(Path(each).read_bytes()) for each in (archive, weights)]
+    experiment = tftransfer.Experiment(
+        data="https://example.org/photos.zip", backbone="small_cnn",
+        weights="https://example.org/x.weights.h5",
+    )  # fmt: skip
+    plan = tftransfer.plan(experiment, say=quiet, cache_dir=str(tmp_path / "chosen"))
+    assert len(server.asked) == 2
+    assert Path(plan.examples.items[0]).is_relative_to(tmp_path / "chosen" / "unpacked")
+    found = {path.name for path in (tmp_path / "chosen" / "downloads").rglob("*") if path.is_file()}
+    assert {"photos.zip", "x.weights.h5"} <= found
 
 
 def zipped(path, *members, **changes):

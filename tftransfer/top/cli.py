@@ -35,8 +35,8 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "register": ("", "a configs/*.py file that registers the backbone or recipe that is used"),
     "cache_dir": (
         "",
-        "where features are kept for later runs; $TFTRANSFER_CACHE, else the user's "
-        "cache folder, when empty",
+        "where features, downloads and unpacked archives are kept for later runs; "
+        "$TFTRANSFER_CACHE, else the user's cache folder, when empty",
     ),
     "cache_bytes": (
         20 << 30,

@@ -96,8 +96,8 @@ def make_plan(
       experiment: what to do.
       examples: of the experiment, when they were read and split already.
       say: where progress goes.
-      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
-        user's cache folder.
+      cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
+        means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       clock: counts the seconds; the plan goes on with it.
       shared: with other runs on the same examples.
@@ -120,6 +120,7 @@ def make_plan(
         backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
+            cache=cache.folder if cache else None,
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
@@ -156,10 +157,11 @@ def read_all(
     experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
 ) -> Examples:
     """Source → scan, with the test data joined where they come apart."""
-    readable = Readable(cache.folder) if cache else None
+    folder = cache.folder if cache else None
+    readable = Readable(folder) if folder else None
 
     def scanned(data: object) -> Examples:
-        found = read_source(data, target=experiment.target)
+        found = read_source(data, target=experiment.target, cache=folder)
         if len(found.sha256):
             return found
         return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)

@@ -20,12 +20,13 @@ from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
 
-def read_source(data: Any, *, target: str = "auto") -> Examples:
+def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -> Examples:
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
       data: see `tftransfer.Experiment`.
       target: `auto` takes the kind of label from the data.
+      cache: where downloads and unpacked archives are kept; the user's when None.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -43,9 +44,10 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
         from tftransfer.parts.data.from_tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), target=target)
-    path = _fetched(text) if "://" in text else Path(text).expanduser()
+    cache = cache or user_folder()
+    path = _fetched(text, cache) if "://" in text else Path(text).expanduser()
     if path.is_file() and is_archive(path):
-        path = _only_folder(unpacked(path, user_folder() / "unpacked"))
+        path = _only_folder(unpacked(path, cache / "unpacked"))
     if path.is_dir():
         if target not in ("auto", "single_label"):
             raise UserError(
@@ -64,8 +66,8 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
     raise UserError(f"--data={text} does not exist.", _nearby(path))
 
 
-def _fetched(url: str) -> Path:
-    path = fetch(url, user_folder() / "downloads")
+def _fetched(url: str, cache: Path) -> Path:
+    path = fetch(url, cache / "downloads")
     if not is_archive(path):
         raise UserError(f"--data={url} is no archive.", "Give the address of a .zip or .tar.gz.")
     return path
