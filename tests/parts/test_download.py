@@ -1,14 +1,18 @@
 """What strangers send: fetched over https alone, bounded, checked; archives unpacked with care."""
 
+import contextlib
 import email.message
 import hashlib
+import http.server
 import io
+import itertools
 import os
 import shutil
 import stat
 import struct
 import tarfile
 import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -123,6 +127,49 @@ def test_two_at_once_fetch_once(server, tmp_path):
     for thread in threads:
         thread.join()
     assert server.asked == [URL]
+
+
+class Trickle(http.server.BaseHTTPRequestHandler):
+    """As many bytes as the address says, one at a time."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", self.path[1:])
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(int(self.path[1:])):
+                self.wfile.write(b"x")
+                time.sleep(0.002)
+
+    def log_message(self, *words):
+        """Says nothing."""
+
+
+@pytest.fixture
+def trickling(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.HTTPServer(("127.0.0.1", 0), Trickle) as local:
+        thread = threading.Thread(target=local.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{local.server_port}"
+        local.shutdown()
+        thread.join()
+
+
+def test_a_server_that_trickles_is_given_up(trickling, tmp_path):
+    ticks = itertools.count()
+    with pytest.raises(
+        UserError, match=r"/999999 could not be fetched: \d+ bytes came in 10 s, less"
+    ):
+        download._download(f"{trickling}/999999", tmp_path / "x", 10**6, lambda: next(ticks))
+    assert (tmp_path / "x").stat().st_size < 10 * 1024
+
+
+def test_a_server_that_is_slow_enough_for_its_rate_is_waited_for(trickling, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(download, "_LEAST_RATE", 0.5)
+    download._download(f"{trickling}/100", tmp_path / "x", 1000, lambda: next(ticks))
+    assert (tmp_path / "x").read_bytes() == b"x" * 100
 
 
 def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
