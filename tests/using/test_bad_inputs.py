@@ -659,13 +659,31 @@ def test_a_loss_of_nan_stops_after_three(place, capsys):
     assert len(incidents(run)) >= 3 and not (run / "weights.npz").exists()
 
 
-def test_a_file_that_is_deleted_after_the_scan_is_told(place, capsys):
-    real = training.check_room
+def gone(path):
+    path.unlink()
 
-    def check(*arguments):
-        (place.root / "red" / "red03.png").unlink()
-        return real(*arguments)
 
-    place.patch.setattr(training, "check_room", check)
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(gone, "No such file"), (damaged, "cannot be decoded")],
+    ids=["deleted", "damaged"],
+)
+def test_a_file_deleted_or_damaged_later_is_named_and_the_run_waits_for_it(
+    place, capsys, change, said
+):
+    """No quarantine here: the order and the result of a run depend on every picture of it."""
+    path, real = place.root / "red" / "red03.png", training.check_room
+    before = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "check_room", lambda *some: (change(path), real(*some)))
+        assert trained(place)[0] == 2
+    line = told_in_two_lines(capsys)
+    assert f"{path} was there when the run began, and is not as it was" in line and said in line
     assert trained(place)[0] == 2
-    assert "red03.png" in told_in_two_lines(capsys)
+    assert "began with other data" in told_in_two_lines(capsys)
+    path.write_bytes(before)
+    assert trained(place)[0] == 0
