@@ -1,21 +1,29 @@
 """What strangers send: fetched over https alone, bounded, checked; archives unpacked with care."""
 
+import contextlib
 import email.message
 import hashlib
+import http.server
 import io
+import itertools
 import os
+import shutil
 import stat
 import struct
 import tarfile
 import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import tftransfer
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import download
+from tftransfer.parts.backbones.load import load_backbone
 
 URL = "https://example.org/weights/net.h5"
 CONTENT = bytes(range(256)) * 20
@@ -34,7 +42,8 @@ def server(monkeypatch):
     """A list of answers, or errors, to be given one after another; and of addresses asked for."""
 
     class Opener:
-        answers, asked = [], []
+        def __init__(self):
+            self.answers, self.asked = [], []
 
         def open(self, url, timeout):
             self.asked.append(url)
@@ -118,6 +127,67 @@ def test_two_at_once_fetch_once(server, tmp_path):
     for thread in threads:
         thread.join()
     assert server.asked == [URL]
+
+
+class Trickle(http.server.BaseHTTPRequestHandler):
+    """As many bytes as the address says, one at a time."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", self.path[1:])
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(int(self.path[1:])):
+                self.wfile.write(b"x")
+                time.sleep(0.002)
+
+    def log_message(self, *words):
+        """Says nothing."""
+
+
+@pytest.fixture
+def trickling(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.HTTPServer(("127.0.0.1", 0), Trickle) as local:
+        thread = threading.Thread(target=local.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{local.server_port}"
+        local.shutdown()
+        thread.join()
+
+
+def test_a_server_that_trickles_is_given_up(trickling, tmp_path):
+    ticks = itertools.count()
+    with pytest.raises(
+        UserError, match=r"/999999 could not be fetched: \d+ bytes came in 10 s, less"
+    ):
+        download._download(f"{trickling}/999999", tmp_path / "x", 10**6, lambda: next(ticks))
+    assert (tmp_path / "x").stat().st_size < 10 * 1024
+
+
+def test_a_server_that_is_slow_enough_for_its_rate_is_waited_for(trickling, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(download, "_LEAST_RATE", 0.5)
+    download._download(f"{trickling}/100", tmp_path / "x", 1000, lambda: next(ticks))
+    assert (tmp_path / "x").read_bytes() == b"x" * 100
+
+
+def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
+    server, picture_folder, tmp_path, quiet
+):
+    archive = shutil.make_archive(tmp_path / "photos", "zip", picture_folder)
+    weights = tmp_path / "x.weights.h5"
+    load_backbone("small_cnn", weights="none").model.save_weights(weights)
+    server.answers += [Answer(Path(each).read_bytes()) for each in (archive, weights)]
+    experiment = tftransfer.Experiment(
+        data="https://example.org/photos.zip", backbone="small_cnn",
+        weights="https://example.org/x.weights.h5",
+    )  # fmt: skip
+    plan = tftransfer.plan(experiment, say=quiet, cache_dir=str(tmp_path / "chosen"))
+    assert len(server.asked) == 2
+    assert Path(plan.examples.items[0]).is_relative_to(tmp_path / "chosen" / "unpacked")
+    found = {path.name for path in (tmp_path / "chosen" / "downloads").rglob("*") if path.is_file()}
+    assert {"photos.zip", "x.weights.h5"} <= found
 
 
 def zipped(path, *members, **changes):

@@ -1,6 +1,7 @@
 """The binary as its users meet it: quick help, nearest names, exit codes, every command."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -113,6 +114,13 @@ def test_train_predict_evaluate_export_inspect(digits, tmp_path, source_run):
     assert "feature_extraction" in inspected.stdout
     again = call("train", f"--config={run / 'config.json'}", f"--workdir={run}", "--resume")
     assert "finished already" in again.stdout
+
+
+def test_a_terminal_with_few_letters_gets_escapes():
+    few = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
+    done = call("inspect", "--backbone=small_cnn", "--weights=none", env=few)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "16\\xd716\\xd716" in done.stdout
 
 
 def test_predict_tells_what_it_cannot_read(tuned_run, tmp_path):

@@ -6,10 +6,25 @@ import contextlib
 import os
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
 _behind: list[TextIO] = []
+# Control characters, halves of characters, and what ends a line or a paragraph.
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    """The text on one line, for any terminal: what file names may hold besides is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(map(_escaped, text))
+
+
+def _escaped(letter: str) -> str:
+    unseen = unicodedata.category(letter) in _UNSEEN
+    return letter.encode("unicode_escape").decode() if unseen else letter
 
 
 @contextlib.contextmanager

@@ -13,11 +13,12 @@ import os
 import shutil
 import stat
 import tarfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -32,6 +33,8 @@ MAX_MEMBERS = 1_000_000
 MAX_RATIO = 100
 _RATIO_FROM = 1 << 20
 _SECONDS = 15.0
+# A server that sends less than this is as good as silent.
+_LEAST_RATE, _WINDOW = 1024, 10.0
 _PIECE = 1 << 20
 
 
@@ -237,14 +240,40 @@ def _check_scheme(url: str) -> None:
         )
 
 
-def _download(url: str, part: Path, max_bytes: int) -> None:
+class _Pace:
+    """Of a server, looked at over one stretch of time after another."""
+
+    def __init__(self, clock: Callable[[], float]):
+        self._clock, self._since, self._count = clock, clock(), 0
+
+    def add(self, count: int) -> None:
+        """Takes note of so many bytes.
+
+        Raises:
+          TimeoutError: they come too slowly.
+        """
+        self._count += count
+        seconds = self._clock() - self._since
+        if seconds < _WINDOW:
+            return
+        if self._count < _LEAST_RATE * seconds:
+            raise TimeoutError(
+                f"{self._count:,} bytes came in {seconds:.0f} s, less than {_LEAST_RATE:,} a second"
+            )
+        self._since, self._count = self._since + seconds, 0
+
+
+def _download(
+    url: str, part: Path, max_bytes: int, clock: Callable[[], float] = time.monotonic
+) -> None:
     opener = urllib.request.build_opener(_OnlyHttps)
     try:
         with opener.open(url, timeout=_SECONDS) as answer, part.open("wb") as file:
             promised = int(answer.headers.get("Content-Length") or 0)
-            total = 0
-            while total <= max_bytes >= promised and (piece := answer.read(_PIECE)):
+            total, pace = 0, _Pace(clock)
+            while total <= max_bytes >= promised and (piece := answer.read1(_PIECE)):
                 total += len(piece)
+                pace.add(len(piece))
                 file.write(piece)
                 stops.check()
             os.fsync(file.fileno())

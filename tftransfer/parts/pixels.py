@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.progress import Progress
 from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.data.scan import examine
 
 _WORTH_SAYING = 1000
 _BLOCK, _ENCODED = 64, 1024
@@ -115,14 +115,25 @@ class Pixels:
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
             dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=_CALLS)
             dataset = dataset.batch(size).prefetch(2).with_options(_options())
+            done = 0
             try:
-                yield from dataset.as_numpy_iterator()
+                for block in dataset.as_numpy_iterator():
+                    yield block
+                    done += len(block)
             except tf.errors.OpError as error:
-                said = " ".join(re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error)).split())[:200]
-                raise UserError(
-                    f"A picture that was there before cannot be read any more: {said}",
-                    "Begin again: what is gone or damaged is left out then.",
-                ) from None
+                suspects = [self._items[i] for i in indices[start + done : start + done + size]]
+                raise _changed(suspects, error) from None
+
+
+def _changed(items: Sequence[str | bytes], error: Exception) -> UserError:
+    """Names the first of some pictures that is not as the scan found it."""
+    named = ((item, examine(item).reason) for item in items if isinstance(item, str))
+    item, reason = next(((item, reason) for item, reason in named if reason), ("A picture", ""))
+    said = reason or " ".join(str(error).split())[:200]
+    return UserError(
+        f"{item} was there when the run began, and is not as it was: {said}.",
+        "Put it back, and the same command goes on; or begin without it in another --workdir.",
+    )
 
 
 def _options() -> tf.data.Options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import io
 import re
 import sys
 import textwrap
@@ -17,7 +18,7 @@ from absl import flags
 from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment
-from tftransfer.ground.terminal import stderr_kept_back
+from tftransfer.ground.terminal import printable, stderr_kept_back
 
 _TYPES: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_boolean,
@@ -34,8 +35,8 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "register": ("", "a configs/*.py file that registers the backbone or recipe that is used"),
     "cache_dir": (
         "",
-        "where features are kept for later runs; $TFTRANSFER_CACHE, else the user's "
-        "cache folder, when empty",
+        "where features, downloads and unpacked archives are kept for later runs; "
+        "$TFTRANSFER_CACHE, else the user's cache folder, when empty",
     ),
     "cache_bytes": (
         20 << 30,
@@ -109,6 +110,9 @@ COMMANDS = {
 
 def entry_point() -> None:
     """What the installed program `tftransfer` calls."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a locale with few letters
     sys.exit(main(sys.argv[1:]))
 
 
@@ -125,19 +129,24 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(list(arguments))
     except UserError as error:
-        print(f"tftransfer: {error.what}\n{error.remedy}", file=sys.stderr)
-        return 2
+        return _complain(error.what, error.remedy)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"tftransfer: {where}{error.strerror or error}", file=sys.stderr)
-        print("Make room or mend the rights there; the same command goes on.", file=sys.stderr)
-        return 2
+        return _complain(
+            f"{where}{error.strerror or error}",
+            "Make room or mend the rights there; the same command goes on.",
+        )
     except stops.Stopped as stopped:
         print(f"tftransfer: {stopped}\nThe same command goes on from there.", file=sys.stderr)
         return stops.RESUMABLE
     except KeyboardInterrupt:
         print("tftransfer: interrupted\nThe same command begins again.", file=sys.stderr)
         return 130
+
+
+def _complain(what: str, remedy: str) -> int:
+    print(f"tftransfer: {printable(what)}\n{printable(remedy)}", file=sys.stderr)
+    return 2
 
 
 def _dispatch(arguments: list[str]) -> int:

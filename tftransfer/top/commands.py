@@ -8,6 +8,7 @@ from typing import Any
 
 from tftransfer.building.config import experiment_from
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.terminal import printable
 from tftransfer.top import api
 from tftransfer.top.demo import DEFAULT_WORKDIR, run_demo
 from tftransfer.using.comparison import DEFAULT_RECIPES
@@ -65,7 +66,7 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
             said = f"{row['label']}\t{row['scores'][row['label']]:.4f}"
         else:
             said = json.dumps(row.get("values", row.get("scores")), ensure_ascii=False)
-        say(f"{row['name']}\t{said}")
+        say(f"{printable(row['name'])}\t{said}")
     return 2 if bad else 0
 
 

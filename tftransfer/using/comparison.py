@@ -78,8 +78,8 @@ def compare(
         longest recipe's.
       resume: go on where an interrupted comparison stopped.
       export: publish a SavedModel of every run.
-      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
-        user's cache folder.
+      cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
+        means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       say: where progress goes.
     """

@@ -26,8 +26,8 @@ def read_examples(
         data = getattr(experiment, f"{part}_data")
         if isinstance(data, str) and not data:
             continue
-        more = _scanned(read_unlabelled(data), experiment, say, cache)
-        examples = join_unlabelled(examples, more, part)
+        found = read_unlabelled(data, cache=cache.folder if cache else None)
+        examples = join_unlabelled(examples, _scanned(found, experiment, say, cache), part)
     return examples
 
 
@@ -35,9 +35,10 @@ def read_all(
     experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
 ) -> Examples:
     """Source → scan, with the test data joined where they come apart."""
+    folder = cache.folder if cache else None
 
     def scanned(data: object) -> Examples:
-        found = read_source(data, target=experiment.target)
+        found = read_source(data, target=experiment.target, cache=folder)
         return _scanned(found, experiment, say, cache)
 
     examples = scanned(experiment.data)

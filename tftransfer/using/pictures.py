@@ -30,7 +30,9 @@ def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
         if any(name in r for r in records) and len(right.lines) < 2:
             label = name.replace("val_", "validation ").replace("_", " ")
             label = "training accuracy" if name == "accuracy" else label
-            right.plot(x, [r.get(name, np.nan) for r in records], color=colour, marker=".", label=label)
+            right.plot(
+                x, [r.get(name, np.nan) for r in records], color=colour, marker=".", label=label
+            )
     for axis in (left, right):
         _mark_phases(axis, records)
         axis.set_xlabel("epoch, all phases")

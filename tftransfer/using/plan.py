@@ -102,8 +102,8 @@ def make_plan(
       experiment: what to do.
       examples: of the experiment, when they were read and split already.
       say: where progress goes.
-      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
-        user's cache folder.
+      cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
+        means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       clock: counts the seconds; the plan goes on with it.
       shared: with other runs on the same examples.
@@ -126,6 +126,7 @@ def make_plan(
         backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
+            cache=cache.folder if cache else None,
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
@@ -139,6 +140,7 @@ def make_plan(
         network.begin_as_source()
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
+    _warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
     resolved = replace(
@@ -276,6 +278,14 @@ def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]
     if not pretrained and not _starts_new(recipe):
         choices.append(
             "the backbone has random weights, so there is nothing to transfer; give --weights"
+        )
+
+
+def _warn_of_large_batch(batch: int, count: int, choices: list[str]) -> None:
+    if batch > count:
+        choices.append(
+            f"batch_size {batch} is more than the {count} training examples, so an epoch is one "
+            "step; the places left over count for nothing"
         )
 
 

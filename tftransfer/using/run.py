@@ -44,6 +44,10 @@ class Run:
         """Folder of the SavedModel."""
         return self.workdir / "export"
 
+    def phase_weights(self, number: int) -> Path:
+        """File of the weights at the end of a phase, while the run goes on."""
+        return self.workdir / f".phase-{number}.npz"
+
     @property
     def predictions(self) -> Path:
         """Table of what was predicted for each example of the test part."""

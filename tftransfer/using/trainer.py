@@ -26,6 +26,7 @@ from tftransfer.parts import arrays, checkpoints
 from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.domains import density_ratios
+from tftransfer.using.adapting import best_phase, judge, warnings_of
 from tftransfer.using.lessons import Lessons
 from tftransfer.using.loop import Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
@@ -98,6 +99,7 @@ class Trainer:
                 self._write_checkpoint()
             raise
         self._write_checkpoint()
+        self._end_with_the_best()
         return self.phases
 
     def close(self) -> None:
@@ -115,11 +117,13 @@ class Trainer:
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
         """Raw outputs of the network as it is, float32 [n, k]; its frozen prefix comes stored."""
+        return self._logits(self.plan.phases[-1], indices)
+
+    def _logits(self, planned: PhasePlan, indices: np.ndarray) -> np.ndarray:
         if not len(indices):
             return np.zeros((0, 1), np.float32)
-        last = self.plan.phases[-1]
-        inputs = self.supply.inputs(last, indices)
-        to_logits = compiled(self.network.part(last.cut, ["logits"]), "logits")
+        inputs = self.supply.inputs(planned, indices)
+        to_logits = compiled(self.network.part(planned.cut, ["logits"]), "logits")
         parts = [to_logits(*inputs(some)).numpy() for some in batches(indices, 256)]
         return np.concatenate(parts)
 
@@ -142,6 +146,7 @@ class Trainer:
         did = self._steps(number, planned, reference, resume)
         network.merge_lora()
         self.supply.weights_moved()
+        did |= self._judged(number, planned)
         moved = [block for block in frozen if network.digest([block]) != before[block]]
         if moved:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
@@ -169,6 +174,45 @@ class Trainer:
             "epochs": loop.epochs_run, "best_epoch": loop.best_epoch, "stopped": loop.stopped,
             "seconds": loop.seconds, "said": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
         }  # fmt: skip
+
+    def _judged(self, number: int, planned: PhasePlan) -> dict[str, Any]:
+        """Where there is a target domain, how the network does on it as far as can be seen."""
+        examples = self.plan.examples
+        target, val = examples.where("target"), examples.where("val")
+        if not len(target) or not len(val) or examples.target != "single_label":
+            return {}
+        arrays.write(self.run.phase_weights(number), arrays.collect(self.network.blocks))
+        train, features = examples.where("train"), self.supply.features
+        found = judge(
+            features(train), features(target), self._logits(planned, target), features(val),
+            self.targets[train], self.targets[val], self.plan.experiment.seed,
+        )  # fmt: skip
+        self.say(
+            f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
+            f"reverse validation {found['reverse_validation']:.3f}"
+        )
+        for warning in warnings_of(found):
+            self.say(f"  {warning}")
+        return {"judged": found}
+
+    def _end_with_the_best(self) -> None:
+        """Goes back to an earlier phase where the adaptation did harm."""
+        judged = [phase["judged"] for phase in self.phases if "judged" in phase]
+        if len(judged) < 2 or len(judged) < len(self.phases):
+            return
+        best = best_phase(judged)
+        if best < len(judged) - 1:
+            path = self.run.phase_weights(best)
+            arrays.assign_blocks(self.network.blocks, arrays.read(path), path)
+            self.supply.weights_moved()
+            self.say(
+                f"  what followed phase {self.phases[best]['name']} did harm by reverse "
+                f"validation ({judged[-1]['reverse_validation']:.3f} after "
+                f"{judged[best]['reverse_validation']:.3f}): the run ends with that phase's weights"
+            )
+            self.phases[best]["kept"] = True
+        for number in range(len(self.phases)):
+            self.run.phase_weights(number).unlink(missing_ok=True)
 
     def _reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:
         """The network at the start of this phase, kept for a resumed run; None for the run's."""

@@ -73,8 +73,8 @@ def train(
       strategy: of `tf.distribute`.
       export: publish a SavedModel at the end.
       profile: write a trace of training steps into `tensorboard/`.
-      cache_dir: where features are kept for later runs; empty means `$TFTRANSFER_CACHE`, else the
-        user's cache folder.
+      cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
+        means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
       shared: with other runs on the same `examples`.
 

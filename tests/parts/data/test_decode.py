@@ -8,12 +8,18 @@ from PIL import Image, ImageOps
 
 from tftransfer.parts.data.decode import (
     _assert_within_cap,
+    _gif_pixels,
     decode,
     decode_each,
     decode_resized,
     resize,
 )
-from tftransfer.parts.data.rules import within_pixel_cap
+from tftransfer.parts.data.rules import (
+    _gif_frames,
+    frames_within_cap,
+    header_size,
+    within_pixel_cap,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -269,3 +275,61 @@ def test_more_pixels_than_the_cap_are_refused_by_scan_and_server(data):
     assert within_pixel_cap(data)
     with pytest.raises(tf.errors.InvalidArgumentError):
         _assert_within_cap(tf.constant(data))
+
+
+def _gif_with(frame, size, count=3):
+    """An animation one of whose frames promises another size; its pixels end before."""
+    pictures = [Image.fromarray(np.roll(PIXELS, k, 0)) for k in range(count)]
+    file = io.BytesIO()
+    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], optimize=False)
+    data, at = bytearray(file.getvalue()), -1
+    for _ in range(frame + 1):
+        at = data.index(b"\x2c\0\0\0\0", at + 1)
+    data[at + 5 : at + 9] = struct.pack("<HH", *size)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("frame", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("size", "refused"), [((7, 5), False), ((60_000, 60_000), True), ((7, 4), False)]
+)
+def test_every_frame_of_a_gif_counts_in_the_scan_and_in_the_export(frame, size, refused):
+    data = _gif_with(frame, size)
+    assert bool(within_pixel_cap(data)) == refused
+    _, good = decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]), 8)
+    assert good.numpy().tolist() == [not refused, True]
+
+
+def test_frames_that_need_a_wide_and_a_high_screen_count_as_both():
+    data = _gif_with(0, (60_000, 1))
+    at = data.index(b"\x2c\0\0\0\0", data.index(b"\x2c\0\0\0\0") + 1)
+    data = data[: at + 5] + struct.pack("<HH", 1, 60_000) + data[at + 9 :]
+    assert within_pixel_cap(data).startswith("60000 × 60000 pixels")
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        _assert_within_cap(tf.constant(data))
+
+
+@pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
+def test_all_frames_of_a_gif_count_together(count, refused):
+    data = _gif_with(0, (10_000, 10_000), count)
+    for frame in range(1, count):
+        at = [k for k in range(len(data)) if data.startswith(b"\x2c\0\0\0\0", k)][frame]
+        data = data[: at + 5] + struct.pack("<HH", 10_000, 10_000) + data[at + 9 :]
+    assert bool(frames_within_cap(data)) == refused and not within_pixel_cap(data)
+    if refused:
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            _assert_within_cap(tf.constant(data))
+    else:
+        _assert_within_cap(tf.constant(data))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_export_reads_gifs_as_the_scan_does(seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(_gif_with(int(rng.integers(3)), rng.integers(1, 40_000, 2).tolist()))
+    for _ in range(rng.integers(4)):
+        data[int(rng.integers(6, len(data)))] = int(rng.integers(256))
+    data = bytes(data[: rng.integers(30, len(data) + 1)])
+    width, height = header_size(data)
+    total = sum(w * h for w, h in _gif_frames(data))
+    assert int(_gif_pixels(tf.constant(data))) == max(width * height, -(-total // 3))

@@ -67,6 +67,7 @@ def test_files_of_systems_are_no_examples(tmp_path):
     )  # fmt: skip
     found = from_folder(root)
     assert found.names == [os.path.join("a", "1.jpg"), os.path.join("b", "1.jpg")]
+    assert found.remarks == ("6 that systems leave are ignored: .ipynb_checkpoints ...",)
 
 
 def test_deeper_folders_belong_to_their_class_and_the_order_is_fixed(tmp_path):

@@ -131,6 +131,8 @@ HEAD = "path,label\n"
         (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
         ("name,label\na.png,x\n", "no column of picture paths. There are: label, name", "path"),
         ("pth,label\na.png,x\n", "no column of picture paths. Did you mean pth?", "path"),
+        (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Count"),
+        (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
         ("path\na.png\n", "no label column; it has: path", "label"),
         ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
         ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
@@ -170,3 +172,9 @@ def test_other_encodings_are_refused(table, encoding):
 def test_the_delimiter_goes_with_the_extension(table):
     with pytest.raises(UserError, match="no column of picture paths"):
         from_manifest(table("path\tlabel\na.png\tx\n"))
+
+
+def test_columns_that_are_not_used_are_said(table):
+    text = "path,splt,label,\na.png,x,cat,\nb.png,y,dog,\n"
+    assert from_manifest(table(text)).remarks == ("columns that are not used: splt",)
+    assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).remarks == ()

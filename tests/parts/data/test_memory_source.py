@@ -111,6 +111,8 @@ def test_given_classes_are_counted_from_zero():
     [
         ([0, 1, 2], "auto", ("a", "b"), "Label 2 of example 2 is outside 0 to 1"),
         ([0, -1, 2], "auto", ("a", "b"), "Label -1 of example 1 is outside 0 to 1"),
+        ([0, -1], "auto", (), "Label -1 of example 1 is negative"),
+        ([0.0, np.nan], "single_label", (), "Label nan of example 1 is negative or not finite"),
         ([0.0, np.nan], "auto", (), "Label of example 1 is not a finite number"),
         ([[1.5, 1], [2, np.inf]], "auto", (), "Label of example 1 is not a finite number"),
         ([[0, 1], [2, 0]], "multi_label", (), "Label of example 1 is not 0 or 1"),

@@ -43,6 +43,7 @@ def load_backbone(
     image_size: int = 0,
     seed: int = 0,
     trust_code: bool = False,
+    cache: Path | None = None,
 ) -> Backbone:
     """The backbone that `name` means, with its weights.
 
@@ -53,6 +54,7 @@ def load_backbone(
       image_size: side of the input in pixels; 0 for the backbone's own.
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
+      cache: where downloaded weights are kept; the user's when None.
 
     Raises:
       UserError: no such backbone, option or weights.
@@ -75,7 +77,7 @@ def load_backbone(
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
     digest = ""
     if weights not in ("imagenet", "none"):
-        path = _local(weights, known)
+        path = _local(weights, known, cache or user_folder())
         digest = load_weights(model, path, sha256=known.get(path.name, ""))
     elif weights == "imagenet" and not download:
         raise UserError(
@@ -186,11 +188,11 @@ def _builder(
     return build, applications.default_image_size(constructor), {}
 
 
-def _local(weights: str, known: dict[str, str]) -> Path:
+def _local(weights: str, known: dict[str, str], cache: Path) -> Path:
     if "://" not in weights:
         return Path(weights).expanduser()
     name = weights.rpartition("/")[2]
-    return fetch(weights, user_folder() / "downloads", sha256=known.get(name, ""))
+    return fetch(weights, cache / "downloads", sha256=known.get(name, ""))
 
 
 def _check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:

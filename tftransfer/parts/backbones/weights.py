@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,12 +111,26 @@ def _refuse(path: Path, name: str, reason: str) -> None:
 
 def _load_keras3(model: keras.Model, path: Path) -> None:
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            # A second way to the same layers; what is missing in the file is an error all the same.
+            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
+            model.load_weights(path)
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"{path} does not fit {model.name}: {str(error).splitlines()[0]}",
+            f"{path} does not fit {model.name}: {_misfit_told(str(error))}.",
             "Give the weights of this backbone, or another --backbone.",
         ) from None
+
+
+def _misfit_told(text: str) -> str:
+    """Layer and shapes out of Keras's own words, which also hold values."""
+    text = " ".join(text.partition("List of objects")[0].split())
+    layer, shapes = re.search(r"name=([^,>]+)", text), re.findall(r"shape=(\(.*?\))", text)
+    if layer and len(shapes) > 1:
+        return f"layer {layer[1]} has shape {shapes[0]}, the file's has {shapes[1]}"
+    if layer and "received 0 variables" in text:
+        return f"layer {layer[1]} is missing in the file"
+    return text[:300].rstrip(".")
 
 
 def _load_legacy(model: keras.Model, file: Any, path: Path) -> None:

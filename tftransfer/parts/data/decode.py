@@ -173,7 +173,7 @@ def _promised(data: Any) -> Any:
     return tf.case(
         [
             (starts(b"\x89PNG"), lambda: number(16, 4, big=True) * number(20, 4, big=True)),
-            (starts(b"GIF8"), lambda: number(6, 2) * number(8, 2)),
+            (starts(b"GIF8"), lambda: _gif_pixels(data)),
             (starts(b"BM"), lambda: _signed(number(18, 4)) * _signed(number(22, 4))),
             (starts(b"VP8 ", 12), lambda: (number(26, 2) % _2_14) * (number(28, 2) % _2_14)),
             (starts(b"VP8L", 12),
@@ -182,6 +182,38 @@ def _promised(data: Any) -> Any:
         ],
         default=lambda: tf.constant(0, tf.int64),
     )  # fmt: skip
+
+
+def _gif_pixels(data: Any) -> Any:
+    """The screen that holds the header's and every frame, or a third of all frames: see `rules`."""
+    numbers = tf.pad(tf.io.decode_raw(data, tf.uint8), [[0, 16]])
+    end = tf.size(numbers) - 16
+
+    def byte(at: Any) -> Any:
+        return tf.cast(numbers[tf.minimum(at, end)], tf.int32)
+
+    def size(at: Any) -> Any:
+        return tf.stack([byte(at) + 256 * byte(at + 1), byte(at + 2) + 256 * byte(at + 3)])
+
+    def table(at: Any) -> Any:
+        return tf.where(byte(at) >= 128, 3 * tf.bitwise.left_shift(2, byte(at) % 8), 0)
+
+    def after_blocks(at: Any) -> Any:
+        (at,) = tf.while_loop(lambda at: byte(at) > 0, lambda at: (at + 1 + byte(at),), (at,))
+        return at + 1
+
+    def following(at: Any, screen: Any, total: Any) -> Any:
+        frame = tf.where(tf.equal(byte(at), 0x2C), size(at + 5), 0)
+        skipped = tf.where(tf.equal(byte(at), 0x2C), 11 + table(at + 9), 2)
+        total += tf.reduce_prod(tf.cast(frame, tf.int64))
+        return after_blocks(at + skipped), tf.maximum(screen, frame), total
+
+    def more(at: Any, *_: Any) -> Any:
+        return (at + 9 < end) & (tf.equal(byte(at), 0x21) | tf.equal(byte(at), 0x2C))
+
+    start = (13 + table(10), size(6), tf.constant(0, tf.int64))
+    _, screen, total = tf.while_loop(more, following, start)
+    return tf.maximum(tf.reduce_prod(tf.cast(screen, tf.int64)), (total + 2) // 3)
 
 
 def _signed(number: Any) -> Any:

@@ -23,6 +23,7 @@ PART_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+NO_CLASS = "Count the classes from 0 or name them; numbers to predict are --target=regression."
 
 
 @dataclass(frozen=True, kw_only=True)

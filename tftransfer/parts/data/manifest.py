@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
+from tftransfer.ground.terminal import printable
+from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
 
 _PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
 _LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
@@ -39,13 +41,19 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
     cells = {n: [row[name].strip() for name in label_columns] for n, row in rows.items()}
     labels, target, classes = _labels_from_cells(cells, label_columns, target, path)
     return Examples(
-        names=[row[path_column] for row in rows.values()],
+        names=[printable(row[path_column]) for row in rows.values()],
         items=files,
         labels=labels,
         target=target,
         classes=classes,
         parts=np.array(parts, PART_DTYPE),
+        remarks=_unused(header, {path_column, *label_columns, *part_columns[:1]}),
     )
+
+
+def _unused(header: Sequence[str], used: set[str]) -> tuple[str, ...]:
+    names = [name for name in header if name and name not in used]
+    return (printable(f"columns that are not used: {', '.join(names)}"),) if names else ()
 
 
 def _labels_from_cells(
@@ -66,6 +74,7 @@ def _labels_from_cells(
     if missing and target == "single_label":
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
     if target == "single_label":
+        _check_counts(cells, path)
         classes = tuple(sorted(set(texts), key=_natural))
         if len(classes) < 2:
             raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
@@ -76,6 +85,21 @@ def _labels_from_cells(
         raise UserError(f"{path} has no label in any row.", "Fill the label column.")
     labels = np.array([[name in names for name in classes] for names in sets], np.float32)
     return labels, target, classes
+
+
+def _check_counts(cells: dict[int, list[str]], path: Path) -> None:
+    for number, (text, *_) in cells.items():
+        if not _can_be_class(text):
+            raise UserError(
+                f"{path}, row {number}: the label {text} is negative or not finite.", NO_CLASS
+            )
+
+
+def _can_be_class(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return True
 
 
 def _guess_from_text(cells: list[list[str]]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.data.examples import PART_DTYPE, Examples
+from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, Examples
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 
@@ -79,8 +79,7 @@ def labels_from_array(
     if target == "single_label":
         labels = _one_each(labels)
         if not classes:
-            values = np.unique(labels)
-            classes, labels = tuple(str(v) for v in values), np.searchsorted(values, labels)
+            classes, labels = _counted(labels)
         wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
         if len(wrong):
             raise UserError(
@@ -92,6 +91,18 @@ def labels_from_array(
         return labels.astype(np.int64), target, classes
     labels = _numbers(labels, target)
     return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+
+
+def _counted(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """The different labels as names, and which of them each is."""
+    numbers = labels if labels.dtype.kind in "if" else np.zeros(len(labels))
+    wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
+    if len(wrong):
+        raise UserError(
+            f"Label {labels[wrong[0]]} of example {wrong[0]} is negative or not finite.", NO_CLASS
+        )
+    values = np.unique(labels)
+    return tuple(str(value) for value in values), np.searchsorted(values, labels)
 
 
 def _one_each(labels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # Raised when a rule changes.
-_FORMAT = 1
+_FORMAT = 2
 _MOST_BYTES = 64 << 20
 
 

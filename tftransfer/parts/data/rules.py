@@ -69,6 +69,14 @@ def within_pixel_cap(data: bytes) -> str | None:
     return None
 
 
+def frames_within_cap(data: bytes) -> str | None:
+    """Animations are left out that take more memory than a picture of `MAX_PIXELS` in colour."""
+    frames = _gif_frames(data) if image_format(data) == "GIF" else []
+    if sum(width * height for width, height in frames) > 3 * MAX_PIXELS:
+        return f"an animation of {len(frames):,} frames, too many to decode"
+    return None
+
+
 def plain_bmp(data: bytes) -> str | None:
     """BMP files with a table of colours are left out: TensorFlow takes the indices for greys."""
     if image_format(data) != "BMP" or len(data) < 54:
@@ -86,6 +94,7 @@ RULES: tuple[Callable[[bytes], str | None], ...] = (
     not_empty,
     known_format,
     within_pixel_cap,
+    frames_within_cap,
     plain_bmp,
 )
 
@@ -96,8 +105,8 @@ def header_size(data: bytes) -> tuple[int, int] | None:
     if kind == "PNG" and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
     if kind == "GIF" and len(data) >= 10:
-        screen = struct.unpack("<HH", data[6:10])
-        return max([screen, *_gif_frames(data)], key=lambda size: size[0] * size[1])
+        widths, heights = zip(struct.unpack("<HH", data[6:10]), *_gif_frames(data))
+        return max(widths), max(heights)  # what the decoder makes room for
     if kind == "BMP" and len(data) >= 26:
         width, height = struct.unpack("<ii", data[18:26])
         return abs(width), abs(height)
@@ -154,10 +163,10 @@ NOTES: tuple[Callable[[bytes], str | None], ...] = (
 
 
 def _gif_frames(data: bytes) -> list[tuple[int, int]]:
-    """Width and height of the first frames, which need not fit on the screen of the header."""
+    """Width and height of the frames, which need not fit on the screen of the header."""
     frames: list[tuple[int, int]] = []
     position = 13 + _gif_table(data, 10)
-    while position + 9 < len(data) and data[position] in (0x21, 0x2C) and len(frames) < 2:
+    while position + 9 < len(data) and data[position] in (0x21, 0x2C):
         if data[position] == 0x2C:
             frames.append(struct.unpack("<HH", data[position + 5 : position + 9]))
             position += 11 + _gif_table(data, position + 9)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
@@ -19,12 +20,13 @@ from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
 
-def read_source(data: Any, *, target: str = "auto") -> Examples:
+def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -> Examples:
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
       data: see `tftransfer.Experiment`.
       target: `auto` takes the kind of label from the data.
+      cache: where downloads and unpacked archives are kept; the user's when None.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -42,7 +44,7 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
         from tftransfer.parts.data.from_tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), target=target)
-    path = _local(text)
+    path = _local(text, cache or user_folder())
     if path.is_dir():
         if target not in ("auto", "single_label"):
             raise UserError(
@@ -61,7 +63,7 @@ def read_source(data: Any, *, target: str = "auto") -> Examples:
     raise UserError(f"--data={text} does not exist.", _nearby(path))
 
 
-def read_unlabelled(data: Any) -> Examples:
+def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
     """Pictures without labels: all below a folder or in an archive, images [n, h, w(, c)], or what
     `read_source` reads, its labels put away.
 
@@ -72,12 +74,12 @@ def read_unlabelled(data: Any) -> Examples:
         items: list[Any] = [encode_png(image, index) for index, image in enumerate(data)]
         return _without_labels([f"#{index}" for index in range(len(items))], items)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
-        path = _local(os.fspath(data))
+        path = _local(os.fspath(data), cache or user_folder())
         if path.is_dir():
             files = files_below(path)
             names = [os.path.relpath(file, path) for file in files]
             return _without_labels(names, [os.fspath(file) for file in files])
-    found = read_source(data)
+    found = read_source(data, cache=cache)
     return _without_labels(found.names, found.items)
 
 
@@ -90,16 +92,16 @@ def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
     )  # fmt: skip
 
 
-def _local(text: str) -> Path:
+def _local(text: str, cache: Path) -> Path:
     """The path of a file or folder; downloaded, and unpacked, where it has to be."""
-    path = _fetched(text) if "://" in text else Path(text).expanduser()
+    path = _fetched(text, cache) if "://" in text else Path(text).expanduser()
     if path.is_file() and is_archive(path):
-        path = _only_folder(unpacked(path, user_folder() / "unpacked"))
+        path = _only_folder(unpacked(path, cache / "unpacked"))
     return path
 
 
-def _fetched(url: str) -> Path:
-    path = fetch(url, user_folder() / "downloads")
+def _fetched(url: str, cache: Path) -> Path:
+    path = fetch(url, cache / "downloads")
     if not is_archive(path):
         raise UserError(f"--data={url} is no archive.", "Give the address of a .zip or .tar.gz.")
     return path
@@ -142,13 +144,17 @@ def from_folder(root: Path) -> Examples:
             f"The class folder {root / empty[0]} has no files.", "Fill it or remove it."
         )
     return Examples(
-        names=[os.path.relpath(path, root) for path, _, _ in rows],
+        names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
         items=[path for path, _, _ in rows],
         labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
         target="single_label",
         classes=classes,
         parts=np.array([part for _, _, part in rows], PART_DTYPE),
-        remarks=_case_twins(classes) + _links(root, [folder for folder, _ in roots], rows),
+        remarks=(
+            *_case_twins(classes),
+            *_links(root, [folder for folder, _ in roots], rows),
+            *_left_by_systems(root),
+        ),
     )
 
 
@@ -170,7 +176,19 @@ def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str
     ]
     if unseen:
         remarks.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
-    return tuple(remarks)
+    return tuple(map(printable, remarks))
+
+
+def _left_by_systems(root: Path) -> tuple[str, ...]:
+    """Files and folders that nobody put there on purpose, and that are passed over."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(root):
+        found += [Path(top, name) for name in (*folders, *files) if ignored(name)]
+        folders[:] = [name for name in folders if not ignored(name)]
+    if not found:
+        return ()
+    first = printable(os.fspath(min(found).relative_to(root)))
+    return (f"{len(found):,} that systems leave are ignored: {first}{' ...' * (len(found) > 1)}",)
 
 
 def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:
