@@ -44,7 +44,7 @@ def run(data, folder, quiet, **options):
 
 
 def test_several_labels(squares, tmp_path, quiet):
-    done = run(squares / "several.csv", tmp_path, quiet)
+    done = run(squares / "several.csv", tmp_path, quiet, epochs=20, learning_rate=3e-3)
     result = done.result
     assert result["target"] == "multi_label" and result["classes"] == ["green", "red"]
     assert result["test"]["macro_f1"] > 0.95

@@ -17,6 +17,7 @@ from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.augment import most_views
+from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.optimizers import optimizer_named
@@ -167,6 +168,8 @@ def _plan_phase(
     phase: Phase, network: Network, examples: Examples, cache: FeatureCache | None
 ) -> PhasePlan:
     optimizer_named(phase.optimizer)
+    if phase.solve and phase.solve != "interpolate":
+        SOLVERS[phase.solve]  # an unknown name is an error
     rates = phase.rates(list(network.blocks))
     streams = phase.streams or ("train",)
     read = [*phase.tensors(), *phase.tensors("reference")]

@@ -12,7 +12,7 @@ from tftransfer.building.recipes.adaptation import (
     reweight,
 )
 from tftransfer.building.recipes.distillation import distill, distill_features
-from tftransfer.building.recipes.few_shot import cosine, logistic, prototypes, ridge
+from tftransfer.building.recipes.few_shot import few_shot
 from tftransfer.building.recipes.registry import (
     METHODS,
     RECIPES,
@@ -43,7 +43,6 @@ __all__ = [
     "bss",
     "cdan",
     "coral",
-    "cosine",
     "dann",
     "ddc",
     "deep_transfer",
@@ -52,23 +51,21 @@ __all__ = [
     "distill_features",
     "entropy",
     "feature_extraction",
+    "few_shot",
     "fine_tune",
     "fixmatch",
     "gradual_unfreezing",
     "l2_sp",
-    "logistic",
     "lora",
     "lwf",
     "make_recipe",
     "mmd",
-    "prototypes",
     "recipe_name_and_options",
     "recipe_names",
     "recipe_options",
     "register_method",
     "register_recipe",
     "reweight",
-    "ridge",
     "scratch",
     "simclr",
     "simsiam",

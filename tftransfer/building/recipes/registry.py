@@ -9,6 +9,7 @@ them: `target` (what the labels are) and `stages` (how many the backbone has).
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -201,7 +202,7 @@ def with_budget(recipe: Recipe, epochs: int) -> Recipe:
         done += phase.epochs
         share = min(round(epochs * done / total), epochs - (len(trained) - number))
         bounds.append(max(bounds[-1] + 1, share))
-    lengths = iter([end - start for start, end in zip(bounds, bounds[1:])])
+    lengths = iter([end - start for start, end in itertools.pairwise(bounds)])
     phases = [
         replace(phase, epochs=next(lengths)) if phase.has_steps else phase
         for phase in recipe.phases
