@@ -23,6 +23,7 @@ _HOME = {
     "register_backbone": "tftransfer.parts.backbones.registered",
     "compare": "tftransfer.top.api",
     "config": "tftransfer.building.config",
+    "episodes": "tftransfer.top.api",
     "evaluate": "tftransfer.top.api",
     "export": "tftransfer.top.api",
     "inspect": "tftransfer.top.api",

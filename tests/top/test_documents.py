@@ -25,11 +25,15 @@ def load_config(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_runs_shrunk_and_without_a_network(path, digits, tmp_path, quiet):
+def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tmp_path, quiet):
     module = load_config(path)
     config = module.get_config()
     config.data, config.backbone, config.weights = str(digits / "target"), "small_cnn", "none"
     config.image_size, config.labels_per_class, config.epochs = 32, 8, 4
+    if config.target_data:
+        config.target_data = str(digits / "source")
+    if not isinstance(config.recipe, tftransfer.Recipe) and config.recipe.get("teacher"):
+        config.recipe.teacher = str(source_run.workdir)
     run = tftransfer.train(experiment_from(_plain(config)), tmp_path, say=quiet, export=False)
     assert run.experiment.recipe.name == config.recipe.name
     assert 0 <= run.result["test"]["accuracy"] <= 1

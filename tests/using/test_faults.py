@@ -22,7 +22,7 @@ import tftransfer
 from tftransfer.ground import atomic, stops
 from tftransfer.parts import arrays, checkpoints, forward
 from tftransfer.parts.checkpoints import Checkpoint
-from tftransfer.using import loop, preflight, training
+from tftransfer.using import loop, preflight, trainer, training
 from tftransfer.using.run import Run
 from tftransfer.using.step import Step
 
@@ -540,3 +540,240 @@ def test_the_choice_of_forward_is_the_runs_own(tmp_path, monkeypatch):
     assert "by constants" in said[0] and "by xnnpack" in said[1]
     forward.fastest(model, 10**8, memory=memory, own=own, say=said.append)
     assert len(said) == 2
+
+
+TUNED = "fine_tune:unfreeze=2,head_epochs=1,epochs=3,augment=shift,batch_norm=train"
+METHODS = {
+    "two streams, a discriminator and the source's weights": f"{TUNED}+dann+l2_sp",
+    "low-rank updates": f"{TUNED}+lora",
+    "low-rank updates beside a reference": f"{TUNED}+lora+lwf",
+    "a reference of the phase": f"{TUNED}+adda:epochs=3",
+    "low-rank updates and a reference of the phase": f"{TUNED}+adda:epochs=3+lora",
+    "densities of the source's features": f"{TUNED}+reweight",
+}
+
+
+class In(At):
+    """Does something once, in a phase's epoch, when so many groups of its steps have ended."""
+
+    def __init__(self, phase, epoch, count, action):
+        super().__init__(count, action)
+        self.phase, self.epoch, self.there = phase, epoch, False
+
+    def on_train_begin(self, logs=None):
+        self.phase -= 1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.there = (self.phase, epoch) == (0, self.epoch - 1)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.there:
+            super().on_train_batch_end(batch, logs)
+
+
+def ask_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def short_groups(monkeypatch):
+    """Every epoch has several groups of steps."""
+    monkeypatch.setattr(loop, "_MOST_STEPS", 8)
+
+
+def two_domains(source_run, digits, folder, say, recipe, *callbacks):
+    settings = experiment(
+        source_run, digits, recipe=recipe, target_data=str(digits / "source"), labels_per_class=40
+    )
+    return tftransfer.train(settings, folder, say=say, export=False, callbacks=callbacks)
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "time")}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+def lines(path):
+    return [without_times(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def what_became(run):
+    """All that a run says of itself, but when and how long."""
+    records = {(each["phase"], each["epoch"]): each for each in lines(run.workdir / "metrics.jsonl")}
+    return without_times(run.result), records
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
+    source_run, digits, tmp_path, quiet, short_groups, method
+):
+    recipe = METHODS[method]
+    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+    last = len(whole.result["phases"])
+    with pytest.raises(stops.Stopped):
+        two_domains(
+            source_run, digits, tmp_path / "run", quiet, recipe, In(last, 2, 1, ask_to_stop)
+        )
+    state = checkpoints.load_newest(tmp_path / "run" / "checkpoints")[0].state
+    assert (state["phase"], state["epoch"]) == (last - 1, 1) and state["step"] > 0
+    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+    assert what_became(again) == what_became(whole)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "ended"),
+    [(f"{TUNED}+wise_ft", "tune: best epoch"), ("few_shot+simclr:pretrain_epochs=1", "simclr: best"),
+     (f"{TUNED}+adabn", "tune: best epoch"), (f"{TUNED}+lora+adda:epochs=1", "tune: best epoch")],
+)  # fmt: skip
+def test_a_stop_between_two_phases_loses_nothing(
+    source_run, digits, tmp_path, quiet, recipe, ended
+):
+    def say(line):
+        if line.startswith(f"  {ended}"):
+            ask_to_stop()
+
+    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+    with pytest.raises(stops.Stopped):
+        two_domains(source_run, digits, tmp_path / "run", say, recipe)
+    state = checkpoints.load_newest(tmp_path / "run" / "checkpoints")[0].state
+    assert state["phase"] == len(state["phases"]) > 0 and "step" not in state
+    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+    assert what_became(again) == what_became(whole)
+
+
+def poisoned_once(monkeypatch, epoch, step):
+    """The loss of the last phase is no number, once, from a step of an epoch on."""
+    real, left = loop.Loop._count, [1]
+
+    def count(self, figures, now):
+        if left[0] and (self.phase.name, now + 1) == ("tune", epoch) and self.step_done >= step:
+            left[0] = 0
+            figures = {**figures, "loss": figures["loss"] * np.nan}
+        real(self, figures, now)
+
+    monkeypatch.setattr(loop.Loop, "_count", count)
+
+
+def test_after_a_resume_inside_an_epoch_a_rollback_goes_to_its_start(
+    source_run, digits, tmp_path, quiet, short_groups, monkeypatch
+):
+    recipe, said = f"{TUNED}+dann", []
+    with monkeypatch.context() as patch:
+        poisoned_once(patch, epoch=2, step=8)
+        whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+    with pytest.raises(stops.Stopped):
+        two_domains(source_run, digits, tmp_path / "run", quiet, recipe, In(2, 2, 1, ask_to_stop))
+    poisoned_once(monkeypatch, epoch=2, step=8)
+    again = two_domains(source_run, digits, tmp_path / "run", said.append, recipe)
+    assert sum("back to epoch 2, step 0, with 0.5 times" in line for line in said) == 1
+    assert lines(again.incidents) == lines(whole.incidents)
+    assert what_became(again) == what_became(whole)
+
+
+def test_what_is_known_of_memory_and_rate_stays_when_an_epoch_begins_anew(
+    source_run, digits, tmp_path, monkeypatch
+):
+    real, said = Step.__call__, []
+
+    def call(self, group):
+        if self._parts < 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return real(self, group)
+
+    monkeypatch.setattr(Step, "__call__", call)
+    poisoned_once(monkeypatch, epoch=1, step=0)
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    told = [line for line in said if "out of memory" in line or "became nan" in line]
+    assert len(told) == 3 and "with 0.5 times the rate" in told[2]
+    assert np.isfinite(run.result["test"]["log_loss"])
+
+
+@pytest.mark.parametrize("where", ["inside an epoch", "at its end"])
+def test_a_callbacks_wish_to_stop_outlives_an_interruption(
+    source_run, digits, tmp_path, quiet, short_groups, where
+):
+    class Wish(In):
+        def __init__(self, also):
+            super().__init__(2, 2, 1, self.wish)
+            self.also = also
+
+        def wish(self):
+            self.model.stop_training = True
+            self.also()
+
+        def on_train_batch_end(self, batch, logs=None):
+            if where == "inside an epoch":
+                super().on_train_batch_end(batch, logs)
+
+        def on_epoch_end(self, epoch, logs=None):
+            if self.there and where == "at its end":
+                self.wish()
+
+    settings = {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=4,augment=shift"}
+    whole = interrupted(
+        source_run, digits, tmp_path / "whole", quiet, Wish(lambda: None), **settings
+    )
+    with pytest.raises(stops.Stopped):
+        interrupted(source_run, digits, tmp_path / "run", quiet, Wish(ask_to_stop), **settings)
+    again = tftransfer.train(
+        experiment(source_run, digits, **settings), tmp_path / "run", say=quiet, export=False
+    )
+    assert whole.result["phases"][1]["stopped"] == "a callback asked to stop"
+    assert whole.result["phases"][1]["epochs"] == 2
+    assert what_became(again) == what_became(whole)
+
+
+def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkeypatch):
+    real, sizes, said = loop.Loop._build, [], []
+
+    def build(self, reference):
+        real(self, reference)
+        whole = self.forward
+
+        def forward(*inputs):
+            sizes.append(len(inputs[0]))
+            if sizes[-1] > 40:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return whole(*inputs)
+
+        self.forward = forward
+
+    settings = experiment(source_run, digits, recipe="feature_extraction:epochs=2,augment=none,"
+                          "dropout=0", validation_fraction=0.3)  # fmt: skip
+    plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
+    monkeypatch.setattr(loop.Loop, "_build", build)
+    run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
+    assert max(sizes) > 40 and sizes[-1] <= 32
+    assert sum("out of memory" in line for line in said) == 3
+    assert [each["epoch"] for each in run.metrics()] == [1, 2]
+    for ours, theirs in zip(run.metrics(), plain.metrics(), strict=True):
+        assert ours["val_log_loss"] == pytest.approx(theirs["val_log_loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("stop", ["after the first phase", "after the last"])
+def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
+    source_run, digits, tmp_path, quiet, monkeypatch, stop
+):
+    real = trainer.Trainer._judged
+
+    def judged(self, number, planned):
+        real(self, number, planned)
+        figures = {"domain_gap": 1.0, "moved": 0.0, "reverse_validation": 0.9 - 0.8 * number}
+        return {"judged": figures}
+
+    def say(line):
+        if line.startswith("  head: best epoch") and stop == "after the first phase":
+            ask_to_stop()
+
+    recipe = f"{TUNED}+dann"
+    monkeypatch.setattr(trainer.Trainer, "_judged", judged)
+    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+    with monkeypatch.context() as patch, pytest.raises(stops.Stopped):
+        if stop == "after the last":
+            patch.setattr(training, "evaluate_logits", failing(stops.Stopped()))
+        two_domains(source_run, digits, tmp_path / "run", say, recipe)
+    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+    assert [phase.get("kept") for phase in again.result["phases"]] == [True, None]
+    assert what_became(again) == what_became(whole)
+    assert not list((tmp_path / "run").glob(".phase-*"))

@@ -122,7 +122,7 @@ class Network:
     def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str, lora: int = 0) -> None:
         """Trains the blocks whose rate is above 0; `batch_norm` and `lora` as in `Phase`."""
         for block, layers in self.blocks.items():
-            for layer in _leaves(layers):
+            for number, layer in enumerate(_leaves(layers)):
                 norm = isinstance(layer, keras.layers.BatchNormalization)
                 layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
                 if norm and layer.trainable:
@@ -130,7 +130,7 @@ class Network:
                 if isinstance(layer, HubLayer):
                     layer.batch_norm = batch_norm
                 if lora and rates[block] > 0 and block in self.cuts:
-                    adapt(layer, lora, seed=len(layer.path))
+                    adapt(layer, lora, seed=number)
 
     def merge_lora(self) -> None:
         """Low-rank updates become part of the kernels that they change."""

@@ -87,6 +87,10 @@ class Loss:
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(v for v in values if isinstance(v, str) and _PATH.fullmatch(v))
 
+    def softmaxed(self) -> tuple[str, ...]:
+        """Paths of scores that it takes for those of classes that exclude each other."""
+        return ()
+
     def __call__(self, tensors: Any) -> Any:
         """The loss of one step as a scalar, without `weight`, which the trainer applies."""
         raise NotImplementedError
@@ -117,8 +121,8 @@ class Phase:
         `logistic` or `cosine`.
       lora: rank of the low-rank updates that train instead of the stages' kernels (Hu et al.,
         2022); 0 trains the kernels.
-      reference: what the losses' `reference` is: the network at the start of the `run`, or at
-        that of the `phase`.
+      reference: what the losses' `reference` is: the network at the start of the `run`, of the
+        `phase`, or of the one `before` it.
       reweight: training pictures count as much as they are like the target's, by the ratio of
         densities that a discriminator on the source's features gives.
       reset: blocks (names or patterns) given new random weights at the start.
@@ -155,7 +159,7 @@ class Phase:
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", dict(self.train))
         _one_of("batch_norm", self.batch_norm, ("frozen", "train", "adapt"), self.name)
-        _one_of("reference", self.reference, ("run", "phase"), self.name)
+        _one_of("reference", self.reference, ("run", "phase", "before"), self.name)
         schedules = ("cosine", "linear", "constant", "plateau")
         _one_of("schedule", self.schedule, schedules, self.name)
         _one_of("augment", self.augment, _AUGMENTS, self.name)
@@ -178,6 +182,16 @@ class Phase:
     def has_steps(self) -> bool:
         """Whether it trains by steps, over epochs; what is solved or measured has none."""
         return not self.solve and self.batch_norm != "adapt"
+
+    @property
+    def learns_labels(self) -> bool:
+        """Whether it trains on labels, by steps."""
+        return any("train.label" in loss.paths() for loss in self.losses)
+
+    @property
+    def leaves_source(self) -> bool:
+        """Whether it makes of the network one for the target domain alone."""
+        return self.batch_norm == "adapt" or "target" in self.streams and not self.learns_labels
 
     @property
     def streams(self) -> tuple[str, ...]:

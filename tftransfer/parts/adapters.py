@@ -41,6 +41,8 @@ def merge(layer: Any) -> None:
         delattr(layer, name)
     layer._tracker.lock()
     layer.lora_enabled, layer.lora_rank = False, None
+    for variable in layer.weights:  # `layer.trainable = True` does nothing where it is true
+        variable.trainable = layer.trainable
 
 
 def _kernel(layer: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tftransfer.ground.atomic import fsync
 from tftransfer.ground.errors import UserError
 
 
@@ -69,6 +70,14 @@ def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
     """Writes arrays to an uncompressed .npz file."""
     with path.open("wb") as file:
         np.savez(file, **values)  # type: ignore[arg-type]
+
+
+def store(path: Path, values: Mapping[str, np.ndarray]) -> None:
+    """As `write`, but the file is there whole and on the disk, or as it was."""
+    part = path.with_name(f".{path.name}.part")
+    write(part, values)
+    fsync(part)
+    part.replace(path)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

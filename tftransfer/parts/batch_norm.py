@@ -12,7 +12,7 @@ def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Itera
     """Gives BatchNorm layers the mean and variance of what they see (AdaBN, Li et al., 2017).
 
     Each batch is normalised by its own statistics; what stays are their averages over the batches.
-    Nothing else changes.
+    Nothing else changes, and nothing is dropped.
 
     Args:
       model: run on each batch, in training.
@@ -25,6 +25,10 @@ def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Itera
     inner = [each for layer in layers for each in layer._flatten_layers()]
     norms = [each for each in inner if isinstance(each, keras.layers.BatchNormalization)]
     kept = [(layer, layer.momentum, layer.trainable) for layer in norms]
+    dropped = [each for each in model._flatten_layers() if isinstance(each, keras.layers.Dropout)]
+    rates = [layer.rate for layer in dropped]
+    for layer in dropped:
+        layer.rate = 0.0
     for layer in norms:
         layer.trainable = True
     for number, batch in enumerate(batches):
@@ -33,4 +37,6 @@ def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Itera
         model(batch, training=True)
     for layer, momentum, trainable in kept:
         layer.momentum, layer.trainable = momentum, trainable
+    for layer, rate in zip(dropped, rates, strict=True):
+        layer.rate = rate
     return len(norms)

@@ -43,13 +43,19 @@ def density_ratios(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.
 def _discriminated(
     source: np.ndarray, target: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the target for every example, by a model of other folds; and the truth."""
+    """Probability of the target for every example, by a model of other folds; and the truth.
+
+    With a single example of a domain nothing can be learnt of it: a half for all.
+    """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from threadpoolctl import threadpool_limits
 
     features = np.concatenate([source, target])
     truth = np.repeat([0, 1], [len(source), len(target)])
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    fewest = min(len(source), len(target))
+    if fewest < 2:
+        return np.full(len(truth), 0.5), truth
+    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
     with threadpool_limits(1):
         said = cross_val_predict(_model(), features, truth, cv=folds, method="predict_proba")
     return said[:, 1], truth

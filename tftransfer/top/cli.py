@@ -42,6 +42,8 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
         20 << 30,
         "that the cache may take, what was used longest ago is deleted; 0 keeps features in memory",
     ),
+    "ways": (5, "classes of an episode"),
+    "count": (600, "episodes, at least 200"),
     "folder": ("", "where the SavedModel goes; export/ in --workdir when empty"),
 }
 _EXPERIMENT = tuple(field.name for field in fields(Experiment))
@@ -96,6 +98,12 @@ COMMANDS = {
         "write a finished run as a SavedModel, checked against it on real pictures",
         ("workdir", "folder", "register"), ("data",), "",
         "tftransfer export --workdir=runs/photos --folder=served/1",
+    ),
+    "episodes": Command(
+        "how a backbone's frozen features do on classes of one and of five examples",
+        ("ways", "count", "cache_dir", "cache_bytes"),
+        ("data", "backbone", "weights", "image_size", "seed", "trust_code"), "",
+        "tftransfer episodes --data=photos --backbone=mobilenet_v2",
     ),
     "inspect": Command(
         "what there is in a data folder, a backbone or a run",

@@ -13,6 +13,7 @@ from tftransfer.top import api
 from tftransfer.top.demo import DEFAULT_WORKDIR, run_demo
 from tftransfer.using.comparison import DEFAULT_RECIPES
 from tftransfer.using.cost import estimate
+from tftransfer.using.few_shot import table
 
 say = functools.partial(print, flush=True)
 
@@ -77,6 +78,14 @@ def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         f"exported to {report['folder']}: scores equal the network's within "
         f"{report['max_difference']:.1g} on {report['pictures']} pictures"
     )
+
+
+def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer episodes`."""
+    rows = api.episodes(
+        experiment_from(experiment), ways=flags.ways, count=flags.count, say=say, **_cache(flags)
+    )
+    say("\n".join(table(rows)))
 
 
 def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:

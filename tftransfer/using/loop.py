@@ -141,6 +141,8 @@ class Loop:
         self.seconds = time.monotonic() - began
 
     def _finished(self, epoch: int) -> bool:
+        if self.step_done:  # what asked to stop inside an epoch waits for its end
+            return False
         if self.network.model.stop_training:
             self.stopped = "a callback asked to stop"
             return True

@@ -60,9 +60,7 @@ class Mender:
                 f"Look at the batch in {run.incidents}, or lower the recipe's "
                 "learning_rate; the last good checkpoint is kept.",
             ) from None
-        loop.put_back(self.start)
-        self.retries = retries
-        loop.scale.assign(scale)
+        self._go_back(retries, self.parts, scale)
         loop.trainer.say(
             f"  in {where}, on {seen}, {error.what}: back to epoch {loop.epochs_run + 1}, step "
             f"{loop.step_done}, with {scale:g} times the rate; see incidents.jsonl"
@@ -81,12 +79,19 @@ class Mender:
                 f"Memory does not do for one example in phase {loop.phase.name}.",
                 "Give a smaller --image_size, or a smaller backbone.",
             ) from None
-        loop.put_back(self.start)
-        self.parts = parts
-        loop.make_step()
+        self._go_back(self.retries, parts, float(loop.scale.numpy()))
         said = f"out of memory: each batch of {size} goes in {parts} parts, their gradients added"
         trainer.run.incident({"what": said, "where": f"phase {loop.phase.name}"})
         trainer.say(f"  {said} up")
+
+    def _go_back(self, retries: int, parts: int, scale: float) -> None:
+        """To where the epoch began; what was learnt of rate and memory since then stays."""
+        self._loop.put_back(self.start)
+        self._loop.scale.assign(scale)
+        self.retries = retries
+        if parts != self.parts:
+            self.parts = parts
+            self._loop.make_step()
 
     def with_start(self, checkpoint: Checkpoint) -> Checkpoint:
         """A checkpoint inside an epoch, and what of its start is another array."""

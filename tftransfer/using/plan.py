@@ -132,6 +132,7 @@ def make_plan(
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
         _check_streams(recipe, examples)
+        _check_scores(recipe, examples.target)
         teachers = load_teachers(recipe, experiment, examples.classes)
         recipe = with_widths(recipe, backbone, teachers)
         keras.utils.set_random_seed(experiment.seed)
@@ -162,6 +163,23 @@ def _check_streams(recipe: Recipe, examples: Examples) -> None:
             f"The recipe {recipe.name} reads pictures of the target domain, and there are none.",
             "Give them, without labels, by --target_data=DIR.",
         )
+    mixes = any(phase.solve == "interpolate" for phase in recipe.phases)
+    if mixes and not len(examples.where("val")):
+        raise UserError(
+            f"The recipe {recipe.name} chooses weights on the validation part, and there is none.",
+            "Give --validation_fraction=0.1.",
+        )
+
+
+def _check_scores(recipe: Recipe, target: str) -> None:
+    losses = [loss for phase in recipe.phases for loss in phase.losses]
+    for loss in losses if target != "single_label" else []:
+        if any(path.endswith(".logits") for path in loss.softmaxed()):
+            raise UserError(
+                f"{type(loss).__name__} of the recipe {recipe.name} needs classes that exclude "
+                f"each other, and the target is {target}.",
+                "Leave out the method that adds it.",
+            )
 
 
 def _plan_phase(

@@ -48,6 +48,11 @@ class Run:
         """File of the weights at the end of a phase, while the run goes on."""
         return self.workdir / f".phase-{number}.npz"
 
+    def forget_phases(self) -> None:
+        """Removes the weights at the ends of phases."""
+        for path in self.workdir.glob(".phase-*.npz"):
+            path.unlink()
+
     @property
     def predictions(self) -> Path:
         """Table of what was predicted for each example of the test part."""

@@ -57,10 +57,19 @@ class Reference:
     def __init__(self, network: Network):
         self._network = network
         self._collected = arrays.collect(network.blocks)
-        self.values = {
+        self._own = self._values_but({})
+        self.values = self._own
+
+    def begin_phase(self) -> None:
+        """Takes in variables that a phase adds, as they begin: low-rank updates, at nothing."""
+        self.values = self._own | self._values_but(self._own)
+
+    def _values_but(self, known: Mapping[int, Any]) -> dict[int, Any]:
+        return {
             id(v): tf.constant(v.numpy())
-            for block in network.blocks
-            for v in network.variables(block)
+            for block in self._network.blocks
+            for v in self._network.variables(block)
+            if id(v) not in known
         }
 
     def collected(self) -> dict[str, np.ndarray]:
@@ -191,8 +200,22 @@ class Step:
         return {"loss": loss, **_train_figures(values)}, gradients
 
     def _forward(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """All tensors by path. The streams go through together: BatchNorm sees one batch."""
+        """All tensors by path.
+
+        The target goes through on its own: with both domains in one batch, BatchNorm's statistics
+        would let a network tell them apart in a way that is gone at inference. All others go
+        together.
+        """
         streams = sorted(batch, key=STREAMS.index)
+        values: dict[str, Any] = {}
+        for group in ([s for s in streams if s != "target"], [s for s in streams if s == "target"]):
+            values |= self._through_suffix(batch, group) if group else {}
+        for stream, fields in batch.items():
+            values |= {f"{stream}.{name}": fields[name] for name in fields if name != "inputs"}
+            values[f"{stream}.inputs"] = fields["inputs"][0]
+        return values
+
+    def _through_suffix(self, batch: Mapping[str, Any], streams: Sequence[str]) -> dict[str, Any]:
         inputs = [
             tf.concat(parts, 0) if len(parts) > 1 else parts[0]
             for parts in zip(*(batch[stream]["inputs"] for stream in streams))
@@ -203,9 +226,6 @@ class Step:
             values |= _parted(
                 self._reference.outputs(self._suffix, inputs), streams, sizes, "reference."
             )
-        for stream, fields in batch.items():
-            values |= {f"{stream}.{name}": fields[name] for name in fields if name != "inputs"}
-            values[f"{stream}.inputs"] = fields["inputs"][0]
         return values
 
     def _progress(self) -> Any:

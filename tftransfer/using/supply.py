@@ -23,11 +23,11 @@ class Supply:
     Args:
       plan: whose examples, store and clock these are.
       network: the plan's, or a teacher.
-      own: file of the run's own choices of forwards.
+      own: file of the run's own choices of forwards; None outside of a run.
       say: where progress goes.
     """
 
-    def __init__(self, plan: Plan, network: Network, own: Path, say: Callable[[str], None]):
+    def __init__(self, plan: Plan, network: Network, own: Path | None, say: Callable[[str], None]):
         self._plan, self._network, self._own, self._say = plan, network, own, say
         experiment, size = plan.experiment, network.backbone.image_size
         self.pixels = plan.shared.pixels(plan.examples, size)

@@ -73,6 +73,7 @@ class Trainer:
         self.targets = examples.targets()
         self._frozen: dict[str, np.ndarray] = {}
         self._trained: dict[str, list[Any]] = {}
+        self._ratios: np.ndarray | None = None
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
         self._unsaved: Checkpoint | None = None
@@ -87,7 +88,9 @@ class Trainer:
           What each phase did, for `result.json`.
         """
         reference = Reference(self.network)
-        resume = self._restore()
+        if any(planned.phase.reweight for planned in self.plan.phases):
+            self._ratios = self._density_ratios()
+        resume = self._found()
         try:
             for number, planned in enumerate(self.plan.phases):
                 if resume and number < resume.state["phase"]:
@@ -133,11 +136,16 @@ class Trainer:
         phase, network = planned.phase, self.network
         blocks = list(network.blocks)
         inside = bool(resume and "step" in resume.state)
+        if resume and not inside:
+            self.put_back(resume)
         if phase.reset and not inside:
             reset = sorted({b for p in phase.reset for b in match_blocks(p, blocks)})
             network.reset(reset, self.plan.experiment.seed)
         reference = self._reference(number, phase, inside) or start
         network.set_trainable(planned.rates, batch_norm=phase.batch_norm, lora=phase.lora)
+        reference.begin_phase()
+        if resume and inside:  # into the variables that the phase adds, too
+            self.put_back(resume)
         frozen = [block for block in blocks if not planned.rates[block]]
         before = {block: network.digest([block]) for block in frozen}
         self._frozen = arrays.collect({block: network.blocks[block] for block in frozen})
@@ -181,10 +189,11 @@ class Trainer:
         target, val = examples.where("target"), examples.where("val")
         if not len(target) or not len(val) or examples.target != "single_label":
             return {}
-        arrays.write(self.run.phase_weights(number), arrays.collect(self.network.blocks))
-        train, features = examples.where("train"), self.supply.features
+        arrays.store(self.run.phase_weights(number), arrays.collect(self.network.blocks))
+        train = examples.where("train")
+        source, source_val = self._source_features(number, train, val)
         found = judge(
-            features(train), features(target), self._logits(planned, target), features(val),
+            source, self.supply.features(target), self._logits(planned, target), source_val,
             self.targets[train], self.targets[val], self.plan.experiment.seed,
         )  # fmt: skip
         self.say(
@@ -194,6 +203,24 @@ class Trainer:
         for warning in warnings_of(found):
             self.say(f"  {warning}")
         return {"judged": found}
+
+    def _source_features(self, number: int, *parts: np.ndarray) -> list[np.ndarray]:
+        """Of examples of the source, by the network as it was before it left the source."""
+        before = [
+            k
+            for k, each in enumerate(self.plan.phases[: number + 1])
+            if not each.phase.leaves_source
+        ]
+        if not before or before[-1] == number:
+            return [self.supply.features(indices) for indices in parts]
+        now, path = arrays.collect(self.network.blocks), self.run.phase_weights(before[-1])
+        try:
+            arrays.assign_blocks(self.network.blocks, arrays.read(path), path)
+            self.supply.weights_moved()
+            return [self.supply.features(indices) for indices in parts]
+        finally:
+            arrays.assign_blocks(self.network.blocks, now, path)
+            self.supply.weights_moved()
 
     def _end_with_the_best(self) -> None:
         """Goes back to an earlier phase where the adaptation did harm."""
@@ -211,20 +238,21 @@ class Trainer:
                 f"{judged[best]['reverse_validation']:.3f}): the run ends with that phase's weights"
             )
             self.phases[best]["kept"] = True
-        for number in range(len(self.phases)):
-            self.run.phase_weights(number).unlink(missing_ok=True)
 
     def _reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:
-        """The network at the start of this phase, kept for a resumed run; None for the run's."""
-        if phase.reference == "run":
+        """The network at the start of a phase, kept for a resumed run; None for the run's."""
+        phases, blocks = self.plan.phases, self.network.blocks
+        start = self.run.workdir / f"reference-{number + 1}.npz"
+        wanted = any(p.phase.reference == "before" for p in phases[number + 1 : number + 2])
+        if (wanted or phase.reference == "phase") and not inside:
+            arrays.store(start, arrays.collect(blocks))
+        if phase.reference == "run" or (phase.reference == "before" and not number):
             return None
-        path = self.run.workdir / f"reference-{number + 1}.npz"
-        if not (inside and path.is_file()):
-            arrays.write(path, arrays.collect(self.network.blocks))
-        now = arrays.collect(self.network.blocks)
-        arrays.assign_blocks(self.network.blocks, arrays.read(path), path)
+        path = start if phase.reference == "phase" else start.with_name(f"reference-{number}.npz")
+        now = arrays.collect(blocks)
+        arrays.assign_blocks(blocks, arrays.read(path), path)
         reference = Reference(self.network)
-        arrays.assign_blocks(self.network.blocks, now, path)
+        arrays.assign_blocks(blocks, now, path)
         return reference
 
     def streams(self, planned: PhasePlan) -> Streams:
@@ -252,10 +280,10 @@ class Trainer:
             beside=self._lessons.beside(name, planned, indices, augment),
             mixup=phase.mixup if name == "train" else 0.0,
             class_weight=balanced_class_weights(self.targets[examples.where("train")]),
-            weight=self._ratios() if phase.reweight and name == "train" else None,
+            weight=self._ratios if phase.reweight and name == "train" else None,
         )  # fmt: skip
 
-    def _ratios(self) -> np.ndarray:
+    def _density_ratios(self) -> np.ndarray:
         """The weight of each example: how much more the target is like it than the source is."""
         examples = self.plan.examples
         train, target = examples.where("train"), examples.where("target")
@@ -330,7 +358,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
-    def _restore(self) -> Checkpoint | None:
+    def _found(self) -> Checkpoint | None:
         found = checkpoints.load_newest(self.run.checkpoints)
         if found is None:
             return None
@@ -338,11 +366,6 @@ class Trainer:
         for remark in remarks:
             self.say(remark)
         state = checkpoint.state
-        if "step" in state:  # with the variables that the phase adds
-            planned = self.plan.phases[state["phase"]]
-            lora, norm = planned.phase.lora, planned.phase.batch_norm
-            self.network.set_trainable(planned.rates, batch_norm=norm, lora=lora)
-        self.put_back(checkpoint)
         self._saves = max(checkpoints.numbers(self.run.checkpoints))
         self.phases = list(state["phases"])
         inside = f", step {state['step']} of the next" if state.get("step") else ""

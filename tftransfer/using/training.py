@@ -16,7 +16,7 @@ import tensorflow as tf
 from tftransfer import __version__
 from tftransfer.building.network import FEATURES
 from tftransfer.ground import stops
-from tftransfer.ground.atomic import fsync, locked
+from tftransfer.ground.atomic import locked
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
@@ -161,6 +161,7 @@ def _train(
         write_report(run, to_jsonable(result | {"seconds": clock.rounded()}))
     # The last file: with it the run counts as finished.
     write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
+    run.forget_phases()
     for line in result["verdict"]:
         say(line)
     say(f"report: {run.workdir / 'report.md'}")
@@ -253,10 +254,7 @@ def _finish(
         "weights_sha256": network.digest(network.blocks),
     }  # fmt: skip
     result["verdict"] = verdict(result, examples, plan.recipe.name)
-    part = run.workdir / ".weights.npz.part"
-    arrays.write(part, arrays.collect(network.blocks))
-    fsync(part)
-    part.replace(run.weights)
+    arrays.store(run.weights, arrays.collect(network.blocks))
     if export:
         with clock.part("export"):
             result["export"] = export_network(

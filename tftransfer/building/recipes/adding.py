@@ -1,10 +1,11 @@
-"""How a method changes a recipe: losses, heads and rates where its stages train."""
+"""How a method changes a recipe: losses, heads and rates where its stages learn from labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head, Loss, Phase, Recipe
 
 
@@ -16,17 +17,37 @@ def trains_stages(phase: Phase) -> bool:
 
 
 def with_heads(recipe: Recipe, *heads: Head) -> Recipe:
-    """The recipe with heads that it does not have yet."""
-    there = {head.name for head in recipe.heads}
+    """The recipe with heads that it does not have yet.
+
+    Raises:
+      UserError: it has another of the same name.
+    """
+    there = {head.name: head for head in recipe.heads}
+    for head in heads:
+        if there.get(head.name, head) != head:
+            raise UserError(
+                f"Two methods of the recipe {recipe.name} each want a head {head.name!r} of "
+                "their own.",
+                "Take one of them.",
+            )
     return replace(recipe, heads=(*recipe.heads, *(h for h in heads if h.name not in there)))
 
 
 def where_stages_train(recipe: Recipe, change: Callable[[Phase], Phase]) -> Recipe:
-    """The recipe with those phases changed; all phases, where no stage trains in any."""
-    some = any(map(trains_stages, recipe.phases))
-    phases = [
-        change(phase) if trains_stages(phase) or not some else phase for phase in recipe.phases
-    ]
+    """The recipe with the phases changed whose stages train on labels; if none, where heads do.
+
+    Raises:
+      UserError: no phase trains on labels by steps.
+    """
+    chosen = [phase for phase in recipe.phases if phase.learns_labels]
+    if not chosen:
+        raise UserError(
+            f"The recipe {recipe.name} has no phase that trains on labels by steps, to which more "
+            "could be added.",
+            "Begin with another, such as fine_tune or feature_extraction.",
+        )
+    chosen = list(filter(trains_stages, chosen)) or chosen
+    phases = [change(phase) if phase in chosen else phase for phase in recipe.phases]
     return replace(recipe, phases=tuple(phases))
 
 

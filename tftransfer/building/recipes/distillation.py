@@ -35,7 +35,7 @@ def distill(
         own = [replace(loss, weight=loss.weight * (1 - share)) for loss in phase.losses]
         return replace(phase, losses=(*own, *losses))
 
-    return replace(where_stages_train(recipe, change), teachers=_teachers(teacher))
+    return _taught(where_stages_train(recipe, change), teacher)
 
 
 @register_method
@@ -50,8 +50,10 @@ def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0
         losses = (*phase.losses, Hint(weight=strength))
         return replace(phase, losses=losses, train={**phase.train, "hint": 1.0})
 
-    return replace(where_stages_train(recipe, change), teachers=_teachers(teacher))
+    return _taught(where_stages_train(recipe, change), teacher)
 
 
-def _teachers(names: str) -> tuple[str, ...]:
-    return tuple(filter(None, names.split("|")))
+def _taught(recipe: Recipe, names: str) -> Recipe:
+    """With these teachers beside those it has, each once."""
+    teachers = dict.fromkeys((*recipe.teachers, *filter(None, names.split("|"))))
+    return replace(recipe, teachers=tuple(teachers))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.building.recipes.adding import where_stages_train, with_heads, with_losses
+from tftransfer.building.recipes.adding import trains_stages, with_heads, with_losses
 from tftransfer.building.recipes.registry import register_method
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.parts.losses import BSS, DELTA, L2SP, Distill
 
@@ -59,7 +60,15 @@ def lora(recipe: Recipe, *, rank: int = 4, rate: float = 10.0) -> Recipe:
       recipe: that it is added to.
       rank: of the updates.
       rate: factor of the stages' rates: an update that begins at zero has a way to go.
+
+    Raises:
+      UserError: no stage trains in any phase.
     """
+    if not any(map(trains_stages, recipe.phases)):
+        raise UserError(
+            f"No stage trains in the recipe {recipe.name}, so lora has nothing to update.",
+            "Begin with a recipe that trains stages, such as fine_tune.",
+        )
 
     def change(phase: Phase) -> Phase:
         train = {
@@ -68,7 +77,8 @@ def lora(recipe: Recipe, *, rank: int = 4, rate: float = 10.0) -> Recipe:
         }
         return replace(phase, lora=rank, train=train)
 
-    return where_stages_train(recipe, change)
+    phases = [change(phase) if trains_stages(phase) else phase for phase in recipe.phases]
+    return replace(recipe, phases=tuple(phases))
 
 
 @register_method
@@ -79,6 +89,6 @@ def wise_ft(recipe: Recipe) -> Recipe:
     """
     mix = Phase(
         name="wise_ft", train={"stage*": 1.0, "head": 1.0}, losses=(), epochs=1,
-        solve="interpolate",
+        solve="interpolate", reference="before",
     )  # fmt: skip
     return replace(recipe, phases=(*recipe.phases, mix))

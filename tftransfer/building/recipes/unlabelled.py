@@ -99,7 +99,7 @@ def _first(
     phase = Phase(
         name=name, train={"stage*": 1.0, **{head.name: 1.0 for head in heads}}, losses=losses,
         epochs=epochs, learning_rate=learning_rate, batch_norm="train", augment=augment,
-        reset=recipe.phases[0].reset and ("stage*",),
+        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
     )  # fmt: skip
     kept = [replace(each, reset=()) for each in recipe.phases]
     return replace(with_heads(recipe, *heads), phases=(phase, *kept))

@@ -40,6 +40,10 @@ class Domain(Loss):
     reversal: float = 1.0
     reversal_ramp: float = 10.0
 
+    def softmaxed(self) -> tuple[str, ...]:
+        """Paths of scores of classes that exclude each other."""
+        return (f"{self.source.rpartition('.')[0]}.{self.conditioned_on}",)
+
     def __call__(self, tensors: Tensors) -> Any:
         """The discriminator's cross-entropy, mean of both domains, as a scalar."""
         losses = [
@@ -132,6 +136,10 @@ class Entropy(Loss):
     logits: str = "target.logits"
     weight: float = 0.1
     ramp: float = 10.0
+
+    def softmaxed(self) -> tuple[str, ...]:
+        """Paths of scores of classes that exclude each other."""
+        return (self.logits,)
 
     def __call__(self, tensors: Tensors) -> Any:
         """The loss as a scalar, in nats."""

@@ -28,6 +28,10 @@ class Distill(Loss):
     teacher: str = "train.teacher.logits"
     temperature: float = 2.0
 
+    def softmaxed(self) -> tuple[str, ...]:
+        """Paths of scores of classes that exclude each other."""
+        return (self.logits,)
+
     def __call__(self, tensors: Tensors) -> Any:
         """The loss as a scalar."""
         from tftransfer.parts.losses import functional

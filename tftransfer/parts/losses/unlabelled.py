@@ -78,6 +78,10 @@ class Consistency(Loss):
     strong: str = "strong.logits"
     threshold: float = 0.95
 
+    def softmaxed(self) -> tuple[str, ...]:
+        """Paths of scores of classes that exclude each other."""
+        return (self.weak, self.strong)
+
     def __call__(self, tensors: Tensors) -> Any:
         """The loss as a scalar, in nats."""
         from tftransfer.parts.losses import functional

@@ -1,0 +1,286 @@
+"""What each method of transfer is worth, on real pictures, over several seeds.
+
+    python benchmarks/methods.py --digits=digits --office=office --cifar10=cifar10 \\
+        --flowers=flower_photos --weights=weights
+
+`digits` holds mnist_10k.npz and usps.npz, `office` the folders amazon/ and webcam/, `weights`
+Keras's own weight files by their names. Rows of a group have the same data, network, sizes and
+seeds. Prints tables, and writes `benchmarks/results/methods.json`; what is there already is not
+run again unless --again. `python benchmarks/methods.py --tables` writes `docs/methods.md`.
+
+All options are the recipes' defaults, or said in the row's recipe.
+"""
+
+import gc
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from absl import app, flags
+from results import write_results
+from scipy import stats
+
+import tftransfer
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("digits", "", "folder of mnist_10k.npz and usps.npz")
+flags.DEFINE_string("office", "", "folder of amazon/ and webcam/")
+flags.DEFINE_string("flowers", "", "folder of the flower photographs")
+flags.DEFINE_string("cifar10", "", "folder of CIFAR-10 with train/ and test/")
+flags.DEFINE_string("weights", "", "folder of Keras's weight files")
+flags.DEFINE_string("only", "", "run only the rows whose name has this regular expression")
+flags.DEFINE_integer("seeds", 5, "runs per row")
+flags.DEFINE_boolean("again", False, "run rows that are there already")
+flags.DEFINE_boolean("tables", False, "write docs/methods.md from the stored figures")
+
+_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+_STORED = Path(__file__).parent / "results" / "methods.json"
+_SOURCE = 2000
+# In place of it stands the run that a group trains first, with the same seed.
+_FIRST = "FIRST"
+
+
+def mobilenet(size):
+    """MobileNetV2 1.0 of the folder of weights."""
+    return {
+        "backbone": "mobilenet_v2",
+        "image_size": size,
+        "weights": str(Path(FLAGS.weights, _V2)),
+    }
+
+
+def digits(name):
+    """Training and test pictures and labels of one set."""
+    file = {"MNIST": "mnist_10k.npz", "USPS": "usps.npz"}[name]
+    with np.load(Path(FLAGS.digits, file)) as stored:
+        return [stored[key] for key in ("x_train", "y_train", "x_test", "y_test")]
+
+
+def from_to(source, target):
+    """Fields of an experiment that learns one set of digits for another."""
+
+    def fields(seed):
+        (x, y, _, _), (unlabelled, _, *test) = digits(source), digits(target)
+        some = np.random.default_rng(seed).permutation(len(x))[:_SOURCE]
+        return {
+            "data": (x[some], y[some]), "test_data": tuple(test), "target_data": unlabelled,
+            "image_size": 28, "batch_size": 64,
+        }  # fmt: skip
+
+    return fields
+
+
+def adapting(base):
+    """The recipes of the groups that adapt."""
+    return {
+        "source only": base,
+        "AdaBN": f"{base}+adabn",
+        "MMD": f"{base}+mmd",
+        "Deep CORAL": f"{base}+coral",
+        "DANN": f"{base}+dann",
+        "CDAN+E": f"{base}+cdan",
+        "ADDA": f"{base}+adda",
+    }
+
+
+def groups():
+    """Title of a table to its `Group`."""
+    found = {}
+    if FLAGS.digits:
+        rows = adapting(
+            "fine_tune:unfreeze=3,decay=1,batch_norm=train,head_epochs=2,epochs=15,"
+            "learning_rate=1e-3,augment=none,patience=0"
+        )
+        cnn = {"backbone": "small_cnn", "weights": "none"}
+        source = {**cnn, "recipe": "scratch:augment=none,epochs=40"}
+        for title, domains in (
+            ("MNIST to USPS", ("MNIST", "USPS")), ("USPS to MNIST", ("USPS", "MNIST"))
+        ):  # fmt: skip
+            found[title] = Group(from_to(*domains), rows, source, {"backbone": _FIRST})
+    if FLAGS.office:
+        amazon, webcam = (str(Path(FLAGS.office, name)) for name in ("amazon", "webcam"))
+        office = {"data": amazon, "test_data": webcam, "target_data": webcam, **mobilenet(160)}
+        found["Office: amazon to webcam"] = Group(lambda seed: office, adapting("fine_tune"))
+    for labels in (10, 30, 100) if FLAGS.flowers else ():
+        found[f"flowers, {labels} labels a class"] = flowers(labels)
+    return found | (cifar() if FLAGS.cifar10 else {})
+
+
+def flowers(labels):
+    """Regularised ways of fine-tuning with few labels."""
+    fields = {
+        "data": FLAGS.flowers, "labels_per_class": labels, "validation_fraction": 0.2,
+        **mobilenet(160),
+    }  # fmt: skip
+    rows = {
+        "scratch": "scratch:epochs=20", "linear probe": "feature_extraction:epochs=20",
+        "fine-tuning": "fine_tune", "gradual unfreezing": "gradual_unfreezing", "L2-SP": "l2_sp",
+        "DELTA": "delta", "BSS": "bss", "LoRA": "lora", "WiSE-FT": "wise_ft",
+    }  # fmt: skip
+    return Group(lambda seed: fields, rows)
+
+
+def cifar():
+    """A small student of a large teacher; and a small network with few labels."""
+    small = {"backbone": "small_cnn", "weights": "none", "image_size": 32, "batch_size": 64,
+             "data": FLAGS.cifar10, "unlabelled_data": str(Path(FLAGS.cifar10, "train"))}  # fmt: skip
+    student, few = {**small, "labels_per_class": 200}, {**small, "labels_per_class": 40}
+    teacher = {**mobilenet(96), "recipe": "fine_tune:unfreeze=3", "unlabelled_data": ""}
+    base = "scratch:epochs=30"
+    taught = {
+        "student alone": base,
+        "logits": f"{base}+distill:teacher={_FIRST}",
+        "features": f"{base}+distill_features:teacher={_FIRST}",
+        "logits, unlabelled too": f"{base}+distill:teacher={_FIRST},unlabelled=1",
+    }
+    alone = "scratch:epochs=60"
+    unlabelled = {
+        "scratch": alone,
+        "auto-encoder": f"{alone}+autoencoder:pretrain_epochs=20",
+        "VAE": f"{alone}+vae:pretrain_epochs=20",
+        "SimCLR": f"{alone}+simclr:pretrain_epochs=20",
+        "FixMatch": f"{alone}+fixmatch",
+    }
+    return {
+        "CIFAR-10, 200 labels a class, student of 73,000 parameters": Group(
+            lambda seed: student, taught, teacher
+        ),
+        "CIFAR-10, 40 labels a class, 6,000 pictures without": Group(lambda seed: few, unlabelled),
+    }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of a table.
+
+    Attributes:
+      fields: of the experiments, a function of the seed.
+      rows: name to recipe.
+      first: fields that differ in a run that is trained first for each seed.
+      then: fields of the rows that may name that run.
+    """
+
+    fields: Callable
+    rows: dict
+    first: dict = field(default_factory=dict)
+    then: dict = field(default_factory=dict)
+
+
+class Bench:
+    """Trains rows, and keeps what a group trains first."""
+
+    def __init__(self, folder):
+        self.folder, self.firsts, self.count = folder, {}, 0
+
+    def measure(self, title, group, recipe, seed):
+        """One training, as a user would have it."""
+        fields = group.fields(seed)
+        if group.first and (title, seed) not in self.firsts:
+            first = self.train({**fields, **group.first}, seed)
+            self.firsts[title, seed] = first
+        named = {**group.then, "recipe": recipe}
+        if group.first:
+            where = str(self.firsts[title, seed].workdir)
+            named = {key: text.replace(_FIRST, where) for key, text in named.items()}
+        result = self.train({**fields, **named}, seed).result
+        judged = [phase["judged"] for phase in result["phases"] if "judged" in phase]
+        first = self.firsts[title, seed].result["test"]["accuracy"] if group.first else None
+        return {
+            "accuracy": result["test"]["accuracy"], "examples": result["examples"],
+            "validation": result["validation"].get("accuracy"), "first": first,
+            "seconds": result["seconds"]["total"],
+            **({"judged": judged[-1]} if judged else {}),
+        }  # fmt: skip
+
+    def train(self, fields, seed):
+        """A run in a folder of its own."""
+        self.count += 1
+        run = tftransfer.train(
+            tftransfer.Experiment(**fields, seed=seed), self.folder / str(self.count),
+            say=lambda *words: None, export=False,
+        )  # fmt: skip
+        keras.backend.clear_session()
+        gc.collect()
+        return run
+
+
+def interval(values):
+    """Mean and half of the 95 % interval of the mean, by Student's t."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, float("nan")
+    return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def run_all():
+    """Every row that is asked for and not there yet."""
+    bench = Bench(Path(tempfile.mkdtemp()))
+    for title, group in groups().items():
+        for name, recipe in group.rows.items():
+            line = f"{title}: {name}"
+            stored = json.loads(_STORED.read_text()) if _STORED.is_file() else {}
+            done = [] if FLAGS.again else stored.get(line, {}).get("measured", {}).get("runs", [])
+            if not re.search(FLAGS.only, line) or len(done) >= FLAGS.seeds:
+                continue
+            for seed in range(len(done), FLAGS.seeds):
+                done.append(bench.measure(title, group, recipe, seed))
+            mean, half = interval([run["accuracy"] for run in done])
+            print(f"{line:<80}{mean:.3f} ± {half:.3f}  "
+                  f"{np.mean([run['seconds'] for run in done]):.0f} s", flush=True)  # fmt: skip
+            write_results("methods", {line: {"recipe": recipe, "runs": done}}, sys.argv)
+    shutil.rmtree(bench.folder)
+
+
+def tables():
+    """`docs/methods.md`, from the stored figures."""
+    stored = json.loads(_STORED.read_text())
+    titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored)
+    text = Path(__file__).with_name("methods_head.md").read_text().rstrip().splitlines()
+    for title in titles:
+        rows = {k.rpartition(": ")[2]: v["measured"] for k, v in stored.items()
+                if k.rpartition(": ")[0] == title}  # fmt: skip
+        text += ["", f"## {title}", "", *table(rows)]
+    path = Path(__file__).parents[1] / "docs" / "methods.md"
+    path.write_text("\n".join(text) + "\n")
+    print(path)
+
+
+def table(rows):
+    """Lines of Markdown."""
+    adapts = any("judged" in run for row in rows.values() for run in row["runs"])
+    more = " domain gap | reverse validation |" if adapts else ""
+    lines = [
+        f"| method | accuracy, 95 % interval | seeds | seconds |{more} recipe |",
+        "|---|---|---|---|" + "---|---|" * adapts + "---|",
+    ]
+    for name, row in rows.items():
+        runs = row["runs"]
+        mean, half = interval([run["accuracy"] for run in runs])
+        cells = [name, f"{mean:.3f} ± {half:.3f}", len(runs),
+                 f"{np.mean([run['seconds'] for run in runs]):.0f}"]  # fmt: skip
+        if adapts:
+            judged = [run["judged"] for run in runs]
+            for key in ("domain_gap", "reverse_validation"):
+                cells.append(f"{np.mean([each[key] for each in judged]):.2f}")
+        recipe = row["recipe"].replace(_FIRST, "RUN")
+        lines.append("| " + " | ".join(map(str, cells)) + f" | `{recipe}` |")
+    return lines
+
+
+def main(argv):
+    del argv
+    if FLAGS.tables:
+        tables()
+    else:
+        run_all()
+
+
+if __name__ == "__main__":
+    app.run(main)
