@@ -3,7 +3,8 @@
     python benchmarks/faults.py --kills=200 --stops=20
 
 Runs of digits in processes of their own are killed at random moments and started again until they
-end; the end must be that of a run which nobody disturbed, bit by bit. Prints a table, and writes
+end; the end must be that of a run which nobody disturbed, bit by bit. What checkpoints and the
+proofs of what stayed frozen cost is measured too. Prints a table, and writes
 `benchmarks/results/faults.json`. Needs no data beyond the package.
 """
 
@@ -23,6 +24,7 @@ import time
 from pathlib import Path
 
 from absl import app, flags
+from proof_cost import measured_cost
 from results import write_results
 
 FLAGS = flags.FLAGS
@@ -31,6 +33,8 @@ flags.DEFINE_integer("stops", 20, "SIGTERMs in all")
 flags.DEFINE_integer("serve_seconds", 60, "how long eight threads send requests")
 flags.DEFINE_integer("mutations", 10_000, "damaged files to be read")
 flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
+flags.DEFINE_string("scenarios", "", "kill and stop only those whose name has this expression")
+flags.DEFINE_integer("cost_runs", 5, "runs with checkpoints and proofs, and as many without")
 flags.DEFINE_string("child", "", "for the program's own use: be the run of this scenario")
 flags.DEFINE_string("folder", "", "for the program's own use: where")
 
@@ -42,6 +46,9 @@ SCENARIOS = {
                        "augment=crop,mixup=0.2"},
     "early stop, plateau": {"recipe": "fine_tune:unfreeze=1,head_epochs=2,epochs=40,patience=4,"
                                       "schedule=plateau,learning_rate=0.02"},
+    "two streams, DANN": {"recipe": "fine_tune:unfreeze=2,head_epochs=2,epochs=4,augment=shift,"
+                                    "batch_norm=train+dann+l2_sp",
+                          "target_data": "digits/source"},
 }  # fmt: skip
 # What a record may differ in: when it was, and how long it took.
 _TIMES = ("seconds", "time")
@@ -57,6 +64,8 @@ def experiment(name, folder):
         from dataclasses import replace
 
         fields["recipe"] = replace(recipe, heads=(tftransfer.Head(dropout=0.3),))
+    if "target_data" in fields:
+        fields["target_data"] = str(folder / fields["target_data"])
     return tftransfer.Experiment(
         data=str(folder / "digits" / "target"), backbone=str(folder / "source"), batch_size=16,
         **fields,
@@ -176,12 +185,20 @@ def disturb(name, folder, count, how, seed):
     return {"equal": equal, "unequal": unequal, "seen": seen}
 
 
+def shares(total):
+    """Number, name and count of each scenario: the counts add up to `total`."""
+    names = [name for name in SCENARIOS if re.search(FLAGS.scenarios, name)]
+    return [
+        (list(SCENARIOS).index(name), name, (total + place) // len(names))
+        for place, name in enumerate(names)
+    ]
+
+
 def killed(folder):
     """`kill -9` at random moments, over all scenarios."""
-    each = -(-FLAGS.kills // len(SCENARIOS))
     found = {
-        name: disturb(name, folder, each, signal.SIGKILL, number)
-        for number, name in enumerate(SCENARIOS)
+        name: disturb(name, folder, count, signal.SIGKILL, number)
+        for number, name, count in shares(FLAGS.kills)
     }
     return {
         name: {"kills": len(f["seen"]), "equal": f["equal"], "unequal": f["unequal"]}
@@ -191,15 +208,19 @@ def killed(folder):
 
 def stopped(folder):
     """SIGTERM at random moments: code 75, within ten seconds, and nothing lost."""
-    each = -(-FLAGS.stops // len(SCENARIOS))
     found = {}
-    for number, name in enumerate(SCENARIOS):
-        f = disturb(name, folder, each, signal.SIGTERM, 100 + number)
-        slowest = max(s["seconds"] for s in f["seen"])
+    for number, name, count in shares(FLAGS.stops):
+        f = disturb(name, folder, count, signal.SIGTERM, 100 + number)
+        slowest = max((s["seconds"] for s in f["seen"]), default=0.0)
         codes = sorted({s["code"] for s in f["seen"]})
         found[name] = {"stops": len(f["seen"]), "codes": codes, "slowest": round(slowest, 2),
                        "equal": f["equal"], "unequal": f["unequal"]}  # fmt: skip
     return found
+
+
+def costly(folder):
+    """Training with checkpoints and proofs beside training without; the bar is a ratio of 1.03."""
+    return {"digits": measured_cost(folder, FLAGS.cost_runs)}
 
 
 def damaged(data, rng):
@@ -331,7 +352,8 @@ def served(folder):
     return {"digits": counts | {"seconds": FLAGS.serve_seconds, "memory grew": round(grown, 4)}}
 
 
-LINES = {"kill -9": killed, "SIGTERM": stopped, "mutations": mutated, "serving": served}
+LINES = {"kill -9": killed, "SIGTERM": stopped, "cost": costly, "mutations": mutated,
+         "serving": served}  # fmt: skip
 
 
 def main(argv):

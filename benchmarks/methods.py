@@ -28,6 +28,7 @@ from results import write_results
 from scipy import stats
 
 import tftransfer
+from tftransfer.using.few_shot import table as table_of_episodes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", "", "folder of mnist_10k.npz and usps.npz")
@@ -130,7 +131,7 @@ def flowers(labels):
 def cifar():
     """A small student of a large teacher; and a small network with few labels."""
     small = {"backbone": "small_cnn", "weights": "none", "image_size": 32, "batch_size": 64,
-             "data": FLAGS.cifar10, "unlabelled_data": str(Path(FLAGS.cifar10, "train"))}  # fmt: skip
+             "data": FLAGS.cifar10, "unlabelled_data": f"{FLAGS.cifar10}/train"}  # fmt: skip
     student, few = {**small, "labels_per_class": 200}, {**small, "labels_per_class": 40}
     teacher = {**mobilenet(96), "recipe": "fine_tune:unfreeze=3", "unlabelled_data": ""}
     base = "scratch:epochs=30"
@@ -211,6 +212,18 @@ class Bench:
         return run
 
 
+def episodes():
+    """Accuracy of the closed-form heads on frozen features, over episodes."""
+    data = {"flowers": FLAGS.flowers, "Office amazon": FLAGS.office and f"{FLAGS.office}/amazon"}
+    for name, folder in data.items():
+        line = f"episodes: {name}"
+        if folder and re.search(FLAGS.only, line):
+            experiment = tftransfer.Experiment(data=folder, **mobilenet(160))
+            rows = tftransfer.episodes(experiment, say=lambda *words: None)
+            print(line, *table_of_episodes(rows), sep="\n", flush=True)
+            write_results("methods", {line: {"episodes": rows}}, sys.argv)
+
+
 def interval(values):
     """Mean and half of the 95 % interval of the mean, by Student's t."""
     mean = float(np.mean(values))
@@ -241,12 +254,15 @@ def run_all():
 def tables():
     """`docs/methods.md`, from the stored figures."""
     stored = json.loads(_STORED.read_text())
-    titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored)
+    few = {k: v["measured"]["episodes"] for k, v in stored.items() if k.startswith("episodes: ")}
+    titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored if line not in few)
     text = Path(__file__).with_name("methods_head.md").read_text().rstrip().splitlines()
     for title in titles:
         rows = {k.rpartition(": ")[2]: v["measured"] for k, v in stored.items()
                 if k.rpartition(": ")[0] == title}  # fmt: skip
         text += ["", f"## {title}", "", *table(rows)]
+    for name, rows in few.items():
+        text += ["", f"## Few labels: {name.partition(': ')[2]}", "", *table_of_episodes(rows)]
     path = Path(__file__).parents[1] / "docs" / "methods.md"
     path.write_text("\n".join(text) + "\n")
     print(path)
@@ -280,6 +296,7 @@ def main(argv):
         tables()
     else:
         run_all()
+        episodes()
 
 
 if __name__ == "__main__":

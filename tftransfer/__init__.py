@@ -19,6 +19,7 @@ _HOME = {
     "UserError": "tftransfer.ground.errors",
     "losses": "tftransfer.parts.losses",
     "recipes": "tftransfer.building.recipes",
+    "register_method": "tftransfer.building.recipes",
     "register_recipe": "tftransfer.building.recipes",
     "register_backbone": "tftransfer.parts.backbones.registered",
     "compare": "tftransfer.top.api",

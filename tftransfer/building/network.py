@@ -61,21 +61,21 @@ class Network:
         self._forward: Any = None
 
     def _hang(self, head: Head, units: int) -> Any:
-        x = self._tapped(head.tap, head.name)
+        x = self._tapped(head.tap.removeprefix("~"))
         if len(x.shape) == 4:
             x = _pooled(x, f"{head.name}_pool")
         if head.kind == "decoder":
             layers = decoder_layers(head.name, self.backbone.image_size)
         else:
             layers = dense_layers(head, units, regression=self._target == "regression")
+        if head.tap.startswith("~"):
+            layers = [sample_layer(head.name), *layers]
         for layer in layers:
             x = layer(x)
         self.blocks[head.name] = layers
         return x
 
-    def _tapped(self, tap: str, name: str) -> Any:
-        if tap.startswith("~"):
-            return sample_layer(name)(self.tensor(tap[1:]))
+    def _tapped(self, tap: str) -> Any:
         place, times, output = tap.partition("*")
         if place not in {*self._cut_tensors, *self.outputs}:
             raise unknown_name("tap", place, {**self._cut_tensors, **self.outputs})

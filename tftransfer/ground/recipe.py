@@ -189,9 +189,15 @@ class Phase:
         return any("train.label" in loss.paths() for loss in self.losses)
 
     @property
+    def adapts(self) -> bool:
+        """Whether it looks at pictures of the target domain."""
+        return self.batch_norm == "adapt" or self.reweight or "target" in self.streams
+
+    @property
     def leaves_source(self) -> bool:
         """Whether it makes of the network one for the target domain alone."""
-        return self.batch_norm == "adapt" or "target" in self.streams and not self.learns_labels
+        alone = "target" in self.streams and not self.learns_labels
+        return self.batch_norm == "adapt" or alone
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -305,7 +311,8 @@ class Experiment:
     def without_memory(self) -> Experiment:
         """The experiment as a file can hold it: data from memory is only named."""
         names = ("data", "test_data", "target_data", "unlabelled_data")
-        return replace(self, **{name: _nameable(getattr(self, name)) for name in names})
+        nameable: dict[str, Any] = {name: _nameable(getattr(self, name)) for name in names}
+        return replace(self, **nameable)
 
     @property
     def data_is_in_memory(self) -> bool:

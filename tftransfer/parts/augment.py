@@ -83,7 +83,7 @@ class _Noise(keras.layers.Layer):
 
 def _layers(kind: str) -> list[Any]:
     layers = keras.layers
-    makers = {
+    makers: dict[str, list[Any]] = {
         "none": [],
         "flip": [lambda: layers.RandomFlip("horizontal")],
         "shift": [

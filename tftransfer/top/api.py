@@ -7,4 +7,14 @@ from tftransfer.using.plan import make_plan as plan
 from tftransfer.using.saved import evaluate, export, load, predict
 from tftransfer.using.training import train
 
-__all__ = ["compare", "episodes", "evaluate", "export", "inspect", "load", "plan", "predict", "train"]
+__all__ = [
+    "compare",
+    "episodes",
+    "evaluate",
+    "export",
+    "inspect",
+    "load",
+    "plan",
+    "predict",
+    "train",
+]

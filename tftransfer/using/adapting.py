@@ -9,7 +9,7 @@ import numpy as np
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.domains import proxy_a_distance
 
-# Of accuracy, that a later phase may be worse by chance.
+# Of accuracy, that a later phase may be worse.
 _TOLERANCE = 0.02
 # Share of the predictions that would have to change class, for a collapse to be suspected.
 _COLLAPSED = 0.5

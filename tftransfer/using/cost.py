@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tftransfer.building.network import PIXELS, compiled
+from tftransfer.building.streams import part_of
 from tftransfer.using.plan import PhasePlan, Plan
 
 _PICTURES = 16
@@ -37,11 +38,15 @@ def estimate(plan: Plan) -> list[str]:
 
 
 def _phase_seconds(plan: Plan, planned: PhasePlan) -> tuple[float, float]:
+    if not planned.phase.has_steps:
+        return 0.0, 0.0
     network, examples = plan.network, plan.examples
-    train, val = (len(examples.where(part)) for part in ("train", "val"))
-    lowest = planned.cut
-    outputs = [head.output for head in network.heads]
-    whole = _per_picture(network.part(lowest, outputs)) if any(planned.rates.values()) else 0.0
+    val, lowest = len(examples.where("val")), planned.cut
+    master = len(examples.where(part_of(planned.streams[0], examples)))
+    train = master * len(planned.streams)
+    whole = (
+        _per_picture(network.part(lowest, planned.outputs)) if any(planned.rates.values()) else 0.0
+    )
     frozen = _per_picture(network.part(PIXELS, lowest)) if lowest != PIXELS else 0.0
     epochs = planned.phase.epochs
     steps = epochs * (train * _STEP_OVER_FORWARD + val) * whole

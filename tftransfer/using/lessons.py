@@ -77,7 +77,7 @@ class Lessons:
 
 def _head(teacher: Teacher, name: str, features: np.ndarray) -> np.ndarray:
     """A teacher's scores from pooled features, in inference, in the order of our classes."""
-    scores = teacher.network.part(FEATURES, [name])(features, training=False)[name].numpy()
+    scores = teacher.network.part(FEATURES, [name])([features], training=False)[name].numpy()
     return scores[:, list(teacher.columns)]
 
 

@@ -31,7 +31,7 @@ _GROUP_SECONDS = 2.0
 _NO_SUMS = {"loss": 0.0, "weight": 0.0, "right": 0.0}
 _PLATEAU = 3
 _MOST_STEPS = 64
-_VALIDATED = 256
+VALIDATED = 256
 
 
 class Pace:
@@ -220,13 +220,17 @@ class Loop:
         """The optimizer's factor on all rates."""
         return getattr(self.optimizer, "inner_optimizer", self.optimizer).scale
 
+    @property
+    def at_once(self) -> int:
+        """How many examples go forward together: memory is parted as that of a batch is."""
+        return max(1, VALIDATED // self._mender.parts)
+
     def _validate(self) -> dict[str, float]:
         if not len(self.val):
             return {}
-        # Memory that does for a part of a batch in training does for it here.
-        size = max(1, _VALIDATED // self._mender.parts)
+        some = batches(self.val, self.at_once)
         with _memory_told():
-            logits = [self.forward(*self.val_inputs(s)).numpy() for s in batches(self.val, size)]
+            logits = [self.forward(*self.val_inputs(each)).numpy() for each in some]
         target = self.trainer.plan.examples.target
         values = scores.probabilities(np.concatenate(logits), target)
         figures = scores.metrics(values, self.trainer.targets[self.val], target)

@@ -29,6 +29,11 @@ from tftransfer.using.teacher import Teacher, load_teachers, with_widths
 # Stored views: each costs a pass of the prefix over the training pictures. Two to eight were
 # measured to reach the same loss on 2,000 pictures, so what is few pictures' work is not saved.
 _VIEWS, _VIEWED = (2, 8), 4000
+_WITHOUT_STEPS = {
+    "solve": "the head is solved on the frozen features",
+    "interpolate": "the best mean of the weights before and after the last phase, by validation",
+    "adapt": "BatchNorm's statistics are measured on the target's pictures",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +161,7 @@ def make_plan(
 
 
 def _check_streams(recipe: Recipe, examples: Examples) -> None:
-    wanted = {stream for phase in recipe.phases for stream in phase.streams}
-    adapts = any(phase.batch_norm == "adapt" or phase.reweight for phase in recipe.phases)
-    if ("target" in wanted or adapts) and not len(examples.where("target")):
+    if any(phase.adapts for phase in recipe.phases) and not len(examples.where("target")):
         raise UserError(
             f"The recipe {recipe.name} reads pictures of the target domain, and there are none.",
             "Give them, without labels, by --target_data=DIR.",
@@ -214,7 +217,7 @@ def _with_views(
     phase, cut = planned.phase, planned.cut
     indices = [examples.where(part_of(stream, examples)) for stream in planned.streams]
     count = len(np.unique(np.concatenate(indices)))
-    views = phase.views or _views(phase, count)
+    views = phase.views or _views(phase, len(indices[0]))
     views = min(views, most_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
     size = 4 * numbers * (views * count + len(examples.where("val")))
@@ -322,20 +325,31 @@ def _block_table(network: Network, phases: tuple[PhasePlan, ...]) -> list[str]:
 
 
 def _phase_lines(number: int, planned: PhasePlan, plan: Plan) -> list[str]:
-    phase = planned.phase
-    network = plan.network
+    phase, network = planned.phase, plan.network
+    prefix = f"prefix up to {planned.cut}: " if planned.cut != PIXELS else "no stored prefix: "
+    if not phase.has_steps:
+        return [f"phase {number}  {phase.name}: no steps; {_WITHOUT_STEPS[_kind(phase)]}"]
     trained = [block for block, rate in planned.rates.items() if rate]
-    steps = -(-len(plan.examples.where("train")) // plan.experiment.batch_size) * phase.epochs
+    part = part_of(planned.streams[0], plan.examples)
+    batch = plan.experiment.batch_size
+    steps = -(-len(plan.examples.where(part)) // batch) * phase.epochs
     above = network.cuts[network.cuts.index(planned.cut) + 1 :]
     parameters = sum(network.parameters(block) for block in trained)
     losses = " + ".join(type(loss).__name__ for loss in phase.losses)
-    prefix = f"prefix up to {planned.cut}: " if planned.cut != PIXELS else "no stored prefix: "
-    each_step = [c for c in above if c != FEATURES]
+    streams = f" of {' and '.join(planned.streams)}" if planned.streams != ("train",) else ""
+    heads = [head.name for head in network.heads if head.name in trained]
+    each_step = [cut for cut in above if cut != FEATURES] + heads
     return [
         f"phase {number}  {phase.name}: {losses}; {phase.optimizer}, peak rate "
         f"{phase.learning_rate:g}, {phase.schedule}, at most {phase.epochs} epochs = {steps:,} "
-        f"steps of {plan.experiment.batch_size}; trains {parameters:,} parameters",
+        f"steps of {batch}{streams}; trains {parameters:,} parameters",
         f"         {prefix}{planned.reason}",
-        f"         each step runs {', '.join([*each_step, *(h.name for h in network.heads)])}; "
+        f"         each step runs {', '.join(each_step)}; "
         f"augment {phase.augment}; BatchNorm of trained stages {phase.batch_norm}",
     ]
+
+
+def _kind(phase: Phase) -> str:
+    if phase.batch_norm == "adapt":
+        return "adapt"
+    return phase.solve if phase.solve in _WITHOUT_STEPS else "solve"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tftransfer.parts.scores import main_metric
@@ -13,7 +14,8 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     """Writes `report.md` and `pictures/` of a run with this result."""
     folder = run.workdir / "pictures"
     folder.mkdir(exist_ok=True)
-    pictures.curves(run.metrics(), folder / "curves.png")
+    if run.metrics():
+        pictures.curves(run.metrics(), folder / "curves.png")
     pictures.block_strip(result["phases"], folder / "blocks.png")
     if result.get("confusion"):
         pictures.confusion(result["confusion"], result["classes"], folder / "confusion.png")
@@ -43,8 +45,9 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         "",
         *(_phase_line(phase) for phase in result["phases"]),
         "",
-        "![curves](pictures/curves.png)",
-        "",
+        *(["![curves](pictures/curves.png)", ""] if run.metrics() else []),
+        *_adaptation(result["phases"]),
+        *_mixes(result["phases"]),
         "## By class",
         "",
         *_class_table(result),
@@ -83,11 +86,47 @@ def _baseline_rows(result: dict[str, Any]) -> list[str]:
 
 def _phase_line(phase: dict[str, Any]) -> str:
     frozen = ", ".join(phase["frozen_verified"]) or "none"
-    return (
-        f"- **{phase['name']}**: {phase['epochs']} epochs, the best was {phase['best_epoch']} "
-        f"({phase['stopped']}); {phase['seconds']:.1f} s. Frozen blocks, proved unchanged by "
-        f"their hash: {frozen}."
+    steps = (
+        f"{phase['epochs']} epochs, the best was {phase['best_epoch']} ({phase['stopped']})"
+        if phase["epochs"]
+        else f"no steps; {phase['said']}"
     )
+    return (
+        f"- **{phase['name']}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, proved "
+        f"unchanged by their hash: {frozen}."
+    )
+
+
+def _adaptation(phases: Sequence[dict[str, Any]]) -> list[str]:
+    """What was seen of the target domain after each phase."""
+    judged = [phase for phase in phases if "judged" in phase]
+    if not judged:
+        return []
+    lines = [
+        "## The target domain, judged without its labels",
+        "",
+        "| after phase | domain gap (0 alike, 2 apart) | reverse validation | |",
+        "|---|---|---|---|",
+    ]
+    for phase in judged:
+        found = phase["judged"]
+        kept = "the run ends with these weights" if phase.get("kept") else ""
+        lines.append(
+            f"| {phase['name']} | {found['domain_gap']:.2f} | {found['reverse_validation']:.3f} "
+            f"| {kept} |"
+        )
+    return [*lines, ""]
+
+
+def _mixes(phases: Sequence[dict[str, Any]]) -> list[str]:
+    """The curve of averaged weights, where a phase drew one."""
+    curves = [phase["curve"] for phase in phases if "curve" in phase]
+    if not curves:
+        return []
+    lines = ["## Weights before and after, averaged", "", "| share of the tuned weights "
+             "| validation loss |", "|---|---|"]  # fmt: skip
+    lines += [f"| {row['mix']:.1f} | {row['loss']:.4f} |" for row in curves[-1]]
+    return [*lines, ""]
 
 
 def _class_table(result: dict[str, Any]) -> list[str]:

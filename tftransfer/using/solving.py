@@ -69,22 +69,22 @@ def _checked(batches: Any) -> Any:
 def _interpolate(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
     """Between the weights of the reference and those of now (WiSE-FT, Wortsman et al., 2022)."""
     network, val = trainer.network, trainer.plan.examples.where("val")
-    now = arrays.collect(network.blocks)
-    then = reference.collected()
+    blocks = {block: network.blocks[block] for block, rate in planned.rates.items() if rate}
+    now, then = arrays.collect(blocks), reference.collected()
     curve = []
     for mix in _MIXES:
-        _mix(network, now, then, mix, trainer.run.weights)
+        _mix(blocks, now, then, mix, trainer.run.weights)
         trainer.supply.weights_moved()
         curve.append({"mix": float(mix), **_validated(trainer, val)})
     best = min(curve, key=lambda row: row["loss"])
-    _mix(network, now, then, best["mix"], trainer.run.weights)
+    _mix(blocks, now, then, best["mix"], trainer.run.weights)
     said = f"{best['mix']:.1f} of the tuned weights and {1 - best['mix']:.1f} of those before"
     return {"stopped": "interpolated", "said": said, "curve": curve}
 
 
-def _mix(network: Any, now: dict, then: dict, mix: float, where: Any) -> None:
+def _mix(blocks: Any, now: dict, then: dict, mix: float, where: Any) -> None:
     mixed = {key: (1 - mix) * then[key] + mix * now[key] for key in now}
-    arrays.assign_blocks(network.blocks, mixed, where)
+    arrays.assign_blocks(blocks, mixed, where)
 
 
 def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:

@@ -17,6 +17,8 @@ from tftransfer.parts.losses.gradient import ramp
 
 # Fields of a stream with no entry for each example.
 _NOT_BY_EXAMPLE = ("share", "class_weight")
+# Of a step; they are summed outside, as the sum must not depend on how steps are grouped.
+_FIGURES = ("loss", "right", "weight")
 
 
 class StepTensors:
@@ -148,7 +150,7 @@ class Step:
             several replicas, of one step.
 
         Returns:
-          `loss` [steps]; `right` and `weight`, sums over steps and replicas.
+          `loss`, `right` and `weight`, each [steps]; sums over replicas.
         """
         if self._strategy.num_replicas_in_sync > 1:
             return self._run(_shards(group, self._strategy))
@@ -168,13 +170,11 @@ class Step:
 
     def _in_turn(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         steps = tf.shape(_first(group)["weight"])[0]
-        losses = tf.TensorArray(tf.float32, steps)
-        right, weight = tf.zeros(()), tf.zeros(())
+        rows = tf.TensorArray(tf.float32, steps)
         for step in tf.range(steps):
             figures = self._one_replica(_at(group, step))
-            losses = losses.write(step, figures["loss"])
-            right, weight = right + figures["right"], weight + figures["weight"]
-        return {"loss": losses.stack(), "right": right, "weight": weight}
+            rows = rows.write(step, tf.stack([figures[name] for name in _FIGURES]))
+        return dict(zip(_FIGURES, tf.unstack(rows.stack(), axis=1)))
 
     def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         figures, gradients = self._gradients(_part(batch, 0, self._parts))
@@ -216,11 +216,8 @@ class Step:
         return values
 
     def _through_suffix(self, batch: Mapping[str, Any], streams: Sequence[str]) -> dict[str, Any]:
-        inputs = [
-            tf.concat(parts, 0) if len(parts) > 1 else parts[0]
-            for parts in zip(*(batch[stream]["inputs"] for stream in streams))
-        ]
-        sizes = [tf.shape(batch[stream]["weight"])[0] for stream in streams]
+        inputs = [_joined(parts) for parts in zip(*(batch[stream]["inputs"] for stream in streams))]
+        sizes = [int(batch[stream]["weight"].shape[0]) for stream in streams]
         values = _parted(self._suffix(inputs, training=True), streams, sizes)
         if self._compares:
             values |= _parted(
@@ -277,8 +274,15 @@ def _factor(loss: Loss, tensors: StepTensors) -> Any:
     return loss.weight * ramp(tensors.progress, loss.ramp) if loss.ramp else loss.weight
 
 
+def _joined(parts: Sequence[Any]) -> Any:
+    """One batch; pictures that augmentation leaves alone are uint8, and others not."""
+    if len({part.dtype for part in parts}) > 1:
+        parts = [tf.cast(part, tf.float32) for part in parts]
+    return tf.concat(parts, 0) if len(parts) > 1 else parts[0]
+
+
 def _parted(
-    outputs: Mapping[str, Any], streams: Sequence[str], sizes: Sequence[Any], origin: str = ""
+    outputs: Mapping[str, Any], streams: Sequence[str], sizes: Sequence[int], origin: str = ""
 ) -> dict[str, Any]:
     """The outputs of each stream, by path."""
     if len(streams) == 1:

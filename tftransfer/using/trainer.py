@@ -28,7 +28,7 @@ from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.domains import density_ratios
 from tftransfer.using.adapting import best_phase, judge, warnings_of
 from tftransfer.using.lessons import Lessons
-from tftransfer.using.loop import Loop, batches
+from tftransfer.using.loop import VALIDATED, Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.run import Run
 from tftransfer.using.solving import without_steps
@@ -74,6 +74,8 @@ class Trainer:
         self._frozen: dict[str, np.ndarray] = {}
         self._trained: dict[str, list[Any]] = {}
         self._ratios: np.ndarray | None = None
+        self._to_logits: dict[str, Any] = {}
+        self._at_once = VALIDATED
         self.phases: list[dict[str, Any]] = []
         self._saves = 0
         self._unsaved: Checkpoint | None = None
@@ -125,9 +127,11 @@ class Trainer:
     def _logits(self, planned: PhasePlan, indices: np.ndarray) -> np.ndarray:
         if not len(indices):
             return np.zeros((0, 1), np.float32)
-        inputs = self.supply.inputs(planned, indices)
-        to_logits = compiled(self.network.part(planned.cut, ["logits"]), "logits")
-        parts = [to_logits(*inputs(some)).numpy() for some in batches(indices, 256)]
+        inputs, cut = self.supply.inputs(planned, indices), planned.cut
+        if cut not in self._to_logits:
+            self._to_logits[cut] = compiled(self.network.part(cut, ["logits"]), "logits")
+        forward, some = self._to_logits[cut], batches(indices, self._at_once)
+        parts = [forward(*inputs(each)).numpy() for each in some]
         return np.concatenate(parts)
 
     def _run_phase(
@@ -153,6 +157,8 @@ class Trainer:
         self.supply.weights_moved()
         did = self._steps(number, planned, reference, resume)
         network.merge_lora()
+        if phase.lora:  # what was traced with the updates
+            self._to_logits.clear()
         self.supply.weights_moved()
         did |= self._judged(number, planned)
         moved = [block for block in frozen if network.digest([block]) != before[block]]
@@ -178,6 +184,7 @@ class Trainer:
             return without_steps(planned, self, reference)
         loop = Loop(self, number, planned, reference)
         loop.go(resume)
+        self._to_logits[planned.cut], self._at_once = loop.forward, loop.at_once
         return {
             "epochs": loop.epochs_run, "best_epoch": loop.best_epoch, "stopped": loop.stopped,
             "seconds": loop.seconds, "said": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
@@ -225,7 +232,8 @@ class Trainer:
     def _end_with_the_best(self) -> None:
         """Goes back to an earlier phase where the adaptation did harm."""
         judged = [phase["judged"] for phase in self.phases if "judged" in phase]
-        if len(judged) < 2 or len(judged) < len(self.phases):
+        adapts = any(planned.phase.adapts for planned in self.plan.phases)
+        if not adapts or len(judged) < 2 or len(judged) < len(self.phases):
             return
         best = best_phase(judged)
         if best < len(judged) - 1:

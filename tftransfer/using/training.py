@@ -40,7 +40,7 @@ _FINGERPRINT = {
     "tftransfer": "tftransfer", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy",
     "machine": "processor", "cpus": "number of CPUs", "intra_op_threads": "intra-op threads",
     "inter_op_threads": "inter-op threads", "devices": "devices", "xla": "XLA",
-    "deterministic": "determinism",
+    "deterministic": "determinism", "teachers_sha256": "teachers",
 }  # fmt: skip
 # Calls of the compiled step: the first traces it, and a trace of many is large.
 _PROFILED = (2, 20)
@@ -219,6 +219,7 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         "weights_file_sha256": plan.network.backbone.weights_sha256,
         "start_sha256": plan.network.digest(plan.network.blocks),
         "prefixes": [(phase.cut, phase.views) for phase in plan.phases],
+        "teachers_sha256": [t.network.digest(t.network.blocks) for t in plan.teachers],
         "xla": plan.xla,
         "choices": plan.choices,
     }

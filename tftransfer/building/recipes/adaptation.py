@@ -12,7 +12,7 @@ from tftransfer.parts.losses import CORAL, MMD, Domain, Entropy
 
 @register_method
 def dann(
-    recipe: Recipe, *, strength: float = 1.0, reversal: float = 1.0, width: int = 128
+    recipe: Recipe, *, strength: float = 1.0, reversal: float = 0.3, width: int = 128
 ) -> Recipe:
     """Features that a discriminator cannot tell apart by domain (Ganin & Lempitsky, 2015).
 
@@ -28,7 +28,7 @@ def dann(
 
 @register_method
 def cdan(
-    recipe: Recipe, *, strength: float = 1.0, reversal: float = 1.0, width: int = 128,
+    recipe: Recipe, *, strength: float = 1.0, reversal: float = 0.3, width: int = 128,
     certainty: int = 1,
 ) -> Recipe:  # fmt: skip
     """DANN whose discriminator also sees the scores (CDAN+E, Long et al., 2018)."""
@@ -103,4 +103,8 @@ def reweight(recipe: Recipe) -> Recipe:
 
 
 def _discriminator(tap: str, width: int) -> Head:
-    return Head(name="domain", tap=tap, output="domain", units=1, hidden=(width, width))
+    # Of unit length, so that no feature can grow to mislead it: without, training diverged.
+    hidden = (width, width)
+    return Head(
+        name="domain", tap=tap, output="domain", units=1, hidden=hidden, normalise=True
+    )

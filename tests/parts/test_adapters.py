@@ -1,0 +1,45 @@
+"""Low-rank updates: at nothing first, then a part of the kernel, which trains again after."""
+
+import keras
+import numpy as np
+
+from tftransfer.building.network import Network
+from tftransfer.ground.recipe import Head
+from tftransfer.parts.adapters import adapt, merge
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.using.step import Reference
+
+
+def test_a_merged_update_is_in_the_kernel_which_trains_again():
+    pixels = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(4, 3)
+    model = keras.Model(pixels, layer(pixels))
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    before = model(x).numpy()
+    adapt(layer, 2, seed=0)
+    np.testing.assert_array_equal(model(x).numpy(), before)
+    assert [v.name for v in layer.trainable_variables] == ["lora_kernel_a", "lora_kernel_b"]
+    layer.lora_kernel_b.assign(np.ones((2, 4)))
+    changed = model(x).numpy()
+    assert np.abs(changed - before).max() > 0.1
+    merge(layer)
+    np.testing.assert_allclose(model(x).numpy(), changed, atol=1e-5)
+    layer.trainable = True
+    assert [v.name for v in layer.trainable_variables] == ["kernel", "bias"]
+
+
+def test_a_reference_stays_where_the_updates_began():
+    backbone = load_backbone("small_cnn", weights="none", image_size=16)
+    network = Network(backbone, (Head(),), units=3)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    before = network.predict(pixels)["features"].numpy()
+    reference = Reference(network)
+    network.set_trainable(dict.fromkeys(network.blocks, 1.0), batch_norm="frozen", lora=2)
+    reference.begin_phase()
+    pairs = reference.pairs("stage*")
+    assert pairs and all("lora" in variable.path for variable, _ in pairs)
+    for variable, _ in pairs:
+        variable.assign(variable + 1)
+    suffix = network.part("pixels", ["features"])
+    np.testing.assert_allclose(reference.outputs(suffix, [pixels])["features"], before, atol=1e-5)
+    assert np.abs(suffix([pixels])["features"].numpy() - before).max() > 1e-3
