@@ -227,9 +227,10 @@ class Loop:
         size = max(1, _VALIDATED // self._mender.parts)
         with _memory_told():
             logits = [self.forward(*self.val_inputs(s)).numpy() for s in batches(self.val, size)]
-        target = self.trainer.plan.examples.target
-        values = scores.probabilities(np.concatenate(logits), target)
-        figures = scores.metrics(values, self.trainer.targets[self.val], target)
+        examples = self.trainer.plan.examples
+        target, tasks = examples.target, examples.tasks
+        values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
+        figures = scores.metrics(values, self.trainer.targets[self.val], target, tasks)
         return {f"val_{name}": value for name, value in figures.items()}
 
     def _remember(self, epoch: int, logs: dict[str, float]) -> None:

@@ -136,7 +136,7 @@ HEAD = "path,label\n"
         ("path\na.png\n", "no label column; it has: path", "label"),
         ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
         ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
-        ("path,w,h\na.png,red,big\n", "2 label columns of names: w, h", "Keep one"),
+        ("path,w,h\na.png,red,big\n", r"the task w has 1 class\(es\)", "leave the column"),
         ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
         ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Mend"),
         ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Mend"),
