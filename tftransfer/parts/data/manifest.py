@@ -79,7 +79,7 @@ def _labels_from_cells(
         return _numbers(cells, path), target, tuple(columns)
     if target == "multi_task":
         _check_counts(cells, path)
-        tasks = labels_of_tasks(columns, cells, lambda number: f"{path}, row {number}")
+        tasks = labels_of_tasks(columns, cells, str(path))
         return tasks[0], target, tasks[1]
     if len(columns) > 1:
         raise UserError(

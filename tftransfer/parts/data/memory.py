@@ -114,7 +114,7 @@ def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tupl
         for number, row in enumerate(labels.tolist())
     }
     names = [f"task{number}" for number in range(labels.shape[1])]
-    labels, classes = labels_of_tasks(names, rows, lambda number: f"Example {number}")
+    labels, classes = labels_of_tasks(names, rows, "The array of labels")
     return labels, "multi_task", classes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,30 +42,31 @@ def tasks_of(classes: Sequence[str], target: str) -> tuple[Task, ...]:
 
 
 def labels_of_tasks(
-    names: Sequence[str], rows: Mapping[int, Sequence[str]], where: Callable[[int], str]
+    names: Sequence[str], rows: Mapping[int, Sequence[str]], source: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels int64 [n, tasks], -1 where a cell is empty; and the classes of all tasks.
 
     Args:
       names: of the tasks, one per column.
       rows: number of a row to its cells, names of classes.
-      where: what to call a row in messages.
+      source: what to call the table in messages.
 
     Raises:
       UserError: a row without any label, a task of one class, or a name with `=` in it.
     """
     for number, cells in rows.items():
         if not any(cells):
-            raise UserError(f"{where(number)}: no task has a label.", "Fill it or remove it.")
+            raise UserError(f"{source}, row {number}: no task has a label.", "Fill it or remove it.")
     labels, classes = [], []
     for name, column in zip(names, zip(*rows.values())):
         found = sorted(set(column) - {""}, key=natural)
-        if len(found) < 2 or "=" in name:
-            why = "has a = in its name" if "=" in name else f"has {len(found)} class(es)"
+        if "=" in name:
+            raise UserError(f"{source} has a task named {name!r}.", "Name it without =.")
+        if len(found) < 2:
+            has = f"one class, {found[0]}" if found else "no label"
             raise UserError(
-                f"The task {name} {why}.", "Give two classes or more, or leave the column out."
-                if "=" not in name else "Rename it.",
-            )  # fmt: skip
+                f"{source}: the task {name} has {has}.", "Give it two classes, or leave it out."
+            )
         place = {each: number for number, each in enumerate(found)} | {"": -1}
         labels.append([place[cell] for cell in column])
         classes += [f"{name}={each}" for each in found]
