@@ -56,7 +56,9 @@ def labels_of_tasks(
     """
     for number, cells in rows.items():
         if not any(cells):
-            raise UserError(f"{source}, row {number}: no task has a label.", "Fill it or remove it.")
+            raise UserError(
+                f"{source}, row {number}: no task has a label.", "Fill it or remove it."
+            )
     labels, classes = [], []
     for name, column in zip(names, zip(*rows.values())):
         found = sorted(set(column) - {""}, key=natural)
