@@ -43,7 +43,7 @@ flags.DEFINE_boolean("tables", False, "write docs/methods.md from the stored fig
 
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 _STORED = Path(__file__).parent / "results" / "methods.json"
-_SOURCE = 2000
+_SOURCE, _FEW = 2000, 200
 # In place of it stands the run that a group trains first, with the same seed.
 _FIRST = "FIRST"
 
@@ -105,6 +105,7 @@ def groups():
             ("MNIST to USPS", ("MNIST", "USPS")), ("USPS to MNIST", ("USPS", "MNIST"))
         ):  # fmt: skip
             found[title] = Group(from_to(*domains), rows, source, {"backbone": _FIRST})
+        found["digits: class, parity, greater than 4"] = several_tasks()
     if FLAGS.office:
         amazon, webcam = (str(Path(FLAGS.office, name)) for name in ("amazon", "webcam"))
         office = {"data": amazon, "test_data": webcam, "target_data": webcam, **mobilenet(160)}
@@ -112,6 +113,40 @@ def groups():
     for labels in (10, 30, 100) if FLAGS.flowers else ():
         found[f"flowers, {labels} labels a class"] = flowers(labels)
     return found | (cifar() if FLAGS.cifar10 else {})
+
+
+def three_tasks(seed):
+    """Fields of an experiment that learns class, parity and whether it is above 4, of 200."""
+    x, y, x_test, y_test = digits("MNIST")
+    some = np.random.default_rng(seed).permutation(len(x))[:_FEW]
+
+    def tasks(labels):
+        return np.stack([labels, labels % 2, labels > 4], axis=1).astype(np.int64)
+
+    return {
+        "data": (x[some], tasks(y[some])), "test_data": (x_test, tasks(y_test)),
+        "target": "multi_task", "backbone": "small_cnn", "weights": "none", "image_size": 28,
+        "validation_fraction": 0.2,
+    }  # fmt: skip
+
+
+def only(task):
+    """A function to the fields of an experiment for one of several tasks."""
+
+    def changed(fields):
+        parts = {key: (fields[key][0], fields[key][1][:, task]) for key in ("data", "test_data")}
+        return {**fields, **parts, "target": "single_label"}
+
+    return changed
+
+
+def several_tasks():
+    """One network for all tasks, and one for each."""
+    base = "scratch:augment=none,epochs=40"
+    alone = "one network per task"
+    rows = {alone: base, "fixed": base}
+    rows |= {name: f"{base}+multi_task:balance={name}" for name in ("uncertainty", "gradnorm")}
+    return Group(three_tasks, rows, apart={alone: tuple(map(only, range(3)))})
 
 
 def flowers(labels):
@@ -166,12 +201,14 @@ class Group:
       rows: name to recipe.
       first: fields that differ in a run that is trained first for each seed.
       then: fields of the rows that may name that run.
+      apart: row to functions of the fields: it trains once for each, and has their mean accuracy.
     """
 
     fields: Callable
     rows: dict
     first: dict = field(default_factory=dict)
     then: dict = field(default_factory=dict)
+    apart: dict = field(default_factory=dict)
 
 
 class Bench:
@@ -198,6 +235,20 @@ class Bench:
             "validation": result["validation"].get("accuracy"), "first": first,
             "seconds": result["seconds"]["total"],
             **({"judged": judged[-1]} if judged else {}),
+            **({"tasks": [each["test"]["accuracy"] for each in result["tasks"].values()]}
+               if "tasks" in result else {}),
+        }  # fmt: skip
+
+    def measure_apart(self, group, recipe, changes, seed):
+        """The mean of several trainings, each for a part of what the others do at once."""
+        fields = {**group.fields(seed), "recipe": recipe}
+        results = [self.train(change(fields), seed).result for change in changes]
+        return {
+            "accuracy": float(np.mean([each["test"]["accuracy"] for each in results])),
+            "tasks": [each["test"]["accuracy"] for each in results],
+            "examples": results[0]["examples"],
+            "validation": float(np.mean([each["validation"]["accuracy"] for each in results])),
+            "seconds": sum(each["seconds"]["total"] for each in results),
         }  # fmt: skip
 
     def train(self, fields, seed):
@@ -243,7 +294,9 @@ def run_all():
             if not re.search(FLAGS.only, line) or len(done) >= FLAGS.seeds:
                 continue
             for seed in range(len(done), FLAGS.seeds):
-                done.append(bench.measure(title, group, recipe, seed))
+                changes = group.apart.get(name)
+                done.append(bench.measure_apart(group, recipe, changes, seed) if changes
+                            else bench.measure(title, group, recipe, seed))  # fmt: skip
             mean, half = interval([run["accuracy"] for run in done])
             print(f"{line:<80}{mean:.3f} ± {half:.3f}  "
                   f"{np.mean([run['seconds'] for run in done]):.0f} s", flush=True)  # fmt: skip

@@ -18,7 +18,7 @@ from tftransfer.building.recipes import (
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import TARGETS, Head, Phase, Recipe
 from tftransfer.ground.serialise import from_jsonable, to_jsonable
-from tftransfer.parts.losses import L2SP, BinaryCrossEntropy, CrossEntropy, SquaredError
+from tftransfer.parts.losses import L2SP, BinaryCrossEntropy, CrossEntropy, MultiTask, SquaredError
 
 OURS = ["deep_transfer", "feature_extraction", "fine_tune", "gradual_unfreezing", "scratch"]
 SOLVED = ["few_shot"]
@@ -26,6 +26,7 @@ LOSS = {
     "single_label": CrossEntropy,
     "multi_label": BinaryCrossEntropy,
     "regression": SquaredError,
+    "multi_task": MultiTask,
 }
 
 

@@ -30,13 +30,24 @@ def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tm
     config = module.get_config()
     config.data, config.backbone, config.weights = str(digits / "target"), "small_cnn", "none"
     config.image_size, config.labels_per_class, config.epochs = 32, 8, 4
+    if config.target == "multi_task":
+        config.data = str(_table_of_tasks(digits / "target", tmp_path / "table.csv"))
     if config.target_data:
         config.target_data = str(digits / "source")
     if not isinstance(config.recipe, tftransfer.Recipe) and config.recipe.get("teacher"):
         config.recipe.teacher = str(source_run.workdir)
-    run = tftransfer.train(experiment_from(_plain(config)), tmp_path, say=quiet, export=False)
+    run = tftransfer.train(
+        experiment_from(_plain(config)), tmp_path / "run", say=quiet, export=False
+    )
     assert run.experiment.recipe.name == config.recipe.name
     assert 0 <= run.result["test"]["accuracy"] <= 1
+
+
+def _table_of_tasks(folder, path):
+    rows = [f"{file},{file.parent.name},{int(file.parent.name) % 2}"
+            for file in sorted(folder.glob("*/*.png"))]  # fmt: skip
+    path.write_text("\n".join(["path,digit,parity", *rows]))
+    return path
 
 
 def _plain(config):

@@ -1,4 +1,4 @@
-"""The layers of heads: linear ones with what stands before them, and decoders of pictures."""
+"""The layers of heads: linear ones with what stands before them, decoders, balances of tasks."""
 
 from __future__ import annotations
 
@@ -82,6 +82,27 @@ class Sample(keras.layers.Layer):
             keras.ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator
         )
         return mean + keras.ops.exp(0.5 * keras.ops.clip(log_variance, -20.0, 20.0)) * noise
+
+
+@keras.saving.register_keras_serializable(package="tftransfer")
+class Balance(keras.layers.Layer):
+    """Trained numbers, begun at 0, the same for every row: [n, ...] to [n, units]."""
+
+    def __init__(self, units: int, **options: Any):
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, shape: Any) -> None:
+        """Makes the numbers."""
+        self.numbers = self.add_weight(name="balance", shape=(self.units,), initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        """The numbers for each row of x."""
+        return keras.ops.broadcast_to(self.numbers, (keras.ops.shape(x)[0], self.units))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "units": self.units}
 
 
 def sample_layer(name: str) -> Any:

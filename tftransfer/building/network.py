@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tftransfer.building.heads import decoder_layers, dense_layers, sample_layer
+from tftransfer.building.heads import Balance, decoder_layers, dense_layers, sample_layer
 from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
@@ -35,7 +35,8 @@ class Network:
       backbone: cut into stages.
       heads: hung on `features` (the pooled last stage) or on a stage.
       units: outputs of a head whose `units` is 0.
-      target: of the labels; for `regression` the head ends in their unit, see `set_units`.
+      target: of the labels; for `regression` the head ends in their unit, see `set_units`; for
+        `multi_task` it gives the scores of all tasks side by side: a linear head for each.
 
     Attributes:
       blocks: block name to its Keras layers; the stages in order, then the heads.
@@ -66,6 +67,8 @@ class Network:
             x = _pooled(x, f"{head.name}_pool")
         if head.kind == "decoder":
             layers = decoder_layers(head.name, self.backbone.image_size)
+        elif head.kind == "balance":
+            layers = [Balance(head.units, name=head.name, dtype="float32")]
         else:
             layers = dense_layers(head, units, regression=self._target == "regression")
         if head.tap.startswith("~"):

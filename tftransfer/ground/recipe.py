@@ -15,7 +15,7 @@ from typing import Any
 
 from tftransfer.ground.errors import UserError, unknown_name
 
-TARGETS = ("single_label", "multi_label", "regression")
+TARGETS = ("single_label", "multi_label", "regression", "multi_task")
 # What a phase may read: see `tftransfer.building.streams`.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
 _AUGMENTS = ("none", "flip", "shift", "crop", "full", "strong", "noise")
@@ -42,7 +42,8 @@ class Head:
       units: width of the output; 0 means one per class (or per target column).
       like: instead, `teacher.features`: as wide as these; or `source`: the head of the run that
         the backbone comes from goes on.
-      kind: `dense`, or `decoder`: a picture [n, size, size, 3] in -1 to 1.
+      kind: `dense`; `decoder`: a picture [n, size, size, 3] in -1 to 1; or `balance`: `units`
+        trained numbers, the same for every example.
       normalise: divide what is read by its length.
       hidden: widths of fully connected ReLU layers before the output.
       dropout: fraction of the inputs dropped in training.
@@ -59,7 +60,7 @@ class Head:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _one_of("kind", self.kind, ("dense", "decoder"), self.name)
+        _one_of("kind", self.kind, ("dense", "decoder", "balance"), self.name)
         _one_of("like", self.like, ("", "teacher.features", "source"), self.name)
         whole = all(isinstance(width, int) and width > 0 for width in self.hidden)
         if not 0 <= self.dropout < 1 or not whole:
@@ -252,7 +253,7 @@ class Experiment:
       target_data: as `data`, or a folder of pictures without class folders: of the domain that
         a recipe adapts to. Labels there are not looked at.
       unlabelled_data: as `target_data`: pictures that nobody labelled.
-      target: `auto`, `single_label`, `multi_label` or `regression`.
+      target: `auto`, `single_label`, `multi_label`, `regression` or `multi_task`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
       weights: `imagenet`, `none`, or the path or https URL of a weights file.
       image_size: side of the square the pictures are resized to, in pixels; 0

@@ -13,7 +13,7 @@ from keras import ops
 from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Phase
 
-_NOT_DECAYED = ("bias", "gamma", "beta")
+_NOT_DECAYED = ("bias", "gamma", "beta", "balance")
 
 
 def optimizer_names() -> dict[str, type]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from tftransfer.parts.data.tasks import Task
 
 # Standard deviation of the prior of log T.
 _PRIOR = 0.5
@@ -25,8 +27,13 @@ def sigmoid(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return expit(np.asarray(logits, np.float64) / temperature)
 
 
-def probabilities(logits: np.ndarray, target: str, temperature: float = 1.0) -> np.ndarray:
-    """Scores as users see them: softmax, sigmoid, or the values themselves for regression."""
+def probabilities(
+    logits: np.ndarray, target: str, temperature: float = 1.0, tasks: Sequence[Task] = ()
+) -> np.ndarray:
+    """Scores as users see them: softmax (of each task), sigmoid, or the values of a regression."""
+    if target == "multi_task":
+        parts = [softmax(logits[:, task.columns], temperature) for task in tasks]
+        return np.concatenate(parts, axis=1)
     if target == "single_label":
         return softmax(logits, temperature)
     if target == "multi_label":
@@ -34,8 +41,10 @@ def probabilities(logits: np.ndarray, target: str, temperature: float = 1.0) -> 
     return np.asarray(logits, np.float64)
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, target: str) -> float:
-    """The T that minimises the log loss of the scores z / T (Guo et al., 2017).
+def fit_temperature(
+    logits: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+) -> float:
+    """The T, one for all tasks, that minimises the log loss of the scores z / T (Guo et al., 2017).
 
     log T has a normal prior around 0, so that a handful of examples, all right by
     chance, cannot make the scores certain.
@@ -43,7 +52,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, target: str) -> floa
     Args:
       logits: float [n, k].
       labels: one-hot or 0/1, [n, k].
-      target: `single_label` or `multi_label`; regression has 1.
+      target: kind of label; regression has 1.
+      tasks: of `multi_task`.
 
     Returns:
       T in [0.05, 20]; 1 when there is nothing to fit on.
@@ -53,20 +63,23 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, target: str) -> floa
     from scipy.optimize import minimize_scalar
 
     def loss(log_t: float) -> float:
-        fit = log_loss(probabilities(logits, target, np.exp(log_t)), labels)
+        fit = log_loss(probabilities(logits, target, np.exp(log_t), tasks), labels, tasks)
         return fit + 0.5 * (log_t / _PRIOR) ** 2 / len(logits)
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
     return float(np.exp(found.x))
 
 
-def log_loss(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over examples of minus the log-likelihood, in nats.
+def log_loss(scores: np.ndarray, labels: np.ndarray, tasks: Sequence[Task] = ()) -> float:
+    """Mean over examples of minus the log-likelihood, in nats; with `tasks`, the mean of theirs.
 
     Args:
       scores: probabilities [n, k].
       labels: one-hot [n, k] where the rows of `scores` sum to 1, else 0/1.
+      tasks: of `multi_task`.
     """
+    if tasks:
+        return float(np.mean([log_loss(s, y) for _, _, s, y in by_task(scores, labels, tasks)]))
     eps = 1e-12
     positive = labels * np.log(np.clip(scores, eps, 1))
     if np.allclose(scores.sum(axis=1), 1, atol=1e-4) and np.all(labels.sum(axis=1) == 1):
@@ -93,20 +106,52 @@ def expected_calibration_error(
     return float(total / len(confidence))
 
 
-def metrics(scores: np.ndarray, labels: np.ndarray, target: str) -> dict[str, float]:
-    """The figures that go with a kind of target.
+def by_task(
+    scores: np.ndarray, labels: np.ndarray, tasks: Sequence[Task]
+) -> Iterator[tuple[Task, np.ndarray, np.ndarray, np.ndarray]]:
+    """Each task that has labels: where they are known, int [m]; scores and labels [m, count]."""
+    for task in tasks:
+        known = np.flatnonzero(labels[:, task.columns].any(axis=1))
+        if len(known):
+            yield task, known, scores[known, task.columns], labels[known, task.columns]
+
+
+def mean_over_tasks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """One value of each example, whose mean is the mean over tasks of the means of the known.
+
+    Args:
+      values: float [n, tasks].
+      known: bool [n, tasks].
+    """
+    counts = known.sum(axis=0)
+    share = len(known) / np.maximum(counts, 1) / max(1, np.count_nonzero(counts))
+    return (np.where(known, values, 0) * share).sum(axis=1)
+
+
+def metrics(
+    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+) -> dict[str, float]:
+    """The figures that go with a kind of target; of several tasks, the means of theirs.
 
     Args:
       scores: as `probabilities` gives them, [n, k].
       labels: one-hot, 0/1 or values, [n, k].
       target: kind of label.
+      tasks: of `multi_task`.
     """
+    if target == "multi_task":
+        each = [_single_label(s, y) for _, _, s, y in by_task(scores, labels, tasks)]
+        shared = [name for name in each[0] if all(name in figures for figures in each)]
+        return {name: float(np.mean([figures[name] for figures in each])) for name in shared}
     return _METRICS[target](np.asarray(scores), np.asarray(labels))
 
 
 def main_metric(target: str) -> str:
     """The figure that stands for all in a table: higher is better."""
-    return {"single_label": "accuracy", "multi_label": "macro_f1", "regression": "r2"}[target]
+    return {
+        "single_label": "accuracy", "multi_label": "macro_f1", "regression": "r2",
+        "multi_task": "accuracy",
+    }[target]  # fmt: skip
 
 
 def bootstrap(
@@ -132,11 +177,12 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
 
 
 def with_intervals(
-    scores: np.ndarray, labels: np.ndarray, target: str, *, seed: int = 0
-) -> dict[str, Any]:
+    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = (), *,
+    seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """`metrics`, and under `intervals` the 95 % interval of the main ones."""
-    figures: dict[str, Any] = dict(metrics(scores, labels, target))
-    fast = _fast_figures(scores, labels, target)
+    figures: dict[str, Any] = dict(metrics(scores, labels, target, tasks))
+    fast = _fast_figures(scores, labels, target, tasks)
     figures["intervals"] = {name: mean_interval(per, seed=seed) for name, per in fast.items()}
     main = main_metric(target)
     if main not in figures["intervals"]:
@@ -148,7 +194,11 @@ def with_intervals(
     return figures
 
 
-def _fast_figures(scores: np.ndarray, labels: np.ndarray, target: str) -> Mapping[str, Any]:
+def _fast_figures(
+    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task]
+) -> Mapping[str, Any]:
+    if target == "multi_task":
+        return _of_tasks(scores, labels, tasks)
     if target == "single_label":
         truth = labels.argmax(1)
         right = scores.argmax(1) == truth
@@ -157,6 +207,19 @@ def _fast_figures(scores: np.ndarray, labels: np.ndarray, target: str) -> Mappin
     if target == "regression":
         return {"mean_absolute_error": np.abs(scores - labels).mean(axis=1)}
     return {"exact_match": ((scores >= 0.5) == (labels >= 0.5)).all(axis=1)}
+
+
+def _of_tasks(
+    scores: np.ndarray, labels: np.ndarray, tasks: Sequence[Task]
+) -> Mapping[str, np.ndarray]:
+    known = np.zeros((len(scores), len(tasks)), bool)
+    values = {"accuracy": np.zeros(known.shape), "log_loss": np.zeros(known.shape)}
+    for task, where, task_scores, task_labels in by_task(scores, labels, tasks):
+        column = tasks.index(task)
+        known[where, column] = True
+        for name, each in _fast_figures(task_scores, task_labels, "single_label", ()).items():
+            values[name][where, column] = each
+    return {name: mean_over_tasks(each, known) for name, each in values.items()}
 
 
 def _single_label(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:

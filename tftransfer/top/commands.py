@@ -49,6 +49,9 @@ def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
             low_high = intervals.get(name)
             said = f"   95 % interval {low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
             say(f"{name:<24}{value:>9.4f}{said}")
+    for name, found in result.get("tasks", {}).items():
+        figures = (f"{k} {v:.3f}" for k, v in found["test"].items() if k != "intervals")
+        say(printable(f"  {name}: {', '.join(figures)}"))
     for row in result["per_class"]:
         say("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}"
                              if k == "class" else f"{k} {v}" for k, v in row.items()))  # fmt: skip
@@ -66,7 +69,9 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
         elif "label" in row:
             said = f"{row['label']}\t{row['scores'][row['label']]:.4f}"
         else:
-            said = json.dumps(row.get("values", row.get("scores")), ensure_ascii=False)
+            by_task = isinstance(row.get("labels"), dict)
+            found = row["labels"] if by_task else row.get("values", row.get("scores"))
+            said = json.dumps(found, ensure_ascii=False)
         say(f"{printable(row['name'])}\t{said}")
     return 2 if bad else 0
 

@@ -15,8 +15,9 @@ from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.ground.serialise import write_json
+from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
-from tftransfer.parts.scores import main_metric, mean_interval
+from tftransfer.parts.scores import main_metric, mean_interval, mean_over_tasks
 from tftransfer.using.intake import read_examples
 from tftransfer.using.pictures import intervals
 from tftransfer.using.run import Run
@@ -169,11 +170,17 @@ def _validation(result: dict[str, Any]) -> float:
 def per_example(run: Run) -> np.ndarray:
     """Of each test example, 1 where all of it was right; float [n].
 
-    In regression, minus the error of the first column.
+    In regression, minus the error of the first column. With several tasks, shares whose mean is
+    the mean of the tasks' accuracies.
     """
     with run.predictions.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
-    if run.result["target"] == "regression":
+    result = run.result
+    if tasks := tasks_of(result["classes"], result["target"]):
+        said = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])
+        true, predicted = said[:, ::2], said[:, 1::2]
+        return mean_over_tasks((true == predicted).astype(float), true != "")
+    if result["target"] == "regression":
         return np.array([-abs(float(true) - float(said)) for _, true, said, *_ in rows])
     return np.array([float(true == said) for _, true, said, *_ in rows])
 

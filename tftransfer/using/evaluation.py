@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from tftransfer.ground import stops
 from tftransfer.ground.progress import Progress
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.tasks import Task
 from tftransfer.parts.pixels import Pixels
 
 _BATCH = 64
@@ -51,47 +52,67 @@ def evaluate_logits(
       seed: of the bootstrap.
 
     Returns:
-      `test`: metrics and intervals; `per_class`; `confusion` [true][predicted];
+      `test`: metrics and intervals; `per_class`; `confusion` [true][predicted]; with several
+      tasks `tasks`, by name, with `test`, `confusion` and the number of `examples` of each;
       `temperature`; `validation`, the figures of the part it was fitted on;
       `part`, which says what was evaluated; `predictions`, a table, its header first.
     """
-    target, labels = examples.target, examples.targets()
+    target, tasks, labels = examples.target, examples.tasks, examples.targets()
     validation: dict[str, float] = {}
     if temperature is None:
         val = examples.where("val")
         logits = predict(val)
-        temperature = scores.fit_temperature(logits, labels[val], target)
+        temperature = scores.fit_temperature(logits, labels[val], target, tasks)
         if len(val):
-            values = scores.probabilities(logits, target, temperature)
-            validation = scores.metrics(values, labels[val], target)
+            values = scores.probabilities(logits, target, temperature, tasks)
+            validation = scores.metrics(values, labels[val], target, tasks)
     part = "test" if len(examples.where("test")) else "val"
     indices = examples.where(part)
     if not len(indices):
         return {"part": "none", "examples": 0, "test": {}, "per_class": [], "predictions": [],
                 "validation": validation,
                 "temperature": temperature}  # fmt: skip
-    values = scores.probabilities(predict(indices), target, temperature)
+    values = scores.probabilities(predict(indices), target, temperature, tasks)
     result: dict[str, Any] = {
         "part": part,
         "examples": len(indices),
         "temperature": temperature,
         "validation": validation,
-        "test": scores.with_intervals(values, labels[indices], target, seed=seed),
-        "per_class": per_class(values, labels[indices], examples.classes, target),
+        "test": scores.with_intervals(values, labels[indices], target, tasks, seed=seed),
+        "per_class": per_class(values, labels[indices], examples.classes, target, tasks),
         "predictions": predictions(examples, indices, values),
     }
     if target == "single_label":
         result["confusion"] = confusion(values, labels[indices]).tolist()
+    if tasks:
+        result["tasks"] = of_tasks(values, labels[indices], tasks, seed)
     return result
+
+
+def of_tasks(
+    values: np.ndarray, labels: np.ndarray, tasks: Sequence[Task], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Of each task that has labels, its own figures, as a network for it alone would have them."""
+    return {
+        task.name: {
+            "examples": len(known),
+            "test": scores.with_intervals(some, truth, "single_label", seed=seed),
+            "confusion": confusion(some, truth).tolist(),
+        }
+        for task, known, some, truth in scores.by_task(values, labels, tasks)
+    }
 
 
 def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> list[list[Any]]:
     """A table of name, true label, predicted label and every score; the header first.
 
     Several labels in a cell are parted by `|`; regression has a `true` and a `predicted`
-    for its first column, and the values of all columns.
+    for its first column, and the values of all columns. Several tasks have a `true TASK` and a
+    `predicted TASK` each; nothing is true where the label is unknown.
     """
     classes, labels, target = examples.classes, examples.targets()[indices], examples.target
+    if examples.tasks:
+        return _predictions_of_tasks(examples, indices, values)
 
     def said(row: np.ndarray) -> Any:
         if target == "regression":
@@ -106,6 +127,28 @@ def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> 
     return table
 
 
+def _predictions_of_tasks(
+    examples: Examples, indices: np.ndarray, values: np.ndarray
+) -> list[list[Any]]:
+    labels, tasks = examples.targets()[indices], examples.tasks
+    heads = [f"{what} {task.name}" for task in tasks for what in ("true", "predicted")]
+    table: list[list[Any]] = [["name", *heads, *examples.classes]]
+    for index, truth, row in zip(indices, labels, values):
+        pairs = zip(*(best(of, examples.classes, tasks) for of in (truth, row)))
+        said = [name for pair in pairs for name in pair]
+        table.append([examples.names[index], *said, *map(float, row)])
+    return table
+
+
+def best(row: np.ndarray, classes: Sequence[str], tasks: Sequence[Task]) -> list[str]:
+    """The class of the highest score of each task; "" where no score is above 0."""
+    names = [name.partition("=")[2] for name in classes]
+    return [
+        names[task.start + int(row[task.columns].argmax())] if row[task.columns].any() else ""
+        for task in tasks
+    ]
+
+
 def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Counts [true, predicted] over all classes, int64 [k, k]."""
     from sklearn.metrics import confusion_matrix
@@ -115,9 +158,16 @@ def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def per_class(
-    values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], target: str
-) -> list[dict[str, Any]]:
+    values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], target: str,
+    tasks: Sequence[Task] = (),
+) -> list[dict[str, Any]]:  # fmt: skip
     """Precision, recall, F1 and support of every class; error of every column in regression."""
+    if tasks:
+        return [
+            row
+            for task, _, some, truth in scores.by_task(values, labels, tasks)
+            for row in per_class(some, truth, classes[task.columns], "single_label")
+        ]
     if target == "regression":
         errors = np.abs(values - labels).mean(axis=0)
         return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
@@ -152,29 +202,34 @@ def baselines(
     """
     part = "test" if len(examples.where("test")) else "val"
     train, test = examples.where("train"), examples.where(part)
-    labels, target = examples.targets(), examples.target
+    labels, target, tasks = examples.targets(), examples.target, examples.tasks
     if not len(test):
         return {}
     constant = np.repeat(labels[train].mean(axis=0, keepdims=True), len(test), axis=0)
     figure = scores.main_metric(target)
-    found = {"majority": {figure: scores.metrics(constant, labels[test], target)[figure]}}
+    found = {"majority": {figure: scores.metrics(constant, labels[test], target, tasks)[figure]}}
     if probe:
-        model = _probe(features(train), labels[train], target)
+        model = _probe(features(train), labels[train], target, tasks)
         for name, indices in {figure: test, "validation": examples.where("val")}.items():
             if len(indices):
-                values = _probed(model, features(indices), labels.shape[1], target)
-                reached = scores.metrics(values, labels[indices], target)[figure]
+                values = _probed(model, features(indices), labels.shape[1], target, tasks)
+                reached = scores.metrics(values, labels[indices], target, tasks)[figure]
                 found.setdefault("linear_probe", {})[name] = reached
     return found
 
 
-def _probe(features: np.ndarray, labels: np.ndarray, target: str) -> Any:
+def _probe(
+    features: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+) -> Any:
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
+    if tasks:
+        each = scores.by_task(labels, labels, tasks)
+        return [_probe(features[known], some, "single_label") for _, known, some, _ in each]
     logistic = LogisticRegression(C=0.01, solver="newton-cg")
     model: Any = logistic
     if target == "regression":
@@ -188,7 +243,13 @@ def _probe(features: np.ndarray, labels: np.ndarray, target: str) -> Any:
         return make_pipeline(StandardScaler(), model).fit(features, labels)
 
 
-def _probed(model: Any, features: np.ndarray, k: int, target: str) -> np.ndarray:
+def _probed(
+    model: Any, features: np.ndarray, k: int, target: str, tasks: Sequence[Task] = ()
+) -> np.ndarray:
+    if tasks:
+        pairs = zip(model, tasks, strict=True)
+        each = [_probed(one, features, task.count, "single_label") for one, task in pairs]
+        return np.concatenate(each, axis=1)
     if target == "regression":
         return model.predict(features).reshape(len(features), -1)
     if target == "multi_label":

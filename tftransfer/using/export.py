@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
 from tftransfer.parts.data.decode import decode_each
 from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.data.tasks import Task
 from tftransfer.parts.pixels import Pixels
 from tftransfer.using.evaluation import predict_logits
 
@@ -26,12 +28,15 @@ _NO_PICTURE = "not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP c
 class _Served(tf.Module):
     """The network behind its signatures."""
 
-    def __init__(self, network: Network, classes: tuple[str, ...], target: str, temperature: float):
+    def __init__(
+        self, network: Network, classes: tuple[str, ...], target: str, temperature: float,
+        tasks: Sequence[Task],
+    ):  # fmt: skip
         super().__init__(name="tftransfer")
         # A partial is not tracked: the variables are, once, and the optimizer's are not.
         self._forward = functools.partial(network.model, training=False)
         self._size = network.backbone.image_size
-        self._target = target
+        self._target, self._tasks = target, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
             layer._module for layer in network.model.layers if hasattr(layer, "_module")
@@ -50,7 +55,9 @@ class _Served(tf.Module):
     def serving_default(self, image_bytes: Any) -> dict[str, Any]:
         """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n].
 
-        What cannot be decoded has an error [n] that is not empty, no label, and NaN for scores.
+        Of several tasks each has its `label_TASK` [n]; `scores` are side by side, and `classes` are
+        `TASK=class`. What cannot be decoded has an error [n] that is not empty, no label, and NaN
+        for scores.
         """
         outputs, good = self._run(image_bytes)
         logits = outputs["logits"]
@@ -58,12 +65,26 @@ class _Served(tf.Module):
         error = tf.where(good, "", _NO_PICTURE)
         if self._target == "regression":
             return {"values": logits, "columns": names, "error": error}
+        if self._tasks:
+            values, labels = self._of_tasks(logits, good)
+            return {"scores": values, "classes": names, **labels, "error": error}
         if self._target == "multi_label":
             values = tf.sigmoid(logits / self.temperature)
             return {"scores": values, "classes": names, "error": error}
         values = tf.nn.softmax(logits / self.temperature)
         best = tf.where(good, tf.gather(self.classes, tf.argmax(values, axis=-1)), "")
         return {"scores": values, "classes": names, "label": best, "error": error}
+
+    def _of_tasks(self, logits: Any, good: Any) -> tuple[Any, dict[str, Any]]:
+        """Scores of all tasks side by side, and the best class of each."""
+        parts, labels = [], {}
+        for task in self._tasks:
+            values = tf.nn.softmax(logits[:, task.columns] / self.temperature)
+            names = tf.strings.substr(self.classes[task.columns], len(task.name.encode()) + 1, -1)
+            best = tf.gather(names, tf.argmax(values, axis=-1))
+            parts.append(values)
+            labels[f"label_{task.name}"] = tf.where(good, best, "")
+        return tf.concat(parts, axis=-1), labels
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed(self, image_bytes: Any) -> dict[str, Any]:
@@ -90,7 +111,7 @@ def export_network(
     Raises:
       UserError: the two differ; nothing is published.
     """
-    served = _Served(network, examples.classes, examples.target, temperature)
+    served = _Served(network, examples.classes, examples.target, temperature, examples.tasks)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     tf.saved_model.save(
@@ -114,7 +135,7 @@ def _compare(
     held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
     pixels = Pixels(examples, network.backbone.image_size, keep=False)
     logits = predict_logits(network, pixels, held)
-    ours = scores.probabilities(logits, examples.target, temperature)
+    ours = scores.probabilities(logits, examples.target, temperature, examples.tasks)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     data = [read_item(examples.items[i]) for i in held]
     key = "values" if examples.target == "regression" else "scores"

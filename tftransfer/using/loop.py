@@ -231,9 +231,10 @@ class Loop:
         some = batches(self.val, self.at_once)
         with _memory_told():
             logits = [self.forward(*self.val_inputs(each)).numpy() for each in some]
-        target = self.trainer.plan.examples.target
-        values = scores.probabilities(np.concatenate(logits), target)
-        figures = scores.metrics(values, self.trainer.targets[self.val], target)
+        examples = self.trainer.plan.examples
+        target, tasks = examples.target, examples.tasks
+        values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
+        figures = scores.metrics(values, self.trainer.targets[self.val], target, tasks)
         return {f"val_{name}": value for name, value in figures.items()}
 
     def _remember(self, epoch: int, logs: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, PIXELS, Network, dtype_policy
-from tftransfer.building.recipes import make_recipe, with_budget
+from tftransfer.building.recipes import make_recipe, with_budget, with_tasks
 from tftransfer.building.streams import FIELDS, part_of
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
@@ -78,8 +78,10 @@ class Plan:
     def __str__(self) -> str:
         there = (*PARTS, *(part for part in UNLABELLED if len(self.examples.where(part))))
         counts = ", ".join(f"{len(self.examples.where(part)):,} {part}" for part in there)
+        several = f" of {len(self.examples.tasks)} tasks" if self.examples.tasks else ""
         lines = [
             f"data      {counts}; {self.examples.target}, {len(self.examples.classes)} classes"
+            f"{several}"
             if self.examples.target != "regression"
             else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
             f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
@@ -127,7 +129,7 @@ def make_plan(
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(_left_out(examples))
-    weights = _needed_weights(experiment, choices)
+    weights = _needed_weights(experiment, examples.target, choices)
     with dtype_policy(precision):
         backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
@@ -136,6 +138,7 @@ def make_plan(
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
+        recipe = with_tasks(recipe, [task.count for task in examples.tasks])
         _check_streams(recipe, examples)
         _check_scores(recipe, examples.target)
         teachers = load_teachers(recipe, experiment, examples.classes)
@@ -278,8 +281,8 @@ def _xla(experiment: Experiment, choices: list[str]) -> bool:
     return accelerated
 
 
-def _needed_weights(experiment: Experiment, choices: list[str]) -> str:
-    recipe = make_recipe(experiment.recipe)
+def _needed_weights(experiment: Experiment, target: str, choices: list[str]) -> str:
+    recipe = make_recipe(experiment.recipe, target=target)
     if experiment.weights != "none" and _starts_new(recipe):
         choices.append(f"weights none: {recipe.name} starts every stage from random weights")
         return "none"

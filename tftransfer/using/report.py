@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.scores import main_metric
 from tftransfer.using import pictures
 from tftransfer.using.run import Run
@@ -17,9 +18,22 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     if run.metrics():
         pictures.curves(run.metrics(), folder / "curves.png")
     pictures.block_strip(result["phases"], folder / "blocks.png")
-    if result.get("confusion"):
-        pictures.confusion(result["confusion"], result["classes"], folder / "confusion.png")
+    for name, counts, classes in _confusions(result):
+        pictures.confusion(counts, classes, folder / name)
     (run.workdir / "report.md").write_text("\n".join(_lines(run, result)) + "\n")
+
+
+def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
+    """Name of the file, counts and classes of each confusion matrix."""
+    if result.get("confusion"):
+        return [("confusion.png", result["confusion"], list(result["classes"]))]
+    done = result.get("tasks", {})
+    return [
+        (f"confusion-{number}.png", done[task.name]["confusion"],
+         [name.partition("=")[2] for name in result["classes"][task.columns]])
+        for number, task in enumerate(tasks_of(result["classes"], result["target"]), 1)
+        if task.name in done
+    ]  # fmt: skip
 
 
 def _lines(run: Run, result: dict[str, Any]) -> list[str]:
@@ -39,6 +53,7 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         *_figure_rows(result),
         *_baseline_rows(result),
         "",
+        *_task_table(result),
         "## What trained",
         "",
         "![blocks](pictures/blocks.png)",
@@ -53,8 +68,8 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         *_class_table(result),
         "",
     ]
-    if result.get("confusion"):
-        lines += ["![confusion matrix](pictures/confusion.png)", ""]
+    for name, _, _ in _confusions(result):
+        lines += [f"![confusion matrix](pictures/{name})", ""]
     lines += ["## Time", "", "| part | seconds |", "|---|---|"]
     lines += [f"| {name} | {value:.1f} |" for name, value in result["seconds"].items()]
     return lines
@@ -74,6 +89,23 @@ def _figure_rows(result: dict[str, Any]) -> list[str]:
             interval = f"{low:.3f} to {high:.3f}" if low is not None else ""
             rows.append(f"| {name.replace('_', ' ')} | {value:.3f} | {interval} |")
     return rows
+
+
+def _task_table(result: dict[str, Any]) -> list[str]:
+    """A row per task: what a network for that task alone is to be compared with."""
+    if not result.get("tasks"):
+        return []
+    rows = []
+    for name, found in result["tasks"].items():
+        low, high = found["test"]["intervals"]["accuracy"]
+        cells = [f"{found['test'][figure]:.3f}" for figure in ("macro_f1", "log_loss")]
+        rows.append(f"| {name} | {found['examples']:,} | {found['test']['accuracy']:.3f} | "
+                    f"{low:.3f} to {high:.3f} | {' | '.join(cells)} |")  # fmt: skip
+    return [
+        "## By task", "",
+        "| task | examples with a label | accuracy | 95 % interval | macro f1 | log loss |",
+        "|---|---|---|---|---|---|", *rows, "",
+    ]  # fmt: skip
 
 
 def _baseline_rows(result: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from tftransfer.building.network import Network, dtype_policy
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.data.tasks import Task, tasks_of
 from tftransfer.using.run import Run, open_run
 
 
@@ -29,6 +30,11 @@ class Restored:
     classes: tuple[str, ...]
     target: str
     temperature: float
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the outputs are of; none unless the target is `multi_task`."""
+        return tasks_of(self.classes, self.target)
 
 
 def load(workdir: str | Path) -> Restored:

@@ -17,7 +17,7 @@ from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.pixels import Pixels
-from tftransfer.using.evaluation import evaluate_logits, predict_logits
+from tftransfer.using.evaluation import best, evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
 from tftransfer.using.intake import read_all
 from tftransfer.using.restored import Restored, load
@@ -54,7 +54,8 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
 
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
-      `labels` (multi-label) or `values` (regression); `name` and `error` where it cannot be read.
+      `labels` (multi-label; by task where there are several) or `values` (regression);
+      `name` and `error` where it cannot be read.
     """
     restored = load(workdir)
     named = list(_named_items(pictures))
@@ -67,7 +68,9 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     )  # fmt: skip
     pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
     logits = predict_logits(restored.network, pixels, np.arange(len(good)))
-    values = iter(scores.probabilities(logits, restored.target, restored.temperature))
+    values = iter(
+        scores.probabilities(logits, restored.target, restored.temperature, restored.tasks)
+    )
     return [
         {"name": name, "error": reason}
         if reason
@@ -164,6 +167,10 @@ def _said(restored: Restored, values: np.ndarray) -> dict[str, Any]:
     by_class = {name: float(value) for name, value in zip(restored.classes, values)}
     if restored.target == "regression":
         return {"values": by_class}
+    if restored.tasks:
+        names = [task.name for task in restored.tasks]
+        said = best(values, restored.classes, restored.tasks)
+        return {"labels": dict(zip(names, said)), "scores": by_class}
     if restored.target == "multi_label":
         return {"labels": [n for n, v in by_class.items() if v >= 0.5], "scores": by_class}
     return {"label": max(by_class, key=by_class.__getitem__), "scores": by_class}

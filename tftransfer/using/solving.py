@@ -12,6 +12,7 @@ from tftransfer.ground import stops
 from tftransfer.parts import arrays, scores
 from tftransfer.parts.batch_norm import measure_statistics
 from tftransfer.parts.closed_form import SOLVERS
+from tftransfer.parts.data.examples import Examples
 from tftransfer.using.plan import PhasePlan
 
 _MIXES = np.linspace(0.0, 1.0, 11)
@@ -41,10 +42,24 @@ def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
             features = layer(features).numpy()
         if isinstance(layer, keras.layers.Normalization):  # the head's own unit comes after
             targets = (targets - layer.mean.numpy()) / np.sqrt(layer.variance.numpy())
-    kernel, bias = SOLVERS[solve](features, targets, target=examples.target)
+    kernel, bias = _solution(solve, features, targets, examples)
     linear = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
     linear.set_weights([kernel, bias])
     return {"stopped": "solved", "said": f"{solve} on {len(train):,} frozen features"}
+
+
+def _solution(
+    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples
+) -> tuple[np.ndarray, np.ndarray]:
+    if not examples.tasks:
+        return SOLVERS[solve](features, targets, target=examples.target)
+    each = []
+    for task in examples.tasks:
+        labels = targets[:, task.columns]
+        known = labels.any(axis=1)
+        each.append(SOLVERS[solve](features[known], labels[known]))
+    kernels, biases = zip(*each)
+    return np.concatenate(kernels, axis=1), np.concatenate(biases)
 
 
 def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
@@ -88,11 +103,11 @@ def _mix(blocks: Any, now: dict, then: dict, mix: float, where: Any) -> None:
 
 
 def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
-    target = trainer.plan.examples.target
+    target, tasks = trainer.plan.examples.target, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
         for batch in trainer.supply.pixels.batches(val, _BATCH)
     ]
-    values = scores.probabilities(np.concatenate(logits), target)
-    figures = scores.metrics(values, trainer.targets[val], target)
+    values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
+    figures = scores.metrics(values, trainer.targets[val], target, tasks)
     return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}

@@ -112,6 +112,26 @@ def test_absolute_paths_may_lead_anywhere(table):
     assert found.items[0] == str(outside.resolve())
 
 
+@pytest.mark.parametrize("target", ["auto", "multi_task"])
+def test_several_columns_of_names_are_tasks(table, target):
+    text = "path,digit,parity,split\na.png,10,even,train\nb.png,9,,\nc.png,,odd,test\n"
+    found = from_manifest(table(text), target=target)
+    assert found.target == "multi_task"
+    assert found.classes == ("digit=9", "digit=10", "parity=even", "parity=odd")
+    np.testing.assert_array_equal(found.labels, [[1, 0], [0, -1], [-1, 1]])
+    assert found.labels.dtype == np.int64
+    assert [(task.name, task.start, task.count) for task in found.tasks] == [
+        ("digit", 0, 2), ("parity", 2, 2)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found.targets(), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    assert "digit, parity" in found.remarks[0] and "--target=regression" in found.remarks[0]
+
+
+def test_one_column_may_be_called_a_task(table):
+    found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), target="multi_task")
+    assert found.classes == ("digit=1", "digit=2") and found.labels.shape == (2, 1)
+
+
 HEAD = "path,label\n"
 
 
@@ -136,7 +156,12 @@ HEAD = "path,label\n"
         ("path\na.png\n", "no label column; it has: path", "label"),
         ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
         ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
-        ("path,w,h\na.png,red,big\n", "2 label columns of names: w, h", "Keep one"),
+        ("path,w,h\na.png,red,big\n", "the task w has one class, red", "leave it out"),
+        ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "leave it out"),
+        ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Fill"),
+        ("path,w,h\na.png,1,x\nb.png,-1,y\n", "row 3: the label -1 is negative", "Count"),
+        ("path,w,h=1\na.png,a,x\nb.png,b,y\n", "a task named 'h=1'", "without ="),
+        ("path,w,h\na.png,0.5,2\nb.png,,3\n", "row 3: ', 3' is not a finite", "Mend"),
         ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
         ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Mend"),
         ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Mend"),

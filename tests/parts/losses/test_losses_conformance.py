@@ -81,6 +81,10 @@ CASES = {
     "l2_sp": Case(
         function=lambda w, w0: F.l2_sp([(w, w0)]), args=(X, Y), free=2, shape=(), batched=False
     ),
+    "linear_gradient_norm": Case(
+        function=lambda z, y, w: F.linear_gradient_norm(z, y, w, CENTRES.T),
+        args=(Z, LABEL, W), free=1, shape=(), weights=1,
+    ),
     "linear_mmd": Case(function=F.linear_mmd, args=(X, Y, W, W), free=2, shape=(), weights=2),
     "mmd": Case(function=F.mmd, args=(X, Y, W, W), free=2, shape=(), weights=2),
     "multilinear_map": Case(function=F.multilinear_map, args=(X, P), free=2, shape=(N, D * K)),

@@ -13,6 +13,7 @@ from tftransfer.building.recipes.adaptation import (
 )
 from tftransfer.building.recipes.distillation import distill, distill_features
 from tftransfer.building.recipes.few_shot import few_shot
+from tftransfer.building.recipes.multi_task import multi_task, with_tasks
 from tftransfer.building.recipes.registry import (
     METHODS,
     RECIPES,
@@ -60,6 +61,7 @@ __all__ = [
     "lwf",
     "make_recipe",
     "mmd",
+    "multi_task",
     "recipe_name_and_options",
     "recipe_names",
     "recipe_options",
@@ -72,4 +74,5 @@ __all__ = [
     "vae",
     "wise_ft",
     "with_budget",
+    "with_tasks",
 ]

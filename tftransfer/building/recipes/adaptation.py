@@ -105,6 +105,4 @@ def reweight(recipe: Recipe) -> Recipe:
 def _discriminator(tap: str, width: int) -> Head:
     # Of unit length, so that no feature can grow to mislead it: without, training diverged.
     hidden = (width, width)
-    return Head(
-        name="domain", tap=tap, output="domain", units=1, hidden=hidden, normalise=True
-    )
+    return Head(name="domain", tap=tap, output="domain", units=1, hidden=hidden, normalise=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.tasks import Task, from_one_hot, one_hot, tasks_of
 
 PARTS = ("train", "val", "test")
 # Of pictures whose labels are not known, or not to be looked at.
@@ -42,9 +43,11 @@ class Examples:
       names: what to call each example in messages, usually its path below the root.
       items: the path of each file, or its encoded bytes when it came from memory.
       labels: int64 [n] for `single_label` (-1 where there is none), float32 [n, k] of 0 and 1 for
-        `multi_label`, float32 [n, k] for `regression`.
-      target: `single_label`, `multi_label` or `regression`.
-      classes: names in label order; for regression, the names of the columns.
+        `multi_label`, float32 [n, k] for `regression`, int64 [n, tasks] for `multi_task` (-1 where
+        the label is unknown).
+      target: `single_label`, `multi_label`, `regression` or `multi_task`.
+      classes: names in label order; for regression, the names of the columns; for several tasks,
+        `task=class`, task by task.
       parts: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
         yet; str [n].
       sha256: of each item's encoded bytes; filled by the scan.
@@ -65,6 +68,11 @@ class Examples:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What each column of `labels` is of; none unless the target is `multi_task`."""
+        return tasks_of(self.classes, self.target)
+
     def where(self, part: str) -> np.ndarray:
         """Indices of the examples of `train`, `val` or `test`, int64 [m]."""
         return np.flatnonzero(self.parts == part)
@@ -82,10 +90,15 @@ class Examples:
         )
 
     def targets(self) -> np.ndarray:
-        """Labels as the losses want them: float32 [n, k], one-hot for single labels; 0 for none."""
+        """Labels as the losses want them: float32 [n, k], one-hot for single labels; 0 for none.
+
+        Those of several tasks stand side by side.
+        """
+        if self.target == "multi_task":
+            return one_hot(self.labels, self.tasks)
         if self.target == "single_label":
-            one_hot = np.eye(len(self.classes) + 1, len(self.classes), dtype=np.float32)
-            return one_hot[self.labels]
+            rows = np.eye(len(self.classes) + 1, len(self.classes), dtype=np.float32)
+            return rows[self.labels]
         return self.labels.astype(np.float32)
 
     def digest(self) -> str:
@@ -135,8 +148,11 @@ def with_classes(examples: Examples, classes: tuple[str, ...], target: str) -> E
         places = np.array([classes.index(name) for name in examples.classes], np.int64)
         labels = places[labels]
     else:
-        padded = np.concatenate([labels, np.zeros((len(labels), 1), np.float32)], axis=1)
+        targets = examples.targets()
+        padded = np.concatenate([targets, np.zeros((len(labels), 1), np.float32)], axis=1)
         labels = padded[:, [_index(examples.classes, name) for name in classes]]
+        tasks = tasks_of(classes, target)
+        labels = from_one_hot(labels, tasks) if tasks else labels
     return replace(examples, labels=labels, classes=classes)
 
 
@@ -161,7 +177,7 @@ def join(first: Examples, test: Examples) -> Examples:
 
 def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
     """`first` with all of `more` as its part `target` or `unlabelled`, without their labels."""
-    none = -1 if first.target == "single_label" else 0
+    none = -1 if first.target in ("single_label", "multi_task") else 0
     labels = np.full((len(more), *first.labels.shape[1:]), none, first.labels.dtype)
     return replace(
         first,

@@ -13,6 +13,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
+from tftransfer.parts.data.tasks import labels_of_tasks, natural
 
 _PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
 _LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
@@ -23,7 +24,9 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
     """A table with a column of picture paths, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
-    numbers with a fraction make it a regression. Paths are relative to the table.
+    numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
+    numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
+    the table.
     """
     header, rows = _read_table(path)
     path_column = _column(header, _PATH_COLUMNS, path)
@@ -47,13 +50,23 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
         target=target,
         classes=classes,
         parts=np.array(parts, PART_DTYPE),
-        remarks=_unused(header, {path_column, *label_columns, *part_columns[:1]}),
+        remarks=(
+            *_unused(header, {path_column, *label_columns, *part_columns[:1]}),
+            *_tasks_said(label_columns, target),
+        ),
     )
 
 
 def _unused(header: Sequence[str], used: set[str]) -> tuple[str, ...]:
     names = [name for name in header if name and name not in used]
     return (printable(f"columns that are not used: {', '.join(names)}"),) if names else ()
+
+
+def _tasks_said(columns: Sequence[str], target: str) -> tuple[str, ...]:
+    if target != "multi_task":
+        return ()
+    said = f"each label column is a task: {', '.join(columns)}; numbers to predict are "
+    return (printable(said + "--target=regression"),)
 
 
 def _labels_from_cells(
@@ -64,10 +77,15 @@ def _labels_from_cells(
         target = "multi_label" if several else _guess_from_text(list(cells.values()))
     if target == "regression":
         return _numbers(cells, path), target, tuple(columns)
+    if target == "multi_task":
+        _check_counts(cells, path)
+        tasks = labels_of_tasks(columns, cells, str(path))
+        return tasks[0], target, tasks[1]
     if len(columns) > 1:
         raise UserError(
             f"{path} has {len(columns)} label columns of names: {', '.join(columns)}.",
-            "Keep one; several names in one cell are parted by |.",
+            "Keep one; several names in one cell are parted by |. For several tasks give "
+            "--target=multi_task.",
         )
     texts = [row[0] for row in cells.values()]
     missing = [n for n, row in cells.items() if not row[0]]
@@ -75,12 +93,12 @@ def _labels_from_cells(
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
     if target == "single_label":
         _check_counts(cells, path)
-        classes = tuple(sorted(set(texts), key=_natural))
+        classes = tuple(sorted(set(texts), key=natural))
         if len(classes) < 2:
             raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
         return np.array([classes.index(text) for text in texts], np.int64), target, classes
     sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
-    classes = tuple(sorted(set().union(*sets), key=_natural))
+    classes = tuple(sorted(set().union(*sets), key=natural))
     if not classes:
         raise UserError(f"{path} has no label in any row.", "Fill the label column.")
     labels = np.array([[name in names for name in classes] for names in sets], np.float32)
@@ -88,11 +106,12 @@ def _labels_from_cells(
 
 
 def _check_counts(cells: dict[int, list[str]], path: Path) -> None:
-    for number, (text, *_) in cells.items():
-        if not _can_be_class(text):
-            raise UserError(
-                f"{path}, row {number}: the label {text} is negative or not finite.", NO_CLASS
-            )
+    for number, row in cells.items():
+        for text in row:
+            if not _can_be_class(text):
+                raise UserError(
+                    f"{path}, row {number}: the label {text} is negative or not finite.", NO_CLASS
+                )
 
 
 def _can_be_class(text: str) -> bool:
@@ -103,12 +122,14 @@ def _can_be_class(text: str) -> bool:
 
 
 def _guess_from_text(cells: list[list[str]]) -> str:
+    columns = len(cells[0])
+    classes = "single_label" if columns == 1 else "multi_task"
     try:
-        numbers = np.array([[float(cell) for cell in row] for row in cells])
+        numbers = np.array([float(cell) for row in cells for cell in row if cell or columns == 1])
     except ValueError:
-        return "single_label"
-    whole = numbers.shape[1] == 1 and np.array_equal(numbers, np.round(numbers))
-    return "single_label" if whole else "regression"
+        return classes
+    whole = np.array_equal(numbers, np.round(numbers))
+    return classes if whole and (columns == 1 or not (numbers < 0).any()) else "regression"
 
 
 def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:
@@ -184,7 +205,3 @@ def _part(cell: str, table: Path, row: int) -> str:
     if name and name not in PART_NAMES:
         raise unknown_name(f"part ({table}, row {row})", cell, PART_NAMES)
     return PART_NAMES.get(name, "")
-
-
-def _natural(name: str) -> tuple:
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, Examples
+from tftransfer.parts.data.tasks import labels_of_tasks
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 
@@ -15,6 +16,7 @@ _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
     """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3] and labels [n] or [n, k].
 
+    With the target `multi_task`, labels are int or str [n, tasks]: -1 or "" where unknown.
     uint8 images are taken as they are; floating ones must lie in [0, 1].
     They are kept as PNG, which loses nothing of 8 bits.
     """
@@ -89,8 +91,31 @@ def labels_from_array(
         if len(classes) < 2:
             raise UserError(f"The labels have one class, {classes[0]}.", "Give at least two.")
         return labels.astype(np.int64), target, classes
+    if target == "multi_task":
+        return _tasks(labels, classes)
     labels = _numbers(labels, target)
     return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+
+
+def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tuple[str, ...]]:
+    whole = labels.dtype.kind in "biu"
+    if classes or labels.ndim != 2 or not (whole or labels.dtype.kind in "UO"):
+        raise UserError(
+            f"Labels of {labels.dtype} and the shape {labels.shape} are not those of several tasks"
+            + (" when classes are named apart." if classes else "."),
+            "Give whole numbers (-1: unknown) or names (empty: unknown), [n, tasks].",
+        )
+    if whole and (labels < -1).any():
+        row, column = np.argwhere(labels < -1)[0]
+        raise UserError(f"Label {labels[row, column]} of example {row} is below -1.", NO_CLASS)
+    unknown = -1 if whole else ""
+    rows = {
+        number: ["" if value == unknown else str(value) for value in row]
+        for number, row in enumerate(labels.tolist())
+    }
+    names = [f"task{number}" for number in range(labels.shape[1])]
+    labels, classes = labels_of_tasks(names, rows, "The array of labels")
+    return labels, "multi_task", classes
 
 
 def _counted(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
@@ -129,6 +154,8 @@ def _numbers(labels: np.ndarray, target: str) -> np.ndarray:
 
 
 def _guess_target(labels: np.ndarray) -> str:
+    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "UO":
+        return "multi_task"
     if labels.ndim == 2 and labels.shape[1] > 1:
         binary = np.isin(labels, (0, 1)).all()
         return "multi_label" if binary else "regression"

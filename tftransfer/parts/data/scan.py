@@ -155,9 +155,10 @@ def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> N
             f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
             f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
         )
-    if before.target == "single_label":
-        for index, name in enumerate(before.classes):
-            if np.any(before.labels == index) and not np.any(after.labels == index):
+    if before.target in ("single_label", "multi_task"):
+        counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
+        for name, there, left in counts:
+            if there and not left:
                 raise UserError(
                     f"No file of class {name!r} can be read.", "Mend its files or remove it."
                 )

@@ -28,7 +28,7 @@ def split(
     Within each class the contents are ordered by sha256(seed, content), and the
     first ones become the test part, the next the validation part. So a content is
     in one part only, and adding files hardly moves the others. Regression is
-    stratified by quintiles, multi-label by the rarest label of each example.
+    stratified by quintiles, several labels by the rarest of each example.
 
     Args:
       examples: scanned, so that the hashes are there.
@@ -66,6 +66,7 @@ def split(
             f"No example is left for training, of {len(examples)}.",
             "Give more data, or smaller --test_fraction and --validation_fraction.",
         )
+    _check_tasks(result)
     found = (*remarks, *_missing_classes(result), *_few(result), *_torn(result))
     return replace(result, remarks=found)
 
@@ -118,20 +119,30 @@ def _separate_given(examples: Examples, parts: np.ndarray) -> list[str]:
 def _strata(examples: Examples) -> list:
     if examples.target == "single_label":
         return examples.labels.tolist()
-    if examples.target == "multi_label":
-        frequency = examples.labels.sum(axis=0)
-        rarity = np.where(examples.labels > 0, frequency, np.inf)
-        return np.where(examples.labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
+    if examples.target in ("multi_label", "multi_task"):
+        labels = examples.targets()
+        rarity = np.where(labels > 0, labels.sum(axis=0), np.inf)
+        return np.where(labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
     edges = np.quantile(examples.labels[:, 0], [0.2, 0.4, 0.6, 0.8])
     return np.digitize(examples.labels[:, 0], edges).tolist()
 
 
+def _check_tasks(examples: Examples) -> None:
+    counts = examples.targets()[examples.where("train")].sum(axis=0)
+    for task in examples.tasks:
+        if np.count_nonzero(counts[task.columns]) < 2:
+            raise UserError(
+                f"The training part has fewer than two classes of the task {task.name}.",
+                "Label more pictures for it, or leave the task out.",
+            )
+
+
 def _few(examples: Examples) -> list[str]:
     """Classes so small that their figures mean little."""
-    if examples.target != "single_label":
+    if examples.target not in ("single_label", "multi_task"):
         return []
-    counts = np.bincount(examples.labels, minlength=len(examples.classes))
-    few = [f"{examples.classes[k]} ({counts[k]})" for k in np.flatnonzero(counts < _FEW)]
+    counts = examples.targets().sum(axis=0)
+    few = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in np.flatnonzero(counts < _FEW)]
     return [f"classes of fewer than {_FEW} examples: {', '.join(few[:5])}"] if few else []
 
 
@@ -140,23 +151,27 @@ def _torn(examples: Examples) -> list[str]:
     groups: dict[str, list[int]] = defaultdict(list)
     for index, sha in enumerate(examples.sha256):
         groups[sha].append(index)
-    torn = [
-        group for group in groups.values()
-        if len(group) > 1 and (examples.labels[group] != examples.labels[group[0]]).any()
-    ]  # fmt: skip
+    torn = [group for group in groups.values() if len(group) > 1 and _differ(examples, group)]
     if not torn:
         return []
     names = " and ".join(examples.names[index] for index in torn[0][:2])
     return [f"{len(torn):,} pictures stand under different labels: {names}"]
 
 
+def _differ(examples: Examples, group: list[int]) -> bool:
+    labels = examples.labels[group]
+    if examples.tasks:  # what one of them does not say is no contradiction
+        labels = np.where(labels < 0, labels.max(axis=0), labels)
+    return bool((labels != labels[0]).any())
+
+
 def _missing_classes(examples: Examples) -> list[str]:
-    if examples.target != "single_label":
+    if examples.target not in ("single_label", "multi_task"):
         return []
     remarks = []
     for part in ("train", "val", "test"):
-        present = set(examples.labels[examples.where(part)].tolist())
-        absent = [name for k, name in enumerate(examples.classes) if k not in present]
-        if absent and present:
+        counts = examples.targets()[examples.where(part)].sum(axis=0)
+        absent = [name for name, count in zip(examples.classes, counts) if not count]
+        if absent and counts.any():
             remarks.append(f"the {part} part has no example of: {', '.join(absent[:5])}")
     return remarks

@@ -5,6 +5,7 @@ Nothing here imports TensorFlow until a loss is computed.
 
 from tftransfer.parts.losses.adaptation import CORAL, MMD, Domain, Entropy
 from tftransfer.parts.losses.distillation import Distill, Hint
+from tftransfer.parts.losses.multi_task import MultiTask
 from tftransfer.parts.losses.regularised import BSS, DELTA, L2SP
 from tftransfer.parts.losses.supervised import (
     BinaryCrossEntropy,
@@ -34,6 +35,7 @@ __all__ = [
     "Entropy",
     "GaussianPrior",
     "Hint",
+    "MultiTask",
     "NTXent",
     "Reconstruction",
     "SimSiam",

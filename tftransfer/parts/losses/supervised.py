@@ -10,6 +10,7 @@ from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import Loss
 from tftransfer.ground.registry import Registry
 from tftransfer.ground.serialise import serialisable
+from tftransfer.parts.losses.multi_task import MultiTask
 from tftransfer.parts.losses.tensors import Tensors, beside
 
 
@@ -81,12 +82,13 @@ _SUPERVISED: Registry[Callable[..., Loss]] = Registry("target")
 _SUPERVISED.register("single_label")(CrossEntropy)
 _SUPERVISED.register("multi_label")(BinaryCrossEntropy)
 _SUPERVISED.register("regression")(SquaredError)
+_SUPERVISED.register("multi_task")(MultiTask)
 
 
 def supervised(target: str, *, label_smoothing: float = 0.0, class_weight: str = "none") -> Loss:
-    """The loss that goes with a kind of target: `single_label`, `multi_label`, `regression`."""
+    """The loss that goes with a kind of target, one of `TARGETS`."""
     if class_weight not in ("none", "balanced"):
         raise unknown_name("class_weight", class_weight, ("none", "balanced"))
-    if target == "single_label":
-        return CrossEntropy(label_smoothing=label_smoothing, class_weight=class_weight)
+    if target in ("single_label", "multi_task"):
+        return _SUPERVISED[target](label_smoothing=label_smoothing, class_weight=class_weight)
     return _SUPERVISED[target]()

@@ -14,7 +14,11 @@ from tftransfer.parts.losses.functional.adaptation import (
     mmd,
     multilinear_map,
 )
-from tftransfer.parts.losses.functional.balancing import gradnorm, uncertainty_weighted
+from tftransfer.parts.losses.functional.balancing import (
+    gradnorm,
+    linear_gradient_norm,
+    uncertainty_weighted,
+)
 from tftransfer.parts.losses.functional.contrastive import (
     negative_cosine,
     nt_xent,
@@ -63,6 +67,7 @@ __all__ = [
     "gaussian_kl",
     "gradnorm",
     "l2_sp",
+    "linear_gradient_norm",
     "linear_mmd",
     "mmd",
     "multilinear_map",

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from tftransfer.parts.losses.functional.rows import float32
+from tftransfer.parts.losses.functional.rows import float32, kept
 
 _LIMIT = 20.0
 
@@ -27,6 +27,31 @@ def uncertainty_weighted(loss: Any, log_variance: Any) -> Any:
     """
     log_variance = ops.clip(float32(log_variance), -_LIMIT, _LIMIT)
     return ops.exp(-log_variance) * float32(loss) + 0.5 * log_variance
+
+
+def linear_gradient_norm(
+    logits: Any, label: Any, weight: Any, kernel: Any, label_smoothing: float = 0.0
+) -> Any:
+    """Norm of the gradient of a task's cross-entropy by the inputs x of its linear layer.
+
+    The loss is `sum w CE(x K + b, y) / sum w`, so that of row i is `w_i (softmax(z_i) - y_i) K^T /
+    sum w`; the norm is over all rows and entries. No gradient flows back.
+
+    Args:
+      logits: z, float [n, classes].
+      label: y, probabilities, float [n, classes].
+      weight: w, at least 0, float [n].
+      kernel: K, float [d, classes].
+      label_smoothing: as in `cross_entropy`.
+
+    Returns:
+      float32 scalar.
+    """
+    logits, weight = float32(logits), float32(weight)
+    label = (1.0 - label_smoothing) * float32(label) + label_smoothing / logits.shape[-1]
+    error = kept(ops.softmax(logits) - label, weight) * weight[:, None]
+    rows = ops.matmul(error / ops.maximum(ops.sum(weight), 1e-12), ops.transpose(float32(kernel)))
+    return ops.stop_gradient(ops.sqrt(ops.sum(ops.square(rows))))
 
 
 def gradnorm(losses: Any, initial_losses: Any, norms: Any, alpha: float) -> Any:
