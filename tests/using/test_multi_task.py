@@ -182,6 +182,7 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
             "There are 3 tasks",
         ),
         ("scratch+multi_task:balance=gradnrm", "gradnrm"),
+        ("few_shot+multi_task", "no phase that trains on labels by steps"),
         ("scratch+entropy", "needs classes that exclude each other"),
     ],
 )

@@ -176,7 +176,8 @@ def per_example(run: Run) -> np.ndarray:
     with run.predictions.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     result = run.result
-    if tasks := tasks_of(result["classes"], result["target"]):
+    if result["target"] == "multi_task":
+        tasks = tasks_of(result["classes"], result["target"])
         said = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])
         true, predicted = said[:, ::2], said[:, 1::2]
         return mean_over_tasks((true == predicted).astype(float), true != "")

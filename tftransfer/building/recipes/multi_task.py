@@ -29,12 +29,18 @@ def multi_task(
       rate: of the trained weights, as a multiple of the phase's.
 
     Raises:
-      UserError: there is one task.
+      UserError: there is one task, or no phase that trains on labels by steps.
     """
     if target != "multi_task":
         raise UserError(
             f"The method multi_task weighs several tasks, and the target is {target}.",
             "Give a table with several label columns, or leave the method out.",
+        )
+    if not any(phase.learns_labels for phase in recipe.phases):
+        raise UserError(
+            f"The recipe {recipe.name} has no phase that trains on labels by steps, in which tasks "
+            "could be weighed.",
+            "Begin with another, such as fine_tune, or leave the method out.",
         )
     trained = "" if balance == "fixed" else "train.balance"
 
