@@ -604,7 +604,10 @@ def what_became(run):
     return without_times(run.result), {(each["phase"], each["epoch"]): each for each in records}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [*list(METHODS)[:2], *(pytest.param(m, marks=pytest.mark.slow) for m in list(METHODS)[2:])],
+)
 def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
     source_run, digits, tmp_path, quiet, request, method
 ):
@@ -625,7 +628,8 @@ def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("recipe", "ended"),
     [(f"{TUNED}+wise_ft", "tune"), ("few_shot+simclr:pretrain_epochs=1", "simclr"),
-     (f"{TUNED}+adabn", "tune"), (f"{TUNED}+lora+adda:epochs=1", "tune")],
+     pytest.param(f"{TUNED}+adabn", "tune", marks=pytest.mark.slow),
+     pytest.param(f"{TUNED}+lora+adda:epochs=1", "tune", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_stop_between_two_phases_loses_nothing(
     source_run, digits, tmp_path, quiet, recipe, ended

@@ -164,6 +164,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
     assert again.result["tasks"] == whole.result["tasks"]
 
 
+@pytest.mark.slow
 def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
     recipes = ["scratch:augment=none", "scratch:augment=none+multi_task:balance=gradnorm"]
     found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2, say=quiet)

@@ -146,7 +146,8 @@ class Trainer:
             reset = sorted({b for p in phase.reset for b in match_blocks(p, blocks)})
             network.reset(reset, self.plan.experiment.seed)
         reference = self._reference(number, phase, inside) or start
-        network.set_trainable(planned.rates, batch_norm=phase.batch_norm, lora=phase.lora)
+        with self.strategy.scope():  # low-rank updates are variables
+            network.set_trainable(planned.rates, batch_norm=phase.batch_norm, lora=phase.lora)
         reference.begin_phase()
         if resume and inside:  # into the variables that the phase adds, too
             self.put_back(resume)
@@ -267,7 +268,9 @@ class Trainer:
         """The streams that a phase reads, their frozen prefix computed."""
         made: dict[str, Stream] = {}
         for name in planned.streams:
-            steps = next(iter(made.values())).steps if made else 0
+            # Streams of one order show the same examples at each step, so they begin anew together.
+            first = KINDS[planned.streams[0]].order == KINDS[name].order
+            steps = 0 if first else next(iter(made.values())).steps
             made[name] = self._stream(name, planned, steps)
         return Streams(made, most_steps=64 if self.strategy.num_replicas_in_sync == 1 else 1)
 
