@@ -136,6 +136,7 @@ def test_delta_holds_the_features(trained, source_run):
     assert held < 0.7 * free
 
 
+@pytest.mark.slow
 def test_bss_makes_the_smallest_singular_values_smaller(trained):
     free, shrunk = (
         np.linalg.svd(outputs(trained(recipe), NEW[0])["features"], compute_uv=False)[-3:].mean()
@@ -224,6 +225,7 @@ def apart(teacher, run):
     return divergence(outputs(teacher, images)["logits"], outputs(run, images)["logits"])
 
 
+@pytest.mark.slow
 def test_a_student_agrees_with_its_teacher(student, teacher):
     alone = apart(teacher, student(STUDENT))
     taught = apart(teacher, student(f"{STUDENT}+distill:unlabelled=1,teacher={teacher.workdir}"))
@@ -410,7 +412,8 @@ def test_labels_of_the_target_are_not_looked_at(anew):
     assert first["phases"][-1]["judged"] == second["phases"][-1]["judged"]
 
 
-@pytest.mark.parametrize("count", [1, SLOW(2)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
 def test_very_few_pictures_of_the_target_are_enough_to_go_on(anew, count):
     run = anew(f"{WHOLE.format('train', 1)}+mmd", data=KNOWN, target_data=DARK[:count])
     assert np.isfinite(run.result["test"]["log_loss"])
