@@ -49,9 +49,10 @@ class Run:
         return self.workdir / f".phase-{number}.npz"
 
     def forget_phases(self) -> None:
-        """Removes the weights at the ends of phases."""
-        for path in self.workdir.glob(".phase-*.npz"):
-            path.unlink()
+        """Removes the weights at starts and ends of phases, which a finished run does not need."""
+        for pattern in (".phase-*.npz", "reference-*.npz"):
+            for path in self.workdir.glob(pattern):
+                path.unlink()
 
     @property
     def predictions(self) -> Path:
