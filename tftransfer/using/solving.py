@@ -84,22 +84,28 @@ def _checked(batches: Any) -> Any:
 def _interpolate(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
     """Between the weights of the reference and those of now (WiSE-FT, Wortsman et al., 2022)."""
     network, val = trainer.network, trainer.plan.examples.where("val")
-    blocks = {block: network.blocks[block] for block, rate in planned.rates.items() if rate}
-    now, then = arrays.collect(blocks), reference.collected()
+    blocks = [block for block, rate in planned.rates.items() if rate]
+    ends = [
+        (variable, reference.values[id(variable)].numpy(), variable.numpy())
+        for block in blocks
+        for variable in network.variables(block)
+    ]
+    layers = [layer for block in blocks for layer in network.blocks[block]]
     curve = []
     for mix in _MIXES:
-        _mix(blocks, now, then, mix, trainer.run.weights)
+        _mix(ends, layers, mix)
         trainer.supply.weights_moved()
         curve.append({"mix": float(mix), **_validated(trainer, val)})
     best = min(curve, key=lambda row: row["loss"])
-    _mix(blocks, now, then, best["mix"], trainer.run.weights)
+    _mix(ends, layers, best["mix"])
     said = f"{best['mix']:.1f} of the tuned weights and {1 - best['mix']:.1f} of those before"
     return {"stopped": "interpolated", "said": said, "curve": curve}
 
 
-def _mix(blocks: Any, now: dict, then: dict, mix: float, where: Any) -> None:
-    mixed = {key: (1 - mix) * then[key] + mix * now[key] for key in now}
-    arrays.assign_blocks(blocks, mixed, where)
+def _mix(ends: list[tuple[Any, np.ndarray, np.ndarray]], layers: list[Any], mix: float) -> None:
+    for variable, then, now in ends:
+        variable.assign((1 - mix) * then + mix * now)
+    arrays.settle(layers)
 
 
 def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:

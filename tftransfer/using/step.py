@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tftransfer.building.network import Network
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import STREAMS, Loss, match_blocks
-from tftransfer.parts import arrays
 from tftransfer.parts.losses.gradient import ramp
 
 # Fields of a stream with no entry for each example.
@@ -58,7 +56,6 @@ class Reference:
 
     def __init__(self, network: Network):
         self._network = network
-        self._collected = arrays.collect(network.blocks)
         self._own = self._values_but({})
         self.values = self._own
 
@@ -73,10 +70,6 @@ class Reference:
             for v in self._network.variables(block)
             if id(v) not in known
         }
-
-    def collected(self) -> dict[str, np.ndarray]:
-        """All weights, as `arrays.collect` gives them."""
-        return self._collected
 
     def pairs(self, pattern: str) -> list[tuple[Any, Any]]:
         """(variable, value at the start) of the trainable weights of the matching blocks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ class Supply:
         which = (start, key.cut, key.weights)
         if which not in self._forwards:
             memory = self._cache.trials if self._cache else None
-            views = max(planned.views for planned in self._phases())
+            views = max(planned.views for planned in self._plan.phases)
             self._forwards[which] = fastest(
                 self._network.part(start, key.cut), count * max(1, views), memory=memory,
                 own=self._own, say=self._say, ready=ready,
@@ -149,11 +149,8 @@ class Supply:
         cuts = self._network.cuts
         if self._network is not self._plan.network or "test" in self._plan.examples.parts[indices]:
             return
-        for planned in self._phases():
+        for planned in self._plan.phases:
             augment = view_kind(planned.phase.augment, key.view)
             lower = planned.cut != PIXELS and cuts.index(planned.cut) < cuts.index(key.cut)
             if lower and key.view < planned.views and augment == key.augment:
                 self.fill(self.key(planned.cut, key.view, planned.phase.augment), indices)
-
-    def _phases(self) -> Iterable[PhasePlan]:
-        return self._plan.phases

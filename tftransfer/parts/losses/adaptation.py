@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,13 @@ class Domain(Loss):
         return functional.weighted_mean(functional.domain_cross_entropy(said, truth), weight)
 
 
+def _between(measure: Callable[..., Any], loss: MMD | CORAL, tensors: Tensors) -> Any:
+    """A measure of the two domains' features, padding left out."""
+    paths = (loss.source, loss.target)
+    weights = [tensors[beside(path, "weight")] for path in paths]
+    return measure(*(tensors[path] for path in paths), *weights)
+
+
 @serialisable
 @dataclass(frozen=True, kw_only=True)
 class MMD(Loss):
@@ -103,10 +111,7 @@ class MMD(Loss):
         from tftransfer.parts.losses import functional
 
         measure = functional.linear_mmd if self.kernel == "linear" else functional.mmd
-        return measure(
-            tensors[self.source], tensors[self.target], tensors[beside(self.source, "weight")],
-            tensors[beside(self.target, "weight")],
-        )  # fmt: skip
+        return _between(measure, self, tensors)
 
 
 @serialisable
@@ -122,10 +127,7 @@ class CORAL(Loss):
         """The loss as a scalar."""
         from tftransfer.parts.losses import functional
 
-        return functional.coral(
-            tensors[self.source], tensors[self.target], tensors[beside(self.source, "weight")],
-            tensors[beside(self.target, "weight")],
-        )  # fmt: skip
+        return _between(functional.coral, self, tensors)
 
 
 @serialisable
