@@ -272,7 +272,8 @@ def mutated(folder):
 
     from tftransfer.parts.data.examples import PART_DTYPE, Examples
     from tftransfer.parts.data.scan import scan
-    from tftransfer.parts.pixels import Pixels
+    from tftransfer.parts.inputs import Inputs
+    from tftransfer.parts.kinds.image.form import ImageForm
 
     rng, whole = random.Random(0), pictures()
     items = whole + [damaged(rng.choice(whole), rng) for _ in range(FLAGS.mutations)]
@@ -285,7 +286,7 @@ def mutated(folder):
     found = scan(given, max_quarantine=1.0, say=lambda line: None)
     seconds = time.monotonic() - began
     tf.get_logger().setLevel("ERROR")
-    decoded = Pixels(found, 32, keep=False).fetch(np.arange(len(found)))
+    decoded = Inputs(found, ImageForm(32), keep=False).fetch(np.arange(len(found)))
     reasons = all(entry.reason for entry in found.quarantine)
     return {"pictures": {
         "files": len(items), "kept": len(found), "left out": len(found.quarantine),

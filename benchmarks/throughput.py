@@ -29,10 +29,11 @@ from limits import limits
 from results import write_results
 
 import tftransfer
-from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds.image.decode import decode_resized
+from tftransfer.parts.kinds.image.form import ImageForm
 from tftransfer.using.export import export_network
 
 FLAGS = flags.FLAGS
@@ -87,7 +88,7 @@ def grain_decoding(files):
 
 
 def our_decoding(examples):
-    pixels = Pixels(examples, SIZE, keep=False)
+    pixels = Inputs(examples, ImageForm(SIZE), keep=False)
     return lambda: len(pixels.fetch(np.arange(len(examples))))
 
 

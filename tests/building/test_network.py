@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tftransfer.building.network import FEATURES, PIXELS, Network, compiled, dtype_policy
+from tftransfer.building.network import FEATURES, INPUT, Network, compiled, dtype_policy
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
@@ -45,7 +45,7 @@ def equal(first, second):
 
 def test_blocks_are_the_stages_and_the_heads(network):
     assert list(network.blocks) == [*STAGES, "head", "side"]
-    assert network.cuts == [PIXELS, *STAGES, FEATURES]
+    assert network.cuts == [INPUT, *STAGES, FEATURES]
     in_blocks = {id(v) for block in network.blocks for v in network.variables(block)}
     assert in_blocks == {id(v) for v in network.model.weights}
     total = sum(network.parameters(block) for block in network.blocks)
@@ -64,7 +64,7 @@ def test_a_head_on_a_stage_reads_its_pooled_tensor(network):
     kernel, bias = network.variables("side")
     kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))
     bias.assign([1.0, -1.0])
-    stage2 = network.part(PIXELS, "stage2")([pictures()], training=False)
+    stage2 = network.part(INPUT, "stage2")([pictures()], training=False)
     stage2 = np.asarray(stage2[0] if isinstance(stage2, (list, tuple)) else stage2)
     expected = stage2.mean(axis=(1, 2)) @ kernel.numpy() + bias.numpy()
     got = network.predict(pictures())["side_logits"]
@@ -86,11 +86,11 @@ def test_an_unknown_tap_or_tensor_gives_the_nearest(network):
         network.tensor("logit")
 
 
-@pytest.mark.parametrize("start", [PIXELS, *STAGES, FEATURES])
+@pytest.mark.parametrize("start", [INPUT, *STAGES, FEATURES])
 def test_prefix_and_suffix_give_the_whole_exactly(network, start):
     names = ["features", "logits"] if start in ("stage3", FEATURES) else list(network.outputs)
     suffix = network.part(start, names)
-    prefix = network.part(PIXELS, start) if start != PIXELS else None
+    prefix = network.part(INPUT, start) if start != INPUT else None
     middle = [pictures()] if prefix is None else prefix([pictures()], training=False)
     middle = middle if isinstance(middle, (list, tuple)) else [middle]
     assert [tuple(tensor.shape[1:]) for tensor in middle] == network.shapes_at(start)
@@ -115,8 +115,8 @@ def test_compiled_takes_any_batch_size_and_one_output_alone(network):
         ([Head()], {"head": 1.0}, FEATURES),
         ([Head()], {"head": 1.0, "stage3": 0.1}, "stage2"),
         ([Head()], {"stage2": 0.1}, "stage1"),
-        ([Head()], {"head": 1.0, "stage1": 0.1}, PIXELS),
-        ([Head()], {"stage1": 1.0, "stage3": 1.0}, PIXELS),
+        ([Head()], {"head": 1.0, "stage1": 0.1}, INPUT),
+        ([Head()], {"stage1": 1.0, "stage3": 1.0}, INPUT),
         ([Head()], {}, FEATURES),
         ([Head(tap="stage3")], {"head": 1.0}, "stage3"),
         ([Head(tap="stage2")], {"head": 1.0}, "stage2"),
@@ -132,7 +132,7 @@ def test_the_cut_is_as_deep_as_nothing_below_trains_or_is_tapped(heads, given, c
 
 
 def test_blocks_below_a_cut(network):
-    assert network.blocks_below(PIXELS) == []
+    assert network.blocks_below(INPUT) == []
     assert network.blocks_below("stage2") == ["stage1", "stage2"]
     assert network.blocks_below(FEATURES) == STAGES
 

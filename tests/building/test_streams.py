@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tftransfer.building.streams import Stream, Streams, balanced_class_weights
-from tftransfer.parts.augment import Augmenter
+from tftransfer.parts.kinds.image.augment import Augmenter
+from tftransfer.parts.kinds.image.form import ImageForm
 from tftransfer.parts.prefix import Key
 
 COUNT = 23
@@ -17,6 +18,8 @@ class Numbers:
     """Pictures, and stored features of views, whose every value tells which they are."""
 
     size = 2
+
+    form = ImageForm(2)
 
     def batches(self, indices, size):
         for start in range(0, len(indices), size):
@@ -47,7 +50,7 @@ def one(**changes):
         "targets": np.eye(CLASSES, dtype=np.float32)[np.arange(COUNT) % CLASSES],
         "batch_size": 5,
         "seed": 1,
-        "pixels": Numbers(),
+        "decoded": Numbers(),
         "augmenter": Augmenter("none"),
         "store": Numbers(),
         "class_weight": np.ones(CLASSES, np.float32),

@@ -40,6 +40,6 @@ def test_a_reference_stays_where_the_updates_began():
     assert pairs and all("lora" in variable.path for variable, _ in pairs)
     for variable, _ in pairs:
         variable.assign(variable + 1)
-    suffix = network.part("pixels", ["features"])
+    suffix = network.part("input", ["features"])
     np.testing.assert_allclose(reference.outputs(suffix, [pixels])["features"], before, atol=1e-5)
     assert np.abs(suffix([pixels])["features"].numpy() - before).max() > 1e-3

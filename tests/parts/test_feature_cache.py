@@ -13,19 +13,20 @@ import pytest
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.feature_cache import FeatureCache
+from tftransfer.parts.kinds.image.form import ImageForm
 from tftransfer.parts.prefix import Key, PrefixStore
 
 KEY = Key("stage1", 0, "none", "weights")
 SHAPES = [(4,), (2, 3)]
 
 
-class CountingPixels:
+class CountingInputs:
     """Pictures that count how often they are asked for."""
 
     def __init__(self, count):
         self.array = np.arange(count * 12, dtype=np.uint8).reshape(count, 2, 2, 3)
         self.asked = []
-        self.size = 2
+        self.form = ImageForm(2)
 
     def batches(self, indices, size):
         self.asked += indices.tolist()
@@ -39,7 +40,7 @@ def prefix(pixels):
 
 
 def store_of(folder, ids, *, basis="form", seed=0, limit=1 << 30):
-    pixels = CountingPixels(len(ids))
+    pixels = CountingInputs(len(ids))
     cache = FeatureCache(folder, limit)
     return PrefixStore(pixels, ids, seed, lambda _: None, cache=cache, basis=basis), pixels
 
@@ -185,7 +186,7 @@ def started(folder, pause):
 
 def expect_right(folder):
     store, pixels = filled(folder, [f"{i:03}" for i in range(200)])
-    expected = prefix(CountingPixels(200).array)
+    expected = prefix(CountingInputs(200).array)
     for a, b in zip(store.get(KEY, np.arange(200)), expected, strict=True):
         np.testing.assert_array_equal(a, b)
     return pixels

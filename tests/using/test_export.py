@@ -13,7 +13,7 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.parts import arrays
-from tftransfer.using import export as export_module
+from tftransfer.parts.kinds.image.form import ImageForm
 
 ALONE = textwrap.dedent(
     """
@@ -98,13 +98,13 @@ def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
 
 
 def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, monkeypatch):
-    whole = export_module.decode_each
+    whole = ImageForm.decode_each
 
-    def spoiled(items, size):
-        pixels, good = whole(items, size)
+    def spoiled(self, items):
+        pixels, good = whole(self, items)
         return 255 - pixels, good
 
-    monkeypatch.setattr(export_module, "decode_each", spoiled)
+    monkeypatch.setattr(ImageForm, "decode_each", spoiled)
     with pytest.raises(tftransfer.UserError, match="differs from the network"):
         tftransfer.export(tuned_run.workdir, tmp_path / "new", say=quiet)
     assert not (tmp_path / "new").exists()

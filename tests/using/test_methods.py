@@ -12,10 +12,10 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 import tftransfer
 from tftransfer.parts import arrays
-from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.closed_form import SOLVERS
-from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.memory import encode_png
+from tftransfer.parts.kinds.image.augment import Augmenter
+from tftransfer.parts.kinds.image.decode import decode_resized
 from tftransfer.using import solving
 from tftransfer.using.lessons import Lessons
 from tftransfer.using.supply import Supply

@@ -12,16 +12,17 @@ import keras
 import numpy as np
 
 from tftransfer.building.heads import Balance, decoder_layers, dense_layers, sample_layer
-from tftransfer.ground.errors import unknown_name
+from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
 from tftransfer.parts.adapters import adapt, merge
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.hub import HubLayer
+from tftransfer.parts.backbones.pooling import SequencePooling
 from tftransfer.parts.forward import casting, traced
 from tftransfer.parts.losses.functional import multilinear_map
 
-PIXELS = "pixels"
+INPUT = "input"
 FEATURES = "features"
 # Of moving statistics that train. Keras's 0.99 and 0.999 are made for 100,000 steps: over the
 # hundreds of steps of a small data set they lag so far that validation stays at chance.
@@ -40,7 +41,7 @@ class Network:
 
     Attributes:
       blocks: block name to its Keras layers; the stages in order, then the heads.
-      model: pixels to a dictionary of the heads' outputs and `features`.
+      model: the form's arrays to a dictionary of the heads' outputs and `features`.
       cuts: the points at which the network can be parted, from the input upwards.
     """
 
@@ -51,9 +52,9 @@ class Network:
         self.heads = tuple(heads)
         self._target = target
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
-        self._cut_tensors: dict[str, list[Any]] = {PIXELS: list(backbone.model.inputs)}
+        self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
         self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
-        self._cut_tensors[FEATURES] = [_pooled(backbone.stages[-1].outputs[0], FEATURES)]
+        self._cut_tensors[FEATURES] = [self._pooled(backbone.stages[-1].name, FEATURES)]
         self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
         for head in self.heads:
             self.outputs[head.output] = self._hang(head, units)
@@ -62,11 +63,12 @@ class Network:
         self._forward: Any = None
 
     def _hang(self, head: Head, units: int) -> Any:
-        x = self._tapped(head.tap.removeprefix("~"))
-        if len(x.shape) == 4:
-            x = _pooled(x, f"{head.name}_pool")
+        tap = head.tap.removeprefix("~")
+        x = self._tapped(tap)
+        if len(x.shape) > 2:
+            x = self._pooled(tap, f"{head.name}_pool")
         if head.kind == "decoder":
-            layers = decoder_layers(head.name, self.backbone.image_size)
+            layers = decoder_layers(head.name, self._picture_size(head))
         elif head.kind == "balance":
             layers = [Balance(head.units, name=head.name, dtype="float32")]
         else:
@@ -77,6 +79,25 @@ class Network:
             x = layer(x)
         self.blocks[head.name] = layers
         return x
+
+    def _picture_size(self, head: Head) -> int:
+        shape = self.backbone.form.shape
+        if len(shape) != 3 or shape[0] != shape[1]:
+            raise UserError(
+                f"The head {head.name!r} decodes pictures, but the input is "
+                f"{self.backbone.form.kind}.",
+                "Take another recipe: auto-encoders are for pictures.",
+            )
+        return shape[0]
+
+    def _pooled(self, place: str, name: str) -> Any:
+        """The tensor at a cut as a vector per example; what has a mask beside it is masked."""
+        tensors = self._cut_tensors[place]
+        if len(tensors[0].shape) == 4:
+            return keras.layers.GlobalAveragePooling2D(name=name, dtype="float32")(tensors[0])
+        if len(tensors[0].shape) == 3:
+            return SequencePooling(self.backbone.pooling, name=name, dtype="float32")(tensors[:2])
+        return tensors[0]
 
     def _tapped(self, tap: str) -> Any:
         place, times, output = tap.partition("*")
@@ -164,11 +185,11 @@ class Network:
                 outputs[name] = keras.layers.Identity(dtype=tensor.dtype)(tensor)
         return keras.Model(tensors, outputs, name=f"from_{start}")
 
-    def predict(self, pixels: Any) -> Any:
-        """All outputs in inference, by name, of pixels [n, size, size, 3]; compiled once."""
+    def predict(self, inputs: Any) -> Any:
+        """All outputs in inference, by name, of inputs [n, *form.shape]; compiled once."""
         if self._forward is None:
             self._forward = compiled(self.model)
-        return self._forward(pixels)
+        return self._forward(inputs)
 
     def tensor(self, name: str) -> Any:
         """An output or the (first) tensor at a cut, by name."""
@@ -262,12 +283,6 @@ def dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _pooled(tensor: Any, name: str) -> Any:
-    if len(tensor.shape) == 4:
-        return keras.layers.GlobalAveragePooling2D(name=name, dtype="float32")(tensor)
-    return tensor
 
 
 def _leaves(layers: Iterable[Any]) -> list[Any]:

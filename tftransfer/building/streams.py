@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.data.examples import Examples
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds import Augmenter
 from tftransfer.parts.prefix import Key, PrefixStore
 
 _GROUP_BYTES = 8 << 20
@@ -75,11 +75,11 @@ class Stream:
       draw: streams that share this number too share views and augmentation.
       endless: steps of an epoch of the stream that this one goes beside; it begins anew as often
         as needed, and all its batches are full. 0 where an epoch is one pass over the examples.
-      pixels: the pictures, for a stream from the input.
-      augmenter: changes the pictures, for a stream from the input.
+      decoded: the examples, for a stream from the input.
+      augmenter: changes them, for a stream from the input.
       store: the frozen prefix's features, for a stream from a cut.
       keys: of the stored views.
-      prefix: from pictures to the cut, where nothing is stored; None where the cut is the input.
+      prefix: from the input to the cut, where nothing is stored; None where the cut is the input.
       beside: name to a function from indices and views to further tensors, such as a teacher's.
       mixup: parameter of the Beta distribution; 0 for none.
       class_weight: weight of each class, float32 [k].
@@ -93,7 +93,7 @@ class Stream:
     order: int = 0
     draw: int = 0
     endless: int = 0
-    pixels: Pixels
+    decoded: Inputs
     augmenter: Augmenter
     store: PrefixStore
     keys: tuple[Key, ...] = ()
@@ -116,7 +116,7 @@ class Stream:
         if self.keys:
             example = sum(x.nbytes for x in self.store.get(self.keys[0], self.indices[:1]))
         else:
-            example = 4 * 3 * self.pixels.size**2
+            example = self.decoded.form.nbytes
         return example * self.batch_size
 
     def epoch(
@@ -135,7 +135,7 @@ class Stream:
         """
         order, views, weight = self._drawn(epoch)
         rest = order[start * self.batch_size :]
-        pictures = iter(()) if self.keys else self.pixels.batches(rest, self.batch_size)
+        batches = iter(()) if self.keys else self.decoded.batches(rest, self.batch_size)
         first = start
         while first < self.steps:
             steps = np.arange(first, min(first + most(), self.steps))
@@ -145,7 +145,7 @@ class Stream:
                 inputs = self._stored(order[some], views[some])
                 inputs = [x.reshape(len(steps), self.batch_size, *x.shape[1:]) for x in inputs]
             else:
-                inputs = self._fresh(pictures, epoch, steps)
+                inputs = self._fresh(batches, epoch, steps)
             yield self._group(inputs, order[some], views[some], weight[some], epoch, steps)
 
     def batch(self, epoch: int, step: int) -> np.ndarray:
@@ -199,11 +199,11 @@ class Stream:
             "class_weight": np.tile(self.class_weight, (len(steps), 1)), **beside,
         }  # fmt: skip
 
-    def _fresh(self, pictures: Iterator[np.ndarray], epoch: int, steps: np.ndarray) -> list:
+    def _fresh(self, batches: Iterator[np.ndarray], epoch: int, steps: np.ndarray) -> list:
         parts = []
         numbers = [n for n in (self.order, self.draw) if n]
         for step in steps:
-            changed = self.augmenter(next(pictures), self.seed, epoch, int(step), *numbers)
+            changed = self.augmenter(next(batches), self.seed, epoch, int(step), *numbers)
             parts.append(self.prefix(changed) if self.prefix else [changed])
         if len(parts) == 1:
             return [np.asarray(x)[None] for x in parts[0]]
@@ -225,7 +225,7 @@ class Stream:
         self, inputs: list, label: np.ndarray, beside: dict, weight: np.ndarray, epoch: int,
         steps: np.ndarray,
     ) -> tuple[list, np.ndarray, dict]:  # fmt: skip
-        """Mixup (Zhang et al., 2018) of each step: of pictures, or of features at the cut."""
+        """Mixup (Zhang et al., 2018) of each step: of inputs, or of features at the cut."""
         arrays = [*map(np.asarray, inputs), label, *beside.values()]
         mixed = [
             self._mix([x[k] for x in arrays], epoch, step, int((weight[k] > 0).sum()))

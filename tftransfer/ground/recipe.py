@@ -18,7 +18,10 @@ from tftransfer.ground.errors import UserError, unknown_name
 TARGETS = ("single_label", "multi_label", "regression", "multi_task")
 # What a phase may read: see `tftransfer.building.streams`.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
-_AUGMENTS = ("none", "flip", "shift", "crop", "full", "strong", "noise")
+# Of all kinds of input; which of them a kind has, its `InputKind` says.
+_AUGMENTS = (
+    "auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise",
+)  # fmt: skip
 _FROM_TOP = re.compile(r"stage-(\d+)")
 _PATH = re.compile(rf"({'|'.join(STREAMS)})(\.\w+)+")
 
@@ -127,8 +130,8 @@ class Phase:
       reweight: training pictures count as much as they are like the target's, by the ratio of
         densities that a discriminator on the source's features gives.
       reset: blocks (names or patterns) given new random weights at the start.
-      augment: `none`, `flip`, `shift`, `crop`, `full`, `strong` or `noise`; what training
-        pictures undergo.
+      augment: what training examples undergo: `none`, `strong` or `noise`; of pictures also
+        `flip`, `shift`, `crop` or `full`; `auto` is the default of their kind.
       views: stored variants of each picture where the prefix is frozen; 0 lets
         the planner choose, and -1 streams fresh augmentation every epoch.
       mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
@@ -152,7 +155,7 @@ class Phase:
     reference: str = "run"
     reweight: bool = False
     reset: tuple[str, ...] = ()
-    augment: str = "flip"
+    augment: str = "auto"
     views: int = 0
     mixup: float = 0.0
     patience: int = 5
@@ -258,6 +261,8 @@ class Experiment:
       weights: `imagenet`, `none`, or the path or https URL of a weights file.
       image_size: side of the square the pictures are resized to, in pixels; 0
         means the backbone's own.
+      length: how much of each example is read: seconds of audio, tokens of text; 0 takes what
+        holds most of the training data.
       recipe: a `Recipe`, a recipe's name, or a mapping of `name` and its options.
       epochs: of all phases together, which are shortened or lengthened alike; 0 leaves
         the recipe's own.
@@ -281,6 +286,7 @@ class Experiment:
     backbone: str = "mobilenet_v2"
     weights: str = "imagenet"
     image_size: int = 0
+    length: float = 0.0
     recipe: Any = "fine_tune"
     epochs: int = 0
     batch_size: int = 32

@@ -29,7 +29,7 @@ Forward = Callable[..., list[np.ndarray]]
 _WORTH_A_TRIAL, _WORTH_ANOTHER = 3e10, 3e11
 _LITE_BATCH = 8
 _COMPARED = 4
-_TRIAL_PICTURES = 32
+_TRIAL_EXAMPLES = 32
 _TRIAL_ROUNDS = 3
 
 
@@ -74,7 +74,7 @@ def fastest(
         _remember(place, key, {"choice": choice, "rates": rates})
     shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     why = "the fastest here of " if len(rates) > 1 else "the only one tried, "
-    say(f"  forward by {choice}: {why}{shown} pictures/s")
+    say(f"  forward by {choice}: {why}{shown} examples/s")
     return made[choice]
 
 
@@ -92,10 +92,7 @@ def _trial(
     model: keras.Model, ready: Callable[[], Any], *, thorough: bool
 ) -> tuple[dict[str, Forward], dict[str, float]]:
     rng = np.random.default_rng(0)
-    inputs = [
-        rng.uniform(0, 255, (_TRIAL_PICTURES, *t.shape[1:])).astype(np.float32)
-        for t in model.inputs
-    ]
+    inputs = [_trial_input(rng, t) for t in model.inputs]
     few = [x[:_COMPARED] for x in inputs]
     expected = [np.asarray(x) for x in tf.nest.flatten(model(few, training=False))]
     made: dict[str, Forward] = {}
@@ -112,6 +109,15 @@ def _trial(
             made[name] = forward
     ready()
     return made, {name: _rate(forward, inputs) for name, forward in made.items()}
+
+
+def _trial_input(rng: np.random.Generator, tensor: Any) -> np.ndarray:
+    shape = (_TRIAL_EXAMPLES, *tensor.shape[1:])
+    if tensor.dtype == "string":
+        return np.full(shape, b"word", object)
+    if "int" in tensor.dtype:
+        return rng.integers(0, 2, shape).astype(tensor.dtype)
+    return rng.uniform(0, 255, shape).astype(np.float32)
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
@@ -270,8 +276,8 @@ class _Interpreter:
             warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
             self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)
             details = sorted(self._inner.get_input_details(), key=lambda each: each["name"])
-            self._inputs = [each["index"] for each in details]
-            for index, shape in zip(self._inputs, shapes, strict=True):
+            self._inputs = [(each["index"], each["dtype"]) for each in details]
+            for (index, _), shape in zip(self._inputs, shapes, strict=True):
                 self._inner.resize_tensor_input(index, (_LITE_BATCH, *shape))
             self._inner.allocate_tensors()
         outputs = sorted(self._inner.get_output_details(), key=lambda each: each["name"])
@@ -279,9 +285,9 @@ class _Interpreter:
 
     def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         real = len(inputs[0])
-        for index, x in zip(self._inputs, inputs):
+        for (index, dtype), x in zip(self._inputs, inputs):
             whole = x if real == _LITE_BATCH else _filled(x)
-            self._inner.set_tensor(index, whole.astype(np.float32, copy=False))
+            self._inner.set_tensor(index, whole.astype(dtype, copy=False))
         self._inner.invoke()
         return [self._inner.get_tensor(index)[:real] for index in self._outputs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,16 +14,15 @@ import tensorflow as tf
 
 from tftransfer.ground import stops
 from tftransfer.ground.progress import Progress
-from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.feature_cache import FeatureCache, Shard
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
 
 # Of the forward: enough that no core waits, and at most so many bytes in or out.
 _MOST_ROWS, _BATCH_BYTES = 256, 32 << 20
-# Pictures that are changed together, whatever the forward takes: a view must not depend on that.
 _BLOCK = 32
 _SHARD_ROWS = 16_384
 _SHARD_BYTES = 1 << 30
+_POSITIVE = (1 << 61) - 1
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class PrefixStore:
     """Features of all examples at a cut of the network: on disk, or in memory without a cache.
 
     Args:
-      pixels: the pictures.
+      inputs: the decoded examples.
       ids: content hash of each example.
       seed: of the augmented views.
       say: where progress goes.
       cache: where features are kept for later runs.
-      basis: text of all that the features depend on besides picture, key and seed: the
-        network's form, the size, the decoder.
+      basis: text of all that the features depend on besides example, key and seed: the
+        network's form, that of its input, the decoder.
     """
 
     def __init__(
         self,
-        pixels: Pixels,
+        inputs: Inputs,
         ids: Sequence[str],
         seed: int,
         say: Callable[[str], None],
@@ -58,7 +58,7 @@ class PrefixStore:
         cache: FeatureCache | None = None,
         basis: str = "",
     ):
-        self._pixels = pixels
+        self._decoded = inputs
         self._ids = np.asarray(ids, "S64")
         # Copies of a picture have one row: that of the first of them.
         _, first, number = np.unique(self._ids, return_index=True, return_inverse=True)
@@ -99,9 +99,9 @@ class PrefixStore:
         Args:
           key: of the result.
           indices: of the examples wanted.
-          prefix: from pixels, or from the tensors of `source`, to the tensors at the cut.
+          prefix: from the input, or from the tensors of `source`, to the tensors at the cut.
           shapes: of those tensors, without the batch axis.
-          source: stored features to start from instead of pixels.
+          source: stored features to start from instead of the input.
         """
         rows = self._of(key)
         missing = self.missing(key, indices)
@@ -178,7 +178,7 @@ class PrefixStore:
         if source:
             taken = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
         else:
-            taken = 4 * 3 * self._pixels.size**2
+            taken = self._decoded.form.nbytes
         fit = _BATCH_BYTES // max(taken, row_bytes)
         return min(_MOST_ROWS, max(_BLOCK, fit // _BLOCK * _BLOCK))
 
@@ -189,16 +189,18 @@ class PrefixStore:
         if source:
             yield from (self.get(source, indices[start : start + size]) for start in starts)
             return
-        augmenter = Augmenter(key.augment)
-        for start, pixels in zip(starts, self._pixels.batches(indices, size)):
-            if not augmenter.random:
-                yield [augmenter(pixels)]
-                continue
-            blocks = [
-                augmenter(pixels[at : at + _BLOCK], self._seed, key.view, int(indices[start + at]))
-                for at in range(0, len(pixels), _BLOCK)
-            ]
-            yield [np.concatenate(blocks)]
+        augmenter = self._decoded.form.augmenter(key.augment)
+        for start, batch in zip(starts, self._decoded.batches(indices, size)):
+            if augmenter.random:
+                yield [augmenter.each(batch, self._seeds(key, indices[start : start + size]))]
+            else:
+                yield [augmenter(batch)]
+
+    def _seeds(self, key: Key, indices: np.ndarray) -> np.ndarray:
+        """Of views, by content: whatever else is missing, an example's view is the same."""
+        texts = (b"%d %d " % (self._seed, key.view) + self._ids[i] for i in indices)
+        digests = b"".join(hashlib.sha256(text).digest()[:8] for text in texts)
+        return np.frombuffer(digests, "<i8") & _POSITIVE
 
 
 class _Rows:

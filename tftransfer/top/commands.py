@@ -81,7 +81,7 @@ def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     report = api.export(_workdir(flags), flags.folder or None, experiment.get("data"), say=say)
     say(
         f"exported to {report['folder']}: scores equal the network's within "
-        f"{report['max_difference']:.1g} on {report['pictures']} pictures"
+        f"{report['max_difference']:.1g} on {report['examples']} examples"
     )
 
 

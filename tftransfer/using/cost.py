@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tftransfer.building.network import PIXELS, compiled
+from tftransfer.building.network import INPUT, compiled
 from tftransfer.building.streams import part_of
 from tftransfer.using.plan import PhasePlan, Plan
 
@@ -47,7 +47,7 @@ def _phase_seconds(plan: Plan, planned: PhasePlan) -> tuple[float, float]:
     whole = (
         _per_picture(network.part(lowest, planned.outputs)) if any(planned.rates.values()) else 0.0
     )
-    frozen = _per_picture(network.part(PIXELS, lowest)) if lowest != PIXELS else 0.0
+    frozen = _per_picture(network.part(INPUT, lowest)) if lowest != INPUT else 0.0
     epochs = planned.phase.epochs
     steps = epochs * (train * _STEP_OVER_FORWARD + val) * whole
     if planned.views:

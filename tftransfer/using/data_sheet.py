@@ -6,7 +6,8 @@ import numpy as np
 
 from tftransfer.building.network import FEATURES, Network
 from tftransfer.parts.data.examples import Examples
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds.image.form import ImageForm
 
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
 # On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
@@ -29,7 +30,7 @@ def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
     from scipy.fft import dctn
 
     count = min(len(examples), _MOST)
-    small = Pixels(examples, _SIDE, keep=False)
+    small = Inputs(examples, ImageForm(_SIDE), keep=False)
     hashes = np.zeros((count, _WAVES * _WAVES // 8 - 1), np.uint8)
     plain = np.zeros(count, bool)
     for number, block in enumerate(small.batches(np.arange(count), _BLOCK)):
@@ -79,9 +80,9 @@ def suspected_labels(
     usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
     if len(np.unique(examples.labels[usable])) < 2:
         return []
-    pixels = Pixels(examples, network.backbone.image_size, keep=False)
+    inputs = Inputs(examples, network.backbone.form, keep=False)
     features = np.concatenate(
-        [network.predict(batch)[FEATURES].numpy() for batch in pixels.batches(usable, 64)]
+        [network.predict(batch)[FEATURES].numpy() for batch in inputs.batches(usable, 64)]
     )
     labels = examples.labels[usable]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
@@ -100,7 +101,7 @@ def suspected_labels(
 
 def sheet(examples: Examples, network: Network | None) -> list[str]:
     """Lines on both, for `inspect`; without a network, how to ask for the second."""
-    lines = _near_lines(examples, near_duplicates(examples))
+    lines = _near_lines(examples) if examples.kind == "image" else []
     if examples.target != "single_label":
         return lines
     if network is None:
@@ -113,7 +114,8 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
     return lines
 
 
-def _near_lines(examples: Examples, pairs: list[tuple[int, int]]) -> list[str]:
+def _near_lines(examples: Examples) -> list[str]:
+    pairs = near_duplicates(examples)
     if not pairs:
         return [f"near duplicates: none among the first {min(len(examples), _MOST):,}"]
     names, parts, labels = examples.names, examples.parts, examples.targets()

@@ -13,26 +13,26 @@ from tftransfer.ground.progress import Progress
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.data.tasks import Task
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
 
 _BATCH = 64
 
 
 def predict_logits(
-    network: Network, pixels: Pixels, indices: np.ndarray,
+    network: Network, inputs: Inputs, indices: np.ndarray,
     say: Callable[[str], None] = lambda line: None,
 ) -> np.ndarray:  # fmt: skip
     """Raw outputs of the whole network in inference, float32 [n, k].
 
     Args:
       network: as it is.
-      pixels: the pictures.
+      inputs: the decoded examples.
       indices: of those wanted, int64 [n].
       say: where progress goes.
     """
     parts = []
     with Progress(say, "predicting", len(indices)) as progress:
-        for batch in pixels.batches(indices, _BATCH):
+        for batch in inputs.batches(indices, _BATCH):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
             stops.check()

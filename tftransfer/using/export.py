@@ -15,14 +15,13 @@ from tftransfer.building.network import FEATURES, Network
 from tftransfer.ground.atomic import publish
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
-from tftransfer.parts.data.decode import decode_each
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.data.tasks import Task
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import predict_logits
 
-_TOLERANCE = 1e-5
-_NO_PICTURE = "not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP can"
+_TOLERANCE, _BATCH = 1e-5, 64
 
 
 class _Served(tf.Module):
@@ -35,7 +34,9 @@ class _Served(tf.Module):
         super().__init__(name="tftransfer")
         # A partial is not tracked: the variables are, once, and the optimizer's are not.
         self._forward = functools.partial(network.model, training=False)
-        self._size = network.backbone.image_size
+        self._form = network.backbone.form
+        self._dtype = network.model.inputs[0].dtype
+        self._refused = input_kind(self._form.kind).refused
         self._target, self._tasks = target, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
@@ -44,25 +45,33 @@ class _Served(tf.Module):
         self.classes = tf.constant(list(classes))
         self.temperature = tf.constant(temperature, tf.float32)
 
-    def _run(self, image_bytes: Any) -> tuple[dict[str, Any], Any]:
-        """The network's outputs, NaN for what is no picture; and which are, bool [n]."""
-        pixels, good = decode_each(image_bytes, self._size)
-        outputs = self._forward([tf.cast(pixels, tf.float32)])
+    def signatures(self) -> dict[str, Any]:
+        """Concrete functions of the encoded bytes [n], under the argument's name of the kind."""
+        argument = input_kind(self._form.kind).argument
+        spec = tf.TensorSpec([None], tf.string, name=argument)
+        return {
+            "serving_default": tf.function(self.serve).get_concrete_function(spec),
+            "embed": tf.function(self.embed).get_concrete_function(spec),
+        }
+
+    def _run(self, data: Any) -> tuple[dict[str, Any], Any]:
+        """The network's outputs, NaN for what cannot be decoded; and which can, bool [n]."""
+        inputs, good = self._form.decode_each(data)
+        outputs = self._forward([tf.cast(inputs, self._dtype)])
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         return {n: tf.where(good[:, None], v, float("nan")) for n, v in outputs.items()}, good
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def serving_default(self, image_bytes: Any) -> dict[str, Any]:
-        """Encoded pictures [n] to scores [n, k], the classes [n, k], and the best label [n].
+    def serve(self, data: Any) -> dict[str, Any]:
+        """Encoded examples [n] to scores [n, k], the classes [n, k], and the best label [n].
 
         Of several tasks each has its `label_TASK` [n]; `scores` are side by side, and `classes` are
         `TASK=class`. What cannot be decoded has an error [n] that is not empty, no label, and NaN
         for scores.
         """
-        outputs, good = self._run(image_bytes)
+        outputs, good = self._run(data)
         logits = outputs["logits"]
         names = tf.tile(self.classes[None], [tf.shape(logits)[0], 1])
-        error = tf.where(good, "", _NO_PICTURE)
+        error = tf.where(good, "", self._refused)
         if self._target == "regression":
             return {"values": logits, "columns": names, "error": error}
         if self._tasks:
@@ -86,11 +95,10 @@ class _Served(tf.Module):
             labels[f"label_{task.name}"] = tf.where(good, best, "")
         return tf.concat(parts, axis=-1), labels
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def embed(self, image_bytes: Any) -> dict[str, Any]:
-        """Encoded pictures [n] to pooled features [n, d]; errors as in `serving_default`."""
-        outputs, good = self._run(image_bytes)
-        return {"embedding": outputs[FEATURES], "error": tf.where(good, "", _NO_PICTURE)}
+    def embed(self, data: Any) -> dict[str, Any]:
+        """Encoded examples [n] to pooled features [n, d]; errors as in `serve`."""
+        outputs, good = self._run(data)
+        return {"embedding": outputs[FEATURES], "error": tf.where(good, "", self._refused)}
 
 
 def export_network(
@@ -103,10 +111,10 @@ def export_network(
       examples: classes, and real files for the comparison.
       folder: where it is published; an old one is replaced.
       temperature: divides the logits.
-      checks: how many pictures the two are compared on.
+      checks: how many examples the two are compared on.
 
     Returns:
-      `max_difference` of the scores, and `pictures` compared.
+      `max_difference` of the scores, and `examples` compared.
 
     Raises:
       UserError: the two differ; nothing is published.
@@ -114,10 +122,7 @@ def export_network(
     served = _Served(network, examples.classes, examples.target, temperature, examples.tasks)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    tf.saved_model.save(
-        served, str(part),
-        signatures={"serving_default": served.serving_default, "embed": served.embed},
-    )  # fmt: skip
+    tf.saved_model.save(served, str(part), signatures=served.signatures())
     report = _compare(network, examples, part, temperature, checks)
     if not report["max_difference"] <= _TOLERANCE:
         shutil.rmtree(part)
@@ -133,16 +138,20 @@ def _compare(
     network: Network, examples: Examples, folder: Path, temperature: float, checks: int
 ) -> dict[str, Any]:
     held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
-    pixels = Pixels(examples, network.backbone.image_size, keep=False)
-    logits = predict_logits(network, pixels, held)
+    form = network.backbone.form
+    logits = predict_logits(network, Inputs(examples, form, keep=False), held)
     ours = scores.probabilities(logits, examples.target, temperature, examples.tasks)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    data = [read_item(examples.items[i]) for i in held]
+    data = [form.read(read_item(examples.items[i])) for i in held]
+    argument = input_kind(form.kind).argument
     key = "values" if examples.target == "regression" else "scores"
     theirs = np.concatenate(
-        [signature(image_bytes=tf.constant(data[s : s + 64]))[key] for s in range(0, len(data), 64)]
+        [
+            signature(**{argument: tf.constant(data[start : start + _BATCH])})[key]
+            for start in range(0, len(data), _BATCH)
+        ]
     )
     difference = np.abs(ours - theirs)
     if key == "values":
         difference = difference / np.maximum(1.0, np.abs(ours))
-    return {"max_difference": float(difference.max()), "pictures": len(held)}
+    return {"max_difference": float(difference.max()), "examples": len(held)}

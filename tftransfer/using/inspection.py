@@ -14,7 +14,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
-from tftransfer.parts.data.rules import header_size, image_format
+from tftransfer.parts.kinds.image.rules import header_size, image_format
 from tftransfer.using.data_sheet import sheet
 from tftransfer.using.intake import read_examples
 from tftransfer.using.plan import make_plan
@@ -76,7 +76,7 @@ def _of_data(examples: Examples) -> list[str]:
         counts = [examples.targets()[examples.where(p)].sum(axis=0) for p in parts]
         for name, *row in zip(examples.classes, *counts):
             lines.append(f"{name[:23]:<24}" + _row(row))
-    lines += _formats_and_sizes(examples)
+    lines += _formats_and_sizes(examples) if examples.kind == "image" else _lengths(examples)
     lines += _duplicates(examples)
     lines += [f"note: {remark}" for remark in examples.remarks]
     lines.append(f"left out: {len(examples.quarantine)}")
@@ -113,6 +113,12 @@ def _formats_and_sizes(examples: Examples) -> list[str]:
     ]
 
 
+def _lengths(examples: Examples) -> list[str]:
+    low, middle, high = np.quantile(examples.measures, (0.0, 0.5, 1.0))
+    unit = {"audio": "seconds", "text": "words"}[examples.kind]
+    return [f"{unit}: median {middle:.4g}, from {low:.4g} to {high:.4g}"]
+
+
 def _duplicates(examples: Examples) -> list[str]:
     groups: dict[str, list[int]] = defaultdict(list)
     for index, sha in enumerate(examples.sha256):
@@ -134,7 +140,7 @@ def _of_backbone(experiment: Experiment) -> list[str]:
         trust_code=experiment.trust_code,
     )  # fmt: skip
     lines = [
-        f"{backbone.name}: {backbone.image_size} px, weights {backbone.weights}, "
+        f"{backbone.name}: {backbone.form.said}, weights {backbone.weights}, "
         f"{backbone.model.count_params():,} parameters",
         f"{'block':<10}{'stride':>8}{'layers':>8}{'parameters':>12}  output",
     ]

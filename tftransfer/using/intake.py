@@ -52,5 +52,5 @@ def _scanned(
 ) -> Examples:
     if len(found.sha256):
         return found
-    readable = Readable(cache.folder) if cache else None
+    readable = Readable(cache.folder, found.kind) if cache else None
     return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)

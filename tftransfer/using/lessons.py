@@ -8,8 +8,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from tftransfer.building.network import FEATURES
-from tftransfer.parts.augment import view_kind
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
 from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.supply import Supply
 from tftransfer.using.teacher import Teacher
@@ -27,11 +26,11 @@ class Lessons:
     Args:
       plan: with `teachers`.
       supplies: of each of them.
-      pixels: of the student, for what has to tell the picture itself.
+      inputs: of the student, for what has to tell the picture itself.
     """
 
-    def __init__(self, plan: Plan, supplies: Sequence[Supply], pixels: Pixels):
-        self._plan, self._supplies, self._pixels = plan, list(supplies), pixels
+    def __init__(self, plan: Plan, supplies: Sequence[Supply], inputs: Inputs):
+        self._plan, self._supplies, self._inputs = plan, list(supplies), inputs
 
     def close(self) -> None:
         """Waits until all that is to be kept is on disk."""
@@ -49,7 +48,7 @@ class Lessons:
             for name in sorted(names)
         }
         if [stream, "original"] in paths:
-            found["original"] = lambda some, view: self._pixels.fetch(some).astype(np.float32)
+            found["original"] = lambda some, view: self._inputs.fetch(some).astype(np.float32)
         return found
 
     def _output(self, name: str, planned: PhasePlan, indices: np.ndarray, augment: str) -> Beside:
@@ -61,9 +60,8 @@ class Lessons:
         return lambda some, view: stacked[np.minimum(view, views - 1), place[some]]
 
     def _of_view(self, name: str, indices: np.ndarray, view: int, augment: str) -> np.ndarray:
-        kind = view_kind(augment, view)
         features = [
-            supply.stored(FEATURES, indices, view=view, augment=kind)[0]
+            supply.stored(FEATURES, indices, view=view, augment=augment)[0]
             for supply in self._supplies
         ]
         if name == FEATURES:

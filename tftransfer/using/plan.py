@@ -5,23 +5,24 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.building.network import FEATURES, PIXELS, Network, dtype_policy
+from tftransfer.building.network import FEATURES, INPUT, Network, dtype_policy
 from tftransfer.building.recipes import make_recipe, with_budget, with_tasks
 from tftransfer.building.streams import FIELDS, part_of
 from tftransfer.ground.clock import Clock
-from tftransfer.ground.errors import UserError
+from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
-from tftransfer.parts.augment import most_views
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.parts.inputs import memory_budget
+from tftransfer.parts.kinds import Form, InputKind, input_kind
 from tftransfer.parts.optimizers import optimizer_named
-from tftransfer.parts.pixels import memory_budget
 from tftransfer.using.intake import read_examples
 from tftransfer.using.shared import Shared
 from tftransfer.using.teacher import Teacher, load_teachers, with_widths
@@ -85,7 +86,7 @@ class Plan:
             if self.examples.target != "regression"
             else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
             f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
-            f"{self.network.backbone.image_size} px",
+            f"{self.network.backbone.form.said}",
             *(f"choice    {choice}" for choice in self.choices),
             *_block_table(self.network, self.phases),
         ]
@@ -134,11 +135,13 @@ def make_plan(
         backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
-            cache=cache.folder if cache else None,
+            cache=cache.folder if cache else None, kind=examples.kind,
+            length=experiment.length or _length(examples, choices),
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
         recipe = with_tasks(recipe, [task.count for task in examples.tasks])
+        recipe = _with_augment(recipe, input_kind(examples.kind))
         _check_streams(recipe, examples)
         _check_scores(recipe, examples.target)
         teachers = load_teachers(recipe, experiment, examples.classes)
@@ -153,14 +156,40 @@ def make_plan(
     _warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
-    resolved = replace(
-        experiment, recipe=recipe, image_size=backbone.image_size, precision=precision
-    )
+    resolved = replace(experiment, recipe=recipe, precision=precision, **_sizes(backbone.form))
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
         teachers=teachers,
     )  # fmt: skip
+
+
+def _length(examples: Examples, choices: list[str]) -> float:
+    """How much of each example is read: what holds most of the training data; 0 for pictures."""
+    kind = input_kind(examples.kind)
+    if kind.length is None:
+        return 0.0
+    length, said = kind.length(examples.measures[examples.where("train")])
+    choices.append(said)
+    return length
+
+
+def _sizes(form: Form) -> dict[str, Any]:
+    """The fields of an experiment that give the same form again."""
+    return {name: getattr(form, name) for name in ("image_size", "length") if hasattr(form, name)}
+
+
+def _with_augment(recipe: Recipe, kind: InputKind) -> Recipe:
+    """The recipe with each `auto` resolved."""
+    phases = []
+    for phase in recipe.phases:
+        augment = kind.augment if phase.augment == "auto" else phase.augment
+        if augment not in kind.augments:
+            raise unknown_name(f"augment for {kind.many}", augment, kind.augments)
+        if phase.mixup and not kind.mixable:
+            raise UserError(f"mixup cannot mix {kind.many}.", "Leave mixup out.")
+        phases.append(replace(phase, augment=augment))
+    return replace(recipe, phases=tuple(phases))
 
 
 def _check_streams(recipe: Recipe, examples: Examples) -> None:
@@ -203,9 +232,9 @@ def _plan_phase(
         streams=streams, outputs=tuple(dict.fromkeys([*outputs, "logits"])),
     )  # fmt: skip
     if phase.batch_norm == "adapt":
-        return replace(planned, cut=PIXELS, reason="statistics are measured on the target pictures")
+        return replace(planned, cut=INPUT, reason="statistics are measured on the target pictures")
     teaches = bool(phase.tensors("teacher"))
-    if planned.cut == PIXELS and not (teaches and phase.views >= 0 and phase.augment != "none"):
+    if planned.cut == INPUT and not (teaches and phase.views >= 0 and phase.augment != "none"):
         return replace(
             planned,
             reason="the first stage trains, so nothing can be stored; augmentation is fresh",
@@ -221,7 +250,7 @@ def _with_views(
     indices = [examples.where(part_of(stream, examples)) for stream in planned.streams]
     count = len(np.unique(np.concatenate(indices)))
     views = phase.views or _views(phase, len(indices[0]))
-    views = min(views, most_views(phase.augment) or views)
+    views = min(views, network.backbone.form.most_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
     size = 4 * numbers * (views * count + len(examples.where("val")))
     budget, where = _room(cache)
@@ -233,7 +262,7 @@ def _with_views(
             f"that may be used {where}, so the prefix runs every epoch"
         )
     else:
-        for_teacher = ", so that the teacher sees what the student sees" * (cut == PIXELS)
+        for_teacher = ", so that the teacher sees what the student sees" * (cut == INPUT)
         reason = (
             f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
             f"{where}{for_teacher}"
@@ -329,7 +358,7 @@ def _block_table(network: Network, phases: tuple[PhasePlan, ...]) -> list[str]:
 
 def _phase_lines(number: int, planned: PhasePlan, plan: Plan) -> list[str]:
     phase, network = planned.phase, plan.network
-    prefix = f"prefix up to {planned.cut}: " if planned.cut != PIXELS else "no stored prefix: "
+    prefix = f"prefix up to {planned.cut}: " if planned.cut != INPUT else "no stored prefix: "
     if not phase.has_steps:
         return [f"phase {number}  {phase.name}: no steps; {_WITHOUT_STEPS[_kind(phase)]}"]
     trained = [block for block, rate in planned.rates.items() if rate]

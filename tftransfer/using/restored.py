@@ -19,7 +19,7 @@ class Restored:
 
     Attributes:
       run: where it comes from.
-      network: `network.model` is the Keras model, pixels to outputs by name.
+      network: `network.model` is the Keras model, inputs to outputs by name.
       classes: names in the order of the outputs.
       target: kind of label.
       temperature: divides the logits before softmax or sigmoid.
@@ -54,7 +54,8 @@ def load(workdir: str | Path) -> Restored:
     with dtype_policy(experiment.precision):
         backbone = load_backbone(
             result["architecture"], weights="none", image_size=experiment.image_size,
-            trust_code=experiment.trust_code,
+            trust_code=experiment.trust_code, kind=result["kind"], length=experiment.length,
+            assets=run.workdir / "assets",
         )  # fmt: skip
         network = Network(
             backbone, experiment.recipe.heads, units=len(result["classes"]),

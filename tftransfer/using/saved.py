@@ -16,7 +16,8 @@ from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_cla
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import best, evaluate_logits, predict_logits
 from tftransfer.using.export import export_network
 from tftransfer.using.intake import read_all
@@ -38,9 +39,9 @@ def evaluate(
     """
     restored = load(workdir)
     examples = _examples(restored, data, say)
-    pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
+    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
     return evaluate_logits(
-        lambda some: predict_logits(restored.network, pixels, some, say),
+        lambda some: predict_logits(restored.network, inputs, some, say),
         examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
     )  # fmt: skip
 
@@ -59,15 +60,16 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     """
     restored = load(workdir)
     named = list(_named_items(pictures))
-    reasons = [found.reason for found in examine_all([item for _, item in named])]
+    kind = input_kind(restored.network.backbone.form.kind)
+    reasons = [found.reason for found in examine_all([item for _, item in named], kind)]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
         names=[], items=good, labels=empty, target=restored.target, classes=restored.classes,
-        parts=np.full(len(good), "", PART_DTYPE),
+        parts=np.full(len(good), "", PART_DTYPE), kind=kind.name,
     )  # fmt: skip
-    pixels = Pixels(examples, restored.network.backbone.image_size, keep=False)
-    logits = predict_logits(restored.network, pixels, np.arange(len(good)))
+    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
+    logits = predict_logits(restored.network, inputs, np.arange(len(good)))
     values = iter(
         scores.probabilities(logits, restored.target, restored.temperature, restored.tasks)
     )
@@ -95,7 +97,7 @@ def export(
       say: where progress goes.
 
     Returns:
-      `folder`, `max_difference` of the scores and `pictures` compared.
+      `folder`, `max_difference` of the scores and `examples` compared.
     """
     restored = load(workdir)
     examples = _examples(restored, data, say)

@@ -1,4 +1,4 @@
-"""What runs on the same data have in common and compute once: backbones, pictures, features."""
+"""What runs on the same data have in common and compute once: backbones, inputs, features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from tftransfer.parts.backbones.load import Shelf
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.feature_cache import FeatureCache
-from tftransfer.parts.pixels import Pixels
+from tftransfer.parts.inputs import Inputs
+from tftransfer.parts.kinds import Form
 from tftransfer.parts.prefix import PrefixStore
 
 
@@ -23,22 +24,23 @@ class Shared:
     def __init__(self, shelf: Shelf | None = None) -> None:
         self.shelf = shelf or Shelf()
         self.baselines: dict[Any, dict[str, Any]] = {}
-        self._pixels: dict[int, Pixels] = {}
+        self._inputs: dict[str, Inputs] = {}
         self._stores: dict[str, PrefixStore] = {}
 
-    def pixels(self, examples: Examples, size: int) -> Pixels:
-        """The pictures at this size; `examples` are always the same."""
-        if size not in self._pixels:
-            self._pixels[size] = Pixels(examples, size)
-        return self._pixels[size]
+    def inputs(self, examples: Examples, form: Form) -> Inputs:
+        """The decoded examples; they are always the same."""
+        key = repr((type(form).__name__, form.basis))
+        if key not in self._inputs:
+            self._inputs[key] = Inputs(examples, form)
+        return self._inputs[key]
 
     def store(
-        self, examples: Examples, size: int, basis: str, *, seed: int, cache: FeatureCache | None,
+        self, examples: Examples, form: Form, basis: str, *, seed: int, cache: FeatureCache | None,
         say: Callable[[str], None],
     ) -> PrefixStore:  # fmt: skip
         """The store of features with this `basis`; seed and cache are always the same."""
         if basis not in self._stores:
             self._stores[basis] = PrefixStore(
-                self.pixels(examples, size), examples.sha256, seed, say, cache=cache, basis=basis
+                self.inputs(examples, form), examples.sha256, seed, say, cache=cache, basis=basis
             )
         return self._stores[basis]

@@ -69,7 +69,7 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
         trainer.network.backbone.model, layers,
-        _checked(trainer.supply.pixels.batches(target, _BATCH)),
+        _checked(trainer.supply.decoded.batches(target, _BATCH)),
     )  # fmt: skip
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target pictures"
     return {"stopped": "measured", "said": said}
@@ -112,7 +112,7 @@ def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
     target, tasks = trainer.plan.examples.target, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
-        for batch in trainer.supply.pixels.batches(val, _BATCH)
+        for batch in trainer.supply.decoded.batches(val, _BATCH)
     ]
     values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
     figures = scores.metrics(values, trainer.targets[val], target, tasks)

@@ -1,4 +1,4 @@
-"""What a network's upper part is fed: pictures, or features of its frozen prefix, stored once."""
+"""What a network's upper part is fed: inputs, or features of its frozen prefix, stored once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.building.network import FEATURES, PIXELS, Network
-from tftransfer.parts.augment import view_kind
+from tftransfer.building.network import FEATURES, INPUT, Network
 from tftransfer.parts.forward import fastest
 from tftransfer.parts.prefix import Key
 from tftransfer.using.plan import PhasePlan, Plan
 
 
 class Supply:
-    """Pictures and features of a plan's examples, for one network.
+    """Inputs and features of a plan's examples, for one network.
 
     Args:
       plan: whose examples, store and clock these are.
@@ -29,14 +28,15 @@ class Supply:
 
     def __init__(self, plan: Plan, network: Network, own: Path | None, say: Callable[[str], None]):
         self._plan, self._network, self._own, self._say = plan, network, own, say
-        experiment, size = plan.experiment, network.backbone.image_size
-        self.pixels = plan.shared.pixels(plan.examples, size)
+        input_form = network.backbone.form
+        self.decoded = plan.shared.inputs(plan.examples, input_form)
         form = network.form()
         self._cache = plan.cache if form else None
-        self._basis = repr((form or id(network), size, tf.__version__))
+        self._basis = repr((form or id(network), input_form.basis, tf.__version__))
         self.store = plan.shared.store(
-            plan.examples, size, self._basis, seed=experiment.seed, cache=self._cache, say=say
-        )
+            plan.examples, input_form, self._basis, seed=plan.experiment.seed, cache=self._cache,
+            say=say,
+        )  # fmt: skip
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self._below: dict[str, str] = {}
         self._beside = ThreadPoolExecutor(1)
@@ -75,16 +75,16 @@ class Supply:
 
     def streamed(self, planned: PhasePlan) -> Callable[..., list[Any]] | None:
         """The prefix where it is not stored: in inference, as a stored one is."""
-        if planned.views or planned.cut == PIXELS:
+        if planned.views or planned.cut == INPUT:
             return None
         key = self.key(planned.cut, 0, "none")
-        return self._forward(PIXELS, key, planned.phase.epochs * len(self._plan.examples))
+        return self._forward(INPUT, key, planned.phase.epochs * len(self._plan.examples))
 
     def inputs(self, planned: PhasePlan, indices: np.ndarray) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
-        if planned.cut == PIXELS or not planned.views:
-            prefix = self.streamed(planned) or (lambda pictures: [pictures])
-            return lambda some: prefix(self.pixels.fetch(some))
+        if planned.cut == INPUT or not planned.views:
+            prefix = self.streamed(planned) or (lambda batch: [batch])
+            return lambda some: prefix(self.decoded.fetch(some))
         key = self.key(planned.cut, 0, "none")
         self.fill(key, indices)
         return lambda some: self.store.get(key, some)
@@ -93,18 +93,18 @@ class Supply:
         """Of a view at a cut, with the weights as they are."""
         if cut not in self._below:
             self._below[cut] = self._network.digest(self._network.blocks_below(cut))
-        return Key(cut, view, view_kind(augment, view), self._below[cut])
+        return Key(cut, view, self._network.backbone.form.stored(augment, view), self._below[cut])
 
     def fill(self, key: Key, indices: np.ndarray) -> None:
-        """Computes features from the deepest cut below that is stored, else from the pixels."""
+        """Computes features from the deepest cut below that is stored, else from the input."""
         if self.store.has(key, indices):
             return
-        if key.cut == PIXELS:
-            shapes = self._network.shapes_at(PIXELS)
-            self.store.fill(key, indices, lambda pictures: [pictures], shapes)
+        if key.cut == INPUT:
+            shapes = self._network.shapes_at(INPUT)
+            self.store.fill(key, indices, lambda batch: [batch], shapes)
             return
         self._fill_below(key, indices)
-        start, source = PIXELS, None
+        start, source = INPUT, None
         for cut in self._network.cuts[1 : self._network.cuts.index(key.cut)]:
             below = self.key(cut, key.view, key.augment)
             if self.store.has(below, indices):
@@ -113,7 +113,7 @@ class Supply:
         # Making the forwards that are tried keeps one core at most; decoding takes the others, and
         # goes on to the pictures that will be asked for next.
         coming = self.store.missing(key, np.arange(len(self._plan.examples)))
-        decoding = None if source else self._beside.submit(self.pixels.prepare, coming, self._say)
+        decoding = None if source else self._beside.submit(self.decoded.prepare, coming, self._say)
 
         def decoded() -> None:
             with clock.part("decode"):
@@ -125,7 +125,7 @@ class Supply:
                 prefix = self._forward(start, key, len(indices), ready=decoded)
             decoded()
         except BaseException:
-            self.pixels.stop()
+            self.decoded.stop()
             raise
         with clock.part("prefix"):
             self.store.fill(key, indices, prefix, shapes, source=source)
@@ -150,7 +150,7 @@ class Supply:
         if self._network is not self._plan.network or "test" in self._plan.examples.parts[indices]:
             return
         for planned in self._plan.phases:
-            augment = view_kind(planned.phase.augment, key.view)
-            lower = planned.cut != PIXELS and cuts.index(planned.cut) < cuts.index(key.cut)
+            augment = self._network.backbone.form.stored(planned.phase.augment, key.view)
+            lower = planned.cut != INPUT and cuts.index(planned.cut) < cuts.index(key.cut)
             if lower and key.view < planned.views and augment == key.augment:
                 self.fill(self.key(planned.cut, key.view, planned.phase.augment), indices)

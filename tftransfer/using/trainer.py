@@ -23,7 +23,6 @@ from tftransfer.ground import stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Phase, match_blocks
 from tftransfer.parts import arrays, checkpoints
-from tftransfer.parts.augment import Augmenter
 from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.domains import density_ratios
 from tftransfer.using.adapting import best_phase, judge, warnings_of
@@ -69,7 +68,7 @@ class Trainer:
         own = run.workdir / "forwards.json"
         self.supply = Supply(plan, plan.network, own, say)
         teachers = [Supply(plan, each.network, own, say) for each in plan.teachers]
-        self._lessons = Lessons(plan, teachers, self.supply.pixels)
+        self._lessons = Lessons(plan, teachers, self.supply.decoded)
         self.targets = examples.targets()
         self._frozen: dict[str, np.ndarray] = {}
         self._trained: dict[str, list[Any]] = {}
@@ -282,11 +281,12 @@ class Trainer:
         keys = self.supply.keys(planned, indices, augment)
         if not keys:
             with self.plan.clock.part("decode"):
-                self.supply.pixels.prepare(np.flatnonzero(examples.parts != "test"), self.say)
+                self.supply.decoded.prepare(np.flatnonzero(examples.parts != "test"), self.say)
         return Stream(
             indices=indices, targets=self.targets, batch_size=experiment.batch_size,
             seed=experiment.seed, order=kind.order, draw=kind.draw, endless=steps,
-            pixels=self.supply.pixels, augmenter=Augmenter(augment), store=self.supply.store,
+            decoded=self.supply.decoded, store=self.supply.store,
+            augmenter=self.network.backbone.form.augmenter(augment),
             keys=keys, prefix=self.supply.streamed(planned),
             beside=self._lessons.beside(name, planned, indices, augment),
             mixup=phase.mixup if name == "train" else 0.0,

@@ -25,6 +25,7 @@ from tftransfer.parts import arrays
 from tftransfer.parts.backbones.load import shelf_of_process
 from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
+from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import baselines, evaluate_logits, verdict
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
@@ -227,6 +228,9 @@ def _inputs(plan: Plan) -> dict[str, Any]:
 
 def _write_inputs(run: Run, plan: Plan) -> None:
     examples = plan.examples
+    for name, content in plan.network.backbone.assets.items():
+        (run.workdir / "assets").mkdir(exist_ok=True)
+        (run.workdir / "assets" / name).write_bytes(content)
     write_json(run.workdir / "environment.json", environment() | _inputs(plan))
     rows = zip(examples.names, examples.parts.tolist(), examples.labels.tolist(), examples.sha256)
     write_json(
@@ -252,7 +256,7 @@ def _finish(
         "left_out": len(examples.quarantine),
         "recipe": plan.recipe.name, "baselines": base, "phases": phases,
         "classes": examples.classes, "target": examples.target,
-        "weights_sha256": network.digest(network.blocks),
+        "weights_sha256": network.digest(network.blocks), "kind": examples.kind,
     }  # fmt: skip
     result["verdict"] = verdict(result, examples, plan.recipe.name)
     arrays.store(run.weights, arrays.collect(network.blocks))
@@ -263,6 +267,7 @@ def _finish(
             )
         say(
             f"exported to {run.export}: scores equal the network's within "
-            f"{result['export']['max_difference']:.1g} on {result['export']['pictures']} pictures"
+            f"{result['export']['max_difference']:.1g} on {result['export']['examples']} "
+            f"{input_kind(examples.kind).many}"
         )
     return result

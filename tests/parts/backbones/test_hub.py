@@ -273,7 +273,7 @@ def test_the_declared_image_size_is_read(tmp_path, side, asked, got):
     folder = saved(tmp_path / "module", Mean, side)
     assert hub.declared_image_size(HubLayer(str(folder))) == (side or 0)
     backbone = load_backbone(str(folder), image_size=asked, trust_code=True)
-    assert backbone.image_size == got
+    assert backbone.form.image_size == got
     assert backbone.model.input_shape == (None, got, got, 3)
 
 

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tftransfer.parts.data.decode import (
-    _assert_within_cap,
+from tftransfer.parts.kinds.image.decode import (
     _gif_pixels,
     decode,
-    decode_each,
     decode_resized,
     resize,
+    within_cap,
 )
-from tftransfer.parts.data.rules import (
+from tftransfer.parts.kinds.image.form import ImageForm
+from tftransfer.parts.kinds.image.rules import (
     _gif_frames,
     frames_within_cap,
     header_size,
@@ -247,7 +247,7 @@ def test_a_batch_may_hold_what_is_no_picture():
     bad = [b"", b"x", b"<html>", good[0][:40], good[2][:50], bytes(huge)]
     mixed = [data for pair in zip(good, bad) for data in pair] + bad[5:]
     for batch in (mixed, mixed[:3], bad, good, []):
-        pixels, fine = decode_each(tf.constant(batch, tf.string), 8)
+        pixels, fine = ImageForm(8).decode_each(tf.constant(batch, tf.string))
         assert pixels.shape == (len(batch), 8, 8, 3)
         assert fine.numpy().tolist() == [data in good for data in batch]
         for data, found, is_good in zip(batch, pixels.numpy(), fine.numpy()):
@@ -274,7 +274,7 @@ def _promising(kind, at, sides):
 def test_more_pixels_than_the_cap_are_refused_by_scan_and_server(data):
     assert within_pixel_cap(data)
     with pytest.raises(tf.errors.InvalidArgumentError):
-        _assert_within_cap(tf.constant(data))
+        within_cap(tf.constant(data))
 
 
 def _gif_with(frame, size, count=3):
@@ -296,7 +296,7 @@ def _gif_with(frame, size, count=3):
 def test_every_frame_of_a_gif_counts_in_the_scan_and_in_the_export(frame, size, refused):
     data = _gif_with(frame, size)
     assert bool(within_pixel_cap(data)) == refused
-    _, good = decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]), 8)
+    _, good = ImageForm(8).decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]))
     assert good.numpy().tolist() == [not refused, True]
 
 
@@ -306,7 +306,7 @@ def test_frames_that_need_a_wide_and_a_high_screen_count_as_both():
     data = data[: at + 5] + struct.pack("<HH", 1, 60_000) + data[at + 9 :]
     assert within_pixel_cap(data).startswith("60000 × 60000 pixels")
     with pytest.raises(tf.errors.InvalidArgumentError):
-        _assert_within_cap(tf.constant(data))
+        within_cap(tf.constant(data))
 
 
 @pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
@@ -318,9 +318,9 @@ def test_all_frames_of_a_gif_count_together(count, refused):
     assert bool(frames_within_cap(data)) == refused and not within_pixel_cap(data)
     if refused:
         with pytest.raises(tf.errors.InvalidArgumentError):
-            _assert_within_cap(tf.constant(data))
+            within_cap(tf.constant(data))
     else:
-        _assert_within_cap(tf.constant(data))
+        within_cap(tf.constant(data))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.data.decode import decode
 from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset, labels_from_array
 from tftransfer.parts.data.sources import read_source
+from tftransfer.parts.kinds.image.decode import decode
 
 
 def _pictures(count=4, size=(5, 6), channels=3):

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,17 +20,17 @@ from tftransfer.parts.data.examples import (
     with_classes,
     write_quarantine,
 )
+from tftransfer.parts.data.files import ignored, not_empty
 from tftransfer.parts.data.readable import Readable
-from tftransfer.parts.data.rules import (
+from tftransfer.parts.data.scan import Examined, examine, scan
+from tftransfer.parts.kinds.image import KIND
+from tftransfer.parts.kinds.image.rules import (
     MAX_PIXELS,
     header_size,
-    ignored,
     image_format,
     known_format,
-    not_empty,
     within_pixel_cap,
 )
-from tftransfer.parts.data.scan import Examined, examine, scan
 
 
 def _encoded(kind, size=(7, 5), mode="RGB", **options):
@@ -177,7 +178,7 @@ def test_ignored_names(name, system):
 @pytest.mark.parametrize("case", BAD)
 def test_bad_bytes_get_a_reason(case):
     data, reason = BAD[case]
-    assert examine(data).reason.startswith(reason)
+    assert examine(data, KIND).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
@@ -185,7 +186,7 @@ def test_bad_bytes_get_a_reason(case):
 def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     data = _encoded(kind)
     (tmp_path / name).write_bytes(data)
-    found = examine(str(tmp_path / name))
+    found = examine(str(tmp_path / name), KIND)
     assert (found.sha256, found.reason) == (hashlib.sha256(data).hexdigest(), "")
 
 
@@ -197,14 +198,15 @@ def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     ],
 )  # fmt: skip
 def test_other_colours_are_read(kind, mode):
-    assert examine(_encoded(kind, mode=mode)).reason == ""
+    assert examine(_encoded(kind, mode=mode), KIND).reason == ""
 
 
 def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     found = [
-        examine(str(tmp_path / name)).reason for name in ("dangling.jpg", "folder.jpg", "x.jpg")
+        examine(str(tmp_path / name), KIND).reason
+        for name in ("dangling.jpg", "folder.jpg", "x.jpg")
     ]
     missing = "cannot be read: No such file or directory"
     assert found == [missing, "cannot be read: not a regular file", missing]
@@ -212,7 +214,7 @@ def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert examine(str(tmp_path / "pipe.jpg")) == Examined(
+    assert examine(str(tmp_path / "pipe.jpg"), KIND) == Examined(
         reason="cannot be read: not a regular file"
     )
     with pytest.raises(OSError, match="not a regular file"):
@@ -223,7 +225,7 @@ def test_a_name_that_is_not_utf8_is_left_out(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.png"
     with open(path, "wb") as file:
         file.write(GOOD)
-    assert examine(os.fsdecode(path)).reason == "its name is not UTF-8"
+    assert examine(os.fsdecode(path), KIND).reason == "its name is not UTF-8"
 
 
 def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
@@ -353,12 +355,11 @@ def test_join_makes_all_of_the_second_the_test_part():
 
 
 def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
-    import tftransfer.parts.data.scan as module
+    import tftransfer.parts.kinds.image as module
 
-    decoded, undecodable = [], module._undecodable
-    monkeypatch.setattr(
-        module, "_undecodable", lambda data: (decoded.append(data), undecodable(data))[1]
-    )
+    decoded = []
+    seen = replace(KIND, undecodable=lambda data: decoded.append(data) or KIND.undecodable(data))
+    monkeypatch.setattr(module, "KIND", seen)
     bad = GOOD[:-30]
     first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=Readable(tmp_path))
     assert sorted(decoded) == sorted([GOOD, bad]) and len(first) == 1
@@ -402,7 +403,7 @@ def _frames(kind):
     ],
 )  # fmt: skip
 def test_what_loses_something_is_noted(data, notes):
-    assert examine(data).notes == notes
+    assert examine(data, KIND).notes == notes
 
 
 def test_a_note_is_said_once_with_the_first_of_its_files():

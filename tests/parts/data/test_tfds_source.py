@@ -5,11 +5,11 @@ import tensorflow_datasets as tfds
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data import from_tfds as module
-from tftransfer.parts.data.decode import decode
 from tftransfer.parts.data.from_tfds import from_tfds
-from tftransfer.parts.data.rules import image_format
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
+from tftransfer.parts.kinds.image.decode import decode
+from tftransfer.parts.kinds.image.rules import image_format
 
 SPLITS = {"train": 6, "validation": 2, "test": 3}
 

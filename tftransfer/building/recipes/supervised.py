@@ -17,7 +17,7 @@ def scratch(
     learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "crop",
+    augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
     """Everything from random weights: the bar that a transfer must pass."""
@@ -65,7 +65,7 @@ def fine_tune(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "crop",
+    augment: str = "auto",
     dropout: float = 0.0,
     extra_losses: tuple[Any, ...] = (),
     **phase: Any,
@@ -112,7 +112,7 @@ def gradual_unfreezing(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "crop",
+    augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
     """The head, then one stage more in each phase, from the top (Howard & Ruder, 2018)."""
@@ -147,7 +147,7 @@ def deep_transfer(
     source_rate: float = 0.1,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "crop",
+    augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
     """The first `keep` stages from the source, the rest new (Yosinski et al., 2014).

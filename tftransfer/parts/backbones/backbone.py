@@ -10,6 +10,7 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.backbones.stages import Stage
+from tftransfer.parts.kinds import Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,27 +20,29 @@ class Backbone:
     Attributes:
       name: as given by the user.
       architecture: the name that builds the same model again; a run's is that of its own backbone.
-      model: pixels, float32 [n, size, size, 3] in 0 to 255, to the last stage's tensor.
+      model: arrays of the form, cast to its input's dtype, to the last stage's tensors.
       stages: in order from the input.
-      image_size: side of the input, in pixels.
+      form: what it takes of an example.
       weights: where the weights come from, in words.
       weights_sha256: of the weights file; "" for random weights.
       fresh: builds the same model with new random weights; None where that cannot be.
-      input_kind: `image`.
+      pooling: of what comes as sequences: `mean`, `max`, `first` or `last`.
       head: kernel [d, k] and bias [k] of the linear head of a run.
+      assets: files, such as a vocabulary, that are needed to build the same again.
     """
 
     name: str
     architecture: str
     model: keras.Model
     stages: tuple[Stage, ...]
-    image_size: int
+    form: Form
     weights: str
     weights_sha256: str = ""
     fresh: Callable[[], keras.Model] | None = None
-    input_kind: str = "image"
+    pooling: str = "mean"
     remarks: tuple[str, ...] = field(default=())
     head: tuple[np.ndarray, ...] = ()
+    assets: Mapping[str, bytes] = field(default_factory=dict)
 
     def source_head(self) -> tuple[np.ndarray, ...]:
         """Kernel and bias of the head that the source was trained with.

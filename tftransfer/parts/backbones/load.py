@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import math
 import socket
@@ -27,6 +28,8 @@ from tftransfer.parts.backbones.stages import cut_into_stages
 from tftransfer.parts.backbones.weights import load_weights
 from tftransfer.parts.download import fetch
 from tftransfer.parts.feature_cache import user_folder
+from tftransfer.parts.kinds import input_kind
+from tftransfer.parts.kinds.image.form import ImageForm
 
 _NETWORK_SECONDS = 15.0
 # What the package itself gives to a builder, or has no use for.
@@ -44,6 +47,9 @@ def load_backbone(
     seed: int = 0,
     trust_code: bool = False,
     cache: Path | None = None,
+    kind: str = "image",
+    length: float = 0.0,
+    assets: Path | None = None,
 ) -> Backbone:
     """The backbone that `name` means, with its weights.
 
@@ -55,13 +61,22 @@ def load_backbone(
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
       cache: where downloaded weights are kept; the user's when None.
+      kind: of the data, one of `INPUT_KINDS`.
+      length: seconds of audio or tokens of text that are read; 0 for the backbone's own.
+      assets: folder of a run's `Backbone.assets`, for one that is built again.
 
     Raises:
       UserError: no such backbone, option or weights.
     """
     keras.utils.set_random_seed(seed)
     if (Path(name).expanduser() / "config.json").is_file():
-        return _from_run(Path(name).expanduser(), image_size, seed, trust_code)
+        return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
+    if kind != "image":
+        of_kind = importlib.import_module(f"tftransfer.parts.backbones.{kind}")
+        return of_kind.load_backbone(
+            name, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
+            cache=cache, length=length, assets=assets,
+        )  # fmt: skip
     local = "/" in name and "://" not in name and name.partition(":")[0].count("/") not in (3, 4)
     if local and not Path(name.partition(":")[0]).expanduser().exists():
         raise UserError(
@@ -85,8 +100,8 @@ def load_backbone(
             "Give --weights=none or the path of a file.",
         )
     return Backbone(
-        name=name, architecture=name, model=model, stages=cut_into_stages(model), image_size=size,
-        weights=weights, weights_sha256=digest,
+        name=name, architecture=name, model=model, stages=cut_into_stages(model),
+        form=ImageForm(size), weights=weights, weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
     )  # fmt: skip
 
@@ -259,7 +274,7 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
     model = hub.build_hub_model(layer, size)
     return Backbone(
         name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
-        image_size=size,
+        form=ImageForm(size),
         weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
         remarks=(
             "pixels are scaled to [0, 1], as TF-Hub's image modules take them",
@@ -268,15 +283,23 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
     )  # fmt: skip
 
 
-def _from_run(run: Path, image_size: int, seed: int, trust_code: bool) -> Backbone:
+def _from_run(
+    run: Path, image_size: int, seed: int, trust_code: bool, kind: str, length: float
+) -> Backbone:
     experiment = read_json(run / "config.json")["experiment"]
     stored = run / "weights.npz"
     if not stored.is_file():
         raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
-    architecture = read_json(run / "result.json")["architecture"]
+    result = read_json(run / "result.json")
+    if result["kind"] != kind:
+        takes, given = (input_kind(each).many for each in (result["kind"], kind))
+        raise UserError(
+            f"The run {run} takes {takes}, and the data are {given}.", "Give another --backbone."
+        )
     source = load_backbone(
-        architecture, weights="none", image_size=image_size or experiment["image_size"],
-        seed=seed, trust_code=trust_code or experiment["trust_code"],
+        result["architecture"], weights="none", image_size=image_size or experiment["image_size"],
+        seed=seed, trust_code=trust_code or experiment["trust_code"], kind=kind,
+        length=length or experiment["length"], assets=run / "assets",
     )  # fmt: skip
     values = arrays.read(stored)
     arrays.assign_blocks({s.name: s.layers for s in source.stages}, values, stored)

@@ -37,7 +37,7 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Pictures with their labels; the pictures stay encoded until a stream decodes them.
+    """Examples with their labels; they stay encoded until a stream decodes them.
 
     Attributes:
       names: what to call each example in messages, usually its path below the root.
@@ -53,6 +53,8 @@ class Examples:
       sha256: of each item's encoded bytes; filled by the scan.
       quarantine: what was left out.
       remarks: what was normalised or noticed, in words.
+      kind: of input: `image`, `text` or `audio`.
+      measures: seconds of audio or words of text, float32 [n]; filled by the scan.
     """
 
     names: Sequence[str]
@@ -64,6 +66,8 @@ class Examples:
     sha256: Sequence[str] = ()
     quarantine: tuple[Quarantined, ...] = ()
     remarks: tuple[str, ...] = field(default=())
+    kind: str = "image"
+    measures: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -86,6 +90,7 @@ class Examples:
             labels=self.labels[indices],
             parts=self.parts[indices],
             sha256=[self.sha256[i] for i in indices] if len(self.sha256) else (),
+            measures=self.measures[indices] if len(self.measures) else self.measures,
             **changes,
         )
 
@@ -163,6 +168,7 @@ def _index(names: Sequence[str], name: str) -> int:
 def join(first: Examples, test: Examples) -> Examples:
     """`first` with all of `test` as its test part; their classes must agree."""
     test = with_classes(test, first.classes, first.target)
+    _check_kinds(first, test)
     return replace(
         first,
         names=[*first.names, *test.names],
@@ -170,6 +176,7 @@ def join(first: Examples, test: Examples) -> Examples:
         labels=np.concatenate([first.labels, test.labels]),
         parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
+        measures=np.concatenate([first.measures, test.measures]),
         quarantine=first.quarantine + test.quarantine,
         remarks=first.remarks + test.remarks,
     )
@@ -177,6 +184,7 @@ def join(first: Examples, test: Examples) -> Examples:
 
 def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
     """`first` with all of `more` as its part `target` or `unlabelled`, without their labels."""
+    _check_kinds(first, more)
     none = -1 if first.target in ("single_label", "multi_task") else 0
     labels = np.full((len(more), *first.labels.shape[1:]), none, first.labels.dtype)
     return replace(
@@ -186,9 +194,18 @@ def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
         labels=np.concatenate([first.labels, labels]),
         parts=np.concatenate([first.parts, np.full(len(more), part, PART_DTYPE)]),
         sha256=[*first.sha256, *more.sha256],
+        measures=np.concatenate([first.measures, more.measures]),
         quarantine=first.quarantine + more.quarantine,
         remarks=first.remarks + more.remarks,
     )
+
+
+def _check_kinds(first: Examples, second: Examples) -> None:
+    if first.kind != second.kind:
+        raise UserError(
+            f"These data are {second.kind}, the training data {first.kind}.",
+            "Give data of the same kind.",
+        )
 
 
 def write_quarantine(path: Path, quarantine: Sequence[Quarantined]) -> None:

@@ -16,12 +16,13 @@ class Readable:
 
     Args:
       folder: of the cache.
+      kind: of the input that it was readable as.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, kind: str = "image"):
         import tensorflow as tf
 
-        self._path = folder / f"readable-{tf.__version__}-{_FORMAT}.txt"
+        self._path = folder / f"readable-{kind}-{tf.__version__}-{_FORMAT}.txt"
         self._known: set[str] = set()
         with contextlib.suppress(OSError, ValueError):
             self._known = set(self._path.read_text().split())

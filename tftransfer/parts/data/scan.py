@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.progress import Progress
 from tftransfer.ground.terminal import stderr_kept_back
 from tftransfer.parts.data.examples import Examples, Quarantined, read_item
+from tftransfer.parts.data.files import not_empty
 from tftransfer.parts.data.readable import Readable
-from tftransfer.parts.data.rules import NOTES, RULES
+from tftransfer.parts.kinds import InputKind, input_kind
 
 _BLOCK = 32
 
@@ -37,8 +37,9 @@ def scan(
     Raises:
       UserError: too many files are unreadable, or a class has none left.
     """
+    kind = input_kind(examples.kind)
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = examine_all(examples.items, readable, say)
+        results = examine_all(examples.items, kind, readable, say)
     if readable:
         readable.add(found.sha256 for found in results if not found.reason)
     good = np.array([not found.reason for found in results], bool)
@@ -47,11 +48,15 @@ def scan(
         for name, found in zip(examples.names, results)
         if found.reason
     )
-    everything = replace(examples, sha256=[found.sha256 for found in results])
-    kept = everything.keep(
-        np.flatnonzero(good), quarantine=examples.quarantine + bad,
-        remarks=examples.remarks + _remarks(examples.names, results),
+    everything = replace(
+        examples, sha256=[found.sha256 for found in results],
+        measures=np.array([found.measure for found in results], np.float32),
     )  # fmt: skip
+    kept = everything.keep(
+        np.flatnonzero(good),
+        quarantine=examples.quarantine + bad,
+        remarks=examples.remarks + _remarks(examples.names, results, kind),
+    )
     _check_losses(examples, kept, max_quarantine)
     return kept
 
@@ -64,33 +69,36 @@ class Examined:
       sha256: of its bytes; "" when it cannot be an example.
       reason: why it cannot be one, or "".
       notes: what is worth saying of it.
+      measure: see `InputKind.measure`.
     """
 
     sha256: str = ""
     reason: str = ""
     notes: tuple[str, ...] = ()
+    measure: float = 0.0
 
 
-def _remarks(names: Sequence[str], results: Sequence[Examined]) -> tuple[str, ...]:
+def _remarks(names: Sequence[str], results: Sequence[Examined], kind: InputKind) -> tuple[str, ...]:
     """Each note once, with the number of files and the first of them."""
     noted: dict[str, list[str]] = {}
     for name, found in zip(names, results):
         for note in found.notes:
             noted.setdefault(note, []).append(name)
     return tuple(
-        f"{len(some):,} picture{'s' * (len(some) > 1)} {note}: {some[0]}{' ...' * (len(some) > 1)}"
+        f"{len(some):,} {kind.one if len(some) == 1 else kind.many} {note}: "
+        f"{some[0]}{' ...' * (len(some) > 1)}"
         for note, some in noted.items()
     )
 
 
 def examine_all(
-    items: Sequence[str | bytes], readable: Readable | None = None,
+    items: Sequence[str | bytes], kind: InputKind, readable: Readable | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Examined]:  # fmt: skip
     """`examine` of each item, on every core."""
 
     def some(items: Sequence[str | bytes]) -> list[Examined]:
-        found = [examine(item, readable) for item in items]
+        found = [examine(item, kind, readable) for item in items]
         progress.add(len(found))
         stops.check()
         return found
@@ -103,8 +111,8 @@ def examine_all(
         return [result for block in pool.map(some, blocks) for result in block]
 
 
-def examine(item: str | bytes, readable: Readable | None = None) -> Examined:
-    """Reads an item and applies rules and notes to it."""
+def examine(item: str | bytes, kind: InputKind, readable: Readable | None = None) -> Examined:
+    """Reads an item and applies the rules and notes of its kind to it."""
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
         return Examined(reason="its name is not UTF-8")
     try:
@@ -113,11 +121,14 @@ def examine(item: str | bytes, readable: Readable | None = None) -> Examined:
         return Examined(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(data).hexdigest()
     if not readable or sha256 not in readable:
-        reasons = (rule(data) for rule in RULES)
-        reason = next(filter(None, reasons), None) or _undecodable(data)
+        reasons = (rule(data) for rule in (not_empty, *kind.rules))
+        reason = next(filter(None, reasons), None) or kind.undecodable(data)
         if reason:
             return Examined(reason=reason)
-    return Examined(sha256, notes=tuple(filter(None, (note(data) for note in NOTES))))
+    return Examined(
+        sha256, notes=tuple(filter(None, (note(data) for note in kind.notes))),
+        measure=kind.measure(data) if kind.measure else 0.0,
+    )  # fmt: skip
 
 
 def _is_utf8(name: str) -> bool:
@@ -128,26 +139,13 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _undecodable(data: bytes) -> str | None:
-    import tensorflow as tf
-
-    from tftransfer.parts.data.decode import decode
-
-    try:
-        decode(tf.constant(data))
-    except (tf.errors.OpError, ValueError) as error:
-        said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])
-        return f"cannot be decoded: {' '.join(said.split())[:160]}"
-    return None
-
-
 def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> None:
-    lost = len(before) - len(after)
+    lost, kind = len(before) - len(after), input_kind(before.kind)
     if not len(after):
         raise UserError(
-            "No readable picture was found among "
+            f"No readable {kind.one} was found among "
             f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
-            "Give a folder with one sub-folder of pictures per class, or a .csv manifest.",
+            f"Give {kind.advice}.",
         )
     if lost > max_quarantine * len(before):
         first = after.quarantine[-lost]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,9 +14,10 @@ import numpy as np
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
+from tftransfer.parts.data.files import ignored
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
-from tftransfer.parts.data.rules import ignored
+from tftransfer.parts.data.sniff import kind_of_files
 from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
@@ -51,9 +53,9 @@ def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -
                 f"--target={target}, but a folder has one label per picture.",
                 "Give a .csv or .tsv manifest.",
             )
-        return from_folder(path)
+        return _with_kind(from_folder(path))
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-        return from_manifest(path, target=target)
+        return _with_kind(from_manifest(path, target=target))
     if path.exists():
         raise UserError(
             f"--data={text} is a file of a kind that is not understood.",
@@ -61,6 +63,10 @@ def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -
             "manifest.",
         )
     raise UserError(f"--data={text} does not exist.", _nearby(path))
+
+
+def _with_kind(found: Examples) -> Examples:
+    return replace(found, kind=kind_of_files(found.items))
 
 
 def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
@@ -78,9 +84,9 @@ def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
         if path.is_dir():
             files = files_below(path)
             names = [os.path.relpath(file, path) for file in files]
-            return _without_labels(names, [os.fspath(file) for file in files])
+            return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
     found = read_source(data, cache=cache)
-    return _without_labels(found.names, found.items)
+    return replace(_without_labels(found.names, found.items), kind=found.kind)
 
 
 def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:

@@ -1,4 +1,4 @@
-"""Decoded pictures by index: all in memory when they fit, else decoded as they are asked for."""
+"""Decoded examples by index: all in memory when they fit, else decoded as they are asked for."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import tensorflow as tf
 from tftransfer.ground import stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.progress import Progress
-from tftransfer.parts.data.decode import decode_resized
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.data.scan import examine
+from tftransfer.parts.kinds import Form, input_kind
 
 _WORTH_SAYING = 1000
 _BLOCK, _ENCODED = 64, 1024
@@ -36,22 +36,26 @@ def memory_budget() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 6
 
 
-class Pixels:
-    """uint8 pictures [n, size, size, 3] of some examples.
+class Inputs:
+    """What networks take of some examples: arrays [n, *form.shape].
 
     Args:
-      examples: where the encoded pictures are.
-      size: side of the square, in pixels.
-      keep: hold all pictures in memory after the first use; None does where they take less than
+      examples: where the encoded bytes are.
+      form: what they become.
+      keep: hold all arrays in memory after the first use; None does where they take less than
         512 MiB.
     """
 
-    def __init__(self, examples: Examples, size: int, *, keep: bool | None = None):
-        self._items = examples.items
-        self._files = all(isinstance(item, str) for item in self._items)
-        self.size = size
+    def __init__(self, examples: Examples, form: Form, *, keep: bool | None = None):
+        self._items, self._kind = examples.items, examples.kind
+        # What is to be read by the form first does not come straight from the file.
+        reads = type(form).read is not Form.read
+        self._files = all(isinstance(item, str) for item in self._items) and not reads
+        self.form = form
+        self._dtype = np.dtype(object) if form.dtype == "string" else np.dtype(form.dtype)
         if keep is None:
-            keep = len(examples) * size * size * 3 < min(_KEPT_BYTES, memory_budget())
+            bytes_each = int(np.prod(form.shape)) * self._dtype.itemsize
+            keep = len(examples) * bytes_each < min(_KEPT_BYTES, memory_budget())
         self.in_memory = keep
         self._stored: np.ndarray | None = None
         self._there = np.zeros(len(examples), bool)
@@ -62,17 +66,17 @@ class Pixels:
         self._stopped.set()
 
     def fetch(self, indices: np.ndarray) -> np.ndarray:
-        """Pictures of the examples at `indices`, uint8 [m, size, size, 3]."""
+        """Arrays of the examples at `indices`, [m, *shape]."""
         if self.in_memory:
             self._hold(indices, lambda line: None)
             return self._stored[indices]  # type: ignore[index]
-        pictures = self._empty(len(indices))
+        arrays = self._empty(len(indices))
         for start, block in enumerate(self.batches(indices, _BLOCK)):
-            pictures[start * _BLOCK : (start + 1) * _BLOCK] = block
-        return pictures
+            arrays[start * _BLOCK : (start + 1) * _BLOCK] = block
+        return arrays
 
     def batches(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """The pictures at `indices` in order, `size` at a time, decoded ahead of their use."""
+        """The arrays at `indices` in order, `size` at a time, decoded ahead of their use."""
         if not self.in_memory:
             yield from self._pipeline(indices, size)
             return
@@ -91,7 +95,8 @@ class Pixels:
         if not len(missing):
             return
         if len(missing) >= _WORTH_SAYING:
-            say(f"decoding {len(missing):,} pictures to {self.size} px, kept in memory")
+            many = input_kind(self._kind).many
+            say(f"decoding {len(missing):,} {many} to {self.form.said}, kept in memory")
         with Progress(say, "decoding", len(missing)) as progress:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
@@ -102,18 +107,18 @@ class Pixels:
         self._there[missing] = True
 
     def _empty(self, count: int) -> np.ndarray:
-        return np.empty((count, self.size, self.size, 3), np.uint8)
+        return np.empty((count, *self.form.shape), self._dtype)
 
     def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
         files = self._files
-        # Encoded pictures are copied as they become a tensor, so not all of them at once.
+        # Encoded bytes are copied as they become a tensor, so not all of them at once.
         count = len(indices) if files else max(1, _ENCODED // size) * size
         for start in range(0, len(indices), max(1, count)):
             items = [self._items[i] for i in indices[start : start + count]]
             if not files:
-                items = [read_item(item) for item in items]
+                items = [self._read(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-            dataset = dataset.map(_decoder(self.size, files), num_parallel_calls=_CALLS)
+            dataset = dataset.map(_decoder(self.form, files), num_parallel_calls=_CALLS)
             dataset = dataset.batch(size).prefetch(2).with_options(_options())
             done = 0
             try:
@@ -122,13 +127,23 @@ class Pixels:
                     done += len(block)
             except tf.errors.OpError as error:
                 suspects = [self._items[i] for i in indices[start + done : start + done + size]]
-                raise _changed(suspects, error) from None
+                raise self._changed(suspects, error) from None
+
+    def _read(self, item: str | bytes) -> bytes:
+        try:
+            return self.form.read(read_item(item))
+        except (OSError, ValueError) as error:
+            raise self._changed([item], error) from None
+
+    def _changed(self, items: Sequence[str | bytes], error: Exception) -> UserError:
+        """Names the first of some examples that is not as the scan found it."""
+        kind = input_kind(self._kind)
+        named = ((item, examine(item, kind).reason) for item in items if isinstance(item, str))
+        found = ((item, reason) for item, reason in named if reason)
+        return _gone(*next(found, (f"A {kind.one}", "")), error)
 
 
-def _changed(items: Sequence[str | bytes], error: Exception) -> UserError:
-    """Names the first of some pictures that is not as the scan found it."""
-    named = ((item, examine(item).reason) for item in items if isinstance(item, str))
-    item, reason = next(((item, reason) for item, reason in named if reason), ("A picture", ""))
+def _gone(item: str, reason: str, error: Exception) -> UserError:
     said = reason or " ".join(str(error).split())[:200]
     return UserError(
         f"{item} was there when the run began, and is not as it was: {said}.",
@@ -146,10 +161,10 @@ def _options() -> tf.data.Options:
 
 
 @functools.lru_cache
-def _decoder(size: int, from_file: bool) -> Any:
+def _decoder(form: Form, from_file: bool) -> Any:
     """Traced once, whatever number of pipelines use it."""
 
     def decode(item: Any) -> Any:
-        return decode_resized(tf.io.read_file(item) if from_file else item, size)
+        return form.decode(tf.io.read_file(item) if from_file else item)
 
     return tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])

@@ -1,15 +1,13 @@
-"""Random changes of training pictures, by Keras's layers; each batch's are decided by its seed."""
+"""Random changes of training pictures, by Keras's layers, decided by a seed."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-_MIRRORING = ("flip", "crop", "full")
-# Kinds for what compares a changed picture with something: none of its views is the picture itself.
-_ALWAYS = ("strong", "noise")
 _NOISE = 25.0
 
 
@@ -28,6 +26,7 @@ class Augmenter:
         self._layers = [] if kind == "mirror" else _layers(kind)
         self.random = bool(self._layers)
         self._apply: Any = None
+        self._apply_each: Any = None
 
     def __call__(self, pixels: Any, *seed: int) -> Any:
         """Pictures in 0 to 255 of the shape of `pixels`; the same for the same seed.
@@ -38,33 +37,47 @@ class Augmenter:
             return pixels[:, :, ::-1]
         if not self._layers:
             return pixels
-        for number, layer in enumerate(self._layers):
-            generator = getattr(layer, "generator", None) or layer.seed_generator
-            generator.state.assign(_mix(*seed, number))
+        for number, state in enumerate(self._states()):
+            state.assign(_mix(*seed, number))
         if self._apply is None:
             spec = tf.TensorSpec((None, *pixels.shape[1:]), tf.float32)
             self._apply = tf.function(self._run).get_concrete_function(spec)
         return self._apply(tf.cast(pixels, tf.float32))
+
+    def each(self, pixels: Any, seeds: np.ndarray) -> Any:
+        """As a call, but each picture is changed by its own seed, int64 [n], whatever is beside."""
+        if not self._layers:
+            return self(pixels)
+        numbers = range(len(self._layers))
+        mixed = np.array([[_mix(seed, number) for number in numbers] for seed in seeds.tolist()])
+        if self._apply_each is None:
+            specs = (
+                tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
+                tf.TensorSpec((None, len(self._layers), 2), tf.int64),
+            )
+            self._apply_each = tf.function(self._run_each).get_concrete_function(*specs)
+        return self._apply_each(tf.cast(pixels, tf.float32), tf.constant(mixed, tf.int64))
+
+    def _run_each(self, pixels: Any, seeds: Any) -> Any:
+        def one(given: Any) -> Any:
+            picture, mixed = given
+            for number, state in enumerate(self._states()):
+                state.assign(tf.cast(mixed[number], state.dtype))
+            return self._run(picture[None])[0]
+
+        spec = tf.TensorSpec(pixels.shape[1:], tf.float32)
+        return tf.map_fn(one, (pixels, seeds), parallel_iterations=1, fn_output_signature=spec)
+
+    def _states(self) -> list[Any]:
+        generators = (getattr(each, "generator", None) or each.seed_generator
+                      for each in self._layers)  # fmt: skip
+        return [generator.state for generator in generators]
 
     def _run(self, pixels: Any) -> Any:
         x = pixels
         for layer in self._layers:
             x = layer(x, training=True)
         return tf.clip_by_value(x, 0.0, 255.0)
-
-
-def view_kind(kind: str, view: int) -> str:
-    """What the stored view of a number undergoes: 0 nothing; 1 the mirror, where `kind` mirrors."""
-    if kind in _ALWAYS:
-        return kind
-    if view == 0 or kind == "none":
-        return "none"
-    return "mirror" if view == 1 and kind in _MIRRORING else kind
-
-
-def most_views(kind: str) -> int:
-    """How many stored views of a picture differ; 0 for as many as one likes."""
-    return {"none": 1, "flip": 2}.get(kind, 0)
 
 
 class _Noise(keras.layers.Layer):

@@ -10,8 +10,6 @@ import struct
 from collections.abc import Callable
 
 MAX_PIXELS = 100_000_000
-IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
-IGNORED_FOLDERS = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -31,11 +29,6 @@ _NEIGHBOURS = (
 )
 
 
-def ignored(name: str) -> bool:
-    """Whether a file or folder of this name is a system's own and never an example."""
-    return name in IGNORED_NAMES or name in IGNORED_FOLDERS or name.startswith("._")
-
-
 def image_format(data: bytes) -> str | None:
     """JPEG, PNG, GIF, BMP or WebP by the first bytes; None for anything else."""
     for signature, name in _SIGNATURES:
@@ -44,11 +37,6 @@ def image_format(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     return None
-
-
-def not_empty(data: bytes) -> str | None:
-    """Files of no bytes are left out."""
-    return None if data else "the file is empty (0 bytes)"
 
 
 def known_format(data: bytes) -> str | None:
@@ -91,7 +79,6 @@ def plain_bmp(data: bytes) -> str | None:
 
 
 RULES: tuple[Callable[[bytes], str | None], ...] = (
-    not_empty,
     known_format,
     within_pixel_cap,
     frames_within_cap,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import tensorflow as tf
 
-from tftransfer.parts.data.rules import MAX_PIXELS
+from tftransfer.parts.kinds.image.rules import MAX_PIXELS
 
 # JPEG decoders can leave out work where a half, a quarter or an eighth of the size is enough.
 _RATIOS = (1, 2, 4, 8)
-_CALLS, _FEW = 4 * (os.cpu_count() or 1), 8
 _2_14 = 1 << 14
 _EXIF, _EXIF_AT = b"Exif\x00\x00", (6, 24)
 
@@ -109,53 +107,17 @@ def resize(pixels: Any, size: int) -> Any:
     return tf.ensure_shape(tf.cast(scaled + 0.5, tf.uint8), [size, size, 3])
 
 
-def decode_each(items: Any, size: int) -> tuple[Any, Any]:
-    """Pictures of a batch in which some may be no pictures, or larger than the cap.
-
-    Args:
-      items: string [n].
-      size: side of the result in pixels.
-
-    Returns:
-      uint8 [n, size, size, 3], zeros for what cannot be decoded; and which can, bool [n].
-    """
-    count = tf.size(items)
-
-    def numbered(number: Any, data: Any) -> tuple[Any, Any]:
-        with tf.control_dependencies([_assert_within_cap(data)]):
-            return number, decode_resized(tf.identity(data), size)
-
-    def decoded(calls: int | None) -> tuple[Any, Any]:
-        # A dataset can leave out what fails; the blank one at the end is never left out.
-        found = tf.data.Dataset.from_tensor_slices((tf.range(count), items))
-        found = found.map(numbered, num_parallel_calls=calls).ignore_errors()
-        blank = tf.data.Dataset.from_tensors((count, tf.zeros((size, size, 3), tf.uint8)))
-        found = found.concatenate(blank).batch(tf.cast(count, tf.int64) + 1)
-        return found.with_options(_options()).get_single_element()
-
-    # Threads take longer to start than a few pictures to decode.
-    numbers, pixels = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))
-    places = numbers[:, None]
-    whole = tf.scatter_nd(places, pixels, tf.stack([count + 1, size, size, 3]))
-    good = tf.scatter_nd(places, tf.ones_like(numbers), tf.stack([count + 1])) > 0
-    return tf.ensure_shape(whole[:count], (None, size, size, 3)), good[:count]
-
-
-def _options() -> tf.data.Options:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
-    return options
-
-
-def _assert_within_cap(data: Any) -> Any:
-    """Fails where the header of a picture promises more pixels than `MAX_PIXELS`."""
+def within_cap(data: Any) -> Any:
+    """The bytes, failing where a picture's header promises more pixels than `MAX_PIXELS`."""
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
     pixels = tf.cond(
         jpeg, lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
         lambda: _promised(data),
     )  # fmt: skip
-    return tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))
+    with tf.control_dependencies(
+        [tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))]
+    ):
+        return tf.identity(data)
 
 
 def _promised(data: Any) -> Any:

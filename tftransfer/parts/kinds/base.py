@@ -1,0 +1,169 @@
+"""What every kind of input has: an `InputKind` for files, a `Form` for networks."""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+# A reason to leave a file out by its encoded bytes, or None.
+Rule = Callable[[bytes], str | None]
+# What is worth saying of a file, or None.
+Note = Callable[[bytes], str | None]
+
+_CALLS, _FEW = 4 * (os.cpu_count() or 1), 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputKind:
+    """Pictures, text or audio: what their files must satisfy, and how they are spoken of.
+
+    Attributes:
+      name: `image`, `text` or `audio`.
+      one: what an example is called in messages.
+      many: several of them.
+      rules: what a file must satisfy; the first reason counts.
+      notes: what is worth saying of files that are examples.
+      undecodable: a reason not to use bytes that satisfy the rules, found by decoding them.
+      measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
+      length: from the training data's measures to how much of each example is read, and that
+        choice with its reason in words; None where all is read.
+      mixable: whether arrays of this kind may be mixed.
+      augments: what `Phase.augment` may be, besides `auto`.
+      augment: what `auto` stands for.
+      argument: of the exported signature, with the examples' encoded bytes.
+      refused: what the export says of bytes that are no example.
+      advice: what data of this kind look like, for a message.
+    """
+
+    name: str
+    one: str
+    many: str
+    rules: Sequence[Rule]
+    notes: Sequence[Note]
+    undecodable: Callable[[bytes], str | None]
+    measure: Callable[[bytes], float] | None = None
+    length: Callable[[np.ndarray], tuple[float, str]] | None = None
+    mixable: bool = True
+    augments: tuple[str, ...]
+    augment: str
+    argument: str
+    refused: str
+    advice: str
+
+
+class Augmenter(Protocol):
+    """Random changes of a batch of inputs, decided by a seed."""
+
+    random: bool
+
+    def __call__(self, inputs: Any, /, *seed: int) -> Any:
+        """A changed batch; the same for the same seed."""
+
+    def each(self, inputs: Any, /, seeds: np.ndarray) -> Any:
+        """A changed batch, each row decided by its own seed, int64 [n]."""
+
+
+class Form(abc.ABC):
+    """What a network takes of an example, and how encoded bytes become that.
+
+    Decoding is in TensorFlow operations: the same in training, evaluation and serving.
+
+    A field `image_size` or `length` is the experiment's of that name.
+
+    Attributes:
+      kind: name of the `InputKind`.
+      shape: of one example's array.
+      dtype: of it, as decoded; the network's input may be of another, to which it is cast.
+    """
+
+    kind: ClassVar[str]
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    @abc.abstractmethod
+    def said(self) -> str:
+        """The form in words for a message, such as `160 px`."""
+
+    @property
+    @abc.abstractmethod
+    def basis(self) -> str:
+        """Text of all that the decoded array depends on, besides the bytes: a key of caches."""
+
+    @abc.abstractmethod
+    def decode(self, data: Any) -> Any:
+        """The array of one example from its encoded bytes, a scalar string tensor.
+
+        Raises:
+          tf.errors.OpError: when run, for bytes that are no example.
+        """
+
+    @abc.abstractmethod
+    def augmenter(self, augment: str) -> Augmenter:
+        """What changes batches of this form at random."""
+
+    def stored(self, augment: str, view: int) -> str:
+        """What the stored view of a number undergoes; view 0 is often the example itself."""
+        return "none" if view == 0 else augment
+
+    def most_views(self, augment: str) -> int:
+        """How many stored views of an example differ; 0 for as many as one likes."""
+        return 1 if augment == "none" else 0
+
+    def read(self, item: bytes) -> bytes:
+        """Encoded bytes as `decode` takes them; by default they are taken as they are."""
+        return item
+
+    def checked(self, data: Any) -> Any:
+        """The bytes again, failing when run where decoding them would take too much."""
+        return data
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one example's array, at most 4 a number."""
+        return 4 * int(np.prod(self.shape))
+
+    def decode_each(self, items: Any) -> tuple[Any, Any]:
+        """Examples of a batch in which some may not be decodable.
+
+        Args:
+          items: string [n].
+
+        Returns:
+          The arrays, [n, *shape], zeros for what cannot be decoded; and which can, bool [n].
+        """
+        import tensorflow as tf
+
+        count, shape, dtype = tf.size(items), list(self.shape), tf.as_dtype(self.dtype)
+
+        def numbered(number: Any, data: Any) -> tuple[Any, Any]:
+            return number, self.decode(self.checked(data))
+
+        def decoded(calls: int | None) -> tuple[Any, Any]:
+            # A dataset can leave out what fails; the blank one at the end is never left out.
+            found = tf.data.Dataset.from_tensor_slices((tf.range(count), items))
+            found = found.map(numbered, num_parallel_calls=calls).ignore_errors()
+            blank = tf.data.Dataset.from_tensors((count, tf.zeros(shape, dtype)))
+            found = found.concatenate(blank).batch(tf.cast(count, tf.int64) + 1)
+            return found.with_options(_options()).get_single_element()
+
+        # Threads take longer to start than a few examples to decode.
+        numbers, arrays = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))
+        places = numbers[:, None]
+        whole = tf.scatter_nd(places, arrays, tf.stack([count + 1, *shape]))
+        good = tf.scatter_nd(places, tf.ones_like(numbers), tf.stack([count + 1])) > 0
+        return tf.ensure_shape(whole[:count], (None, *shape)), good[:count]
+
+
+def _options() -> Any:
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return options
