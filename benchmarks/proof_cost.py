@@ -35,7 +35,7 @@ def training_seconds(folder, cache):
     def fit(trainer):
         began, worked = time.monotonic(), time.process_time()
         phases = real(trainer)
-        trainer.keep()
+        trainer.saver.keep()
         seconds.append([time.monotonic() - began, time.process_time() - worked])
         return phases
 

@@ -1,4 +1,4 @@
-"""Whether an adaptation helped, judged without a label of the target."""
+"""Adaptation to a target domain: its examples' weights, and whether it helped, without labels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.parts import arrays
 from tftransfer.parts.closed_form import SOLVERS
-from tftransfer.parts.domains import proxy_a_distance
+from tftransfer.parts.domains import density_ratios, proxy_a_distance
+from tftransfer.using.plan import PhasePlan, Plan
+from tftransfer.using.supply import Supply
 
 # Of accuracy, that a later phase may be worse.
 _TOLERANCE = 0.02
@@ -64,3 +67,74 @@ def warnings_of(judged: dict[str, Any]) -> list[str]:
             "target has other classes"
         )
     return found
+
+
+def density_weights(supply: Supply, plan: Plan) -> np.ndarray:
+    """The weight of each example: how much more the target is like it than the source is."""
+    train, target = plan.examples.where("train"), plan.examples.where("target")
+    weights = np.ones(len(plan.examples), np.float32)
+    weights[train] = density_ratios(
+        supply.features(train), supply.features(target), plan.experiment.seed
+    )
+    return weights
+
+
+def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
+    """Where there is a target domain, how the network does on it as far as can be seen."""
+    examples = trainer.plan.examples
+    target, val = examples.where("target"), examples.where("val")
+    if not len(target) or not len(val) or examples.target != "single_label":
+        return {}
+    arrays.store(trainer.run.phase_weights(number), arrays.collect(trainer.network.blocks))
+    train = examples.where("train")
+    source, source_val = _source_features(number, trainer, train, val)
+    found = judge(
+        source, trainer.supply.features(target), trainer.phase_logits(planned, target), source_val,
+        trainer.targets[train], trainer.targets[val], trainer.plan.experiment.seed,
+    )  # fmt: skip
+    trainer.say(
+        f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
+        f"reverse validation {found['reverse_validation']:.3f}"
+    )
+    for warning in warnings_of(found):
+        trainer.say(f"  {warning}")
+    return {"judged": found}
+
+
+def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.ndarray]:
+    """Of examples of the source, by the network as it was before it left the source."""
+    phases = trainer.plan.phases[: number + 1]
+    before = [k for k, each in enumerate(phases) if not each.phase.leaves_source]
+    if not before or before[-1] == number:
+        return [trainer.supply.features(indices) for indices in parts]
+    now = arrays.collect(trainer.network.blocks)
+    try:
+        _as_after(before[-1], trainer)
+        return [trainer.supply.features(indices) for indices in parts]
+    finally:
+        arrays.assign_blocks(trainer.network.blocks, now, trainer.run.workdir)
+        trainer.supply.weights_moved()
+
+
+def end_with_the_best(trainer: Any) -> None:
+    """Goes back to an earlier phase where the adaptation did harm."""
+    found = [phase["judged"] for phase in trainer.phases if "judged" in phase]
+    adapts = any(planned.phase.adapts for planned in trainer.plan.phases)
+    if not adapts or len(found) < 2 or len(found) < len(trainer.phases):
+        return
+    best = best_phase(found)
+    if best < len(found) - 1:
+        _as_after(best, trainer)
+        trainer.say(
+            f"  what followed phase {trainer.phases[best]['name']} did harm by reverse "
+            f"validation ({found[-1]['reverse_validation']:.3f} after "
+            f"{found[best]['reverse_validation']:.3f}): the run ends with that phase's weights"
+        )
+        trainer.phases[best]["kept"] = True
+
+
+def _as_after(number: int, trainer: Any) -> None:
+    """The network as it was at the end of a phase."""
+    path = trainer.run.phase_weights(number)
+    arrays.assign_blocks(trainer.network.blocks, arrays.read(path), path)
+    trainer.supply.weights_moved()

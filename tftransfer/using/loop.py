@@ -201,9 +201,9 @@ class Loop:
         """Between two groups, where everything belongs to the same step."""
         if self.step_done == self.streams.steps:
             return
-        if stops.asked() or self.trainer.due():
+        if stops.asked() or self.trainer.saver.due():
             self._check_weights()
-            self.trainer.save(self._mender.with_start(self._taken()))
+            self.trainer.saver.save(self._mender.with_start(self._taken()))
         stops.check()
 
     def _check_weights(self) -> None:
@@ -269,7 +269,7 @@ class Loop:
                 f"  {self.phase.name} {epoch + 1}/{self.phase.epochs}: {shown} ({seconds:.1f} s)"
             )
         self._mender.start = self._taken()
-        self.trainer.save(self._mender.start)
+        self.trainer.saver.save(self._mender.start)
         stops.check()
 
     def _taken(self) -> Checkpoint:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,22 +18,18 @@ from tftransfer.building.streams import (
     part_of,
 )
 from tftransfer.ground import stops
-from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Phase, match_blocks
-from tftransfer.parts import arrays, checkpoints
+from tftransfer.parts import arrays
 from tftransfer.parts.checkpoints import Checkpoint
-from tftransfer.parts.domains import density_ratios
-from tftransfer.using.adapting import best_phase, judge, warnings_of
+from tftransfer.using import adapting
 from tftransfer.using.lessons import Lessons
 from tftransfer.using.loop import VALIDATED, Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.run import Run
+from tftransfer.using.saving import Saver
 from tftransfer.using.solving import without_steps
 from tftransfer.using.step import Reference, check_batch_size
 from tftransfer.using.supply import Supply
-
-# Of the training's time, what checkpoints may take; and what the first is expected to take.
-_SAVING_SHARE, _FIRST_SAVE = 0.02, 0.1
 
 
 class Trainer:
@@ -76,11 +70,7 @@ class Trainer:
         self._to_logits: dict[str, Any] = {}
         self._at_once = VALIDATED
         self.phases: list[dict[str, Any]] = []
-        self._saves = 0
-        self._unsaved: Checkpoint | None = None
-        self._writer = ThreadPoolExecutor(1)
-        self._writing: Future | None = None
-        self._saved_at, self._save_seconds = time.monotonic(), _FIRST_SAVE
+        self.saver = Saver(run.checkpoints)
 
     def fit(self) -> list[dict[str, Any]]:
         """Runs the phases that are not done yet; the network ends with the best weights.
@@ -90,7 +80,7 @@ class Trainer:
         """
         reference = Reference(self.network)
         if any(planned.phase.reweight for planned in self.plan.phases):
-            self._ratios = self._density_ratios()
+            self._ratios = adapting.density_weights(self.supply, self.plan)
         resume = self._found()
         try:
             for number, planned in enumerate(self.plan.phases):
@@ -100,10 +90,10 @@ class Trainer:
                 self._run_phase(number, planned, reference, here)
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
-                self._write_checkpoint()
+                self.saver.write()
             raise
-        self._write_checkpoint()
-        self._end_with_the_best()
+        self.saver.write()
+        adapting.end_with_the_best(self)
         return self.phases
 
     def close(self) -> None:
@@ -116,14 +106,14 @@ class Trainer:
             self._lessons.close()
             self.supply.close()
         finally:
-            self._written()
-            self._writer.shutdown()
+            self.saver.close()
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
         """Raw outputs of the network as it is, float32 [n, k]; its frozen prefix comes stored."""
-        return self._logits(self.plan.phases[-1], indices)
+        return self.phase_logits(self.plan.phases[-1], indices)
 
-    def _logits(self, planned: PhasePlan, indices: np.ndarray) -> np.ndarray:
+    def phase_logits(self, planned: PhasePlan, indices: np.ndarray) -> np.ndarray:
+        """As `logits`, with the frozen prefix of a phase."""
         if not len(indices):
             return np.zeros((0, 1), np.float32)
         inputs, cut = self.supply.inputs(planned, indices), planned.cut
@@ -160,7 +150,7 @@ class Trainer:
         if phase.lora:  # what was traced with the updates
             self._to_logits.clear()
         self.supply.weights_moved()
-        did |= self._judged(number, planned)
+        did |= adapting.judged(number, planned, self)
         moved = [block for block in frozen if network.digest([block]) != before[block]]
         if moved:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
@@ -173,7 +163,7 @@ class Trainer:
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
         )
         if number + 1 < len(self.plan.phases):
-            self.save(self.taken(number + 1, 0, best={}, optimizer={}))
+            self.saver.save(self.taken(number + 1, 0, best={}, optimizer={}))
         stops.check()
 
     def _steps(
@@ -189,63 +179,6 @@ class Trainer:
             "epochs": loop.epochs_run, "best_epoch": loop.best_epoch, "stopped": loop.stopped,
             "seconds": loop.seconds, "said": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
         }  # fmt: skip
-
-    def _judged(self, number: int, planned: PhasePlan) -> dict[str, Any]:
-        """Where there is a target domain, how the network does on it as far as can be seen."""
-        examples = self.plan.examples
-        target, val = examples.where("target"), examples.where("val")
-        if not len(target) or not len(val) or examples.target != "single_label":
-            return {}
-        arrays.store(self.run.phase_weights(number), arrays.collect(self.network.blocks))
-        train = examples.where("train")
-        source, source_val = self._source_features(number, train, val)
-        found = judge(
-            source, self.supply.features(target), self._logits(planned, target), source_val,
-            self.targets[train], self.targets[val], self.plan.experiment.seed,
-        )  # fmt: skip
-        self.say(
-            f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
-            f"reverse validation {found['reverse_validation']:.3f}"
-        )
-        for warning in warnings_of(found):
-            self.say(f"  {warning}")
-        return {"judged": found}
-
-    def _source_features(self, number: int, *parts: np.ndarray) -> list[np.ndarray]:
-        """Of examples of the source, by the network as it was before it left the source."""
-        before = [
-            k
-            for k, each in enumerate(self.plan.phases[: number + 1])
-            if not each.phase.leaves_source
-        ]
-        if not before or before[-1] == number:
-            return [self.supply.features(indices) for indices in parts]
-        now, path = arrays.collect(self.network.blocks), self.run.phase_weights(before[-1])
-        try:
-            arrays.assign_blocks(self.network.blocks, arrays.read(path), path)
-            self.supply.weights_moved()
-            return [self.supply.features(indices) for indices in parts]
-        finally:
-            arrays.assign_blocks(self.network.blocks, now, path)
-            self.supply.weights_moved()
-
-    def _end_with_the_best(self) -> None:
-        """Goes back to an earlier phase where the adaptation did harm."""
-        judged = [phase["judged"] for phase in self.phases if "judged" in phase]
-        adapts = any(planned.phase.adapts for planned in self.plan.phases)
-        if not adapts or len(judged) < 2 or len(judged) < len(self.phases):
-            return
-        best = best_phase(judged)
-        if best < len(judged) - 1:
-            path = self.run.phase_weights(best)
-            arrays.assign_blocks(self.network.blocks, arrays.read(path), path)
-            self.supply.weights_moved()
-            self.say(
-                f"  what followed phase {self.phases[best]['name']} did harm by reverse "
-                f"validation ({judged[-1]['reverse_validation']:.3f} after "
-                f"{judged[best]['reverse_validation']:.3f}): the run ends with that phase's weights"
-            )
-            self.phases[best]["kept"] = True
 
     def _reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:
         """The network at the start of a phase, kept for a resumed run; None for the run's."""
@@ -294,16 +227,6 @@ class Trainer:
             weight=self._ratios if phase.reweight and name == "train" else None,
         )  # fmt: skip
 
-    def _density_ratios(self) -> np.ndarray:
-        """The weight of each example: how much more the target is like it than the source is."""
-        examples = self.plan.examples
-        train, target = examples.where("train"), examples.where("target")
-        weights = np.ones(len(examples), np.float32)
-        weights[train] = density_ratios(
-            self.supply.features(train), self.supply.features(target), self.plan.experiment.seed
-        )
-        return weights
-
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
         return self.supply.inputs(planned, self.plan.examples.where("val"))
@@ -329,55 +252,11 @@ class Trainer:
         for state, value in zip(self.network.seed_states(), seeds, strict=True):
             state.assign(value)
 
-    def due(self) -> bool:
-        """Whether the last checkpoint is so old that another takes little of the time."""
-        free = self._writing is None or self._writing.done()
-        return free and time.monotonic() - self._saved_at > self._save_seconds / _SAVING_SHARE
-
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Writes a checkpoint when that is due; what stops the training writes it anyway."""
-        self._unsaved = checkpoint
-        if self.due():
-            self._write_checkpoint()
-
-    def keep(self) -> None:
-        """Writes what was last to be saved, and waits for it."""
-        self._write_checkpoint()
-        self._written()
-
-    def _written(self) -> None:
-        try:
-            if self._writing:
-                self._writing.result()
-        except OSError as error:
-            self._writing = None
-            raise UserError(
-                f"A checkpoint could not be written in {self.run.checkpoints}: {error.strerror}.",
-                "Make room there, then go on with --resume.",
-            ) from None
-
-    def _write_checkpoint(self) -> None:
-        self._written()
-        if self._unsaved:
-            self._saves += 1
-            self._writing = self._writer.submit(self._save_now, self._saves, self._unsaved)
-            self._unsaved = None
-
-    def _save_now(self, number: int, checkpoint: Checkpoint) -> None:
-        started = time.monotonic()
-        checkpoints.save(self.run.checkpoints, number, checkpoint)
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - started
-
     def _found(self) -> Checkpoint | None:
-        found = checkpoints.load_newest(self.run.checkpoints)
-        if found is None:
+        checkpoint = self.saver.newest(self.say)
+        if checkpoint is None:
             return None
-        checkpoint, remarks = found
-        for remark in remarks:
-            self.say(remark)
         state = checkpoint.state
-        self._saves = max(checkpoints.numbers(self.run.checkpoints))
         self.phases = list(state["phases"])
         inside = f", step {state['step']} of the next" if state.get("step") else ""
         self.say(f"resuming in phase {state['phase'] + 1} after epoch {state['epoch']}{inside}")

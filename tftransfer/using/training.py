@@ -146,7 +146,7 @@ def _train(
         profile_batch=_PROFILED if profile else 0,
     )
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
-    stops.before_the_end(trainer.keep)
+    stops.before_the_end(trainer.saver.keep)
     try:
         with clock.part("baselines"):
             base = _baselines(plan, trainer)
