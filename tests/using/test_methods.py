@@ -16,7 +16,7 @@ from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.kinds.image.augment import Augmenter
 from tftransfer.parts.kinds.image.decode import decode_resized
-from tftransfer.using import solving
+from tftransfer.using import adapting, solving
 from tftransfer.using.lessons import Lessons
 from tftransfer.using.supply import Supply
 
@@ -375,18 +375,16 @@ def test_adda_trains_a_network_for_the_target_and_harm_is_undone(adapted, unadap
 
 def test_reweighting_counts_what_is_like_the_target(anew, source_run):
     """The target is of two of the classes: theirs count more."""
-    from tftransfer.using.trainer import Trainer
-
     seen = {}
-    real = Trainer._density_ratios
+    real = adapting.density_weights
 
-    def kept(self):
-        seen["ratios"], seen["labels"] = real(self), self.plan.examples.labels
-        seen["train"] = self.plan.examples.where("train")
+    def kept(supply, plan):
+        seen["ratios"], seen["labels"] = real(supply, plan), plan.examples.labels
+        seen["train"] = plan.examples.where("train")
         return seen["ratios"]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_density_ratios", kept)
+        patch.setattr(adapting, "density_weights", kept)
         target = digits_of(range(2), 60, 120)[0]
         run = anew(f"{WHOLE.format('frozen', 1)}+reweight", data=KNOWN, target_data=target)
     train = seen["train"]
