@@ -22,7 +22,7 @@ import tftransfer
 from tftransfer.ground import atomic, stops
 from tftransfer.parts import arrays, checkpoints, forward
 from tftransfer.parts.checkpoints import Checkpoint
-from tftransfer.using import loop, preflight, trainer, training
+from tftransfer.using import adapting, loop, preflight, training
 from tftransfer.using.run import Run
 from tftransfer.using.step import Step
 
@@ -760,10 +760,10 @@ def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkey
 def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
     source_run, digits, tmp_path, quiet, monkeypatch, stop
 ):
-    real = trainer.Trainer._judged
+    real = adapting.judged
 
-    def judged(self, number, planned):
-        real(self, number, planned)
+    def judged(number, planned, of):
+        real(number, planned, of)
         figures = {"domain_gap": 1.0, "moved": 0.0, "reverse_validation": 0.9 - 0.8 * number}
         return {"judged": figures}
 
@@ -772,7 +772,7 @@ def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
             ask_to_stop()
 
     recipe = f"{TUNED}+dann"
-    monkeypatch.setattr(trainer.Trainer, "_judged", judged)
+    monkeypatch.setattr(adapting, "judged", judged)
     whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
     with monkeypatch.context() as patch, pytest.raises(stops.Stopped):
         if stop == "after the last":
