@@ -28,6 +28,7 @@ OPTIONS = {
     "adda": ":epochs=1", "adabn": "", "reweight": "", "fixmatch": "",
     "simclr": ":pretrain_epochs=1", "simsiam": ":pretrain_epochs=1",
     "autoencoder": ":pretrain_epochs=1,noise=1", "vae": ":pretrain_epochs=1",
+    "episodic": ":episodic_epochs=1",
 }  # fmt: skip
 # It needs several label columns: see test_multi_task.py.
 ELSEWHERE = {"multi_task"}

@@ -548,3 +548,13 @@ def test_ridge_solves_a_regression(anew):
 )  # fmt: skip
 def test_methods_that_would_do_nothing_or_disagree_are_refused(anew, recipe, match):
     refused(anew, match, recipe, target_data=DARK)
+
+
+def test_episodes_make_classes_clusters(anew):
+    """The nearest mean of a class is right more often once the stages have learnt from episodes."""
+    few = functools.partial(anew, labels_per_class=10, test_data=UNSEEN, batch_size=25)
+    plain = few("few_shot:solve=prototypes")
+    tuned = few("few_shot:solve=prototypes+episodic:episodic_epochs=20,episodic_rate=1e-3")
+    accuracy = [run.result["test"]["accuracy"] for run in (plain, tuned)]
+    assert accuracy[1] >= accuracy[0] + 0.05, accuracy
+    assert losses(tuned, "episodic")[-1] < 0.75 * losses(tuned, "episodic")[0]

@@ -85,7 +85,7 @@ class Loop:
     def _build(self, reference: Reference) -> None:
         trainer, network, phase = self.trainer, self.network, self.phase
         self.streams = trainer.streams(self.planned)
-        supervised = any("train.label" in loss.paths() for loss in phase.losses)
+        supervised = phase.learns_labels and "logits" in phase.tensors()
         self.val = trainer.plan.examples.where("val") if supervised else np.zeros(0, np.int64)
         self.val_inputs = trainer.validation_inputs(self.planned)
         suffix = network.part(self.planned.cut, self.planned.outputs)
@@ -173,7 +173,8 @@ class Loop:
                 self._keep_inside_epoch()
         self._check_weights()
         logs = {"loss": self._sums["loss"] / self.streams.steps}
-        if self.trainer.plan.examples.target == "single_label" and self._sums["weight"]:
+        single = self.trainer.plan.examples.target == "single_label"
+        if single and "logits" in self.phase.tensors() and self._sums["weight"]:
             logs["accuracy"] = self._sums["right"] / self._sums["weight"]
         logs |= self._validate()
         self.epochs_run, self.step_done, self._sums = epoch + 1, 0, dict(_NO_SUMS)

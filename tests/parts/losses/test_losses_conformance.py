@@ -97,6 +97,10 @@ CASES = {
         function=F.prototype_logits, args=(X, CENTRES), free=2, shape=(N, K)
     ),
     "prototypes": Case(function=F.prototypes, args=(X, LABEL, W), free=1, shape=(K, D), weights=1),
+    "prototypical": Case(
+        function=lambda x, y, w: F.prototypical(x, y, 0.2, w),
+        args=(X, LABEL, W), free=1, shape=(N,), weights=1,
+    ),
     "squared_error": Case(function=F.squared_error, args=(MAPS, OTHER_MAPS), free=2, shape=(N,)),
     "supervised_contrastive": Case(
         function=lambda x, y, w: F.supervised_contrastive(x, y, 0.1, w),

@@ -8,6 +8,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
 from tftransfer.parts.losses import functional
+from tftransfer.parts.losses.functional.few_shot import episode
 
 RNG = np.random.default_rng(7)
 X, C = RNG.normal(size=(6, 3)), RNG.normal(size=(4, 3))
@@ -32,6 +33,26 @@ def test_prototypes_of_weighted_rows_and_soft_labels():
 def test_prototype_logits():
     got = functional.prototype_logits(X, C)
     np.testing.assert_allclose(got, -(cdist(X, C) ** 2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_is_an_episode():
+    label = np.eye(4)[LABEL]  # 0 2 2 0 1 2
+    support, query = episode(label)
+    np.testing.assert_array_equal(support, [1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(query, [0, 0, 1, 1, 0, 1])
+    support, query = episode(label, [0, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(support, [0, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(query, [0, 0, 1, 0, 0, 1])
+
+
+def test_prototypical_by_hand():
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    centres, scores = unit[[0, 1]], np.full((6, 2), 0.0)  # of the classes 0 and 2
+    scores = -cdist(unit, centres, "sqeuclidean") / 0.5
+    own = np.array([0, 1, 1, 0, 0, 1])
+    expected = np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(6), own]
+    got = functional.prototypical(X, np.eye(4)[LABEL], 0.5)
+    np.testing.assert_allclose(got, np.where([0, 0, 1, 1, 0, 1], expected, 0), atol=1e-5)
 
 
 def test_cosine_logits():

@@ -1,9 +1,12 @@
-"""Recipes without steps: the head is solved on the frozen features of few examples."""
+"""Few labels a class: heads solved on frozen features, and stages that learn from episodes."""
 
 from __future__ import annotations
 
-from tftransfer.building.recipes.registry import register_recipe
+from dataclasses import replace
+
+from tftransfer.building.recipes.registry import register_method, register_recipe
 from tftransfer.ground.recipe import Head, Phase, Recipe
+from tftransfer.parts.losses import Prototypical
 
 
 @register_recipe
@@ -18,3 +21,29 @@ def few_shot(*, solve: str = "ridge") -> Recipe:
     phase = Phase(name=solve, train={"head": 1.0}, losses=(), epochs=1, solve=solve, augment="none")
     head = Head(normalise=solve == "cosine")
     return Recipe(name="few_shot", heads=(head,), phases=(phase,))
+
+
+@register_method
+def episodic(
+    recipe: Recipe, *, episodic_epochs: int = 10, episodic_rate: float = 1e-4,
+    temperature: float = 0.2,
+) -> Recipe:  # fmt: skip
+    """First, the stages learn from episodes: each batch is one (Snell et al., 2017).
+
+    Args:
+      recipe: that goes on from there.
+      episodic_epochs: of that phase.
+      episodic_rate: its peak learning rate.
+      temperature: by which squared distances of unit vectors are divided.
+    """
+    phase = Phase(
+        name="episodic", train={"stage*": 1.0}, losses=(Prototypical(temperature=temperature),),
+        epochs=episodic_epochs, learning_rate=episodic_rate,
+        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
+    )  # fmt: skip
+    kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]
+    return replace(recipe, phases=(phase, *kept))
+
+
+def _heads_only(reset: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in reset if not each.startswith("stage"))

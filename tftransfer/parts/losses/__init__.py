@@ -5,6 +5,7 @@ Nothing here imports TensorFlow until a loss is computed.
 
 from tftransfer.parts.losses.adaptation import CORAL, MMD, Domain, Entropy
 from tftransfer.parts.losses.distillation import Distill, Hint
+from tftransfer.parts.losses.few_shot import Prototypical
 from tftransfer.parts.losses.multi_task import MultiTask
 from tftransfer.parts.losses.regularised import BSS, DELTA, L2SP
 from tftransfer.parts.losses.supervised import (
@@ -37,6 +38,7 @@ __all__ = [
     "Hint",
     "MultiTask",
     "NTXent",
+    "Prototypical",
     "Reconstruction",
     "SimSiam",
     "SquaredError",

@@ -33,6 +33,7 @@ from tftransfer.parts.losses.functional.few_shot import (
     cosine_logits,
     prototype_logits,
     prototypes,
+    prototypical,
 )
 from tftransfer.parts.losses.functional.generative import gaussian_kl
 from tftransfer.parts.losses.functional.regularised import (
@@ -75,6 +76,7 @@ __all__ = [
     "nt_xent",
     "prototype_logits",
     "prototypes",
+    "prototypical",
     "squared_error",
     "supervised_contrastive",
     "uncertainty_weighted",
