@@ -34,7 +34,9 @@ def _kind_of(item: str | bytes) -> str:
 
 def _head(path: str) -> bytes:
     try:
+        if not Path(path).is_file():  # to open a pipe is to wait for ever
+            return b""
         with Path(path).open("rb") as file:
-            return file.read(_HEAD) if Path(path).is_file() else b""
+            return file.read(_HEAD)
     except OSError:
         return b""
