@@ -32,8 +32,8 @@ from tftransfer.parts.data import scan
 from tftransfer.parts.data.memory import from_arrays
 from tftransfer.top import cli
 from tftransfer.using import preflight, training
+from tftransfer.using.saving import Saver
 from tftransfer.using.step import Step
-from tftransfer.using.trainer import Trainer
 
 SETTINGS = (
     "--backbone=small_cnn",
@@ -627,7 +627,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(place, capsys):
         return real(path, values)
 
     place.patch.setattr(checkpoints.arrays, "write", write)
-    place.patch.setattr(Trainer, "due", lambda self: True)
+    place.patch.setattr(Saver, "due", lambda self: True)
     code, run = trained(place, "--recipe=scratch:epochs=3", "--batch_size=8")
     assert code == 2 and "No space left on device" in told_in_two_lines(capsys)
     assert checkpoints.load_newest(run / "checkpoints")
