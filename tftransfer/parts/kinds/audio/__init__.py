@@ -1,0 +1,23 @@
+"""Audio: clips of sound in files, by their class or in a table."""
+
+from __future__ import annotations
+
+from tftransfer.parts.kinds.audio.rules import NOTES, RULES, seconds, undecodable
+from tftransfer.parts.kinds.base import InputKind
+
+__all__ = ["KIND"]
+
+KIND = InputKind(
+    name="audio",
+    one="clip",
+    many="clips",
+    rules=RULES,
+    notes=NOTES,
+    undecodable=undecodable,
+    measure=seconds,
+    augments=("none", "shift", "mask", "full", "strong", "noise"),
+    augment="full",
+    argument="audio_bytes",
+    refused="not a clip that can be decoded: WAV of PCM (8 to 32 bits) or floating point can",
+    advice="a folder with one sub-folder of WAV files per class, or a .csv manifest",
+)
