@@ -1,0 +1,100 @@
+"""YAMNet of our own layers against the published network."""
+
+import csv
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.backbones.audio.yamnet import build_yamnet, with_scores
+from tftransfer.parts.backbones.audio.yamnet_weights import load_yamnet, our_name
+from tftransfer.parts.kinds.audio.decode import waveform
+from tftransfer.parts.kinds.audio.forms import LogMelForm
+
+
+@pytest.fixture(scope="module")
+def models(shared_data):
+    return shared_data / "audio_models"
+
+
+@pytest.fixture(scope="module")
+def bark(shared_data):
+    with zipfile.ZipFile(shared_data / "esc10" / "esc10_16k.zip") as clips:
+        return clips.read("dog_bark/1-100032-A.wav")
+
+
+def test_patch_scores_are_those_of_the_published_network(models, bark):
+    published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
+    ours = with_scores(build_yamnet(96))
+    load_yamnet(ours, models / "yamnet_savedmodel")
+    samples = waveform(tf.constant(bark), 15_600)
+    patch = LogMelForm(frames=96).of_samples(samples)[None]
+    scores, embeddings = ours(patch)
+    theirs, their_embeddings, log_mel = published(samples)
+    np.testing.assert_allclose(patch[0, :, :, 0], log_mel[:96], atol=1e-3)
+    np.testing.assert_allclose(scores[0], theirs[0], atol=1e-4)
+    np.testing.assert_allclose(embeddings[0], their_embeddings[0], atol=1e-3)
+    with (models / "yamnet_class_map.csv").open() as file:
+        names = [row["display_name"] for row in csv.DictReader(file)]
+    assert names[int(np.argmax(scores[0]))] in ("Dog", "Animal", "Bark", "Domestic animals, pets")
+
+
+def test_names_of_every_published_form_become_ours():
+    assert our_name("layer1/conv/kernel") == "layer1_conv/kernel"
+    assert our_name("m/layer9/depthwise_conv/depthwise_kernel") == "layer9_depthwise_conv/kernel"
+    long = "layer2/pointwise_conv/bn/layer2/pointwise_conv/bn/moving_mean"
+    assert our_name(long) == "layer2_pointwise_conv_bn/moving_mean"
+    assert our_name("logits/logits/bias") == "logits/bias"
+    assert our_name("optimizer/iterations") == ""
+
+
+def _place(layer):
+    """As the published files spell a layer."""
+    return layer.replace("_conv_bn", "_conv/bn").replace("_", "/", 1)
+
+
+def test_the_published_file_fits_by_name(tmp_path):
+    model, other = build_yamnet(96), build_yamnet(96)
+    with h5py.File(tmp_path / "yamnet.h5", "w") as file:
+        for layer in model.layers:
+            for variable in layer.weights:
+                place = _place(layer.name)
+                file[f"{place}/{place}/{variable.name}:0"] = variable.numpy()
+    digest, remarks = load_yamnet(other, tmp_path / "yamnet.h5")
+    assert len(digest) == 64 and not remarks
+    for ours, theirs in zip(other.weights, model.weights):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_savedmodel_of_named_variables_fits(tmp_path):
+    model, other = build_yamnet(96), build_yamnet(96)
+    module = tf.Module()
+    module.all = [
+        tf.Variable(variable.value, name=f"{_place(layer.name)}/{variable.name}")
+        for layer in model.layers
+        for variable in layer.weights
+    ]
+    tf.saved_model.save(module, str(tmp_path / "module"))
+    assert not load_yamnet(other, tmp_path / "module")[1]
+    np.testing.assert_array_equal(other.weights[-1], model.weights[-1])
+
+
+def test_a_file_of_the_first_layers_leaves_the_others_random_and_says_so(models):
+    model = build_yamnet(96)
+    _, remarks = load_yamnet(model, models / "yamnet_256_f32.h5")
+    assert "random from layer7_depthwise_conv on" in remarks[0]
+    with h5py.File(models / "yamnet_256_f32.h5") as file:
+        stored = file["model_weights/model_2/layer6/pointwise_conv/kernel:0"][:]
+    np.testing.assert_array_equal(model.get_layer("layer6_pointwise_conv").kernel, stored)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["dense/kernel:0"] = np.zeros((3, 3))
+    with pytest.raises(UserError, match="holds no weights of YAMNet"):
+        load_yamnet(build_yamnet(96), tmp_path / "other.h5")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_yamnet(build_yamnet(96), tmp_path / "absent.h5")

@@ -1,0 +1,156 @@
+"""What networks take of a clip: the waveform, its log-mel spectrogram, or a picture of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tftransfer.parts.kinds.audio import compressed
+from tftransfer.parts.kinds.audio.augment import ClipAugmenter, Layout
+from tftransfer.parts.kinds.audio.decode import waveform
+from tftransfer.parts.kinds.audio.log_mel import MelBands, log_mel
+from tftransfer.parts.kinds.audio.rules import audio_format
+from tftransfer.parts.kinds.audio.wav import RATE
+from tftransfer.parts.kinds.base import Augmenter, Form
+
+# In the logarithm's units: a whisper is black, and full scale is white.
+_DARK, _LIGHT = -7.0, 4.0
+
+
+class ClipForm(Form):
+    """Clips of one length: longer ones are cut to their middle, shorter ones end in silence.
+
+    Attributes:
+      samples: at 16 kHz, that are heard of a clip.
+      layout: which axes of the array are time and frequency.
+    """
+
+    kind: ClassVar[str] = "audio"
+    dtype = "float32"
+    samples: int
+    layout: Layout
+
+    @property
+    def said(self) -> str:
+        """Such as `5 s`."""
+        return f"{self.samples / RATE:.3g} s"
+
+    def of_samples(self, samples: Any) -> Any:
+        """The array of a waveform, float32 [samples] at 16 kHz."""
+        raise NotImplementedError
+
+    def decode(self, data: Any) -> Any:
+        """The array of one clip from its WAV bytes."""
+        return self.of_samples(waveform(data, self.samples))
+
+    def read(self, item: bytes) -> bytes:
+        """FLAC and Ogg as WAV."""
+        return item if audio_format(item) in ("WAV", None) else compressed.to_wav(item)
+
+    def augmenter(self, augment: str) -> Augmenter:
+        """Shifts in time, masks, loudness and noise."""
+        return ClipAugmenter(augment, self.layout)
+
+    def stored(self, augment: str, view: int) -> str:
+        """View 0 is the clip itself, unless views are compared with each other."""
+        return "none" if view == 0 and augment not in ("strong", "noise") else augment
+
+
+@dataclass(frozen=True)
+class WaveformForm(ClipForm):
+    """float32 [samples] at 16 kHz, -1 to 1: what TF-Hub's modules of audio take."""
+
+    seconds: float
+    layout: ClassVar[Layout] = Layout(time=1)
+
+    @property
+    def samples(self) -> int:  # type: ignore[override]
+        """Samples that are heard."""
+        return round(self.seconds * RATE)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """[samples]."""
+        return (self.samples,)
+
+    @property
+    def basis(self) -> str:
+        """A key of caches."""
+        return f"waveform {self.samples}"
+
+    def of_samples(self, samples: Any) -> Any:
+        """The samples themselves."""
+        return samples
+
+
+@dataclass(frozen=True)
+class LogMelForm(ClipForm):
+    """float32 [frames, bands, 1]: the logarithm of the energy in mel bands, as YAMNet hears."""
+
+    frames: int
+    bands: MelBands = field(default_factory=MelBands)
+    layout: ClassVar[Layout] = Layout(time=1, frequency=2, neper=1.0)
+
+    @property
+    def samples(self) -> int:  # type: ignore[override]
+        """Samples that are heard."""
+        return self.bands.samples(self.frames)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """[frames, bands, 1]."""
+        return (self.frames, self.bands.bands, 1)
+
+    @property
+    def basis(self) -> str:
+        """A key of caches."""
+        return f"log-mel {self.frames} {self.bands}"
+
+    def of_samples(self, samples: Any) -> Any:
+        """The spectrogram of a waveform."""
+        return tf.ensure_shape(log_mel(samples, self.bands)[..., None], self.shape)
+
+
+@dataclass(frozen=True)
+class SpectrogramForm(ClipForm):
+    """float32 [size, size, 3] in 0 to 255: a log-mel spectrogram as networks of pictures take it.
+
+    Frequency falls from top to bottom, time runs from left to right, and the three colours are
+    equal. The shades are of fixed loudness, from -7 (black) to 4 in the logarithm's units.
+    """
+
+    size: int
+    seconds: float
+    bands: MelBands = field(default_factory=lambda: MelBands(bands=128, low=20.0))
+    layout: ClassVar[Layout] = Layout(
+        time=2, frequency=1, neper=255.0 / (_LIGHT - _DARK), range=(0.0, 255.0)
+    )
+
+    @property
+    def samples(self) -> int:  # type: ignore[override]
+        """Samples that are heard."""
+        return max(round(self.seconds * RATE), self.bands.window_samples)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """[size, size, 3]."""
+        return (self.size, self.size, 3)
+
+    @property
+    def said(self) -> str:
+        """Such as `5 s as spectrograms of 160 px`."""
+        return f"{super().said} as spectrograms of {self.size} px"
+
+    @property
+    def basis(self) -> str:
+        """A key of caches."""
+        return f"spectrogram {self.size} {self.samples} {self.bands} {_DARK} {_LIGHT}"
+
+    def of_samples(self, samples: Any) -> Any:
+        """The picture of a waveform."""
+        shades = (log_mel(samples, self.bands) - _DARK) / (_LIGHT - _DARK)
+        picture = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]
+        picture = tf.image.resize(picture, (self.size, self.size), antialias=True)
+        return tf.repeat(255.0 * picture, 3, axis=-1)
