@@ -50,7 +50,8 @@ class HubLayer(keras.layers.Layer):
         self.batch_norm = "train"
         module = _load(path)
         self._module = module
-        trainable = {id(variable) for variable in _variables(module, "trainable_variables")}
+        floating = [v for v in _variables(module, "trainable_variables") if v.dtype.is_floating]
+        trainable = {id(variable) for variable in floating}
         for variable in _variables(module, "variables"):
             self._track_variable(_shared(variable, trainable=id(variable) in trainable))
         self._takes_training = _takes_training(module)
@@ -68,6 +69,10 @@ class HubLayer(keras.layers.Layer):
         probe = tf.zeros((1, *inputs.shape[1:]), inputs.dtype)
         output = self._output(probe, training=False)
         return keras.KerasTensor((None, *output.shape[1:]), dtype=output.dtype.name)
+
+    def input_spec_of_module(self) -> tf.TensorSpec | None:
+        """What the module's signature takes; None where it tells nothing."""
+        return _input_spec(self._module)
 
     def _output(self, inputs: Any, *, training: bool) -> Any:
         arguments = {"training": training} if self._takes_training else {}
@@ -110,6 +115,26 @@ def resolve_handle(handle: str) -> Path:
             f"The TF-Hub module {handle} could not be fetched: {_brief(error)}",
             "Without a network, download it elsewhere and give the local folder.",
         ) from None
+
+
+def trusted(handle: str, trust_code: bool) -> tuple[Path, tuple[str, ...]]:
+    """The local folder of a module that may run, and what is worth saying of it.
+
+    Raises:
+      UserError: it is not trusted, or not there.
+    """
+    if not trust_code:
+        local = Path(handle).expanduser()
+        touching = touching_operations(local) if (local / "saved_model.pb").is_file() else []
+        more = f" (it uses {', '.join(touching)})" if touching else ""
+        raise UserError(
+            f"{handle} is a TF-Hub module, which is a program that runs with your rights{more}.",
+            "If you trust where it comes from, add --trust_code.",
+        )
+    path = resolve_handle(handle)
+    touching = touching_operations(path)
+    said = (f"the module uses {', '.join(touching)}; it was trusted",) if touching else ()
+    return path, said
 
 
 def touching_operations(folder: Path) -> list[str]:

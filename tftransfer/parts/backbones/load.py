@@ -189,13 +189,13 @@ def _builder(
 ) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
     if base in BACKBONES:
         entry = BACKBONES[base]
-        _check_options(base, entry.build, options)
+        check_options(base, entry.build, options)
         return (lambda size, weights, **kw: entry.build(size, **kw)), entry.image_size, entry.sha256
     spelled = {_plain(name): entry for name, entry in applications.application_names().items()}
     constructor = spelled.get(_plain(base))
     if constructor is None:
         raise unknown_name("backbone", base, backbone_names())
-    _check_options(base, constructor, options)
+    check_options(base, constructor, options)
 
     def build(size: int, weights: str | None, **options: Any) -> keras.Model:
         return applications.build_application(constructor, size, weights, **options)
@@ -210,7 +210,8 @@ def _local(weights: str, known: dict[str, str], cache: Path) -> Path:
     return fetch(weights, cache / "downloads", sha256=known.get(name, ""))
 
 
-def _check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+def check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Refuses options that a builder does not take."""
     parameters = inspect.signature(function).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
         return
@@ -253,16 +254,7 @@ def _call_builder(
 
 def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
     place, _, output = handle.partition(":output=")
-    if not trust_code:
-        local = Path(place).expanduser()
-        touching = hub.touching_operations(local) if (local / "saved_model.pb").is_file() else []
-        more = f" (it uses {', '.join(touching)})" if touching else ""
-        raise UserError(
-            f"{handle} is a TF-Hub module, which is a program that runs with your rights{more}.",
-            "If you trust where it comes from, add --trust_code.",
-        )
-    path = hub.resolve_handle(place)
-    touching = hub.touching_operations(path)
+    path, said = hub.trusted(place, trust_code)
     layer = hub.HubLayer(str(path), output, name="module", dtype="float32")
     declared = hub.declared_image_size(layer)
     if declared and image_size and declared != image_size:
@@ -276,10 +268,7 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
         name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
         form=ImageForm(size),
         weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
-        remarks=(
-            "pixels are scaled to [0, 1], as TF-Hub's image modules take them",
-            *([f"the module uses {', '.join(touching)}; it was trusted"] if touching else []),
-        ),
+        remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them", *said),
     )  # fmt: skip
 
 

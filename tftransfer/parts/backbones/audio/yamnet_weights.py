@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.hashes import file_sha256
 
+PUBLISHED = "https://storage.googleapis.com/audioset/yamnet.h5"
 # A layer's numbers by what they are: what a file's own names end with, and ours.
 _ENDS = ("kernel", "depthwise_kernel", "beta", "moving_mean", "moving_variance", "bias")
 

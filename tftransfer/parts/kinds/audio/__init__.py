@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tftransfer.parts.kinds.audio.rules import NOTES, RULES, seconds, undecodable
+from tftransfer.parts.kinds.audio.rules import (
+    NOTES,
+    RULES,
+    length_of,
+    seconds,
+    undecodable,
+)
 from tftransfer.parts.kinds.base import InputKind
 
 __all__ = ["KIND"]
@@ -15,6 +21,7 @@ KIND = InputKind(
     notes=NOTES,
     undecodable=undecodable,
     measure=seconds,
+    length=length_of,
     augments=("none", "shift", "mask", "full", "strong", "noise"),
     augment="full",
     argument="audio_bytes",

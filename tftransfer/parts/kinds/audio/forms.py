@@ -19,23 +19,29 @@ from tftransfer.parts.kinds.base import Augmenter, Form
 _DARK, _LIGHT = -7.0, 4.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class ClipForm(Form):
     """Clips of one length: longer ones are cut to their middle, shorter ones end in silence.
 
     Attributes:
-      samples: at 16 kHz, that are heard of a clip.
-      layout: which axes of the array are time and frequency.
+      length: seconds that are heard of a clip.
     """
 
+    length: float
+
     kind: ClassVar[str] = "audio"
-    dtype = "float32"
-    samples: int
-    layout: Layout
+    dtype: ClassVar[str] = "float32"  # type: ignore[misc]
+    layout: ClassVar[Layout]
+
+    @property
+    def samples(self) -> int:
+        """At 16 kHz, that are heard of a clip."""
+        return round(self.length * RATE)
 
     @property
     def said(self) -> str:
         """Such as `5 s`."""
-        return f"{self.samples / RATE:.3g} s"
+        return f"{self.length:.3g} s"
 
     def of_samples(self, samples: Any) -> Any:
         """The array of a waveform, float32 [samples] at 16 kHz."""
@@ -58,17 +64,11 @@ class ClipForm(Form):
         return "none" if view == 0 and augment not in ("strong", "noise") else augment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WaveformForm(ClipForm):
     """float32 [samples] at 16 kHz, -1 to 1: what TF-Hub's modules of audio take."""
 
-    seconds: float
     layout: ClassVar[Layout] = Layout(time=1)
-
-    @property
-    def samples(self) -> int:  # type: ignore[override]
-        """Samples that are heard."""
-        return round(self.seconds * RATE)
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -77,7 +77,7 @@ class WaveformForm(ClipForm):
 
     @property
     def basis(self) -> str:
-        """A key of caches."""
+        """The number of samples."""
         return f"waveform {self.samples}"
 
     def of_samples(self, samples: Any) -> Any:
@@ -85,72 +85,64 @@ class WaveformForm(ClipForm):
         return samples
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LogMelForm(ClipForm):
     """float32 [frames, bands, 1]: the logarithm of the energy in mel bands, as YAMNet hears."""
 
-    frames: int
     bands: MelBands = field(default_factory=MelBands)
     layout: ClassVar[Layout] = Layout(time=1, frequency=2, neper=1.0)
 
     @property
-    def samples(self) -> int:  # type: ignore[override]
-        """Samples that are heard."""
-        return self.bands.samples(self.frames)
-
-    @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """[frames, bands, 1]."""
-        return (self.frames, self.bands.bands, 1)
+        return (self.bands.frames(self.samples), self.bands.bands, 1)
 
     @property
     def basis(self) -> str:
-        """A key of caches."""
-        return f"log-mel {self.frames} {self.bands}"
+        """The number of samples, and what is measured of them."""
+        return f"log-mel {self.samples} {self.bands}"
 
     def of_samples(self, samples: Any) -> Any:
         """The spectrogram of a waveform."""
         return tf.ensure_shape(log_mel(samples, self.bands)[..., None], self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpectrogramForm(ClipForm):
     """float32 [size, size, 3] in 0 to 255: a log-mel spectrogram as networks of pictures take it.
 
     Frequency falls from top to bottom, time runs from left to right, and the three colours are
     equal. The shades are of fixed loudness, from -7 (black) to 4 in the logarithm's units.
+
+    Attributes:
+      image_size: side of the square, in pixels.
+      bands: what is measured.
     """
 
-    size: int
-    seconds: float
+    image_size: int
     bands: MelBands = field(default_factory=lambda: MelBands(bands=128, low=20.0))
     layout: ClassVar[Layout] = Layout(
         time=2, frequency=1, neper=255.0 / (_LIGHT - _DARK), range=(0.0, 255.0)
     )
 
     @property
-    def samples(self) -> int:  # type: ignore[override]
-        """Samples that are heard."""
-        return max(round(self.seconds * RATE), self.bands.window_samples)
-
-    @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
         """[size, size, 3]."""
-        return (self.size, self.size, 3)
+        return (self.image_size, self.image_size, 3)
 
     @property
     def said(self) -> str:
         """Such as `5 s as spectrograms of 160 px`."""
-        return f"{super().said} as spectrograms of {self.size} px"
+        return f"{super().said} as spectrograms of {self.image_size} px"
 
     @property
     def basis(self) -> str:
-        """A key of caches."""
-        return f"spectrogram {self.size} {self.samples} {self.bands} {_DARK} {_LIGHT}"
+        """The size, the number of samples, and what is measured of them."""
+        return f"spectrogram {self.image_size} {self.samples} {self.bands} {_DARK} {_LIGHT}"
 
     def of_samples(self, samples: Any) -> Any:
         """The picture of a waveform."""
         shades = (log_mel(samples, self.bands) - _DARK) / (_LIGHT - _DARK)
         picture = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]
-        picture = tf.image.resize(picture, (self.size, self.size), antialias=True)
-        return tf.repeat(255.0 * picture, 3, axis=-1)
+        picture = tf.image.resize(picture, (self.image_size, self.image_size), antialias=True)
+        return tf.ensure_shape(tf.repeat(255.0 * picture, 3, axis=-1), self.shape)

@@ -50,9 +50,9 @@ class MelBands:
         """Points of the Fourier transform: the next power of two."""
         return 1 << (self.window_samples - 1).bit_length()
 
-    def samples(self, frames: int) -> int:
-        """How many samples give so many frames."""
-        return self.window_samples + self.hop_samples * (frames - 1)
+    def frames(self, samples: int) -> int:
+        """How many windows fit into so many samples."""
+        return 1 + (samples - self.window_samples) // self.hop_samples
 
 
 def log_mel(samples: Any, bands: MelBands) -> Any:
@@ -99,9 +99,7 @@ class LogMel(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """[n, frames, bands]; frames are open where samples are."""
         *batch, samples = input_shape
-        bands = self.bands
-        frames = samples and 1 + (samples - bands.window_samples) // bands.hop_samples
-        return (*batch, frames, bands.bands)
+        return (*batch, samples and self.bands.frames(samples), self.bands.bands)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -27,6 +27,8 @@ _NEIGHBOURS = (
     (b"%PDF", "a PDF file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
+# Of what is read of a clip, in seconds; and how much longer the longest may be than most.
+_SHORTEST, _LONGEST, _ROOM = 0.975, 10.0, 1.3
 _SILENCE, _FULL, _CLIPPED = 1e-4, 0.999, 1e-3
 
 
@@ -113,6 +115,18 @@ def seconds(data: bytes) -> float:
     """How long a clip sounds, of bytes that satisfy the rules."""
     frames, _, rate = _shape(data)
     return frames / rate
+
+
+def length_of(measures: np.ndarray) -> tuple[float, str]:
+    """How much of each clip is read: what holds 95 % of them, of at most 10 s."""
+    if not len(measures):
+        return _SHORTEST, f"length {_SHORTEST:g} s: there are no clips to tell"
+    most = float(measures.max())
+    wanted = most if most <= _ROOM * np.quantile(measures, 0.95) else np.quantile(measures, 0.95)
+    length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, _LONGEST))
+    longer = int((measures > length + 0.05).sum())
+    cut = f"; {longer:,} longer clips are cut to their middle" if longer else ""
+    return length, f"length {length:g} s: the clips are of {measures.min():.2g} to {most:.3g} s{cut}"
 
 
 def several_channels(data: bytes) -> str | None:

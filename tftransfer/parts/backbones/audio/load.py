@@ -1,0 +1,102 @@
+"""From what the user names to a `Backbone` of audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tftransfer.ground.errors import UserError
+from tftransfer.ground.registry import parse_options
+from tftransfer.parts.backbones import load as general
+from tftransfer.parts.backbones.audio.small import small_cnn
+from tftransfer.parts.backbones.audio.waveform import load_module
+from tftransfer.parts.backbones.audio.yamnet import build_yamnet
+from tftransfer.parts.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
+from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.stages import cut_into_stages
+from tftransfer.parts.backbones.weights import load_weights
+from tftransfer.parts.download import fetch
+from tftransfer.parts.feature_cache import user_folder
+from tftransfer.parts.kinds.audio.forms import LogMelForm, SpectrogramForm
+
+# Seconds: as much as YAMNet hears at once, and Whisper.
+_LENGTH = 0.975
+_PICTURE = 160
+
+
+def load_backbone(
+    name: str, *, weights: str, image_size: int, seed: int, trust_code: bool, cache: Path | None,
+    length: float, assets: Path | None = None,
+) -> Backbone:  # fmt: skip
+    """The backbone that `name` means: `yamnet`, `small_cnn`, a TF-Hub module, or one of pictures.
+
+    Args:
+      name: with its options.
+      weights: `imagenet` stands for the published ones of each; `none`, a path or an https URL.
+      image_size: side of the spectrograms for backbones of pictures, in pixels; 0 for 160.
+      seed: of random weights.
+      trust_code: allow TF-Hub modules, which are programs.
+      cache: where downloaded weights are kept; the user's when None.
+      length: seconds that are heard of a clip; 0 for 0.975.
+      assets: not used.
+
+    Raises:
+      UserError: no such backbone, option or weights.
+    """
+    length = length or _LENGTH
+    if length < _LENGTH:
+        raise UserError(f"--length={length:g} is too short.", f"Give at least {_LENGTH} seconds.")
+    base, options = parse_options(name)
+    if base in _OWN:
+        return _own(name, base, options, weights, length, cache or user_folder())
+    module = load_module(name, trust_code=trust_code, length=length)
+    if module is not None:
+        return module
+    return _of_pictures(
+        name, weights=weights, image_size=image_size or _PICTURE, seed=seed,
+        trust_code=trust_code, cache=cache, length=length,
+    )  # fmt: skip
+
+
+_OWN: dict[str, Callable[..., keras.Model]] = {"yamnet": build_yamnet, "small_cnn": small_cnn}
+
+
+def _own(
+    name: str, base: str, options: dict[str, Any], weights: str, length: float, cache: Path
+) -> Backbone:
+    build, form = _OWN[base], LogMelForm(length=length)
+    general.check_options(base, build, options)
+    model = build(form.shape[0], **options)
+    digest, remarks = "", ()
+    if base == "yamnet" and weights != "none":
+        path = _local(PUBLISHED if weights == "imagenet" else weights, cache)
+        digest, remarks = load_yamnet(model, path)
+        weights = "AudioSet" if weights == "imagenet" else weights
+    elif weights == "imagenet":
+        raise UserError(f"{base} has no published weights.", "Give --weights=none.")
+    elif weights != "none":
+        digest = load_weights(model, _local(weights, cache), sha256="")
+    return Backbone(
+        name=name, architecture=name, model=model, stages=cut_into_stages(model), form=form,
+        weights=weights, weights_sha256=digest, remarks=remarks,
+        fresh=lambda: build(form.shape[0], **options),
+    )  # fmt: skip
+
+
+def _local(weights: str, cache: Path) -> Path:
+    if "://" in weights:
+        return fetch(weights, cache / "downloads")
+    return Path(weights).expanduser()
+
+
+def _of_pictures(name: str, *, length: float, **options: Any) -> Backbone:
+    """A network of pictures on spectrograms, after Palanisamy et al. (2020)."""
+    backbone = general.load_backbone(name, **options, kind="image")
+    size = backbone.form.image_size  # type: ignore[attr-defined]
+    form = SpectrogramForm(length=length, image_size=size)
+    said = f"the clips are heard as log-mel spectrograms of {size} px, grey in three colours"
+    return replace(backbone, form=form, remarks=(*backbone.remarks, said))
