@@ -29,7 +29,7 @@ def preflight(experiment: Experiment, workdir: Path) -> None:
     weights = experiment.weights
     if weights not in ("imagenet", "none") and "://" not in weights:
         path = Path(weights).expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"The weights file {path} does not exist.", "Check --weights.")
 
 

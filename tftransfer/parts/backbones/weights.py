@@ -53,7 +53,7 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
         )
     try:
         with h5py.File(path, "r") as file:
-            _check_bounds(file, path)
+            check_bounds(file, path)
             if "layer_names" in file.attrs or "model_weights" in file:
                 _load_legacy(model, file, path)
                 return digest
@@ -67,7 +67,7 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str = "") -> str:
     return digest
 
 
-def _check_bounds(file: Any, path: Path) -> None:
+def check_bounds(file: Any, path: Path) -> None:
     """Refuses links to other files, and arrays that the file is too small to hold.
 
     Raises:

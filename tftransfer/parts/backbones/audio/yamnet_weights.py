@@ -16,6 +16,8 @@ from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.hashes import file_sha256
+from tftransfer.parts.arrays import settle
+from tftransfer.parts.backbones.weights import check_bounds
 
 PUBLISHED = "https://storage.googleapis.com/audioset/yamnet.h5"
 # A layer's numbers by what they are: what a file's own names end with, and ours.
@@ -67,6 +69,7 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> tuple[str, ...]:
             f"{path} holds no weights of YAMNet.",
             "Give yamnet.h5, or the folder of YAMNet's SavedModel.",
         )
+    settle(model.layers)
     if not missing:
         return ()
     return (f"{len(missing)} of YAMNet's {total} weights are not in {path.name}: random from "
@@ -84,6 +87,7 @@ def _of_h5(path: Path) -> Arrays:
 
     try:
         with h5py.File(path) as file:
+            check_bounds(file, path)
             file.visititems(visit)
     except OSError as error:
         said = " ".join(str(error).split())[:160]
