@@ -42,6 +42,17 @@ def test_patch_scores_are_those_of_the_published_network(models, bark):
     assert names[int(np.argmax(scores[0]))] in ("Dog", "Animal", "Bark", "Domestic animals, pets")
 
 
+def test_embeddings_of_a_long_clip_are_the_mean_over_its_patches(models, bark):
+    published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
+    form = LogMelForm(length=0.975 + 4 * 0.48)  # patches as published: 0.48 s apart
+    ours = with_scores(build_yamnet(form.shape[0]))
+    load_yamnet(ours, models / "yamnet_savedmodel")
+    spectrogram = form.decode(tf.constant(bark))
+    patches = tf.stack([spectrogram[start : start + 96, :, 0] for start in range(0, 193, 48)])
+    theirs = published.patches(patches)[1]
+    np.testing.assert_allclose(ours(spectrogram[None])[1][0], np.mean(theirs, 0), atol=1e-3)
+
+
 def test_names_of_every_published_form_become_ours():
     assert our_name("layer1/conv/kernel") == "layer1_conv/kernel"
     assert our_name("m/layer9/depthwise_conv/depthwise_kernel") == "layer9_depthwise_conv/kernel"

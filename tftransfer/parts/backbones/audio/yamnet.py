@@ -7,6 +7,12 @@ from typing import Any
 import keras
 from keras import layers
 
+from tftransfer.parts.backbones.audio.patches import (
+    PatchConv2D,
+    PatchDepthwiseConv2D,
+    Patches,
+)
+
 FRAMES, BANDS, CLASSES = 96, 64, 521
 # Stride and channels of the separable convolutions, layer2 to layer14.
 _SEPARABLE = (
@@ -16,16 +22,24 @@ _SEPARABLE = (
 _EPSILON = 1e-4
 
 
-def build_yamnet(frames: int) -> keras.Model:
-    """Log-mel spectrograms [n, frames, 64, 1] to the last feature map, [n, frames / 32, 2, 1024].
+def build_yamnet(frames: int, hop: int = 48) -> keras.Model:
+    """Log-mel spectrograms [n, frames, 64, 1] to feature maps, [n, 3 × patches, 2, 1024].
 
-    The layers are named as in the published model, so that its weight files fit by name.
+    The layers are named as in the published model, so that its weight files fit by name. As there,
+    patches of 96 frames are heard on their own; the mean of a feature map is that over the patches.
+
+    Args:
+      frames: of a spectrogram.
+      hop: frames from one patch to the next, at most; 48 as published, 96 for half the work.
     """
-    x = spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
-    x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="layer1_conv")(x)
+    spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
+    x = Patches(FRAMES, hop, name="patches")(spectrogram)
+    patches = x.shape[1] // FRAMES
+    first = {"padding": "same", "use_bias": False, "name": "layer1_conv"}
+    x = PatchConv2D(32, 3, strides=2, patches=patches, **first)(x)
     x = _normalised(x, "layer1_conv")
     for number, (stride, channels) in enumerate(_SEPARABLE, 2):
-        x = _separable(x, f"layer{number}", stride, channels)
+        x = _separable(x, f"layer{number}", stride, channels, patches)
     return keras.Model(spectrogram, x, name="yamnet")
 
 
@@ -36,13 +50,12 @@ def with_scores(backbone: keras.Model) -> keras.Model:
     return keras.Model(backbone.input, [scores, x], name="yamnet_scores")
 
 
-def _separable(x: Any, name: str, stride: int, channels: int) -> Any:
+def _separable(x: Any, name: str, stride: int, channels: int, patches: int) -> Any:
     depthwise, pointwise = f"{name}_depthwise_conv", f"{name}_pointwise_conv"
-    x = layers.DepthwiseConv2D(
-        3, strides=stride, padding="same", use_bias=False, name=depthwise
-    )(x)  # fmt: skip
+    same = {"padding": "same", "use_bias": False}
+    x = PatchDepthwiseConv2D(3, strides=stride, patches=patches, name=depthwise, **same)(x)
     x = _normalised(x, depthwise)
-    x = layers.Conv2D(channels, 1, padding="same", use_bias=False, name=pointwise)(x)
+    x = layers.Conv2D(channels, 1, name=pointwise, **same)(x)
     return _normalised(x, pointwise)
 
 
