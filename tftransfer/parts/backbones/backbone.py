@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
 
-from tftransfer.ground.errors import UserError
-from tftransfer.parts.backbones.stages import Stage
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.parts.backbones.stages import Stage, cut_into_stages
 from tftransfer.parts.kinds import Form
 
 
@@ -57,6 +57,31 @@ class Backbone:
             )
         return self.head
 
+    def until(self, tap: str) -> Backbone:
+        """The backbone up to a stage or a layer, whose output `features` then are.
+
+        Middle layers often transfer better than the last ones (Yosinski et al., 2014).
+
+        Args:
+          tap: name of a stage, or of a layer of which nothing beside it is alive.
+
+        Raises:
+          UserError: no such stage or layer.
+        """
+        model = _cut_short(self.model, self.stages, tap)
+        ending = f"{',' if ':' in self.architecture else ':'}tap={tap}"
+        fresh = self.fresh
+
+        def fresh_until() -> keras.Model:
+            assert fresh is not None
+            new = fresh()
+            return _cut_short(new, cut_into_stages(new), tap)
+
+        return replace(
+            self, model=model, stages=cut_into_stages(model),
+            architecture=self.architecture + ending, fresh=fresh_until if fresh else None,
+        )  # fmt: skip
+
     @property
     def pretrained(self) -> bool:
         """Whether the weights come from somewhere."""
@@ -75,3 +100,12 @@ class Backbone:
         return {
             ours.name: theirs.get_weights() for ours, theirs in zip(self.model.layers, fresh.layers)
         }
+
+
+def _cut_short(model: keras.Model, stages: tuple[Stage, ...], tap: str) -> keras.Model:
+    ends = {stage.name: stage.outputs for stage in stages}
+    layers = {layer.name: layer for layer in model.layers}
+    if tap not in ends and tap not in layers:
+        raise unknown_name("stage or layer", tap, [*ends, *layers])
+    outputs = list(ends[tap]) if tap in ends else [layers[tap].output]
+    return keras.Model(model.inputs, outputs[0] if len(outputs) == 1 else outputs, name=model.name)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import inspect
 import math
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from tftransfer.parts.kinds import input_kind
 from tftransfer.parts.kinds.image.form import ImageForm
 
 _NETWORK_SECONDS = 15.0
+_TAP = re.compile(r"(.*?)(?:[:,]tap=([^:,=]+))?", re.DOTALL)
 # What the package itself gives to a builder, or has no use for.
 _NOT_OPTIONS = (
     "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
@@ -54,8 +56,8 @@ def load_backbone(
     """The backbone that `name` means, with its weights.
 
     Args:
-      name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or
-        folder, or the folder of a run.
+      name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or folder, or the folder
+        of a run; each may end in `:tap=STAGE` (or `,tap=STAGE`): the network up to there.
       weights: `imagenet`, `none`, a path, or an https URL.
       image_size: side of the input in pixels; 0 for the backbone's own.
       seed: of random weights.
@@ -68,6 +70,13 @@ def load_backbone(
     Raises:
       UserError: no such backbone, option or weights.
     """
+    plain, tap = _TAP.fullmatch(name).groups()  # type: ignore[union-attr]
+    if tap:
+        whole = load_backbone(
+            plain, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
+            cache=cache, kind=kind, length=length, assets=assets,
+        )  # fmt: skip
+        return replace(whole.until(tap), name=name)
     keras.utils.set_random_seed(seed)
     if (Path(name).expanduser() / "config.json").is_file():
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
