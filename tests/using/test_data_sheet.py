@@ -10,6 +10,7 @@ import tftransfer
 from tftransfer.parts.data.examples import Examples
 from tftransfer.using.data_sheet import near_duplicates, suspected_labels
 from tftransfer.using.plan import make_plan, read_examples
+from tftransfer.using.taps import pooled_taps
 
 
 def flowers(shared_data, tmp_path, per_class=40):
@@ -99,4 +100,4 @@ def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
         recipe="feature_extraction", validation_fraction=0.0, test_fraction=0.0,
     )  # fmt: skip
     plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
-    assert suspected_labels(plan.network, plan.examples) == []
+    assert suspected_labels(pooled_taps(plan.network, plan.examples), plan.examples) == []

@@ -54,7 +54,7 @@ class Network:
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
         self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
         self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
-        self._cut_tensors[FEATURES] = [self._pooled(backbone.stages[-1].name, FEATURES)]
+        self._cut_tensors[FEATURES] = [self.pooled(backbone.stages[-1].name, FEATURES)]
         self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
         for head in self.heads:
             self.outputs[head.output] = self._hang(head, units)
@@ -66,7 +66,7 @@ class Network:
         tap = head.tap.removeprefix("~")
         x = self._tapped(tap)
         if len(x.shape) > 2:
-            x = self._pooled(tap, f"{head.name}_pool")
+            x = self.pooled(tap, f"{head.name}_pool")
         if head.kind == "decoder":
             layers = decoder_layers(head.name, self._picture_size(head))
         elif head.kind == "balance":
@@ -90,7 +90,7 @@ class Network:
             )
         return shape[0]
 
-    def _pooled(self, place: str, name: str) -> Any:
+    def pooled(self, place: str, name: str) -> Any:
         """The tensor at a cut as a vector per example; what has a mask beside it is masked."""
         tensors = self._cut_tensors[place]
         if len(tensors[0].shape) == 4:

@@ -270,6 +270,8 @@ class Experiment:
       validation_fraction: part of the training examples kept for stopping,
         model choice and calibration.
       test_fraction: part of all examples kept for the final figures.
+      group_by: what no part of the split may share, such as speakers: a column of the manifest, or
+        a regular expression on file names whose one pair of parentheses holds the group.
       seed: decides split, initial weights, order and augmentation.
       precision: `auto`, `float32`, `mixed_bfloat16` or `mixed_float16`.
       xla: `auto`, `on` or `off`.
@@ -292,6 +294,7 @@ class Experiment:
     batch_size: int = 32
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
+    group_by: str = ""
     seed: int = 0
     precision: str = "auto"
     xla: str = "auto"

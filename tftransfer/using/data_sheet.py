@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tftransfer.building.network import FEATURES, Network
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds.image.form import ImageForm
+from tftransfer.using.taps import compared_taps, pooled_taps
 
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
 # On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
@@ -54,7 +57,7 @@ def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
 
 
 def suspected_labels(
-    network: Network, examples: Examples, seed: int = 0
+    taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
 ) -> list[tuple[int, str, float]]:
     """Examples whose label a probe, which has not seen them, finds unlikely.
 
@@ -62,7 +65,7 @@ def suspected_labels(
     network's features, fitted on the other folds.
 
     Args:
-      network: with its source's weights.
+      taps: of `pooled_taps`, of a network with its source's weights.
       examples: of single labels.
       seed: of the folds.
 
@@ -80,10 +83,7 @@ def suspected_labels(
     usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
     if len(np.unique(examples.labels[usable])) < 2:
         return []
-    inputs = Inputs(examples, network.backbone.form, keep=False)
-    features = np.concatenate(
-        [network.predict(batch)[FEATURES].numpy() for batch in inputs.batches(usable, 64)]
-    )
+    features = taps[FEATURES][usable]
     labels = examples.labels[usable]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
@@ -106,11 +106,27 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
         return lines
     if network is None:
         return [*lines, "suspected labels: add --backbone=NAME and --weights for them"]
-    found = suspected_labels(network, examples)
+    taps = pooled_taps(network, examples)
+    lines += _tap_lines(compared_taps(taps, examples), network)
+    found = suspected_labels(taps, examples)
     lines.append(f"suspected labels, by a cross-validated probe: {len(found)}")
     for index, said, margin in found[:_SHOWN]:
         label = examples.classes[examples.labels[index]]
         lines.append(f"  {examples.names[index]}: {label}, rather {said} (by {margin:.2f})")
+    return lines
+
+
+def _tap_lines(found: Mapping[str, float], network: Network) -> list[str]:
+    if len(found) < 2:
+        return []
+    best = max(found, key=found.__getitem__)
+    lines = ["accuracy of a cross-validated linear probe on each stage:"]
+    lines += [
+        f"  {name:<10}{value:.3f}{'  best' * (name == best)}" for name, value in found.items()
+    ]
+    last = network.backbone.stages[-1].name
+    if best != last and found[best] > found[last]:
+        lines.append(f"features of {best} are to be had by --backbone=NAME:tap={best}")
     return lines
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tftransfer.ground.recipe import Experiment
 from tftransfer.parts.data.examples import UNLABELLED, Examples, join, join_unlabelled
+from tftransfer.parts.data.groups import with_groups
 from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source, read_unlabelled
@@ -38,7 +39,9 @@ def read_all(
     folder = cache.folder if cache else None
 
     def scanned(data: object) -> Examples:
-        found = read_source(data, target=experiment.target, cache=folder)
+        group_by = experiment.group_by
+        found = read_source(data, target=experiment.target, cache=folder, group_by=group_by)
+        found = with_groups(found, group_by)
         return _scanned(found, experiment, say, cache)
 
     examples = scanned(experiment.data)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.parts.backbones.stages import Stage, cut_into_stages
+from tftransfer.parts.backbones.stages import Stage
 from tftransfer.parts.kinds import Form
 
 
@@ -68,19 +68,9 @@ class Backbone:
         Raises:
           UserError: no such stage or layer.
         """
-        model = _cut_short(self.model, self.stages, tap)
+        model, stages = _cut_short(self.model, self.stages, tap)
         ending = f"{',' if ':' in self.architecture else ':'}tap={tap}"
-        fresh = self.fresh
-
-        def fresh_until() -> keras.Model:
-            assert fresh is not None
-            new = fresh()
-            return _cut_short(new, cut_into_stages(new), tap)
-
-        return replace(
-            self, model=model, stages=cut_into_stages(model),
-            architecture=self.architecture + ending, fresh=fresh_until if fresh else None,
-        )  # fmt: skip
+        return replace(self, model=model, stages=stages, architecture=self.architecture + ending)
 
     @property
     def pretrained(self) -> bool:
@@ -102,10 +92,30 @@ class Backbone:
         }
 
 
-def _cut_short(model: keras.Model, stages: tuple[Stage, ...], tap: str) -> keras.Model:
-    ends = {stage.name: stage.outputs for stage in stages}
+def _cut_short(
+    model: keras.Model, stages: tuple[Stage, ...], tap: str
+) -> tuple[keras.Model, tuple[Stage, ...]]:
+    names = [stage.name for stage in stages]
     layers = {layer.name: layer for layer in model.layers}
-    if tap not in ends and tap not in layers:
-        raise unknown_name("stage or layer", tap, [*ends, *layers])
-    outputs = list(ends[tap]) if tap in ends else [layers[tap].output]
-    return keras.Model(model.inputs, outputs[0] if len(outputs) == 1 else outputs, name=model.name)
+    if tap in names:
+        kept = stages[: names.index(tap) + 1]
+        outputs = kept[-1].outputs if len(kept[-1].outputs) > 1 else kept[-1].outputs[0]
+        return keras.Model(model.inputs, outputs, name=model.name), kept
+    if tap not in layers:
+        raise unknown_name("stage or layer", tap, [*names, *layers])
+    short = keras.Model(model.inputs, layers[tap].output, name=model.name)
+    return short, _ending(stages, short, layers[tap])
+
+
+def _ending(
+    stages: tuple[Stage, ...], model: keras.Model, last: keras.layers.Layer
+) -> tuple[Stage, ...]:
+    """The stages of a shortened model: those before a layer, and what there is of its own."""
+    kept: list[Stage] = []
+    there = set(model.layers)
+    for stage in stages:
+        if last in stage.layers:
+            layers = tuple(layer for layer in stage.layers if layer in there)
+            return (*kept, replace(stage, layers=layers, outputs=(last.output,)))
+        kept.append(stage)
+    raise UserError(f"The layer {last.name} is in no stage.", "Tap another layer.")

@@ -63,6 +63,26 @@ def cut_into_stages(model: keras.Model) -> tuple[Stage, ...]:
     return _build_stages(nodes, [*ends, last])
 
 
+def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of a functional model that end at the layers of these names.
+
+    Args:
+      model: with one input.
+      names: of layers, in order; the last is the model's own output.
+    """
+    nodes = _topological_nodes(model)
+    strides = _strides(model, nodes)
+    ends = [
+        _Candidate(
+            position=position, tensors=tuple(node.outputs), convolutions=0, width=0, pooling=False,
+            stride=strides[id(node.outputs[0])],
+        )
+        for position, node in enumerate(nodes)
+        if node.operation.name in names
+    ]  # fmt: skip
+    return _build_stages(nodes, ends)
+
+
 def _topological_nodes(model: keras.Model) -> list[Any]:
     by_depth = model._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]

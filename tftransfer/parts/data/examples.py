@@ -55,6 +55,7 @@ class Examples:
       remarks: what was normalised or noticed, in words.
       kind: of input: `image`, `text` or `audio`.
       measures: seconds of audio or words of text, float32 [n]; filled by the scan.
+      groups: what each example belongs to, such as a speaker, where a split must not part these.
     """
 
     names: Sequence[str]
@@ -68,6 +69,7 @@ class Examples:
     remarks: tuple[str, ...] = field(default=())
     kind: str = "image"
     measures: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    groups: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,6 +93,7 @@ class Examples:
             parts=self.parts[indices],
             sha256=[self.sha256[i] for i in indices] if len(self.sha256) else (),
             measures=self.measures[indices] if len(self.measures) else self.measures,
+            groups=[self.groups[i] for i in indices] if len(self.groups) else (),
             **changes,
         )
 
@@ -177,6 +180,7 @@ def join(first: Examples, test: Examples) -> Examples:
         parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
         measures=np.concatenate([first.measures, test.measures]),
+        groups=[*first.groups, *test.groups],
         quarantine=first.quarantine + test.quarantine,
         remarks=first.remarks + test.remarks,
     )
@@ -195,6 +199,7 @@ def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
         parts=np.concatenate([first.parts, np.full(len(more), part, PART_DTYPE)]),
         sha256=[*first.sha256, *more.sha256],
         measures=np.concatenate([first.measures, more.measures]),
+        groups=[*first.groups, *[""] * len(more)] if len(first.groups) else (),
         quarantine=first.quarantine + more.quarantine,
         remarks=first.remarks + more.remarks,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
+from tftransfer.parts.data.groups import column_of_groups
 from tftransfer.parts.data.tasks import labels_of_tasks, natural
 
 _PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
@@ -20,20 +21,22 @@ _LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
 _PART_COLUMNS = ("split", "part", "subset", "set")
 
 
-def from_manifest(path: Path, *, target: str = "auto") -> Examples:
+def from_manifest(path: Path, *, target: str = "auto", group_by: str = "") -> Examples:
     """A table with a column of picture paths, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
     numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
     numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
-    the table.
+    the table. `group_by` may name a column of groups that a split must not part.
     """
     header, rows = _read_table(path)
     path_column = _column(header, _PATH_COLUMNS, path)
     label_columns = [name for name in header if name.lower() in _LABEL_COLUMNS]
     part_columns = [name for name in header if name.lower() in _PART_COLUMNS]
+    groups = column_of_groups(header, group_by)
     if not label_columns:
-        label_columns = [n for n in header if n != path_column and n not in part_columns]
+        others = {path_column, groups, *part_columns}
+        label_columns = [name for name in header if name not in others]
     if not label_columns:
         raise UserError(
             f"{path} has no label column; it has: {', '.join(header)}.", "Add one named label."
@@ -51,9 +54,10 @@ def from_manifest(path: Path, *, target: str = "auto") -> Examples:
         classes=classes,
         parts=np.array(parts, PART_DTYPE),
         remarks=(
-            *_unused(header, {path_column, *label_columns, *part_columns[:1]}),
+            *_unused(header, {path_column, groups, *label_columns, *part_columns[:1]}),
             *_tasks_said(label_columns, target),
         ),
+        groups=[row[groups] for row in rows.values()] if groups else (),
     )
 
 

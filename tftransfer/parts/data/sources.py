@@ -22,13 +22,16 @@ from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
 
-def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -> Examples:
+def read_source(
+    data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = ""
+) -> Examples:
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
       data: see `tftransfer.Experiment`.
       target: `auto` takes the kind of label from the data.
       cache: where downloads and unpacked archives are kept; the user's when None.
+      group_by: see `tftransfer.Experiment`.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -55,7 +58,7 @@ def read_source(data: Any, *, target: str = "auto", cache: Path | None = None) -
             )
         return _with_kind(from_folder(path))
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-        return _with_kind(from_manifest(path, target=target))
+        return _with_kind(from_manifest(path, target=target, group_by=group_by))
     if path.exists():
         raise UserError(
             f"--data={text} is a file of a kind that is not understood.",

@@ -11,6 +11,8 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.groups import chosen, units
+from tftransfer.parts.kinds import input_kind
 
 _FEW = 10
 
@@ -41,12 +43,12 @@ def split(
       UserError: training would be left without examples.
     """
     parts = examples.parts.copy()
-    strata = _strata(examples)
-    remarks = list(examples.remarks) + _separate_given(examples, parts)
+    strata, names = _strata(examples), units(examples)
+    remarks = list(examples.remarks) + _separate_given(examples, parts, names)
     if (parts == "train").all():
         parts[:] = ""  # one folder called train is no division
     if not np.any(parts == "test") and test_fraction:
-        _assign(parts, "test", test_fraction, examples.sha256, strata, seed)
+        _assign(parts, "test", test_fraction, names, strata, seed, bool(len(examples.groups)))
     if test_fraction and not np.any(parts == "test"):
         remarks.append(
             "no test part was given beside the training part: the final figures will be of the "
@@ -58,7 +60,8 @@ def split(
         parts[parts == "train"] = "drop"
         parts[parts == "train-kept"] = "train"
     if not np.any(parts == "val") and validation_fraction:
-        _assign(parts, "val", validation_fraction, examples.sha256, strata, seed + 2)
+        grouped = bool(len(examples.groups))
+        _assign(parts, "val", validation_fraction, names, strata, seed + 2, grouped)
     result = replace(examples, parts=parts, remarks=tuple(remarks))
     result = result.keep(np.flatnonzero(parts != "drop"))
     if not len(result.where("train")):
@@ -72,16 +75,22 @@ def split(
 
 
 def _assign(
-    parts: np.ndarray, part: str, amount: float, sha256: Sequence[str], strata: list, seed: int
-) -> None:
-    """Moves a fraction (below 1) or a count of each stratum's free contents to `part`."""
+    parts: np.ndarray, part: str, amount: float, sha256: Sequence[str], strata: list, seed: int,
+    grouped: bool = False,
+) -> None:  # fmt: skip
+    """Moves a fraction (below 1) or a count of the free contents of each stratum to `part`."""
     free = ("",) if part == "test" else ("", "train")
+    if grouped:
+        usable = np.isin(parts, free)
+        taken = chosen(sha256, usable, amount, seed, left=1)
+        parts[usable & np.isin(sha256, list(taken))] = part
+        return
     elsewhere = {sha for sha, p in zip(sha256, parts) if p not in free}
     groups: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, (sha, stratum) in enumerate(zip(sha256, strata)):
         if parts[index] in free and sha not in elsewhere:
             groups[stratum][sha].append(index)
-    taken: set[str] = set()
+    taken = set()
     for stratum in sorted(groups, key=str):
         contents = groups[stratum]
         order = sorted(contents, key=lambda sha: hashlib.sha256(f"{seed} {sha}".encode()).digest())
@@ -100,17 +109,18 @@ def _assign(
             parts[index] = part
 
 
-def _separate_given(examples: Examples, parts: np.ndarray) -> list[str]:
-    """Drops from training what also stands in a given test or validation part."""
-    remarks = []
+def _separate_given(examples: Examples, parts: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Drops from training what also stands, or whose group does, in a given other part."""
+    remarks, many = [], input_kind(examples.kind).many
+    many += " or their groups" * bool(len(examples.groups))
     for part in ("test", "val"):
-        held = {sha for sha, p in zip(examples.sha256, parts) if p == part}
+        held = {name for name, p in zip(names, parts) if p == part}
         lower = ("", "train", "val") if part == "test" else ("", "train")
-        same = [i for i, sha in enumerate(examples.sha256) if sha in held and parts[i] in lower]
+        same = [i for i, name in enumerate(names) if name in held and parts[i] in lower]
         parts[same] = "drop"
         if same:
             remarks.append(
-                f"{len(same)} training pictures also stand in the given {part} part and were "
+                f"{len(same)} training {many} also stand in the given {part} part and were "
                 f"dropped from training, the first {examples.names[same[0]]}"
             )
     return remarks

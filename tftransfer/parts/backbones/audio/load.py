@@ -14,10 +14,10 @@ from tftransfer.ground.registry import parse_options
 from tftransfer.parts.backbones import load as general
 from tftransfer.parts.backbones.audio.small import small_cnn
 from tftransfer.parts.backbones.audio.waveform import load_module
-from tftransfer.parts.backbones.audio.yamnet import build_yamnet
+from tftransfer.parts.backbones.audio.yamnet import build_yamnet, yamnet_stages
 from tftransfer.parts.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
 from tftransfer.parts.backbones.backbone import Backbone
-from tftransfer.parts.backbones.stages import cut_into_stages
+from tftransfer.parts.backbones.stages import Stage, cut_into_stages
 from tftransfer.parts.backbones.weights import load_weights
 from tftransfer.parts.download import fetch
 from tftransfer.parts.feature_cache import user_folder
@@ -62,13 +62,17 @@ def load_backbone(
     )  # fmt: skip
 
 
-_OWN: dict[str, Callable[..., keras.Model]] = {"yamnet": build_yamnet, "small_cnn": small_cnn}
+_Cutter = Callable[[keras.Model], tuple[Stage, ...]]
+_OWN: dict[str, tuple[Callable[..., keras.Model], _Cutter]] = {
+    "yamnet": (build_yamnet, yamnet_stages),
+    "small_cnn": (small_cnn, cut_into_stages),
+}
 
 
 def _own(
     name: str, base: str, options: dict[str, Any], weights: str, length: float, cache: Path
 ) -> Backbone:
-    build, form = _OWN[base], LogMelForm(length=length)
+    (build, cut), form = _OWN[base], LogMelForm(length=length)
     general.check_options(base, build, options)
     model = build(form.shape[0], **options)
     digest, remarks = "", ()
@@ -81,7 +85,7 @@ def _own(
     elif weights != "none":
         digest = load_weights(model, _local(weights, cache), sha256="")
     return Backbone(
-        name=name, architecture=name, model=model, stages=cut_into_stages(model), form=form,
+        name=name, architecture=name, model=model, stages=cut(model), form=form,
         weights=weights, weights_sha256=digest, remarks=remarks,
         fresh=lambda: build(form.shape[0], **options),
     )  # fmt: skip

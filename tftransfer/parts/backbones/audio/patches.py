@@ -1,4 +1,4 @@
-"""Long spectrograms as patches of a fixed length: networks that learnt on patches hear nothing else.
+"""Long spectrograms as patches: networks that learnt on patches hear nothing longer.
 
 The patches stand one after the other on the time axis, so that every tensor still has a row per
 clip; where a convolution would look beyond the end of a patch it meets zeros, as in training.
@@ -21,7 +21,7 @@ def patch_starts(frames: int, length: int, hop: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("tftransfer")
 class Patches(layers.Layer):
-    """Spectrograms [n, frames, bands, 1] to their patches in a row, [n, patches × length, bands, 1].
+    """Spectrograms [n, frames, bands, 1] to patches in a row, [n, patches × length, bands, 1].
 
     Args:
       length: of a patch, in frames; fewer frames are one patch that ends in its last frame.

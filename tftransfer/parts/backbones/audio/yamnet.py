@@ -12,6 +12,7 @@ from tftransfer.parts.backbones.audio.patches import (
     PatchDepthwiseConv2D,
     Patches,
 )
+from tftransfer.parts.backbones.stages import Stage, cut_after
 
 FRAMES, BANDS, CLASSES = 96, 64, 521
 # Stride and channels of the separable convolutions, layer2 to layer14.
@@ -41,6 +42,12 @@ def build_yamnet(frames: int, hop: int = 48) -> keras.Model:
     for number, (stride, channels) in enumerate(_SEPARABLE, 2):
         x = _separable(x, f"layer{number}", stride, channels, patches)
     return keras.Model(spectrogram, x, name="yamnet")
+
+
+def yamnet_stages(model: keras.Model) -> tuple[Stage, ...]:
+    """Its fourteen layers: which of them transfers best depends much on the task."""
+    ends = ["layer1_conv_relu", *(f"layer{n}_pointwise_conv_relu" for n in range(2, 15))]
+    return cut_after(model, ends)
 
 
 def with_scores(backbone: keras.Model) -> keras.Model:

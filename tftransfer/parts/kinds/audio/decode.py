@@ -47,7 +47,8 @@ def decode_wav(data: Any, seconds: float = 0.0) -> tuple[Any, Any]:
         frames = size // block
         count = frames
         if seconds:
-            count = tf.minimum(frames, tf.cast(math.ceil(seconds * 1000) + 10, tf.int64) * rate // 1000)
+            wanted = tf.constant(math.ceil(seconds * 1000) + 10, tf.int64)
+            count = tf.minimum(frames, wanted * rate // 1000)
         first = (frames - count) // 2
         raw = tf.strings.substr(data, start + first * block, count * block)
     which = tf.where(tf.equal(code, PCM), width - 1, 3 + width // 4)

@@ -126,7 +126,8 @@ def length_of(measures: np.ndarray) -> tuple[float, str]:
     length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, _LONGEST))
     longer = int((measures > length + 0.05).sum())
     cut = f"; {longer:,} longer clips are cut to their middle" if longer else ""
-    return length, f"length {length:g} s: the clips are of {measures.min():.2g} to {most:.3g} s{cut}"
+    span = f"{measures.min():.2g} to {most:.3g} s"
+    return length, f"length {length:g} s: the clips are of {span}{cut}"
 
 
 def several_channels(data: bytes) -> str | None:

@@ -1,0 +1,87 @@
+"""Groups that a split must not part."""
+
+import numpy as np
+import pytest
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.examples import PART_DTYPE, Examples
+from tftransfer.parts.data.groups import units, with_groups
+from tftransfer.parts.data.manifest import from_manifest
+from tftransfer.parts.data.split import split
+
+SPEAKERS = ("ann", "bob", "cid", "dan", "eve")
+
+
+def clips(names, **changes):
+    values = {
+        "names": names, "items": list(names), "classes": ("0", "1"), "target": "single_label",
+        "labels": np.arange(len(names)) % 2, "parts": np.full(len(names), "", PART_DTYPE),
+        "sha256": [f"sha {name}" for name in names],
+    }  # fmt: skip
+    return Examples(**{**values, **changes})
+
+
+def by_speaker(count=12):
+    return clips([f"d{n % 2}/{n}_{speaker}_x.wav" for speaker in SPEAKERS for n in range(count)])
+
+
+def test_no_speaker_is_in_two_parts():
+    for seed in range(5):
+        found = with_groups(by_speaker(), r"_([a-z]+)_")
+        done = split(found, seed=seed, test_fraction=0.2, validation_fraction=0.2)
+        sets = [{done.groups[i] for i in done.where(part)} for part in ("train", "val", "test")]
+        assert all(sets) and sum(map(len, sets)) == len(set.union(*sets)) == len(SPEAKERS)
+        assert len(sets[2]) == 1
+
+
+def test_groups_are_of_the_file_name_and_not_of_its_folder():
+    found = with_groups(clips(["a_b_c/1_ann_.wav", "a_b_c/2_bob_.wav"]), r"_([a-z]+)_")
+    assert found.groups == ["ann", "bob"]
+
+
+def test_groups_that_share_a_content_are_one():
+    names = [f"{n}_{speaker}_" for speaker in SPEAKERS for n in range(2)]
+    found = with_groups(clips(names), r"_([a-z]+)_")
+    same = ["same" if name in ("0_ann_", "0_bob_") else f"sha {name}" for name in names]
+    found = clips(names, groups=found.groups, sha256=same)
+    kept = units(found)
+    assert kept[0] == kept[2] and len(set(kept)) == len(SPEAKERS) - 1
+
+
+def test_training_clips_of_speakers_of_a_given_test_part_are_dropped():
+    parts = np.array(["test" if n < 3 else "" for n in range(60)], PART_DTYPE)  # three of ann
+    found = with_groups(clips(by_speaker().names, parts=parts), r"_([a-z]+)_")
+    done = split(found, validation_fraction=0.2)
+    assert "ann" not in {done.groups[i] for i in done.where("train")}
+    assert any("or their groups also stand in the given test part" in r for r in done.remarks)
+
+
+def test_a_column_of_the_manifest_holds_the_groups(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wav").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("path,label,speaker\na.wav,0,ann\nb.wav,1,bob\n")
+    found = from_manifest(tmp_path / "m.csv", group_by="speaker")
+    assert found.groups == ["ann", "bob"] and found.target == "single_label"
+    assert from_manifest(tmp_path / "m.csv", group_by="(a)").groups == ()
+
+
+@pytest.mark.parametrize(
+    ("group_by", "said"),
+    [("_([a-z]+", "no pattern"), ("_[a-z]+_", "0 groups"), ("(zz)", "does not match")],
+)
+def test_patterns_that_cannot_be_are_refused(group_by, said):
+    with pytest.raises(UserError, match=said):
+        with_groups(by_speaker(), group_by)
+
+
+def test_too_few_groups_are_refused():
+    found = with_groups(clips([f"{n}_ann_" for n in range(9)]), r"_([a-z]+)_")
+    with pytest.raises(UserError, match="1 groups"):
+        split(found)
+
+
+def test_a_name_that_is_no_column_is_refused(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("path,label,speaker\na.wav,0,ann\n")
+    with pytest.raises(UserError, match="speeker"):
+        from_manifest(tmp_path / "m.csv", group_by="speeker")

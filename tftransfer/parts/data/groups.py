@@ -1,0 +1,113 @@
+"""Groups of examples that must not be parted, such as all clips of a speaker."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.parts.data.examples import Examples
+
+
+def with_groups(examples: Examples, group_by: str) -> Examples:
+    """The examples with their groups, by a pattern on their file names.
+
+    Args:
+      examples: from a source; groups that a table gave stay as they are.
+      group_by: a regular expression with one group, such as `_([a-z]+)_`; "" for no groups.
+
+    Raises:
+      UserError: no such pattern, or a name that it does not match.
+    """
+    if not group_by or len(examples.groups):
+        return examples
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise UserError(f"--group_by={group_by} is no pattern: {error}.", _REMEDY) from None
+    if pattern.groups != 1:
+        raise UserError(f"--group_by={group_by} has {pattern.groups} groups in it.", _REMEDY)
+    names = [name.replace("\\", "/").rpartition("/")[2] for name in examples.names]
+    found = [pattern.search(name) for name in names]
+    without = [name for name, match in zip(examples.names, found) if not match]
+    if without:
+        raise UserError(f"--group_by={group_by} does not match {without[0]}.", _REMEDY)
+    return replace(examples, groups=[match[1] or "" for match in found if match])
+
+
+_REMEDY = (
+    "Give a column of the manifest, or a regular expression on the file name whose one pair of "
+    "parentheses holds the group, such as '_([a-z]+)_'."
+)
+
+
+def column_of_groups(header: Sequence[str], group_by: str) -> str:
+    """The column of a table that `group_by` names; "" where it is a pattern.
+
+    Raises:
+      UserError: a name, but of no column.
+    """
+    if group_by in header or not group_by:
+        return group_by
+    if re.fullmatch(r"\w+", group_by):
+        raise unknown_name("column", group_by, header)
+    return ""
+
+
+def units(examples: Examples) -> list[str]:
+    """What must not be parted: each content, or each group with those that share a content."""
+    if not len(examples.groups):
+        return list(examples.sha256)
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for group, sha in zip(examples.groups, examples.sha256):
+        first, second = sorted((root(f"group {group}"), root(f"content {sha}")), reverse=True)
+        parent[second] = first
+    return [root(f"group {group}") for group in examples.groups]
+
+
+def chosen(
+    names: Sequence[str], free: np.ndarray, fraction: float, seed: int, *, left: int
+) -> set[str]:
+    """Units that together hold about a fraction of the examples, in the order of a hash.
+
+    Args:
+      names: the unit of each example, [n].
+      free: which examples may be chosen, bool [n].
+      fraction: of the free examples.
+      seed: of the order.
+      left: how many units must stay.
+
+    Raises:
+      UserError: there are too few.
+    """
+    counts: dict[str, int] = defaultdict(int)
+    for name, usable in zip(names, free):
+        counts[name] += bool(usable)
+    order = [name for name in sorted(counts, key=lambda n: _hashed(seed, n)) if counts[name]]
+    if len(order) <= left:
+        raise UserError(
+            f"There are {len(order)} groups by --group_by, too few to part them.",
+            "Give more groups, a --test_data of its own, or --validation_fraction=0.",
+        )
+    wanted, moved, taken = fraction * int(free.sum()), 0, set()
+    for name in order:
+        nearer = abs(moved + counts[name] - wanted) < wanted - moved
+        if (nearer or not taken) and len(order) - len(taken) > left:
+            taken.add(name)
+            moved += counts[name]
+    return taken
+
+
+def _hashed(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
