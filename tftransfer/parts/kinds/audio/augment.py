@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,8 @@ _KINDS = {
     "strong": (0.5, 2, 0.25, 10.0, 0.1),
     "noise": (0.0, 0, 0.0, 0.0, 0.3),
 }
-_NEPER = np.log(10.0) / 20.0
+_NEPER = np.log(10.0) / 20.0  # a decibel in nepers
+_DRAWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,22 +77,19 @@ class ClipAugmenter:
 
 def _changed(x: Any, seeds: Any, *, kind: str, layout: Layout) -> Any:
     shift, masks, covered, loudness, noise = _KINDS[kind]
-    streams = iter(range(100))
+    drawn = tf.map_fn(_drawn, seeds, fn_output_signature=tf.float32)
+    columns = iter(range(_DRAWN))
 
     def uniform(low: float, high: float) -> Any:
         """A number for each row."""
-        stream = next(streams)
-        draw: Callable[[Any], Any] = lambda seed: tf.random.stateless_uniform(  # noqa: E731
-            [], tf.stack([seed, stream]), low, high
-        )
-        return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
+        return low + (high - low) * drawn[:, next(columns)]
 
     if shift:
         x = _moved(x, uniform(-shift, shift), layout.time)
     if loudness:
         x = _louder(x, uniform(-loudness, loudness), layout)
     if noise:
-        x = x + noise * _spread(x) * _normal(x, seeds, next(streams))
+        x = x + noise * _spread(x) * _normal(x, seeds)
     for axis in (layout.time, layout.frequency):
         for _ in range(masks if axis else 0):
             x = _masked(x, uniform(0, covered), uniform(0, 1), axis, layout)
@@ -117,9 +114,14 @@ def _spread(x: Any) -> Any:
     return tf.math.reduce_std(x, axis=list(range(1, len(x.shape))), keepdims=True)
 
 
-def _normal(x: Any, seeds: Any, stream: int) -> Any:
+def _drawn(seed: Any) -> Any:
+    """All numbers that one row may need, in 0 to 1."""
+    return tf.random.stateless_uniform([_DRAWN], tf.stack([seed, 0]))
+
+
+def _normal(x: Any, seeds: Any) -> Any:
     def draw(seed: Any) -> Any:
-        return tf.random.stateless_normal(tf.shape(x)[1:], tf.stack([seed, stream]))
+        return tf.random.stateless_normal(tf.shape(x)[1:], tf.stack([seed, 1]))
 
     return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
 

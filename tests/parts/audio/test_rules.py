@@ -1,0 +1,96 @@
+"""What of an audio file is left out, and what is said of it."""
+
+import io
+
+import numpy as np
+import pytest
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.scan import examine
+from tftransfer.parts.kinds import input_kind
+from tftransfer.parts.kinds.audio import compressed
+from tftransfer.parts.kinds.audio.wav import encode_wav
+
+KIND = input_kind("audio")
+TONE = 0.5 * np.sin(np.arange(8_000) / 10)
+
+
+def flac(samples, rate=16_000, form="FLAC"):
+    soundfile = pytest.importorskip("soundfile")
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=form)
+    return file.getvalue()
+
+
+def edited(data, at, piece):
+    return data[:at] + piece + data[at + len(piece) :]
+
+
+LEFT_OUT = {
+    "0 bytes": (b"", "0 bytes"),
+    "MP3 with a tag": (b"ID3\x04" + bytes(200), "MP3"),
+    "MP3 frames": (b"\xff\xfb\x90\x64" + bytes(200), "MP3"),
+    "HTML": (b"<!DOCTYPE html>" + bytes(50), "HTML"),
+    "header alone": (encode_wav(TONE)[:20], "cut off"),
+    "cut": (encode_wav(TONE)[:-99], "cut off: 31,901 of 32,000 bytes"),
+    "0 samples": (encode_wav(np.zeros(0)), "no samples"),
+    "A-law": (edited(encode_wav(TONE), 20, b"\x06\x00"), "A-law"),
+    "rate 0": (edited(encode_wav(TONE), 24, bytes(4)), "a rate of 0 Hz"),
+    "NaN": (encode_wav(np.full(100, np.nan)), "NaN"),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_is_no_clip_is_left_out_with_its_reason(case):
+    data, said = LEFT_OUT[case]
+    assert said in examine(data, KIND).reason
+
+
+NOTED = {
+    "stereo": (encode_wav(np.stack([TONE, TONE], 1)), "of 2 channels, mixed into one"),
+    "rate": (encode_wav(TONE, 44_100), "at 44,100 Hz, resampled to 16,000 Hz"),
+    "silence": (encode_wav(np.zeros(100)), "silent"),
+    "clipping": (encode_wav(np.clip(9 * TONE, -1, 1)), "clipped"),
+}
+
+
+@pytest.mark.parametrize("case", NOTED)
+def test_what_is_normalised_or_odd_is_said(case):
+    data, said = NOTED[case]
+    found = examine(data, KIND)
+    assert not found.reason and any(said in note for note in found.notes)
+
+
+def test_a_plain_clip_is_said_nothing_of_and_measured():
+    found = examine(encode_wav(TONE), KIND)
+    assert (found.reason, found.notes, found.measure) == ("", (), 0.5)
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG"])
+def test_compressed_clips_are_taken_by_their_content(form):
+    data = flac(TONE, 8_000, form)
+    found = examine(data, KIND)
+    assert not found.reason and found.measure == 1.0
+    assert any("8,000 Hz" in note for note in found.notes)
+    assert KIND.undecodable(data) is None
+
+
+def test_a_damaged_flac_is_left_out():
+    data = flac(np.random.default_rng(0).normal(size=8_000) / 9)
+    assert "FLAC that cannot be read" in examine(data[:40], KIND).reason
+
+
+def test_without_soundfile_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setattr(compressed, "readable", lambda: False)
+    assert "pip install 'tftransfer[audio]'" in examine(b"fLaC" + bytes(60), KIND).reason
+    monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
+    with pytest.raises(UserError, match="soundfile"):
+        compressed.to_wav(b"fLaC")
+
+
+def test_the_length_holds_most_clips_and_at_most_ten_seconds():
+    assert KIND.length(np.full(20, 5.0))[0] == 5.0
+    length, said = KIND.length(np.r_[np.full(99, 1.04), 60.0])
+    assert length == 1.1 and "1 longer clip" in said
+    assert KIND.length(np.full(9, 90.0))[0] == 10.0
+    assert KIND.length(np.full(9, 0.3))[0] == 0.975
