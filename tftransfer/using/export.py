@@ -49,14 +49,21 @@ class _Served(tf.Module):
         """Concrete functions of the encoded bytes [n], under the argument's name of the kind."""
         argument = input_kind(self._form.kind).argument
         spec = tf.TensorSpec([None], tf.string, name=argument)
-        return {
+        found = {
             "serving_default": tf.function(self.serve).get_concrete_function(spec),
             "embed": tf.function(self.embed).get_concrete_function(spec),
         }
+        if self._form.plain:
+            name, shape = self._form.plain
+            spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
+            found[name] = tf.function(self.serve_plain).get_concrete_function(spec)
+        return found
 
     def _run(self, data: Any) -> tuple[dict[str, Any], Any]:
         """The network's outputs, NaN for what cannot be decoded; and which can, bool [n]."""
-        inputs, good = self._form.decode_each(data)
+        return self._outputs(*self._form.decode_each(data))
+
+    def _outputs(self, inputs: Any, good: Any) -> tuple[dict[str, Any], Any]:
         outputs = self._forward([tf.cast(inputs, self._dtype)])
         outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
         return {n: tf.where(good[:, None], v, float("nan")) for n, v in outputs.items()}, good
@@ -68,7 +75,15 @@ class _Served(tf.Module):
         `TASK=class`. What cannot be decoded has an error [n] that is not empty, no label, and NaN
         for scores.
         """
-        outputs, good = self._run(data)
+        return self._answer(*self._run(data))
+
+    def serve_plain(self, numbers: Any) -> dict[str, Any]:
+        """As `serve`, of numbers that need no decoding, such as waveforms [n, samples]."""
+        axes = list(range(1, len(numbers.shape)))
+        good = tf.reduce_all(tf.math.is_finite(numbers), axis=axes)
+        return self._answer(*self._outputs(self._form.of_plain(numbers), good))
+
+    def _answer(self, outputs: dict[str, Any], good: Any) -> dict[str, Any]:
         logits = outputs["logits"]
         names = tf.tile(self.classes[None], [tf.shape(logits)[0], 1])
         error = tf.where(good, "", self._refused)

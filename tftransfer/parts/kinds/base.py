@@ -124,6 +124,15 @@ class Form(abc.ABC):
         return data
 
     @property
+    def plain(self) -> tuple[str, tuple[int | None, ...]] | None:
+        """Numbers that an export takes too, undecoded: their name, and the shape of an example."""
+        return None
+
+    def of_plain(self, numbers: Any) -> Any:
+        """Arrays [n, *shape] of the numbers that `plain` tells of."""
+        raise NotImplementedError
+
+    @property
     def nbytes(self) -> int:
         """Bytes of one example's array, at most 4 a number."""
         return 4 * int(np.prod(self.shape))

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tftransfer.parts.kinds.audio import compressed
 from tftransfer.parts.kinds.audio.augment import ClipAugmenter, Layout
-from tftransfer.parts.kinds.audio.decode import waveform
+from tftransfer.parts.kinds.audio.decode import fitted, waveform
 from tftransfer.parts.kinds.audio.log_mel import MelBands, log_mel
 from tftransfer.parts.kinds.audio.rules import audio_format
 from tftransfer.parts.kinds.audio.wav import RATE
@@ -50,6 +50,19 @@ class ClipForm(Form):
     def decode(self, data: Any) -> Any:
         """The array of one clip from its WAV bytes."""
         return self.of_samples(waveform(data, self.samples))
+
+    @property
+    def plain(self) -> tuple[str, tuple[int | None, ...]]:
+        """`waveform`: float32 [samples] at 16 kHz, of any length."""
+        return "waveform", (None,)
+
+    def of_plain(self, numbers: Any) -> Any:
+        """Arrays of waveforms, float32 [n, samples] at 16 kHz."""
+        signature = tf.TensorSpec(self.shape, self.dtype)
+        return tf.map_fn(
+            lambda one: self.of_samples(fitted(one, self.samples)), numbers,
+            fn_output_signature=signature,
+        )  # fmt: skip
 
     def read(self, item: bytes) -> bytes:
         """FLAC and Ogg as WAV."""

@@ -1,0 +1,106 @@
+"""A run on clips, from their files to the SavedModel."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tftransfer
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.kinds.audio.wav import encode_wav
+from tftransfer.using.inspection import inspect
+
+HERTZ = {"high": 3000, "low": 300, "middle": 1000}
+
+
+def tone(hertz, number, rate):
+    random = np.random.default_rng([hertz, number])
+    time = np.arange(int(rate * random.uniform(0.5, 1.2))) / rate
+    sound = np.sin(2 * np.pi * hertz * random.uniform(0.9, 1.1) * time)
+    return (0.3 * sound + 0.02 * random.normal(size=len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """Three pitches by four players, at two rates."""
+    root = tmp_path_factory.mktemp("tones")
+    for name, hertz in HERTZ.items():
+        (root / name).mkdir()
+        for number in range(24):
+            rate, player = (16_000, 22_050)[number % 2], "abcd"[number // 6]
+            data = encode_wav(tone(hertz, number, rate), rate)
+            (root / name / f"{number}_{player}.wav").write_bytes(data)
+    (root / "low" / "cut_a.wav").write_bytes(encode_wav(np.ones(4_000))[:-7])
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tones, tmp_path_factory, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), backbone="small_cnn:width=8,depth=3", weights="none", batch_size=16,
+        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2", group_by=r"_(\w)\.", validation_fraction=0.3,
+    )  # fmt: skip
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"), say=quiet)
+
+
+def test_pitches_are_learnt_of_other_players(run):
+    assert run.result["test"]["accuracy"] > 0.9
+    split = json.loads((run.workdir / "split.json").read_text())
+    place = {name: number for number, name in enumerate(split["columns"])}
+    by_part = {}
+    for row in split["examples"]:
+        player = row[place["name"]].partition("_")[2]
+        by_part.setdefault(row[place["part"]], set()).add(player)
+    assert len(by_part) == 3 and sum(map(len, by_part.values())) == 4
+    assert "cut off" in (run.workdir / "quarantine.csv").read_text()
+
+
+def test_the_run_evaluates_to_its_own_figures(run, quiet):
+    again = tftransfer.evaluate(run.workdir, say=quiet)
+    assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
+
+
+def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
+    served = tf.saved_model.load(str(run.export))
+    sound = tone(300, 99, 16_000)
+    by_bytes = served.signatures["serving_default"](
+        audio_bytes=tf.constant([encode_wav(sound), b"no clip"])
+    )
+    by_wave = served.signatures["waveform"](waveform=tf.constant(sound[None]))
+    assert by_bytes["label"].numpy().tolist() == [b"low", b""]
+    assert b"WAV" in by_bytes["error"].numpy()[1]
+    np.testing.assert_allclose(by_bytes["scores"][0], by_wave["scores"][0], atol=1e-5)
+    assert by_wave["label"].numpy().tolist() == [b"low"]
+
+
+def test_files_and_waveforms_are_predicted(run, tones):
+    said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
+    assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
+
+
+def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_folder, tmp_path):
+    experiment = tftransfer.Experiment(
+        data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"
+    )
+    with pytest.raises(UserError, match="clips, and the data are pictures"):
+        tftransfer.train(experiment, tmp_path / "run", say=lambda line: None)
+    source = load_backbone(f"{run.workdir}:tap=stage2", kind="audio")
+    assert [stage.name for stage in source.stages] == ["stage1", "stage2"]
+
+
+def test_stages_are_compared_by_a_probe_that_parts_no_players(tones):
+    said = inspect(
+        data=str(tones), backbone="small_cnn:depth=3", weights="none", group_by=r"_(\w)\.",
+        say=lambda line: None,
+    )  # fmt: skip
+    assert "linear probe on each stage" in said and "stage3" in said and " best" in said
+
+
+def test_a_network_of_pictures_hears_spectrograms():
+    backbone = load_backbone(
+        "mobilenet_v2:alpha=0.35", weights="none", kind="audio", image_size=64, length=1.0
+    )
+    assert backbone.form.shape == (64, 64, 3) and backbone.form.said.startswith("1 s as")
+    assert len(backbone.stages) > 3
