@@ -27,6 +27,7 @@ _HOME = {
     "episodes": "tftransfer.top.api",
     "evaluate": "tftransfer.top.api",
     "export": "tftransfer.top.api",
+    "from_waveforms": "tftransfer.parts.data.waveforms",
     "inspect": "tftransfer.top.api",
     "load": "tftransfer.top.api",
     "plan": "tftransfer.top.api",

@@ -40,7 +40,8 @@ def tones(tmp_path_factory):
 def run(tones, tmp_path_factory, quiet):
     experiment = tftransfer.Experiment(
         data=str(tones), backbone="small_cnn:width=8,depth=3", weights="none", batch_size=16,
-        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2", group_by=r"_(\w)\.", validation_fraction=0.3,
+        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2", group_by=r"_(\w)\.",
+        validation_fraction=0.3,
     )  # fmt: skip
     return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"), say=quiet)
 

@@ -16,6 +16,7 @@ from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_cla
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
+from tftransfer.parts.data.waveforms import clip_bytes, is_waveform
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import best, evaluate_logits, predict_logits
@@ -51,7 +52,8 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
 
     Args:
       workdir: of a finished run.
-      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`.
+      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`; of
+        sound, waveforms at 16 kHz.
 
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
@@ -153,6 +155,8 @@ def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
             yield f"#{number}", picture
         elif isinstance(picture, (str, os.PathLike)):
             yield from _from_path(Path(picture).expanduser())
+        elif is_waveform(picture):
+            yield f"#{number}", clip_bytes(picture, number)
         else:
             yield f"#{number}", encode_png(picture, number)
 

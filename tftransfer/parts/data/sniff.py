@@ -10,7 +10,10 @@ from tftransfer.parts.kinds.image.rules import image_format
 
 _LOOKED_AT, _HEAD = 32, 64
 _TEXT = (".txt", ".text", ".md")
-_AUDIO = ((b"fLaC", 0), (b"OggS", 0), (b"ID3", 0), (b"WAVE", 8), (b"AIFF", 8))
+_AUDIO = (
+    (b"fLaC", 0), (b"OggS", 0), (b"ID3", 0), (b"\xff\xfb", 0), (b"\xff\xf3", 0), (b"WAVE", 8),
+    (b"AIFF", 8),
+)  # fmt: skip
 
 
 def kind_of_files(items: Sequence[str | bytes]) -> str:

@@ -18,6 +18,7 @@ from tftransfer.parts.data.files import ignored
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
 from tftransfer.parts.data.sniff import kind_of_files
+from tftransfer.parts.data.waveforms import are_waveforms, clip_bytes, from_waveforms
 from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
@@ -39,6 +40,8 @@ def read_source(
     if isinstance(data, Examples):
         return data
     if isinstance(data, (tuple, list)) and len(data) == 2:
+        if are_waveforms(data[0]):
+            return from_waveforms(*data, target=target)
         return from_arrays(*data, target=target)
     if hasattr(data, "as_numpy_iterator"):
         return from_dataset(data, target=target)
@@ -79,6 +82,10 @@ def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
     Raises:
       UserError: nothing there, or not of a form that is understood.
     """  # fmt: skip
+    if getattr(data, "ndim", 0) == 2 and are_waveforms(data):
+        clips: list[Any] = [clip_bytes(wave, number) for number, wave in enumerate(data)]
+        names = [f"#{number}" for number in range(len(clips))]
+        return replace(_without_labels(names, clips), kind="audio")
     if getattr(data, "ndim", 0) in (3, 4):
         items: list[Any] = [encode_png(image, index) for index, image in enumerate(data)]
         return _without_labels([f"#{index}" for index in range(len(items))], items)

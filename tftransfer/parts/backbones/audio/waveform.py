@@ -35,16 +35,16 @@ class ClipModule(HubLayer):
     def _output(self, inputs: Any, *, training: bool) -> Any:
         spec = self.input_spec_of_module()
         if spec is None or spec.shape.rank != 1:
-            return _averaged(self._chosen(self._called(inputs, training)))
+            return _averaged(self._chosen(self._told(inputs, training)))
 
         def of_one(clip: Any) -> Any:
-            return _averaged(self._chosen(self._called(clip, training))[None])[0]
+            return _averaged(self._chosen(self._told(clip, training))[None])[0]
 
         probe = of_one(tf.zeros(inputs.shape[1:], inputs.dtype))
         signature = tf.TensorSpec(probe.shape, probe.dtype)
         return tf.map_fn(of_one, inputs, fn_output_signature=signature)
 
-    def _called(self, inputs: Any, training: bool) -> Any:
+    def _told(self, inputs: Any, training: bool) -> Any:
         arguments = {"training": training} if self._takes_training else {}
         return self._module(inputs, **arguments)
 
