@@ -143,7 +143,8 @@ def _multiplications(model: keras.Model) -> int:
         kernel = getattr(layer, "kernel", None)
         shape = getattr(getattr(layer, "output", None), "shape", None)
         if kernel is not None and shape is not None:
-            total += int(np.prod(kernel.shape)) * int(np.prod(shape[1:-1], dtype=np.int64))
+            places = [side or 1 for side in shape[1:-1]]  # open where a layer was made for any
+            total += int(np.prod(kernel.shape)) * int(np.prod(places, dtype=np.int64))
     return total
 
 

@@ -100,7 +100,8 @@ def chosen(
             f"There are {len(order)} groups by --group_by, too few to part them.",
             "Give more groups, a --test_data of its own, or --validation_fraction=0.",
         )
-    wanted, moved, taken = fraction * int(free.sum()), 0, set()
+    taken: set[str] = set()
+    wanted, moved = fraction * int(free.sum()), 0
     for name in order:
         nearer = abs(moved + counts[name] - wanted) < wanted - moved
         if (nearer or not taken) and len(order) - len(taken) > left:

@@ -14,6 +14,7 @@ from tftransfer.ground.registry import parse_options
 from tftransfer.parts.backbones import load as general
 from tftransfer.parts.backbones.audio.small import small_cnn
 from tftransfer.parts.backbones.audio.waveform import load_module
+from tftransfer.parts.backbones.audio.whisper import load_whisper
 from tftransfer.parts.backbones.audio.yamnet import build_yamnet, yamnet_stages
 from tftransfer.parts.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
 from tftransfer.parts.backbones.backbone import Backbone
@@ -32,7 +33,8 @@ def load_backbone(
     name: str, *, weights: str, image_size: int, seed: int, trust_code: bool, cache: Path | None,
     length: float, assets: Path | None = None,
 ) -> Backbone:  # fmt: skip
-    """The backbone that `name` means: `yamnet`, `small_cnn`, a TF-Hub module, or one of pictures.
+    """The backbone that `name` means: `yamnet`, `small_cnn`, `whisper_tiny_en` and the like,
+    a TF-Hub module, or a network of pictures.
 
     Args:
       name: with its options.
@@ -53,6 +55,9 @@ def load_backbone(
     base, options = parse_options(name)
     if base in _OWN:
         return _own(name, base, options, weights, length, cache or user_folder())
+    if base == "whisper" or base.startswith("whisper_"):
+        preset = options.pop("preset", "") if base == "whisper" else base
+        return load_whisper(name, preset, options, weights, length)
     module = load_module(name, trust_code=trust_code, length=length)
     if module is not None:
         return module
@@ -75,7 +80,7 @@ def _own(
     (build, cut), form = _OWN[base], LogMelForm(length=length)
     general.check_options(base, build, options)
     model = build(form.shape[0], **options)
-    digest, remarks = "", ()
+    digest, remarks = "", tuple[str, ...]()
     if base == "yamnet" and weights != "none":
         path = _local(PUBLISHED if weights == "imagenet" else weights, cache)
         digest, remarks = load_yamnet(model, path)

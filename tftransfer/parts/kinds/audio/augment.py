@@ -90,8 +90,8 @@ def _changed(x: Any, seeds: Any, *, kind: str, layout: Layout) -> Any:
         x = _louder(x, uniform(-loudness, loudness), layout)
     if noise:
         x = x + noise * _spread(x) * _normal(x, seeds)
-    for axis in (layout.time, layout.frequency):
-        for _ in range(masks if axis else 0):
+    for axis in filter(None, (layout.time, layout.frequency)):
+        for _ in range(masks):
             x = _masked(x, uniform(0, covered), uniform(0, 1), axis, layout)
     return x if layout.range is None else tf.clip_by_value(x, *layout.range)
 

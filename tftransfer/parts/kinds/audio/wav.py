@@ -97,7 +97,7 @@ def wav_samples(data: bytes) -> np.ndarray:
     elif header.width == 3:
         padded = np.zeros((count, 4), np.uint8)
         padded[:, 1:] = np.frombuffer(raw, np.uint8).reshape(count, 3)
-        numbers = padded.view("<i4")[:, 0] / np.float32(_FULL_SCALE[3])
+        numbers = padded.view("<i4")[:, 0].astype(np.float32) / np.float32(_FULL_SCALE[3])
     else:
         kind = "u1" if header.width == 1 else f"<i{header.width}"
         centred = np.frombuffer(raw, kind).astype(np.float32) - (128 if header.width == 1 else 0)
