@@ -11,7 +11,8 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, Examples
 from tftransfer.parts.data.memory import labels_from_array
-from tftransfer.parts.kinds.audio.wav import RATE, encode_wav
+
+_RATE = 16_000
 
 
 def are_waveforms(values: Any) -> bool:
@@ -27,7 +28,7 @@ def is_waveform(value: Any) -> bool:
 
 
 def from_waveforms(
-    waveforms: Any, labels: Any, *, rate: int = RATE, target: str = "auto",
+    waveforms: Any, labels: Any, *, rate: int = _RATE, target: str = "auto",
     classes: Sequence[str] = (), groups: Sequence[str] = (),
 ) -> Examples:  # fmt: skip
     """Clips of sound with labels, as `Experiment.data`.
@@ -58,12 +59,14 @@ def from_waveforms(
     return replace(found, groups=[str(group) for group in groups])
 
 
-def clip_bytes(waveform: Any, number: int = 0, rate: int = RATE) -> bytes:
+def clip_bytes(waveform: Any, number: int = 0, rate: int = _RATE) -> bytes:
     """WAV bytes of float [samples] or [samples, channels]; `number` is for the message.
 
     Raises:
       UserError: no samples, or some that are not in -1 to 1.
     """
+    from tftransfer.parts.kinds.audio.wav import encode_wav  # nothing of audio for pictures
+
     samples = np.asarray(waveform)
     if samples.dtype.kind != "f" or not samples.size or not np.abs(samples).max() <= 1.0:
         raise UserError(
