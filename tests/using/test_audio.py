@@ -105,3 +105,8 @@ def test_a_network_of_pictures_hears_spectrograms():
     )
     assert backbone.form.shape == (64, 64, 3) and backbone.form.said.startswith("1 s as")
     assert len(backbone.stages) > 3
+
+
+def test_a_backbone_of_clips_alone_is_described_without_data():
+    said = inspect(backbone="yamnet", weights="none")
+    assert "stage14" in said and "0.975 s" in said

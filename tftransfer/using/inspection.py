@@ -12,7 +12,7 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Experiment
-from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.backbones.load import kind_of_backbone, load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds.image.rules import header_size, image_format
 from tftransfer.using.data_sheet import sheet
@@ -137,7 +137,8 @@ def _duplicates(examples: Examples) -> list[str]:
 def _of_backbone(experiment: Experiment) -> list[str]:
     backbone = load_backbone(
         experiment.backbone, weights=experiment.weights, image_size=experiment.image_size,
-        trust_code=experiment.trust_code,
+        trust_code=experiment.trust_code, kind=kind_of_backbone(experiment.backbone),
+        length=experiment.length,
     )  # fmt: skip
     lines = [
         f"{backbone.name}: {backbone.form.said}, weights {backbone.weights}, "

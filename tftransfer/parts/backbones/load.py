@@ -34,6 +34,8 @@ from tftransfer.parts.kinds.image.form import ImageForm
 
 _NETWORK_SECONDS = 15.0
 _TAP = re.compile(r"(.*?)(?:[:,]tap=([^:,=]+))?", re.DOTALL)
+# Names that are of one kind of input only begin with these.
+_OF_KIND = {"audio": ("yamnet", "whisper")}
 # What the package itself gives to a builder, or has no use for.
 _NOT_OPTIONS = (
     "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
@@ -186,6 +188,12 @@ def _origin(name: str, weights: str) -> tuple[Any, ...] | None:
 def _batch_norms(backbone: Backbone) -> list[Any]:
     layers = backbone.model._flatten_layers()
     return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+
+
+def kind_of_backbone(name: str) -> str:
+    """The kind of input that a backbone's name alone tells of; `image` where it tells nothing."""
+    found = (kind for kind, begins in _OF_KIND.items() if name.startswith(begins))
+    return next(found, "image")
 
 
 def backbone_names() -> list[str]:
