@@ -54,7 +54,7 @@ class Network:
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
         self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
         self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
-        self._cut_tensors[FEATURES] = [self._pooled(backbone.stages[-1].name, FEATURES)]
+        self._cut_tensors[FEATURES] = [self._features()]
         self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
         for head in self.heads:
             self.outputs[head.output] = self._hang(head, units)
@@ -89,6 +89,13 @@ class Network:
                 "Take another recipe: auto-encoders are for pictures.",
             )
         return shape[0]
+
+    def _features(self) -> Any:
+        last = self.backbone.stages[-1].name
+        if not self.backbone.unit:
+            return self._pooled(last, FEATURES)
+        unit = keras.layers.UnitNormalization(name=FEATURES, dtype="float32")
+        return unit(self._pooled(last, f"{FEATURES}_pool"))
 
     def _pooled(self, place: str, name: str) -> Any:
         """The tensor at a cut as a vector per example; what has a mask beside it is masked."""

@@ -69,7 +69,7 @@ def load_backbone(
       UserError: no such backbone, option or weights.
     """
     keras.utils.set_random_seed(seed)
-    if (Path(name).expanduser() / "config.json").is_file():
+    if _is_run(Path(name).expanduser()):
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
     if kind != "image":
         of_kind = importlib.import_module(f"tftransfer.parts.backbones.{kind}")
@@ -104,6 +104,12 @@ def load_backbone(
         form=ImageForm(size), weights=weights, weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
     )  # fmt: skip
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: transformers keep a file of that name too."""
+    config = folder / "config.json"
+    return config.is_file() and "experiment" in read_json(config)
 
 
 class Shelf:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -122,6 +122,19 @@ class Form(abc.ABC):
     def checked(self, data: Any) -> Any:
         """The bytes again, failing when run where decoding them would take too much."""
         return data
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """TensorFlow's objects that `decode` looks things up in, which an export must hold."""
+        return ()
+
+    def files(self) -> Mapping[str, bytes]:
+        """What a client of an export may want of the form, such as a vocabulary, by file name."""
+        return {}
+
+    def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
+        """What is worth saying of some examples that are to take this form."""
+        return ()
 
     @property
     def nbytes(self) -> int:

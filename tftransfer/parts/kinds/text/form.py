@@ -15,7 +15,7 @@ from tftransfer.parts.kinds.text.encoding import MAX_BYTES, text_of
 
 # Letters and digits with what joins them inside a word, or one mark of another kind.
 _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"
-_BREAK = "\x1f"
+_BREAK, _JOINS = "\x1f", r"['’\-]"
 
 
 def as_utf8(data: Any) -> Any:
@@ -104,7 +104,8 @@ class WordForm(TextForm):
     """Ids of words in lower case: int32 [length], 0 where there are no more.
 
     A word is letters and digits, with the hyphens and apostrophes inside it; any other mark stands
-    alone. Words without an id are passed over, unless they are hashed.
+    alone. A word without an id is taken by its parts, and passed over if they have none; where
+    words are hashed, all have one.
 
     Args:
       length: most words that count, from the beginning.
@@ -140,9 +141,9 @@ class WordForm(TextForm):
         """The lookup table, for exports."""
         return [] if self.table is None else [self.table]
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, bytes]:
         """The vocabulary, a word a line, for clients of an export."""
-        return {} if self._buckets else {"vocabulary.txt": "\n".join(self.words) + "\n"}
+        return {} if self._buckets else {"vocabulary.txt": "\n".join([*self.words, ""]).encode()}
 
     def split(self, utf8: Any) -> Any:
         """Words of strings [n] as a ragged tensor of strings [n, words]."""
@@ -159,11 +160,19 @@ class WordForm(TextForm):
         words = self.split(utf8)
         if self._buckets:
             ids = tf.strings.to_hash_bucket_fast(words.values, self._buckets) + 1
+            ids = words.with_values(tf.cast(ids, tf.int32))
         else:
-            ids = self.table.lookup(words.values)
-        ids = words.with_values(tf.cast(ids, tf.int32))
-        ids = tf.ragged.boolean_mask(ids, ids > 0)
+            ids = self._looked_up(words)
         return ids.to_tensor(shape=(None, self.shape[0]))
+
+    def _looked_up(self, words: Any) -> Any:
+        """Ids of words that are known, or of their parts, as a ragged tensor."""
+        known = self.table.lookup(words.values) > 0
+        parts = tf.strings.regex_replace(words.values, _JOINS, _BREAK)
+        parts = tf.strings.split(tf.where(known, words.values, parts), _BREAK)
+        ids = words.with_values(parts.with_values(self.table.lookup(parts.values)))
+        ids = tf.cast(ids.merge_dims(1, 2), tf.int32)
+        return tf.ragged.boolean_mask(ids, ids > 0)
 
     def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
         """How many of the words of some texts have an id, and how many texts are cut."""
@@ -173,12 +182,13 @@ class WordForm(TextForm):
         cut = float(tf.reduce_mean(tf.cast(words.row_lengths() > self.shape[0], tf.float32)))
         said = [f"{cut:.1%} of the training texts are longer than {self.shape[0]} words and cut"]
         if not self._buckets:
-            every = words.values.numpy()
-            known = self.table.lookup(words.values).numpy() > 0
-            kinds = len(set(every[known])) / max(1, len(set(every)))
+            is_word = tf.strings.regex_full_match(words.values, r".*[\pL\pN].*")
+            every = tf.boolean_mask(words.values, is_word)
+            known = self.table.lookup(every).numpy() > 0
+            kinds = len(set(every.numpy()[known])) / max(1, len(set(every.numpy())))
             said.append(
-                f"{known.mean():.1%} of the words in the training texts have a vector, "
-                f"{kinds:.1%} of the different ones"
+                f"{known.sum() / max(1, len(known)):.1%} of the words in the training texts have "
+                f"a vector, {kinds:.1%} of the different ones"
             )
         return tuple(said[not cut :])
 
