@@ -224,7 +224,8 @@ class Network:
         return arrays.digest(v for block in blocks for v in self.variables(block))
 
     def form(self) -> str:
-        """sha256 of the backbone's layers, their settings and connections; "" when unknown.
+        """sha256 of the backbone's layers, their settings and connections, and of what becomes of
+        its last stage; "" when unknown.
 
         What trains is no part of it.
         """
@@ -237,7 +238,8 @@ class Network:
             return ""
         text = re.sub(r'"trainable": (true|false)', "", text)
         text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
-        return hashlib.sha256(text.encode()).hexdigest()
+        pooled = f"{self.backbone.pooling} {self.backbone.unit}"
+        return hashlib.sha256(f"{text} {pooled}".encode()).hexdigest()
 
     def parameters(self, block: str) -> int:
         """The number of weights of a block, statistics included."""
