@@ -48,7 +48,7 @@ class _Parts:
 
 def load_transformer(
     name: str, place: str, *, weights: str, length: int, seed: int, assets: Path | None,
-    pool: str = "", unit: int = -1,
+    pool: str = "", unit: int = 0,
 ) -> Backbone:  # fmt: skip
     """A transformer as a backbone: `stage1` is the embedding, each block is a stage.
 
@@ -60,7 +60,8 @@ def load_transformer(
       seed: of random weights.
       assets: files that make it again without `place`.
       pool: `mean`, `max`, `first` or `last` of the tokens' vectors; "" as its makers did.
-      unit: 1 divides the vector of a text by its length, 0 does not, -1 as its makers did.
+      unit: 1 divides the vector of a text by its length, as sentence encoders do when they compare
+        texts. Heads learn better from the vector as it is.
 
     Raises:
       UserError: no such transformer or option, or a package is missing.
@@ -75,8 +76,9 @@ def load_transformer(
             "A transformer brings its weights along; --weights=none leaves them out.",
         )
     pooling = pool or parts.pooling
-    form = TokenForm(length or LENGTH, parts.tokenizer, files=_files(parts))
-    _check_length(name, form.shape[0], parts.transformer)
+    wanted = _checked(length or LENGTH)
+    most = getattr(parts.transformer, "max_sequence_length", None) or wanted
+    form = TokenForm(min(wanted, most), parts.tokenizer, files=_files(parts))
     padding = int(getattr(parts.tokenizer, "pad_token_id", 0) or 0)
 
     def built(transformer: Any) -> Any:
@@ -91,9 +93,17 @@ def load_transformer(
     return Backbone(
         name=name, architecture=name, model=model, stages=stages, form=form,
         weights="none" if random else name, weights_sha256=parts.sha256, fresh=fresh,
-        pooling=pooling, unit=bool(parts.unit if unit < 0 else unit), assets=_files(parts),
-        remarks=(f"a text's vector is the {pooling} of its tokens'",),
+        pooling=pooling, unit=bool(unit), assets=_files(parts),
+        remarks=(
+            _said(pooling, parts.unit and not unit),
+            *([f"it reads at most {most} tokens"] if length > most else []),
+        ),
     )  # fmt: skip
+
+
+def _said(pooling: str, makers_scaled: bool) -> str:
+    more = "; its makers divide it by its length, as unit=1 does" * makers_scaled
+    return f"a text's vector is the {pooling} of its tokens'{more}"
 
 
 def _loaded(place: str, *, random: bool) -> _Parts:
@@ -209,12 +219,10 @@ def _again(made_by: Any, config: Mapping[str, Any]) -> Any:
     return made_by.from_config(_plain(config))
 
 
-def _check_length(name: str, length: int, transformer: Any) -> None:
-    most = getattr(transformer, "max_sequence_length", None)
-    if most and length > most:
-        raise UserError(f"{name} reads at most {most} tokens, not {length}.", "Lower --length.")
+def _checked(length: int) -> int:
     if length < 3:
         raise UserError(f"--length={length} leaves no room for words.", "Give at least 3.")
+    return length
 
 
 def _keras_hub() -> Any:
