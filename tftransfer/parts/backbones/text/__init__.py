@@ -41,7 +41,7 @@ def load_backbone(
       UserError: no such backbone, option or weights.
     """
     base, options = _parsed(name)
-    folder = assets if assets is not None and any(assets.iterdir()) else None
+    folder = assets if assets is not None and assets.is_dir() else None
     if base == "word_vectors":
         from tftransfer.parts.backbones.text.word_vectors import load_word_vectors
 
