@@ -46,13 +46,13 @@ def vectors(data):
     return path
 
 
-def experiment(data, **changes):
-    given = {
-        "data": str(data / "train.tsv"), "test_data": str(data / "test.tsv"),
+def experiment(folder, **changes):
+    fields = {
+        "data": str(folder / "train.tsv"), "test_data": str(folder / "test.tsv"),
         "backbone": "word_vectors", "batch_size": 16,
         "recipe": "feature_extraction:learning_rate=0.03,epochs=15,dropout=0.0",
     }  # fmt: skip
-    return tftransfer.Experiment(**given | changes)
+    return tftransfer.Experiment(**fields | changes)
 
 
 def trained(experiment, folder, quiet, **options):
@@ -112,9 +112,9 @@ def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, t
     again = experiment(data, backbone=str(run.workdir), recipe="few_shot:solve=prototypes")
     found = trained(again, tmp_path / "again", quiet, export=False)
     assert found.result["test"]["accuracy"] > 0.75
+    pictures = {"data": str(picture_folder), "test_data": "", "backbone": str(run.workdir)}
     with pytest.raises(tftransfer.UserError, match="takes texts, and the data are pictures"):
-        trained(experiment(data, data=str(picture_folder), test_data="",
-                           backbone=str(run.workdir)), tmp_path / "x", quiet)  # fmt: skip
+        trained(experiment(data, **pictures), tmp_path / "x", quiet)
 
 
 def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):

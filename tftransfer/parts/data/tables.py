@@ -47,7 +47,9 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
     text, encoding = text_of(data), encoding_of(data)
-    remarks = () if encoding == "utf-8" else (f"{path.name} is in {encoding}, and was read so",)
+    remarks: tuple[str, ...] = ()
+    if encoding != "utf-8":
+        remarks = (f"{path.name} is in {encoding}, and was read so",)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         header, rows = _objects(text, path)
     else:
