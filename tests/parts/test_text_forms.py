@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tftransfer.ground.encodings import text_of
 from tftransfer.parts.data.scan import examine
 from tftransfer.parts.kinds import input_kind
-from tftransfer.parts.kinds.text.encoding import MAX_BYTES, text_of
+from tftransfer.parts.kinds.text.encoding import MAX_BYTES
 from tftransfer.parts.kinds.text.form import StringForm, WordForm, as_utf8
 
 KIND = input_kind("text")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tftransfer.ground.encodings import encoding_of, text_of
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.kinds.text.encoding import encoding_of, text_of
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _LONGEST_CELL = 1 << 27

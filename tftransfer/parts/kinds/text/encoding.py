@@ -1,45 +1,13 @@
-"""Bytes to text: which encoding they are in, and what is no text at all."""
+"""What files of text must satisfy, and what is worth saying of them."""
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable
+
+from tftransfer.ground.encodings import encoding_of, text_of
 
 # A book has about a million characters; nothing longer is one example.
 MAX_BYTES = 4 << 20
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-
-
-def encoding_of(data: bytes) -> str:
-    """`utf-8`, `utf-16-le`, `utf-16-be` (by their marks), else `windows-1252`, as Latin-1 is read.
-
-    Bytes in the middle of which something else begins are what their beginning says.
-    """
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return "windows-1252"
-    return "utf-8"
-
-
-def text_of(data: bytes) -> str:
-    """The text, without a mark at its beginning; what no character stands for becomes U+FFFD."""
-    encoding = encoding_of(data)
-    if encoding == "windows-1252":
-        return "".join(map(_windows_1252, data))
-    return data.decode(encoding, "replace").removeprefix("\ufeff")
-
-
-def _windows_1252(byte: int) -> str:
-    # Five bytes have no character there and keep their number, as browsers and ICU have it.
-    return bytes([byte]).decode("cp1252", "ignore") or chr(byte)
 
 
 def within_size(data: bytes) -> str | None:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tftransfer.ground.encodings import text_of
 from tftransfer.parts.kinds.base import Augmenter, Form
 from tftransfer.parts.kinds.text.augment import TokenAugmenter, WordAugmenter
-from tftransfer.parts.kinds.text.encoding import MAX_BYTES, text_of
+from tftransfer.parts.kinds.text.encoding import MAX_BYTES
 
 # Letters and digits with what joins them inside a word, or one mark of another kind.
 _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"

@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tftransfer.ground.encodings import text_of
 from tftransfer.parts.kinds.base import Augmenter
 from tftransfer.parts.kinds.text.augment import TokenAugmenter
-from tftransfer.parts.kinds.text.encoding import text_of
 from tftransfer.parts.kinds.text.form import TextForm
 
 # No tokenizer has this id, so that a mask can be told from the ids alone.
