@@ -138,8 +138,8 @@ def test_mixup_of_token_ids_is_refused(data, tmp_path, quiet):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["fine_tune:unfreeze=2", "lora"])
-def test_a_transformer_is_trained_and_exported(tiny_bert, data, recipe, tmp_path, quiet):
+def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet):
+    recipe = "fine_tune:unfreeze=2,lora=2"
     found = trained(
         experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r", quiet
     )
