@@ -47,7 +47,7 @@ def episodic(
 
 @register_method
 def setfit(
-    recipe: Recipe, *, pair_epochs: int = 20, pair_rate: float = 1e-4, unfreeze: int = 0
+    recipe: Recipe, *, pair_epochs: int = 40, pair_rate: float = 2e-5, unfreeze: int = 0
 ) -> Recipe:
     """First, pairs of a class are drawn together, others apart (Tunstall et al., 2022).
 
