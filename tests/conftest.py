@@ -76,3 +76,61 @@ def tuned_run(source_run, digits, tmp_path_factory, quiet):
         labels_per_class=12, test_fraction=0.5, validation_fraction=0.25,
     )  # fmt: skip
     return tftransfer.train(experiment, tmp_path_factory.mktemp("tuned"), say=quiet)
+
+
+_MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+_WORDS = ["a", "good", "bad", "film", "is", "it", "not", "very", "cafe", "fun", "dull", "##ny"]
+VOCABULARY = [*_MARKS, *_WORDS, ".", "!", "the"]
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """A random BERT of two blocks as Hugging Face stores it: folder, and its tensors by name."""
+    pytest.importorskip("keras_hub")
+    pytest.importorskip("tensorflow_text")
+    import json
+
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder, rng, width, inner = (
+        tmp_path_factory.mktemp("tiny_bert"),
+        np.random.default_rng(0),
+        8,
+        16,
+    )
+    shapes = {
+        "embeddings.word_embeddings": (len(VOCABULARY), width),
+        "embeddings.position_embeddings": (16, width),
+        "embeddings.token_type_embeddings": (2, width),
+        "pooler.dense": (width, width),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for block in ("encoder.layer.0", "encoder.layer.1"):
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            shapes[f"{block}.attention.{part}"] = (width, width)
+        shapes[f"{block}.intermediate.dense"] = (inner, width)
+        shapes[f"{block}.output.dense"] = (width, inner)
+        norms += [f"{block}.attention.output.LayerNorm", f"{block}.output.LayerNorm"]
+    tensors = {f"{name}.weight": rng.normal(size=shape) for name, shape in shapes.items()}
+    tensors |= {
+        f"{name}.bias": rng.normal(size=shape[0])
+        for name, shape in shapes.items()
+        if "embeddings" not in name
+    }
+    for name in norms:
+        tensors |= {
+            f"{name}.weight": rng.normal(1, 0.1, width),
+            f"{name}.bias": rng.normal(size=width),
+        }
+    tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
+    save_file(tensors, folder / "model.safetensors")
+    config = {
+        "model_type": "bert", "architectures": ["BertModel"], "vocab_size": len(VOCABULARY),
+        "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": width,
+        "intermediate_size": inner, "max_position_embeddings": 16, "hidden_act": "gelu",
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    return folder, tensors

@@ -120,6 +120,18 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "notebook" / "export" / "saved_model.pb").is_file()
 
 
+def test_the_notebook_of_texts_runs(tmp_path, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    book = nbformat.read(ROOT / "notebooks" / "text.ipynb", as_version=4)
+    assert "colab" in book.cells[0].source and not any(cell.get("outputs") for cell in book.cells)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = json.dumps([cell.get("outputs", []) for cell in book.cells])
+    assert "good {'bad'" in printed and "[b'good']" in printed
+
+
 @pytest.mark.slow
 def test_the_demo_transfers(tmp_path):
     from tftransfer.top.demo import run_demo

@@ -54,7 +54,7 @@ class Network:
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
         self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
         self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
-        self._cut_tensors[FEATURES] = [self.pooled(backbone.stages[-1].name, FEATURES)]
+        self._cut_tensors[FEATURES] = [self._features()]
         self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
         for head in self.heads:
             self.outputs[head.output] = self._hang(head, units)
@@ -89,6 +89,13 @@ class Network:
                 "Take another recipe: auto-encoders are for pictures.",
             )
         return shape[0]
+
+    def _features(self) -> Any:
+        last = self.backbone.stages[-1].name
+        if not self.backbone.unit:
+            return self.pooled(last, FEATURES)
+        unit = keras.layers.UnitNormalization(name=FEATURES, dtype="float32")
+        return unit(self.pooled(last, f"{FEATURES}_pool"))
 
     def pooled(self, place: str, name: str) -> Any:
         """The tensor at a cut as a vector per example; what has a mask beside it is masked."""
@@ -217,7 +224,8 @@ class Network:
         return arrays.digest(v for block in blocks for v in self.variables(block))
 
     def form(self) -> str:
-        """sha256 of the backbone's layers, their settings and connections; "" when unknown.
+        """sha256 of the backbone's layers, their settings and connections, and of what becomes of
+        its last stage; "" when unknown.
 
         What trains is no part of it.
         """
@@ -230,7 +238,8 @@ class Network:
             return ""
         text = re.sub(r'"trainable": (true|false)', "", text)
         text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
-        return hashlib.sha256(text.encode()).hexdigest()
+        pooled = f"{self.backbone.pooling} {self.backbone.unit}"
+        return hashlib.sha256(f"{text} {pooled}".encode()).hexdigest()
 
     def parameters(self, block: str) -> int:
         """The number of weights of a block, statistics included."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tftransfer.building.config import experiment_from
@@ -60,9 +63,9 @@ def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
     """`tftransfer predict`: tab-separated name, label, score (or the error)."""
     if not free:
-        raise UserError("No pictures were given.", "Write them after the flags: predict ... a.jpg")
+        raise UserError("Nothing was given.", "Write files after the flags: predict ... a.jpg")
     bad = 0
-    for row in api.predict(_workdir(flags), free):
+    for row in api.predict(_workdir(flags), list(_given(free))):
         if "error" in row:
             bad += 1
             said = f"-\t{row['error']}"
@@ -74,6 +77,15 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
             said = json.dumps(found, ensure_ascii=False)
         say(f"{printable(row['name'])}\t{said}")
     return 2 if bad else 0
+
+
+def _given(free: Iterable[str]) -> Iterator[Any]:
+    """Paths; for `-`, the lines of the standard input that are not blank, each a text."""
+    for each in free:
+        if each == "-":
+            yield from (line.rstrip(b"\r\n") for line in sys.stdin.buffer if line.strip())
+        else:
+            yield Path(each)
 
 
 def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:

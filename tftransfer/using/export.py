@@ -22,6 +22,7 @@ from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import predict_logits
 
 _TOLERANCE, _BATCH = 1e-5, 64
+_EXTRA = "assets.extra"  # where SavedModels keep what TensorFlow itself does not read
 
 
 class _Served(tf.Module):
@@ -36,6 +37,7 @@ class _Served(tf.Module):
         self._forward = functools.partial(network.model, training=False)
         self._form = network.backbone.form
         self._dtype = network.model.inputs[0].dtype
+        self._resources = list(self._form.resources)
         self._refused = input_kind(self._form.kind).refused
         self._target, self._tasks = target, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
@@ -138,6 +140,9 @@ def export_network(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     tf.saved_model.save(served, str(part), signatures=served.signatures())
+    for name, content in network.backbone.form.files().items():
+        (part / _EXTRA).mkdir(exist_ok=True)
+        (part / _EXTRA / name).write_bytes(content)
     report = _compare(network, examples, part, temperature, checks)
     if not report["max_difference"] <= _TOLERANCE:
         shutil.rmtree(part)

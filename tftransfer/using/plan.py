@@ -18,7 +18,7 @@ from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.closed_form import SOLVERS
-from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
+from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples, read_item
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.inputs import memory_budget
 from tftransfer.parts.kinds import Form, InputKind, input_kind
@@ -153,6 +153,7 @@ def make_plan(
         network.begin_as_source()
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
+    choices.extend(_of_form(backbone.form, examples))
     _warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
     _warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
@@ -172,6 +173,13 @@ def _length(examples: Examples, choices: list[str]) -> float:
     length, said = kind.length(examples.measures[examples.where("train")])
     choices.append(said)
     return length
+
+
+def _of_form(form: Form, examples: Examples) -> tuple[str, ...]:
+    """What is worth saying of the training examples in this form; of pictures nothing is."""
+    if type(form).remarks is Form.remarks:
+        return ()
+    return form.remarks([read_item(examples.items[i]) for i in examples.where("train")])
 
 
 def _sizes(form: Form) -> dict[str, Any]:

@@ -13,9 +13,11 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
+from tftransfer.parts.data.manifest import texts_of
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
+from tftransfer.parts.data.tables import SUFFIXES
 from tftransfer.parts.data.waveforms import clip_bytes, is_waveform
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds import input_kind
@@ -52,8 +54,9 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
 
     Args:
       workdir: of a finished run.
-      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`; of
-        sound, waveforms at 16 kHz.
+      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`; of sound,
+        waveforms at 16 kHz. For a run of texts: strings, which are the texts, encoded bytes, or
+        `pathlib.Path`s of files, folders or tables, of which each row is a text.
 
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
@@ -61,8 +64,8 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
       `name` and `error` where it cannot be read.
     """
     restored = load(workdir)
-    named = list(_named_items(pictures))
     kind = input_kind(restored.network.backbone.form.kind)
+    named = list(_named_texts(pictures) if kind.name == "text" else _named_items(pictures))
     reasons = [found.reason for found in examine_all([item for _, item in named], kind)]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
@@ -161,9 +164,21 @@ def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
             yield f"#{number}", encode_png(picture, number)
 
 
+def _named_texts(given: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
+    for number, text in enumerate(given):
+        if isinstance(text, str):
+            yield f"#{number}", text.encode("utf-8", "replace")
+        elif isinstance(text, bytes):
+            yield f"#{number}", text
+        else:
+            path = Path(text).expanduser()
+            rows = texts_of(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
+            yield from zip(*rows) if rows else _from_path(path)
+
+
 def _from_path(path: Path) -> Iterable[tuple[str, str]]:
     if not path.exists():
-        raise UserError(f"{path} does not exist.", "Give paths of pictures or folders.")
+        raise UserError(f"{path} does not exist.", "Give paths of files or folders.")
     files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
     for file in files:
         yield str(file), str(file)

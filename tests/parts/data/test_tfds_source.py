@@ -157,7 +157,7 @@ def test_other_labels(tmp_path, builder, target, kind, classes, labels):
     ("builder", "what"),
     [
         (TinyTransferOddSplits, "has the splits gallery, none named train or test"),
-        (TinyTransferTwoPictures, "no pair of a picture and a label; its features: "),
+        (TinyTransferTwoPictures, "no pair of a picture or text and a label; its features: "),
     ],
 )
 def test_data_sets_that_do_not_fit(tmp_path, builder, what):

@@ -58,6 +58,9 @@ CASES = {
         function=lambda x, c: F.cosine_logits(x, c, 10.0),
         args=(X, CENTRES), free=2, shape=(N, K),
     ),
+    "cosine_pairs": Case(
+        function=F.cosine_pairs, args=(X, LABEL, W), free=1, shape=(N,), weights=1
+    ),
     "cross_entropy": Case(
         function=lambda z, y: F.cross_entropy(z, y, 0.1), args=(Z, LABEL), free=1, shape=(N,)
     ),

@@ -86,6 +86,32 @@ def test_supervised_contrastive(t):
     np.testing.assert_array_equal(np.asarray(kept)[~left], 0)
 
 
+def cosine_pairs(x, label):
+    cosine, n = normalize(x) @ normalize(x).T, len(x)
+    losses = np.zeros(n)
+    for i in range(n):
+        same = [(1 - cosine[i, j]) ** 2 for j in range(n) if j != i and label[j] == label[i]]
+        other = [cosine[i, j] ** 2 for j in range(n) if label[j] != label[i]]
+        losses[i] = (np.mean(same or [0]) + np.mean(other or [0])) / 2
+    return losses
+
+
+def test_cosine_pairs():
+    x, label = RNG.normal(size=(8, 3)), np.array([0, 1, 0, 2, 1, 0, 1, 3])
+    one_hot, weight = np.eye(4)[label], np.float32([1, 1, 0, 1, 1, 1, 0, 1])
+    got = functional.cosine_pairs(x, one_hot)
+    np.testing.assert_allclose(got, cosine_pairs(x, label), rtol=1e-4)
+    left = weight > 0
+    kept = np.asarray(functional.cosine_pairs(x, one_hot, weight))
+    np.testing.assert_allclose(kept[left], cosine_pairs(x[left], label[left]), rtol=1e-4)
+    np.testing.assert_array_equal(kept[~left], 0)
+
+
+def test_cosine_pairs_are_content_with_a_direction_for_each_class():
+    rows, label = np.eye(3)[[0, 1, 1, 2, 0]], np.eye(3)[[0, 1, 1, 2, 0]]
+    np.testing.assert_allclose(functional.cosine_pairs(5 * rows, label), np.zeros(5), atol=1e-6)
+
+
 def test_with_one_example_per_class_and_two_views_it_is_nt_xent():
     label = np.eye(5)
     both = functional.supervised_contrastive(

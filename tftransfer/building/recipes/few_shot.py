@@ -1,4 +1,4 @@
-"""Few labels a class: heads solved on frozen features, and stages that learn from episodes."""
+"""Few labels a class: heads solved on features, and stages that learn from episodes or pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tftransfer.building.recipes.registry import register_method, register_recipe
 from tftransfer.ground.recipe import Head, Phase, Recipe
-from tftransfer.parts.losses import Prototypical
+from tftransfer.parts.losses import CosinePairs, Prototypical
 
 
 @register_recipe
@@ -39,6 +39,30 @@ def episodic(
     phase = Phase(
         name="episodic", train={"stage*": 1.0}, losses=(Prototypical(temperature=temperature),),
         epochs=episodic_epochs, learning_rate=episodic_rate,
+        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
+    )  # fmt: skip
+    kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]
+    return replace(recipe, phases=(phase, *kept))
+
+
+@register_method
+def setfit(
+    recipe: Recipe, *, pair_epochs: int = 40, pair_rate: float = 2e-5, unfreeze: int = 0
+) -> Recipe:
+    """First, pairs of a class are drawn together, others apart (Tunstall et al., 2022).
+
+    Made for few labels, before a head that is solved: `few_shot:solve=logistic+setfit`.
+
+    Args:
+      recipe: that goes on from there.
+      pair_epochs: of that phase; each batch holds all pairs of its examples.
+      pair_rate: its peak learning rate.
+      unfreeze: stages that learn, from the top; 0 for all.
+    """
+    stages = [f"stage-{k}" for k in range(1, unfreeze + 1)] or ["stage*"]
+    phase = Phase(
+        name="setfit", train=dict.fromkeys(stages, 1.0), losses=(CosinePairs(),),
+        epochs=pair_epochs, learning_rate=pair_rate, augment="none",
         reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
     )  # fmt: skip
     kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]

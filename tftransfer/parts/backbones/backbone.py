@@ -27,6 +27,7 @@ class Backbone:
       weights_sha256: of the weights file; "" for random weights.
       fresh: builds the same model with new random weights; None where that cannot be.
       pooling: of what comes as sequences: `mean`, `max`, `first` or `last`.
+      unit: divide the pooled vector by its length, as sentence encoders do.
       head: kernel [d, k] and bias [k] of the linear head of a run.
       assets: files, such as a vocabulary, that are needed to build the same again.
     """
@@ -40,6 +41,7 @@ class Backbone:
     weights_sha256: str = ""
     fresh: Callable[[], keras.Model] | None = None
     pooling: str = "mean"
+    unit: bool = False
     remarks: tuple[str, ...] = field(default=())
     head: tuple[np.ndarray, ...] = ()
     assets: Mapping[str, bytes] = field(default_factory=dict)

@@ -35,7 +35,10 @@ from tftransfer.parts.kinds.image.form import ImageForm
 _NETWORK_SECONDS = 15.0
 _TAP = re.compile(r"(.*?)(?:[:,]tap=([^:,=]+))?", re.DOTALL)
 # Names that are of one kind of input only begin with these.
-_OF_KIND = {"audio": ("yamnet", "whisper")}
+_OF_KIND = {
+    "audio": ("yamnet", "whisper"),
+    "text": ("word_vectors", "bert_", "distil_bert", "roberta", "albert", "electra", "gpt2"),
+}
 # What the package itself gives to a builder, or has no use for.
 _NOT_OPTIONS = (
     "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
@@ -80,7 +83,7 @@ def load_backbone(
         )  # fmt: skip
         return replace(whole.until(tap), name=name)
     keras.utils.set_random_seed(seed)
-    if (Path(name).expanduser() / "config.json").is_file():
+    if _is_run(Path(name).expanduser()):
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
     if kind != "image":
         of_kind = importlib.import_module(f"tftransfer.parts.backbones.{kind}")
@@ -115,6 +118,12 @@ def load_backbone(
         form=ImageForm(size), weights=weights, weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
     )  # fmt: skip
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: transformers keep a file of that name too."""
+    config = folder / "config.json"
+    return config.is_file() and "experiment" in read_json(config)
 
 
 class Shelf:

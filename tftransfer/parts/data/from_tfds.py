@@ -11,12 +11,13 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.memory import encode_png, labels_from_array
+from tftransfer.parts.data.sniff import kind_of_files
 
 _DATA_DIR = "~/tensorflow_datasets"
 
 
 def from_tfds(name: str, *, target: str = "auto") -> Examples:
-    """Examples of a data set of pictures with labels.
+    """Examples of a data set of pictures or of texts, with labels.
 
     Its `train`, `validation` and `test` splits become the parts; encoded bytes are
     taken as they were stored.
@@ -43,7 +44,7 @@ def from_tfds(name: str, *, target: str = "auto") -> Examples:
         parts = [""] * len(parts)
     return Examples(
         names=names, items=items, labels=array, target=kind, classes=classes,
-        parts=np.array(parts, PART_DTYPE),
+        parts=np.array(parts, PART_DTYPE), kind=kind_of_files(items),
     )  # fmt: skip
 
 
@@ -99,13 +100,16 @@ def _keys(builder: Any, name: str) -> tuple[str, str]:
     features = builder.info.features
     supervised = builder.info.supervised_keys
     pictures = [k for k, f in features.items() if type(f).__name__ == "Image"]
+    texts = [k for k, f in features.items() if type(f).__name__ == "Text"]
+    pictures = pictures or texts
     if supervised and supervised[0] in pictures and supervised[1] in features:
         return supervised[0], supervised[1]
     labels = [k for k, f in features.items() if type(f).__name__ == "ClassLabel"]
     if len(pictures) == 1 and len(labels) == 1:
         return pictures[0], labels[0]
     raise UserError(
-        f"{name} has no pair of a picture and a label; its features: {', '.join(features)}.",
+        f"{name} has no pair of a picture or text and a label; its features: "
+        f"{', '.join(features)}.",
         "Make a tf.data.Dataset of (image, label) from it and give that in Python.",
     )
 
@@ -123,9 +127,9 @@ def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
 def _read(builder: Any, split: str, image: str, label: str) -> Any:
     import tensorflow_datasets as tfds
 
-    dataset = builder.as_dataset(
-        split=split, shuffle_files=False, decoders={image: tfds.decode.SkipDecoding()}
-    )
+    picture = type(builder.info.features[image]).__name__ == "Image"
+    decoders = {image: tfds.decode.SkipDecoding()} if picture else {}
+    dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     for index, row in enumerate(dataset.as_numpy_iterator()):
         data = row[image]
         yield (data if isinstance(data, bytes) else encode_png(data, index)), row[label]

@@ -1,8 +1,7 @@
-"""Examples from a table of picture paths and labels."""
+"""Examples from a table of labels and paths of files, or texts."""
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -14,51 +13,95 @@ from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.groups import column_of_groups
+from tftransfer.parts.data.tables import Table, read_table
 from tftransfer.parts.data.tasks import labels_of_tasks, natural
 
 _PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
+_TEXT_COLUMNS = (
+    "text", "sentence", "review", "content", "document", "comment", "message", "question",
+    "tweet", "post", "utterance", "query",
+)  # fmt: skip
 _LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
 _PART_COLUMNS = ("split", "part", "subset", "set")
 
 
 def from_manifest(path: Path, *, target: str = "auto", group_by: str = "") -> Examples:
-    """A table with a column of picture paths, one or more of labels, perhaps one of parts.
+    """A table with a column of paths or of texts, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
     numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
     numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
     the table. `group_by` may name a column of groups that a split must not part.
     """
-    header, rows = _read_table(path)
-    path_column = _column(header, _PATH_COLUMNS, path)
+    table = read_table(path)
+    header, rows = table.header, table.rows
+    column = _item_column(table, path)
     label_columns = [name for name in header if name.lower() in _LABEL_COLUMNS]
     part_columns = [name for name in header if name.lower() in _PART_COLUMNS]
     groups = column_of_groups(header, group_by)
     if not label_columns:
-        others = {path_column, groups, *part_columns}
+        others = {column, groups, *part_columns}
         label_columns = [name for name in header if name not in others]
     if not label_columns:
         raise UserError(
             f"{path} has no label column; it has: {', '.join(header)}.", "Add one named label."
         )
-    files = [_inside(path, row[path_column], number) for number, row in rows.items()]
+    names, items = _items(table, column, path)
     parts = [_part(row[part_columns[0]], path, n) if part_columns else ""
              for n, row in rows.items()]  # fmt: skip
     cells = {n: [row[name].strip() for name in label_columns] for n, row in rows.items()}
     labels, target, classes = _labels_from_cells(cells, label_columns, target, path)
     return Examples(
-        names=[printable(row[path_column]) for row in rows.values()],
-        items=files,
+        names=names,
+        items=items,
         labels=labels,
         target=target,
         classes=classes,
         parts=np.array(parts, PART_DTYPE),
+        kind="text" if holds_texts(column) else "image",
         remarks=(
-            *_unused(header, {path_column, groups, *label_columns, *part_columns[:1]}),
+            *table.remarks,
+            *_unused(header, {column, groups, *label_columns, *part_columns[:1]}),
             *_tasks_said(label_columns, target),
         ),
         groups=[row[groups] for row in rows.values()] if groups else (),
     )
+
+
+def texts_of(path: Path) -> tuple[list[str], list[bytes]] | None:
+    """Names and texts of a table's rows, whatever its other columns; None where it holds paths."""
+    table = read_table(path)
+    column = _item_column(table, path)
+    return _items(table, column, path) if holds_texts(column) else None  # type: ignore[return-value]
+
+
+def holds_texts(column: str) -> bool:
+    """Whether a column of this name holds texts themselves."""
+    return column.lower() in _TEXT_COLUMNS
+
+
+def _item_column(table: Table, path: Path) -> str:
+    """The column of paths, or else of texts.
+
+    Raises:
+      UserError: there is none, or paths in another encoding than UTF-8.
+    """
+    of_paths = [name for name in table.header if name.lower() in _PATH_COLUMNS]
+    of_texts = [name for name in table.header if holds_texts(name)]
+    if of_texts and not of_paths:
+        return of_texts[0]
+    if table.encoding != "utf-8":
+        raise UserError(f"{path} is not UTF-8 text.", "Save it as UTF-8.")
+    return of_paths[0] if of_paths else _column(table.header, _PATH_COLUMNS, path)
+
+
+def _items(table: Table, column: str, path: Path) -> tuple[list[str], list[str | bytes]]:
+    rows = table.rows
+    if holds_texts(column):
+        names = [printable(f"{path.name}, row {number}") for number in rows]
+        return names, [row[column].strip().encode("utf-8", "replace") for row in rows.values()]
+    files: list[str | bytes] = [_inside(path, row[column], n) for n, row in rows.items()]
+    return [printable(row[column]) for row in rows.values()], files
 
 
 def _unused(header: Sequence[str], used: set[str]) -> tuple[str, ...]:
@@ -152,44 +195,15 @@ def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def _read_table(path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
-    """The header, and the rows that are not blank by their number; the header is row 1."""
-    table = _cells(path)
-    if not any(table[1:]):
-        raise UserError(f"{path} has no rows below its header.", "Add a row per picture.")
-    header = [name.strip() for name in table[0]]
-    twins = [name for name in header if name and header.count(name) > 1]
-    if twins:
-        raise UserError(f"{path} has two columns named {twins[0]!r}.", "Rename one of them.")
-    rows = {}
-    for number, row in enumerate(table[1:], 2):
-        if row and len(row) != len(header):
-            raise UserError(
-                f"{path}, row {number} has {len(row)} cells, the header {len(header)}.",
-                "Quote cells that hold the delimiter.",
-            )
-        if row:
-            rows[number] = dict(zip(header, row))
-    return header, rows
-
-
-def _cells(path: Path) -> list[list[str]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.reader(file, delimiter=delimiter))
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
-
-
 def _column(header: Sequence[str], names: Iterable[str], path: Path) -> str:
     for name in header:
         if name.lower() in names:
             return name
     error = unknown_name("column", "path", header)
-    raise UserError(f"{path} has no column of picture paths. {error.remedy}", "Name it path.")
+    raise UserError(
+        f"{path} has no column of picture paths. {error.remedy}",
+        "Name it path; a column of texts, text.",
+    )
 
 
 def _inside(table: Path, cell: str, row: int) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, Examples
+from tftransfer.parts.data.sniff import kind_of_files
 from tftransfer.parts.data.tasks import labels_of_tasks
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 
 
 def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
-    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3] and labels [n] or [n, k].
+    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], or texts, and labels [n] or [n, k].
 
     With the target `multi_task`, labels are int or str [n, tasks]: -1 or "" where unknown.
     uint8 images are taken as they are; floating ones must lie in [0, 1].
@@ -25,6 +27,11 @@ def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any 
         raise UserError(
             f"{len(images)} images but {len(labels)} labels.", "Give one label per image."
         )
+    if len(images) and all(isinstance(each, str) for each in images):
+        texts = [str(each).encode("utf-8", "replace") for each in images]
+        names = [f"#{index}" for index in range(len(texts))]
+        found = _from_memory(names, texts, labels, target, tuple(classes), "")
+        return replace(found, kind="text")
     remarks: tuple[str, ...] = ()
     if isinstance(images, np.ndarray) and images.dtype != np.uint8:
         remarks = (f"images of {images.dtype} in [0, 1] were stored as 8 bits",)
@@ -36,7 +43,7 @@ def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any 
 def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
     """A finite, unbatched `tf.data.Dataset` of (image, label), or of dictionaries with those keys.
 
-    An image is a picture of any size as in `from_arrays`, or a string of encoded bytes.
+    An image is a picture of any size as in `from_arrays`, a string of encoded bytes, or a text.
     """
     if int(dataset.cardinality()) == _INFINITE:
         raise UserError("The dataset never ends.", "Add take(n), or leave repeat() out.")
@@ -46,7 +53,8 @@ def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
         items.append(image if isinstance(image, bytes) else encode_png(image, index))
         labels.append(label.decode() if isinstance(label, bytes) else label)
     names = [f"#{index}" for index in range(len(items))]
-    return _from_memory(names, items, np.asarray(labels), target, (), "")
+    found = _from_memory(names, items, np.asarray(labels), target, (), "")
+    return replace(found, kind=kind_of_files(items))
 
 
 def _from_memory(
@@ -164,13 +172,14 @@ def _guess_target(labels: np.ndarray) -> str:
 
 
 def _image_and_label(element: Any) -> tuple[Any, Any]:
-    if isinstance(element, dict) and {"image", "label"} <= set(element):
-        return element["image"], element["label"]
+    for key in ("image", "text", "sentence"):
+        if isinstance(element, dict) and {key, "label"} <= set(element):
+            return element[key], element["label"]
     if isinstance(element, (tuple, list)) and len(element) == 2:
         return element[0], element[1]
     raise UserError(
         f"The dataset yields {type(element).__name__}.",
-        "Yield pairs (image, label), or dictionaries with the keys image and label.",
+        "Yield pairs (image, label), or dictionaries with the keys image (or text) and label.",
     )
 
 

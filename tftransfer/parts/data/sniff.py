@@ -19,7 +19,8 @@ _AUDIO = (
 def kind_of_files(items: Sequence[str | bytes]) -> str:
     """`image`, `text` or `audio`: what most of some of the items are; pictures where none tells.
 
-    Text is known by its extension alone, the others by their first bytes.
+    Files of text are known by their extension, texts in memory by saying something in UTF-8, the
+    others by their first bytes.
     """
     step = max(1, len(items) // _LOOKED_AT)
     votes = Counter(filter(None, map(_kind_of, items[::step])))
@@ -32,7 +33,15 @@ def _kind_of(item: str | bytes) -> str:
         return "image"
     if any(head[at:].startswith(signature) for signature, at in _AUDIO):
         return "audio"
-    return "text" if isinstance(item, str) and item.lower().endswith(_TEXT) else ""
+    is_text = item.lower().endswith(_TEXT) if isinstance(item, str) else _says(item)
+    return "text" if is_text else ""
+
+
+def _says(item: bytes) -> bool:
+    try:
+        return bool(item.decode().strip()) and b"\0" not in item
+    except UnicodeDecodeError:
+        return False
 
 
 def _head(path: str) -> bytes:

@@ -15,9 +15,10 @@ from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.files import ignored
-from tftransfer.parts.data.manifest import from_manifest
+from tftransfer.parts.data.manifest import from_manifest, texts_of
 from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
 from tftransfer.parts.data.sniff import kind_of_files
+from tftransfer.parts.data.tables import SUFFIXES
 from tftransfer.parts.data.waveforms import are_waveforms, clip_bytes, from_waveforms
 from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
@@ -60,13 +61,14 @@ def read_source(
                 "Give a .csv or .tsv manifest.",
             )
         return _with_kind(from_folder(path))
-    if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-        return _with_kind(from_manifest(path, target=target, group_by=group_by))
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        found = from_manifest(path, target=target, group_by=group_by)
+        return found if found.kind == "text" else _with_kind(found)
     if path.exists():
         raise UserError(
             f"--data={text} is a file of a kind that is not understood.",
-            "Give a folder with one sub-folder per class, an archive of it, or a .csv or .tsv "
-            "manifest.",
+            "Give a folder with one sub-folder per class, an archive of it, or a table: .csv, .tsv "
+            "or .jsonl.",
         )
     raise UserError(f"--data={text} does not exist.", _nearby(path))
 
@@ -76,8 +78,8 @@ def _with_kind(found: Examples) -> Examples:
 
 
 def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
-    """Pictures without labels: all below a folder or in an archive, images [n, h, w(, c)], or what
-    `read_source` reads, its labels put away.
+    """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)], a list
+    of texts, a table of texts, or what `read_source` reads, its labels put away.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -95,6 +97,11 @@ def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
             files = files_below(path)
             names = [os.path.relpath(file, path) for file in files]
             return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
+        if path.suffix.lower() in SUFFIXES and path.is_file() and (texts := texts_of(path)):
+            return replace(_without_labels(*texts), kind="text")
+    if isinstance(data, list) and all(isinstance(each, str) for each in data):
+        names = [f"#{index}" for index in range(len(data))]
+        return replace(_without_labels(names, [each.encode() for each in data]), kind="text")
     found = read_source(data, cache=cache)
     return replace(_without_labels(found.names, found.items), kind=found.kind)
 

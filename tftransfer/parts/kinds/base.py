@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -131,6 +131,19 @@ class Form(abc.ABC):
     def of_plain(self, numbers: Any) -> Any:
         """Arrays [n, *shape] of the numbers that `plain` tells of."""
         raise NotImplementedError
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """TensorFlow's objects that `decode` looks things up in, which an export must hold."""
+        return ()
+
+    def files(self) -> Mapping[str, bytes]:
+        """What a client of an export may want of the form, such as a vocabulary, by file name."""
+        return {}
+
+    def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
+        """What is worth saying of some examples that are to take this form."""
+        return ()
 
     @property
     def nbytes(self) -> int:

@@ -10,6 +10,7 @@ from tftransfer.parts.losses.multi_task import MultiTask
 from tftransfer.parts.losses.regularised import BSS, DELTA, L2SP
 from tftransfer.parts.losses.supervised import (
     BinaryCrossEntropy,
+    CosinePairs,
     CrossEntropy,
     SquaredError,
     supervised,
@@ -30,6 +31,7 @@ __all__ = [
     "MMD",
     "BinaryCrossEntropy",
     "Consistency",
+    "CosinePairs",
     "CrossEntropy",
     "Distill",
     "Domain",

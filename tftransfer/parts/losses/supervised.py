@@ -78,6 +78,28 @@ class SquaredError(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.prediction, "weight")])
 
 
+@serialisable
+@dataclass(frozen=True, kw_only=True)
+class CosinePairs(Loss):
+    """Vectors of one class drawn together, of different ones apart (SetFit, Tunstall et al., 2022).
+
+    Attributes:
+      features: path of the vectors, [n, d].
+      label: path of one-hot labels, [n, classes].
+    """
+
+    features: str = "train.features"
+    label: str = "train.label"
+
+    def __call__(self, tensors: Tensors) -> Any:
+        """The loss as a scalar."""
+        from tftransfer.parts.losses import functional
+
+        weight = tensors[beside(self.features, "weight")]
+        per_row = functional.cosine_pairs(tensors[self.features], tensors[self.label], weight)
+        return functional.weighted_mean(per_row, weight)
+
+
 _SUPERVISED: Registry[Callable[..., Loss]] = Registry("target")
 _SUPERVISED.register("single_label")(CrossEntropy)
 _SUPERVISED.register("multi_label")(BinaryCrossEntropy)

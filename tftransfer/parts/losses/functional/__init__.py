@@ -20,6 +20,7 @@ from tftransfer.parts.losses.functional.balancing import (
     uncertainty_weighted,
 )
 from tftransfer.parts.losses.functional.contrastive import (
+    cosine_pairs,
     negative_cosine,
     nt_xent,
     supervised_contrastive,
@@ -59,6 +60,7 @@ __all__ = [
     "coral",
     "cosine_distance",
     "cosine_logits",
+    "cosine_pairs",
     "cross_entropy",
     "delta",
     "distillation",

@@ -79,6 +79,40 @@ def supervised_contrastive(
     return ops.sum(positives * loss, axis=1) / ops.maximum(ops.sum(positives, axis=1), 1.0)
 
 
+def cosine_pairs(features: Any, label: Any, weight: Any = None) -> Any:
+    """Cosines of a batch's pairs drawn to 1 within a class and to 0 between (SetFit).
+
+    Tunstall et al., 2022. Of the rows u, each divided by its length, an anchor i has
+    `mean_{p in P_i} (1 - u_i.u_p)^2 / 2 + mean_{q in Q_i} (u_i.u_q)^2 / 2`, P_i being the other
+    rows of its class and Q_i those of other classes: both kinds of pairs count alike, however many
+    there are.
+
+    Args:
+      features: float [n, d].
+      label: one-hot, float [n, classes].
+      weight: 0 or 1, [n]; rows of weight 0 are neither anchors nor compared with.
+
+    Returns:
+      float32 [n], from 0 to 2.5; 0 for rows of weight 0.
+    """
+    features = float32(features)
+    weight = row_weights(weight, features)
+    rows = unit(kept(features, weight))
+    label = kept(float32(label), weight)
+    cosine = ops.matmul(rows, ops.transpose(rows))
+    same_class = float32(ops.matmul(label, ops.transpose(label)) > 0.5)
+    others = float32(_others(weight))
+    drawn = _mean_over(same_class * others, ops.square(1.0 - cosine))
+    parted = _mean_over((1.0 - same_class) * others, ops.square(cosine))
+    loss = 0.5 * (drawn + parted)
+    return ops.where(weight > 0, loss, ops.zeros_like(loss))
+
+
+def _mean_over(chosen: Any, values: Any) -> Any:
+    """Of each row the mean of what is chosen by 1, 0 where nothing is; [n, n] to [n]."""
+    return ops.sum(chosen * values, axis=1) / ops.maximum(ops.sum(chosen, axis=1), 1.0)
+
+
 def _others(weight: Any) -> Any:
     """bool [n, n]: for each row those that are not itself and have weight."""
     itself = ops.eye(ops.shape(weight)[0], dtype="bool")

@@ -1,0 +1,169 @@
+"""What each way of transferring is worth on sentences (SST-2), over several seeds.
+
+    python benchmarks/text.py --sst2=sst2 --vectors=minilm_words_12k_50d.txt --minilm=model
+
+`sst2` holds train.tsv and test.tsv, `model` the encoder all-MiniLM-L6-v2 in Hugging Face's format.
+Where a row has several recipes, the one that is best on the validation part counts, for each seed;
+nothing is chosen on the test sentences. Prints a table, and writes `benchmarks/results/text.json`;
+what is there already is not run again unless --again.
+"""
+
+import gc
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from absl import app, flags
+from results import write_results
+from scipy import stats
+
+import tftransfer
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("sst2", "", "folder of train.tsv and test.tsv")
+flags.DEFINE_string("vectors", "", "file of word vectors")
+flags.DEFINE_string("minilm", "", "folder of the encoder")
+flags.DEFINE_string("only", "", "run only the rows whose name has this regular expression")
+flags.DEFINE_integer("seeds", 5, "runs per row")
+flags.DEFINE_boolean("again", False, "run rows that are there already")
+
+_STORED = Path(__file__).parent / "results" / "text.json"
+_LENGTH = 40
+_SOLVED = "few_shot:solve=logistic"
+_TUNED = (
+    "fine_tune:unfreeze=7,decay=0.85,learning_rate=1e-4,head_epochs=5,epochs={},label_smoothing=0.0"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Recipes of which the best on the validation part counts, and fields of the experiment."""
+
+    recipes: tuple
+    fields: dict = field(default_factory=dict)
+
+
+def rows():
+    """Name of a row to what it is."""
+    words = {"backbone": "word_vectors", "weights": FLAGS.vectors}
+    minilm = {"backbone": FLAGS.minilm, "length": _LENGTH}
+    linear = "feature_extraction:learning_rate={},dropout=0.0,label_smoothing=0.0"
+    found = {
+        "word vectors, frozen": Row((_SOLVED, linear.format("3e-2")), words),
+        "word vectors, SIF, frozen": Row(
+            (_SOLVED, linear.format("3e-2")), {**words, "backbone": "word_vectors:pool=sif"}
+        ),
+        "MiniLM, frozen": Row((_SOLVED, linear.format("3e-3")), minilm),
+        "MiniLM, fine-tuned": Row((_TUNED.format(3),), minilm),
+        "MiniLM's network from scratch": Row(
+            ("scratch:epochs=3,learning_rate=1e-4,warmup=0.1",), minilm
+        ),
+        "words and a CNN from scratch": Row(
+            ("scratch:epochs=5,learning_rate=1e-3",),
+            {"backbone": "word_vectors:body=cnn", "weights": "none"},
+        ),
+    }
+    for labels in (8, 64):
+        few = {**minilm, "labels_per_class": labels, "validation_fraction": 0.0}
+        found |= {
+            f"{labels} labels a class, frozen": Row((_SOLVED,), few),
+            f"{labels} labels a class, fine-tuned": Row(
+                (_TUNED.format(30 if labels == 8 else 15),), few
+            ),
+            f"{labels} labels a class, SetFit": Row((f"{_SOLVED}+setfit",), few),
+        }
+    return found
+
+
+class Bench:
+    """Trains in a folder of its own."""
+
+    def __init__(self):
+        self.folder, self.count = Path(tempfile.mkdtemp()), 0
+
+    def train(self, fields, seed, recipe, cache_dir=""):
+        """Figures of one training, as a user would have it."""
+        self.count += 1
+        experiment = tftransfer.Experiment(
+            data=str(Path(FLAGS.sst2, "train.tsv")), test_data=str(Path(FLAGS.sst2, "test.tsv")),
+            recipe=recipe, seed=seed, **fields,
+        )  # fmt: skip
+        began = time.monotonic()
+        run = tftransfer.train(
+            experiment, self.folder / str(self.count), say=lambda *words: None, export=False,
+            cache_dir=cache_dir,
+        )  # fmt: skip
+        keras.backend.clear_session()
+        gc.collect()
+        test = run.result["test"]
+        return {
+            "recipe": recipe, "accuracy": test["accuracy"], "macro_f1": test["macro_f1"],
+            "examples": run.result["examples"],
+            "validation": run.result.get("validation", {}).get("accuracy"),
+            "seconds": time.monotonic() - began,
+        }  # fmt: skip
+
+    def row(self, row, seed):
+        """The best of the row's recipes by validation; the seconds of all."""
+        tried = [self.train(row.fields, seed, recipe) for recipe in row.recipes]
+        best = max(tried, key=lambda run: run["validation"] or 0.0)
+        return {**best, "seconds": sum(run["seconds"] for run in tried)}
+
+    def second_recipe(self, seed):
+        """Seconds of a recipe whose features are to be computed, and of the next on the same."""
+        fields = {"backbone": FLAGS.minilm, "length": _LENGTH}
+        cache = str(self.folder / f"cache{seed}")
+        first, second = (
+            self.train(fields, seed, recipe, cache)["seconds"]
+            for recipe in ("few_shot:solve=ridge", _SOLVED)
+        )
+        return {"first": first, "second": second, "ratio": first / second}
+
+
+def interval(values):
+    """Mean and half of the 95 % interval of the mean, by Student's t."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, float("nan")
+    return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def measure(line, one, say):
+    """Runs what is missing of a line and writes it down."""
+    stored = json.loads(_STORED.read_text()) if _STORED.is_file() else {}
+    done = [] if FLAGS.again else stored.get(line, {}).get("measured", {}).get("runs", [])
+    if not re.search(FLAGS.only, line) or len(done) >= FLAGS.seeds:
+        return
+    for seed in range(len(done), FLAGS.seeds):
+        done.append(one(seed))
+        write_results("text", {line: {"runs": done}}, sys.argv)
+    print(f"{line:<40}{say(done)}", flush=True)
+
+
+def figures(done):
+    """Accuracy, F1 and seconds in words."""
+    accuracy, f1 = (interval([run[key] for run in done]) for key in ("accuracy", "macro_f1"))
+    seconds = np.mean([run["seconds"] for run in done])
+    return f"{accuracy[0]:.3f} ± {accuracy[1]:.3f}  F1 {f1[0]:.3f} ± {f1[1]:.3f}  {seconds:.0f} s"
+
+
+def main(argv):
+    bench = Bench()
+    for name, row in rows().items():
+        measure(name, lambda seed, row=row: bench.row(row, seed), figures)
+    measure(
+        "second recipe on the same text", bench.second_recipe,
+        lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
+    )  # fmt: skip
+    shutil.rmtree(bench.folder)
+
+
+if __name__ == "__main__":
+    app.run(main)

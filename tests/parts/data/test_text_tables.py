@@ -1,0 +1,131 @@
+"""Texts from tables, folders, lists and data sets."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.sources import read_source, read_unlabelled
+from tftransfer.parts.data.tables import read_table
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+LINES = ('good "film"', "bad, dull", "so-so")
+FILES = {
+    "t.csv": 'text,label\n"good ""film""",pos\n"bad, dull",neg\nso-so,pos\n',
+    "t.tsv": 'sentence\tlabel\ngood "film"\tpos\nbad, dull\tneg\nso-so\tpos\n',
+    "quoted.tsv": 'Review\tid\tsentiment\tlabel\n"good ""film"""\t1\tx\tpos\n'
+    '"bad, dull"\t2\ty\tneg\nso-so\t3\tz\tpos\n',
+    "t.jsonl": '{"text": "good \\"film\\"", "label": "pos"}\n\n'
+    '{"label": "neg", "text": "bad, dull"}\n{"text": "so-so", "label": "pos", "more": 1}\n',
+    "bom.csv": '\ufefftext,label\r\n"good ""film""",pos\r\n"bad, dull",neg\r\nso-so,pos\r\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_table_of_texts(table, name):
+    found = read_source(table(FILES[name], name))
+    assert [item.decode() for item in found.items] == list(LINES)
+    assert (found.kind, found.classes) == ("text", ("neg", "pos"))
+    np.testing.assert_array_equal(found.labels, [1, 0, 1])
+    assert found.names[0].startswith(f"{name}, row ")
+
+
+def test_quotes_inside_unquoted_cells_survive(table):
+    text = 'text\tlabel\n" um , no . "\t0\nhe said " hi\t1\n"odd\t0\nplain\t1\n'
+    found = read_source(table(text, "t.tsv"))
+    assert [item.decode() for item in found.items] == [
+        '" um , no . "',
+        'he said " hi',
+        '"odd',
+        "plain",
+    ]
+    assert "quotes are part of the text: they do not enclose whole cells" in found.remarks
+
+
+def test_a_quoted_cell_may_hold_tabs_and_lines(table):
+    found = read_source(table('text\tlabel\n"two\nlines"\t0\n"a\ttab"\t1\n', "t.tsv"))
+    assert found.items == [b"two\nlines", b"a\ttab"]
+
+
+def test_a_real_table_keeps_every_text(shared_data):
+    path = shared_data / "sst2" / "test.tsv"
+    found = read_source(path)
+    lines = path.read_text().splitlines()[1:]
+    assert [item.decode() for item in found.items] == [
+        line.split("\t")[0].strip() for line in lines
+    ]
+    assert found.classes == ("0", "1") and len(found) == 872
+
+
+def test_the_encoding_of_a_table_is_told(table):
+    found = read_source(table("text,label\ncaf\u00e9,a\nb,b\n".encode("latin-1")))
+    assert found.items[0] == "caf\u00e9".encode()
+    assert "t.csv is in windows-1252, and was read so" in found.remarks
+
+
+def test_a_long_cell_is_read(table):
+    found = read_source(table(f"text,label\n{'a' * 300_000},x\nb,y\n"))
+    assert len(found.items[0]) == 300_000
+
+
+def test_several_labels_and_parts(table):
+    lines = '{"text": "a", "labels": ["x", "y"], "split": "test"}\n{"text": "b", "labels": ["x"]}\n'
+    found = read_source(table(lines, "t.jsonl"))
+    assert found.target == "multi_label" and found.parts.tolist() == ["test", ""]
+    np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"text": "a"\n', "line 1 is not JSON"),
+        ('{"text": "a", "label": 1}\n[1]\n', "line 2 is no JSON object"),
+        ("\n", "has no rows"),
+        ('{"txt": "a", "label": 1}\n', "no column of picture paths"),
+    ],
+)
+def test_bad_lines_are_named(table, content, said):
+    with pytest.raises(UserError, match=said):
+        read_source(table(content, "t.jsonl"))
+
+
+def test_paths_win_over_texts(table, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = read_source(table("text,path,label\nseen,a.png,x\nseen,a.png,y\n"))
+    assert found.kind == "image" and "columns that are not used: text" in found.remarks
+
+
+def test_a_folder_of_text_files(tmp_path):
+    for name in ("bad", "good"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt").write_text(f"{name} film")
+    found = read_source(tmp_path)
+    assert found.kind == "text" and found.classes == ("bad", "good")
+
+
+def test_lists_and_data_sets(tmp_path):
+    found = read_source((["one", "two"], ["a", "b"]))
+    assert found.kind == "text" and found.items == [b"one", b"two"]
+    made = tf.data.Dataset.from_tensor_slices({"text": ["one", "two"], "label": [0, 1]})
+    assert read_source(made).kind == "text"
+
+
+def test_texts_without_labels(table):
+    path = table("text,other\none,1\ntwo,2\n")
+    for data in (path, ["one", "two"]):
+        found = read_unlabelled(data)
+        assert found.kind == "text" and found.items == [b"one", b"two"]
+
+
+def test_blank_rows_of_a_table_do_not_shift_its_numbers(table):
+    assert list(read_table(table("text,label\n\na,1\n\nb,2\n")).rows) == [3, 5]

@@ -1,0 +1,164 @@
+"""Texts all the way: from a table to scores, and to a SavedModel that takes strings."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tftransfer
+from tftransfer.using.saved import evaluate, predict
+
+NOISE = ["the", "a", "of", "and", "it", "film", "one", "plot", "with", "by", "then", "scene"]
+TELLING = {
+    "bad": ["dull", "mess", "boring", "stupid"],
+    "good": ["fun", "witty", "lovely", "moving"],
+}
+
+
+def sentences(count, seed, noise=NOISE):
+    """Texts of noise with one or two telling words, and their labels."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        label = ("bad", "good")[number % 2]
+        words = [*rng.choice(noise, 6), *rng.choice(TELLING[label], 2)]
+        yield " ".join(rng.permutation(words)), label
+
+
+def write(path, rows):
+    path.write_text("".join(f"{text}\t{label}\n" for text, label in [("text", "label"), *rows]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    write(folder / "train.tsv", sentences(120, 1))
+    write(folder / "test.tsv", sentences(80, 2))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vectors(data):
+    rng = np.random.default_rng(3)
+    words = [*NOISE, *TELLING["bad"], *TELLING["good"]]
+    rows = (f"{word} {' '.join(map('{:.4f}'.format, rng.normal(size=16)))}\n" for word in words)
+    path = data / "vectors.txt"
+    path.write_text("".join(rows))
+    return path
+
+
+def experiment(folder, **changes):
+    fields = {
+        "data": str(folder / "train.tsv"), "test_data": str(folder / "test.tsv"),
+        "backbone": "word_vectors", "batch_size": 16,
+        "recipe": "feature_extraction:learning_rate=0.03,epochs=15,dropout=0.0",
+    }  # fmt: skip
+    return tftransfer.Experiment(**fields | changes)
+
+
+def trained(experiment, folder, quiet, **options):
+    return tftransfer.train(experiment, folder, say=quiet, cache_bytes=0, **options)
+
+
+@pytest.fixture(scope="module")
+def run(data, vectors, tmp_path_factory, quiet):
+    return trained(
+        experiment(data, weights=str(vectors)), tmp_path_factory.mktemp("run") / "run", quiet
+    )
+
+
+def test_words_are_learnt_from(run):
+    assert run.result["test"]["accuracy"] > 0.85 and run.result["kind"] == "text"
+    said = (run.workdir / "environment.json").read_text()
+    assert "100.0% of the words in the training texts have a vector" in said
+
+
+def test_the_run_is_evaluated_without_its_files(run, data, vectors, quiet):
+    hidden = vectors.rename(vectors.with_suffix(".away"))
+    try:
+        found = evaluate(run.workdir, say=quiet)
+        other = evaluate(run.workdir, data / "test.tsv", say=quiet)
+    finally:
+        hidden.rename(vectors)
+    assert found["test"]["accuracy"] == other["test"]["accuracy"]
+    assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
+
+
+def test_strings_files_and_tables_are_predicted(run, data, tmp_path):
+    file = tmp_path / "one.txt"
+    file.write_bytes("a DULL mess \u2013 caf\u00e9".encode("cp1252"))
+    rows = predict(run.workdir, ["witty and fun", b"boring", file, data / "test.tsv", " "])
+    assert [row.get("label") for row in rows[:3]] == ["good", "bad", "bad"]
+    assert [rows[0]["name"], rows[3]["name"]] == ["#0", "test.tsv, row 2"]
+    assert len(rows) == 84 and rows[-1]["error"] == "the text is empty"
+
+
+def served(folder, *texts):
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    return {k: v.numpy() for k, v in signature(text=tf.constant(texts)).items()}
+
+
+def test_the_export_takes_strings(run):
+    texts = ["Witty, and FUN!", b"\xff\xfe" + "boring".encode("utf-16-le"), "", b"a\0b"]
+    found = served(run.export, *texts)
+    assert found["label"].tolist() == [b"good", b"bad", b"", b""]
+    assert [bool(error) for error in found["error"]] == [False, False, True, True]
+    ours = predict(run.workdir, ["Witty, and FUN!"])[0]["scores"]
+    np.testing.assert_allclose(found["scores"][0], list(ours.values()), atol=1e-5)
+    vocabulary = (run.export / "assets.extra" / "vocabulary.txt").read_text().split()
+    assert vocabulary[:2] == ["the", "a"]
+
+
+def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path, quiet):
+    again = experiment(data, backbone=str(run.workdir), recipe="few_shot:solve=prototypes")
+    found = trained(again, tmp_path / "again", quiet, export=False)
+    assert found.result["test"]["accuracy"] > 0.75
+    pictures = {"data": str(picture_folder), "test_data": "", "backbone": str(run.workdir)}
+    with pytest.raises(tftransfer.UserError, match="takes texts, and the data are pictures"):
+        trained(experiment(data, **pictures), tmp_path / "x", quiet)
+
+
+def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
+    many = [f"word{number}" for number in range(400)]
+    write(tmp_path / "train.tsv", sentences(60, 1, many))
+    write(tmp_path / "test.tsv", sentences(200, 2, many))
+    few = {"weights": "none", "labels_per_class": 8, "validation_fraction": 0.0, "seed": 1}
+    solve = "few_shot:solve=logistic"
+    accuracy = {}
+    for recipe in (solve, f"{solve}+setfit:pair_rate=0.03,pair_epochs=40"):
+        found = trained(experiment(tmp_path, recipe=recipe, **few), tmp_path / str(len(accuracy)),
+                        quiet, export=False)  # fmt: skip
+        accuracy[found.result["recipe"]] = found.result["test"]["accuracy"]
+    frozen, tuned = accuracy.values()
+    assert tuned > frozen + 0.05, accuracy
+
+
+def test_mixup_of_token_ids_is_refused(data, tmp_path, quiet):
+    with pytest.raises(tftransfer.UserError, match="mixup cannot mix texts"):
+        trained(experiment(data, recipe="scratch:mixup=0.2", weights="none"), tmp_path / "x", quiet)
+
+
+@pytest.mark.slow
+def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet):
+    recipe = "fine_tune:unfreeze=2,lora=2"
+    found = trained(
+        experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r", quiet
+    )
+    assert found.result["export"]["max_difference"] < 1e-5
+    texts = ["A good, not very fun caf\u00e9", "dull"]
+    ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
+    np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
+    files = {path.name for path in (found.export / "assets.extra").iterdir()}
+    assert files == {"transformer.json", "vocabulary.txt"}
+
+
+@pytest.mark.slow
+def test_a_module_of_strings_is_a_backbone(shared_data, tmp_path, quiet):
+    made = tftransfer.Experiment(
+        data=str(shared_data / "sst2" / "test.tsv"), trust_code=True,
+        backbone=str(shared_data / "hub_modules" / "text_words_50d"),
+        recipe="few_shot:solve=logistic",
+    )  # fmt: skip
+    found = trained(made, tmp_path / "run", quiet)
+    assert found.result["test"]["accuracy"] > 0.52
+    assert found.result["export"]["max_difference"] < 1e-5
+    assert predict(found.workdir, ["a witty film"])[0]["label"] in ("0", "1")
