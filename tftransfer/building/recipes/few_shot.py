@@ -51,7 +51,8 @@ def setfit(
 ) -> Recipe:
     """First, pairs of a class are drawn together, others apart (Tunstall et al., 2022).
 
-    Made for few labels, before a head that is solved: `few_shot:solve=logistic+setfit`.
+    Made for few labels, before a head that is solved: `few_shot:solve=logistic+setfit`. Such a head
+    then reads vectors divided by their length, as the pairs are compared by angle alone.
 
     Args:
       recipe: that goes on from there.
@@ -66,7 +67,9 @@ def setfit(
         reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
     )  # fmt: skip
     kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]
-    return replace(recipe, phases=(phase, *kept))
+    solved = any(each.solve for each in recipe.phases)
+    heads = [replace(head, normalise=head.normalise or solved) for head in recipe.heads]
+    return replace(recipe, phases=(phase, *kept), heads=tuple(heads))
 
 
 def _heads_only(reset: tuple[str, ...]) -> tuple[str, ...]:
