@@ -13,6 +13,7 @@ from bert_in_numpy import last_hidden_states, sentence_vectors
 from tftransfer.building.network import FEATURES, INPUT, Network
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
+from tftransfer.parts.backbones.load import kind_of_backbone
 from tftransfer.parts.backbones.text import load_backbone
 from tftransfer.parts.backbones.text.graph import one_input_model
 
@@ -78,6 +79,11 @@ def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
     again.model.set_weights(backbone.model.get_weights())
     assert again.form.basis == backbone.form.basis and again.pooling == backbone.pooling
     np.testing.assert_array_equal(hidden(again, *TEXTS), hidden(backbone, *TEXTS))
+
+
+def test_a_folder_tells_that_it_takes_texts(tiny_bert):
+    assert kind_of_backbone(f"{tiny_bert[0]}:pool=first") == "text"
+    assert kind_of_backbone("mobilenet_v2") == "image"
 
 
 def test_random_weights_are_decided_by_the_seed(tiny_bert):

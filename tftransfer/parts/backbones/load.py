@@ -200,7 +200,10 @@ def _batch_norms(backbone: Backbone) -> list[Any]:
 
 
 def kind_of_backbone(name: str) -> str:
-    """The kind of input that a backbone's name alone tells of; `image` where it tells nothing."""
+    """The kind of input that a backbone's name or folder tells of; `image` where it tells nothing."""
+    settings = Path(name.partition(":")[0]).expanduser() / "config.json"
+    if name.startswith("word_vectors") or (settings.is_file() and not _is_run(settings.parent)):
+        return "text"  # a folder of a transformer's
     found = (kind for kind, begins in _OF_KIND.items() if name.startswith(begins))
     return next(found, "image")
 
