@@ -200,7 +200,7 @@ def _batch_norms(backbone: Backbone) -> list[Any]:
 
 
 def kind_of_backbone(name: str) -> str:
-    """The kind of input that a backbone's name or folder tells of; `image` where it tells nothing."""
+    """The kind of input that a backbone's name or folder tells of; `image` where none does."""
     settings = Path(name.partition(":")[0]).expanduser() / "config.json"
     if name.startswith("word_vectors") or (settings.is_file() and not _is_run(settings.parent)):
         return "text"  # a folder of a transformer's
