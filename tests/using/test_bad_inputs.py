@@ -273,7 +273,7 @@ SAID = {
          ["3 training pictures also stand in the given test part", "blue/blue03.png"]),
     "the same image in two classes":
         (lambda p: copied(p, "red/red00.png", "blue/again.png"),
-         ["1 pictures stand under different labels: blue/again.png and red/red00.png"]),
+         ["1 examples stand under different labels: blue/again.png and red/red00.png"]),
     "a class of 3 images":
         (three_only, ["classes of fewer than 10 examples: rare (3)"]),
 }  # fmt: skip

@@ -22,7 +22,7 @@ class Progress:
       unit: in the plural.
     """
 
-    def __init__(self, say: Callable[[str], None], what: str, total: int, unit: str = "pictures"):
+    def __init__(self, say: Callable[[str], None], what: str, total: int, unit: str = "examples"):
         self._say, self._what, self._total, self._unit = say, what, total, unit
         self._done = 0
         self._started = self._spoken = time.monotonic()

@@ -291,7 +291,7 @@ def _biggest_problem(
     if test[figure] <= majority:
         return (
             f"it is no better than {'the mean' if examples.target == 'regression' else 'a guess'}",
-            "tftransfer inspect --data=DIR: do the labels go with the pictures?",
+            "tftransfer inspect --data=DIR: do the labels go with the examples?",
         )
     if (
         probe is not None
@@ -306,12 +306,12 @@ def _biggest_problem(
     if high - low > 0.1:
         return (
             f"{result['examples']} test examples leave a wide interval",
-            "label more pictures, then tftransfer evaluate with --data=DIR of them",
+            "label more examples, then tftransfer evaluate with --data=DIR of them",
         )
     if smallest and smallest[1] < 20:
         return (
             f"class {smallest[0]} has {smallest[1]} training examples",
-            "add pictures of it, or --config.recipe.class_weight=balanced",
+            "add examples of it, or --config.recipe.class_weight=balanced",
         )
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
     if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:

@@ -33,7 +33,7 @@ _VIEWS, _VIEWED = (2, 8), 4000
 _WITHOUT_STEPS = {
     "solve": "the head is solved on the frozen features",
     "interpolate": "the best mean of the weights before and after the last phase, by validation",
-    "adapt": "BatchNorm's statistics are measured on the target's pictures",
+    "adapt": "BatchNorm's statistics are measured on the target's examples",
 }
 
 
@@ -203,7 +203,7 @@ def _with_augment(recipe: Recipe, kind: InputKind) -> Recipe:
 def _check_streams(recipe: Recipe, examples: Examples) -> None:
     if any(phase.adapts for phase in recipe.phases) and not len(examples.where("target")):
         raise UserError(
-            f"The recipe {recipe.name} reads pictures of the target domain, and there are none.",
+            f"The recipe {recipe.name} reads examples of the target domain, and there are none.",
             "Give them, without labels, by --target_data=DIR.",
         )
     mixes = any(phase.solve == "interpolate" for phase in recipe.phases)
@@ -240,7 +240,7 @@ def _plan_phase(
         streams=streams, outputs=tuple(dict.fromkeys([*outputs, "logits"])),
     )  # fmt: skip
     if phase.batch_norm == "adapt":
-        return replace(planned, cut=INPUT, reason="statistics are measured on the target pictures")
+        return replace(planned, cut=INPUT, reason="statistics are measured on the target examples")
     teaches = bool(phase.tensors("teacher"))
     if planned.cut == INPUT and not (teaches and phase.views >= 0 and phase.augment != "none"):
         return replace(

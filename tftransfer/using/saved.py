@@ -137,10 +137,10 @@ def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]
     known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
     new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
     if gone or (new and not restored.run.experiment.labels_per_class):
-        say(f"the data changed since the run: {new} pictures are not its own, {gone} are gone")
+        say(f"the data changed since the run: {new} examples are not its own, {gone} are gone")
     if not len(known):
         raise UserError(
-            f"None of the pictures of the run {restored.run.workdir} is there.", "Give --data."
+            f"None of the examples of the run {restored.run.workdir} is there.", "Give --data."
         )
     kept = examples.keep(known)
     rows = [stored[sha] for sha in kept.sha256]

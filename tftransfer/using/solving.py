@@ -71,7 +71,7 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
         trainer.network.backbone.model, layers,
         _checked(trainer.supply.decoded.batches(target, _BATCH)),
     )  # fmt: skip
-    said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target pictures"
+    said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}
 
 

@@ -260,4 +260,4 @@ def test_small_classes_and_torn_contents_are_said():
     contents = [*range(30), 3, 4, 30, 31, 32]
     remarks = split(_examples(labels, contents)).remarks
     assert "classes of fewer than 10 examples: b (5)" in remarks
-    assert "2 pictures stand under different labels: n3 and n30" in remarks
+    assert "2 examples stand under different labels: n3 and n30" in remarks

@@ -57,7 +57,7 @@ def read_source(
     if path.is_dir():
         if target not in ("auto", "single_label"):
             raise UserError(
-                f"--target={target}, but a folder has one label per picture.",
+                f"--target={target}, but a folder has one label per example.",
                 "Give a .csv or .tsv manifest.",
             )
         return _with_kind(from_folder(path))
@@ -108,7 +108,7 @@ def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
 
 def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
     if not len(items):
-        raise UserError("There are no pictures without labels.", "Check the folder.")
+        raise UserError("There are no examples without labels.", "Check the folder.")
     return Examples(
         names=names, items=items, labels=np.full(len(items), -1, np.int64), target="single_label",
         classes=(), parts=np.full(len(items), "", PART_DTYPE),

@@ -143,7 +143,7 @@ def _check_tasks(examples: Examples) -> None:
         if np.count_nonzero(counts[task.columns]) < 2:
             raise UserError(
                 f"The training part has fewer than two classes of the task {task.name}.",
-                "Label more pictures for it, or leave the task out.",
+                "Label more examples for it, or leave the task out.",
             )
 
 
@@ -165,7 +165,7 @@ def _torn(examples: Examples) -> list[str]:
     if not torn:
         return []
     names = " and ".join(examples.names[index] for index in torn[0][:2])
-    return [f"{len(torn):,} pictures stand under different labels: {names}"]
+    return [f"{len(torn):,} examples stand under different labels: {names}"]
 
 
 def _differ(examples: Examples, group: list[int]) -> bool:
