@@ -206,6 +206,7 @@ def test_a_recipe_flag_replaces_the_configs_and_takes_its_options():
     assert found["image_size"] == 160
 
 
+@pytest.mark.slow
 def test_a_run_with_ones_own_backbone_is_used_by_registering_it(digits, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import keras\nimport tftransfer\n\n\n"

@@ -105,6 +105,7 @@ def test_every_public_name_loads_and_is_documented():
             assert value.__doc__, name
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
@@ -120,6 +121,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert (tmp_path / "runs" / "notebook" / "export" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_the_notebook_of_texts_runs(tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient

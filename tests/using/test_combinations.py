@@ -28,7 +28,7 @@ OPTIONS = {
     "adda": ":epochs=1", "adabn": "", "reweight": "", "fixmatch": "",
     "simclr": ":pretrain_epochs=1", "simsiam": ":pretrain_epochs=1",
     "autoencoder": ":pretrain_epochs=1,noise=1", "vae": ":pretrain_epochs=1",
-    "episodic": ":episodic_epochs=1",
+    "episodic": ":episodic_epochs=1", "setfit": ":pair_epochs=1",
 }  # fmt: skip
 # It needs several label columns: see test_multi_task.py.
 ELSEWHERE = {"multi_task"}
@@ -142,6 +142,7 @@ def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, 
     assert again["log_loss"] == pytest.approx(once["log_loss"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_xla_gives_what_is_given_without(source_run, tmp_path, quiet):
     recipe = "deep_transfer:keep=3,frozen=0,augment=none,batch_norm=frozen+dann"
     with_it, without = (

@@ -62,6 +62,7 @@ def test_several_labels(squares, tmp_path, quiet):
     assert "label" not in served.structured_outputs
 
 
+@pytest.mark.slow
 def test_regression_of_two_columns(squares, tmp_path, quiet):
     done = run(squares / "numbers.csv", tmp_path, quiet, epochs=40, learning_rate=5e-3)
     result = done.result
