@@ -606,7 +606,7 @@ def what_became(run):
 
 @pytest.mark.parametrize(
     "method",
-    [list(METHODS)[0], *(pytest.param(m, marks=pytest.mark.slow) for m in list(METHODS)[1:])],
+    [next(iter(METHODS)), *(pytest.param(m, marks=pytest.mark.slow) for m in list(METHODS)[1:])],
 )
 def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
     source_run, digits, tmp_path, quiet, request, method
