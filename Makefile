@@ -12,7 +12,7 @@ test: $(VENV)/.encoder
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: $(VENV)/.encoder
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
