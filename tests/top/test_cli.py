@@ -259,3 +259,22 @@ def test_one_hidden_layer_may_be_written_as_a_number(digits, quiet):
         recipe="feature_extraction:hidden=64",
     )  # fmt: skip
     assert tftransfer.plan(experiment, say=quiet).recipe.heads[0].hidden == (64,)
+
+
+@pytest.mark.slow
+def test_a_run_on_pictures_imports_nothing_of_text_or_audio(picture_folder, tmp_path):
+    arguments = [
+        "train", f"--data={picture_folder}", "--backbone=small_cnn", "--weights=none",
+        "--image_size=16", "--recipe=scratch:epochs=1", f"--workdir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    program = (
+        "import sys\nfrom tftransfer.top.cli import main\n"
+        f"assert main({arguments!r}) == 0\n"
+        "print([m for m in sys.modules if m.startswith(("
+        "'keras_hub', 'tensorflow_text', 'soundfile', 'safetensors', "
+        "'tftransfer.parts.kinds.text', 'tftransfer.parts.kinds.audio', "
+        "'tftransfer.parts.backbones.text', 'tftransfer.parts.backbones.audio'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
