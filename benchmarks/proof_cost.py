@@ -14,11 +14,11 @@ _LONG = "fine_tune:unfreeze=2,head_epochs=10,epochs=150,augment=shift,patience=0
 def without_proofs():
     """Inside, nothing is written while a run trains, and nothing hashed."""
     from tftransfer.building.network import Network
-    from tftransfer.using.trainer import Trainer
+    from tftransfer.using.saving import Saver
 
     with (
-        mock.patch.multiple(Trainer, due=lambda self: False, save=lambda self, checkpoint: None,
-                            _write_checkpoint=lambda self: None),
+        mock.patch.multiple(Saver, due=lambda self: False, save=lambda self, checkpoint: None,
+                            write=lambda self: None),
         mock.patch.object(Network, "digest", lambda self, blocks: "-".join(blocks)),
     ):  # fmt: skip
         yield
