@@ -20,8 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import write_results
-from scipy import stats
+from results import interval, write_results
 
 import tftransfer
 from tftransfer.using.plan import make_plan
@@ -138,13 +137,6 @@ def second_recipe(fields):
     return {"first": seconds[0], "second": seconds[1], "times": seconds[0] / seconds[1]}
 
 
-def interval(values):
-    """Half the width of the 95 % interval of the mean; none of one value."""
-    if len(values) < 2:
-        return float("nan")
-    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
-
-
 def main(argv):
     stored = json.loads(_STORED.read_text()) if _STORED.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +150,7 @@ def main(argv):
             done = [accuracy(fields, seed) for seed in seeds]
             values, taps = zip(*done)
             measured = {"accuracy": list(values), "mean": float(np.mean(values)),
-                        "half interval": interval(values)}  # fmt: skip
+                        "half interval": interval(values)[1]}  # fmt: skip
             if any(taps):
                 measured["taps"] = list(taps)
             said = f" ± {measured['half interval']:.3f}" if len(values) > 1 else ""

@@ -24,8 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import write_results
-from scipy import stats
+from results import interval, write_results
 
 import tftransfer
 from tftransfer.using.few_shot import table as table_of_episodes
@@ -273,14 +272,6 @@ def episodes():
             rows = tftransfer.episodes(experiment, say=lambda *words: None)
             print(line, *table_of_episodes(rows), sep="\n", flush=True)
             write_results("methods", {line: {"episodes": rows}}, sys.argv)
-
-
-def interval(values):
-    """Mean and half of the 95 % interval of the mean, by Student's t."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, float("nan")
-    return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def run_all():

@@ -3,9 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
+from scipy import stats
+
 from tftransfer.using.run import environment
 
 _FOLDER = Path(__file__).parent / "results"
+
+
+def interval(values):
+    """Mean and half of the 95 % interval of the mean, by Student's t."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, float("nan")
+    return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def write_results(name, figures, argv):

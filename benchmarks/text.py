@@ -21,8 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import write_results
-from scipy import stats
+from results import interval, write_results
 
 import tftransfer
 
@@ -125,14 +124,6 @@ class Bench:
             for recipe in ("few_shot:solve=ridge", _SOLVED)
         )
         return {"first": first, "second": second, "ratio": first / second}
-
-
-def interval(values):
-    """Mean and half of the 95 % interval of the mean, by Student's t."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return mean, float("nan")
-    return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
 def measure(line, one, say):

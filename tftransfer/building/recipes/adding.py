@@ -16,6 +16,16 @@ def trains_stages(phase: Phase) -> bool:
     )
 
 
+def stages_reset(phase: Phase) -> tuple[str, ...]:
+    """Of what a phase begins anew, the stages."""
+    return tuple(each for each in phase.reset if each.startswith("stage"))
+
+
+def heads_reset(phase: Phase) -> tuple[str, ...]:
+    """Of what a phase begins anew, the others."""
+    return tuple(each for each in phase.reset if not each.startswith("stage"))
+
+
 def with_heads(recipe: Recipe, *heads: Head) -> Recipe:
     """The recipe with heads that it does not have yet.
 

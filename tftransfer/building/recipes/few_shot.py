@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tftransfer.building.recipes.adding import heads_reset, stages_reset
 from tftransfer.building.recipes.registry import register_method, register_recipe
 from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.parts.losses import CosinePairs, Prototypical
@@ -39,10 +40,8 @@ def episodic(
     phase = Phase(
         name="episodic", train={"stage*": 1.0}, losses=(Prototypical(temperature=temperature),),
         epochs=episodic_epochs, learning_rate=episodic_rate,
-        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
     )  # fmt: skip
-    kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]
-    return replace(recipe, phases=(phase, *kept))
+    return _first(recipe, phase)
 
 
 @register_method
@@ -64,13 +63,13 @@ def setfit(
     phase = Phase(
         name="setfit", train=dict.fromkeys(stages, 1.0), losses=(CosinePairs(),),
         epochs=pair_epochs, learning_rate=pair_rate, augment="none",
-        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
     )  # fmt: skip
-    kept = [replace(each, reset=_heads_only(each.reset)) for each in recipe.phases]
     solved = any(each.solve for each in recipe.phases)
     heads = [replace(head, normalise=head.normalise or solved) for head in recipe.heads]
-    return replace(recipe, phases=(phase, *kept), heads=tuple(heads))
+    return _first(replace(recipe, heads=tuple(heads)), phase)
 
 
-def _heads_only(reset: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(each for each in reset if not each.startswith("stage"))
+def _first(recipe: Recipe, phase: Phase) -> Recipe:
+    """The recipe after a phase of the stages; what these learnt is not thrown away again."""
+    kept = [replace(each, reset=heads_reset(each)) for each in recipe.phases]
+    return replace(recipe, phases=(replace(phase, reset=stages_reset(recipe.phases[0])), *kept))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.building.recipes.adding import with_heads, with_losses
+from tftransfer.building.recipes.adding import stages_reset, with_heads, with_losses
 from tftransfer.building.recipes.registry import register_method
 from tftransfer.ground.recipe import Head, Loss, Phase, Recipe
 from tftransfer.parts.losses import Consistency, GaussianPrior, NTXent, Reconstruction, SimSiam
@@ -99,7 +99,7 @@ def _first(
     phase = Phase(
         name=name, train={"stage*": 1.0, **{head.name: 1.0 for head in heads}}, losses=losses,
         epochs=epochs, learning_rate=learning_rate, batch_norm="train", augment=augment,
-        reset=tuple(each for each in recipe.phases[0].reset if each.startswith("stage")),
+        reset=stages_reset(recipe.phases[0]),
     )  # fmt: skip
     kept = [replace(each, reset=()) for each in recipe.phases]
     return replace(with_heads(recipe, *heads), phases=(phase, *kept))

@@ -185,17 +185,26 @@ def build_hub_model(layer: HubLayer, image_size: int) -> keras.Model:
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
+    check_input(
+        layer, pixels,
+        f"The module {layer.module_path} takes no pictures of {image_size} px in three colours",
+        "Give an image module (feature-vector or classification), or another --image_size.",
+    )  # fmt: skip
+    return keras.Model(pixels, layer(scaled), name="hub_module")
+
+
+def check_input(layer: HubLayer, inputs: Any, what: str, remedy: str) -> None:
+    """Tries what a layer makes of a Keras tensor.
+
+    Raises:
+      UserError: `what`, with the reason, and `remedy`: it takes no such input.
+    """
     try:
-        layer.compute_output_spec(pixels)  # Keras would wrap the errors of a call
+        layer.compute_output_spec(inputs)  # Keras would wrap the errors of a call
     except UserError:
         raise
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise UserError(
-            f"The module {layer.module_path} takes no pictures of {image_size} px in three "
-            f"colours: {_brief(error)}",
-            "Give an image module (feature-vector or classification), or another --image_size.",
-        ) from None
-    return keras.Model(pixels, layer(scaled), name="hub_module")
+        raise UserError(f"{what}: {_brief(error)}", remedy) from None
 
 
 def declared_image_size(layer: HubLayer) -> int:

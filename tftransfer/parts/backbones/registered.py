@@ -65,6 +65,19 @@ def small_cnn(image_size: int, width: int = 16, depth: int = 3) -> Any:
 
     x = pixels = keras.Input((image_size, image_size, 3), name="pixels")
     x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    return keras.Model(pixels, convolution_stages(x, width, depth), name="small_cnn")
+
+
+def convolution_stages(x: Any, width: int, depth: int) -> Any:
+    """Two convolutions and a pooling, `depth` times; `width` channels at first, then doubled.
+
+    Args:
+      x: of any input, float [n, height, width, channels].
+      width: channels of the first stage.
+      depth: number of stages, each halving the resolution.
+    """
+    from keras import layers
+
     for stage in range(1, depth + 1):
         for part in "ab":
             name = f"conv{stage}{part}"
@@ -73,4 +86,4 @@ def small_cnn(image_size: int, width: int = 16, depth: int = 3) -> Any:
             x = layers.BatchNormalization(name=f"{name}_bn")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         x = layers.MaxPooling2D(name=f"pool{stage}")(x)
-    return keras.Model(pixels, x, name="small_cnn")
+    return x

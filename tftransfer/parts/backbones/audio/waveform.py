@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.hashes import file_sha256
 from tftransfer.parts.backbones.backbone import Backbone
-from tftransfer.parts.backbones.hub import HubLayer, trusted
+from tftransfer.parts.backbones.hub import HubLayer, check_input, trusted
 from tftransfer.parts.backbones.stages import cut_into_stages
 from tftransfer.parts.kinds.audio.forms import WaveformForm
 
@@ -96,16 +96,10 @@ def load_module(handle: str, *, trust_code: bool, length: float) -> Backbone | N
         return None
     form = WaveformForm(length=length)
     samples = keras.Input(form.shape, name="waveform")
-    try:
-        layer.compute_output_spec(samples)  # Keras would wrap the errors of a call
-    except UserError:
-        raise
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        brief = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"The module {handle} takes no waveforms of {form.samples:,} samples: {brief}",
-            "Give a module of audio at 16 kHz, or another --length.",
-        ) from None
+    check_input(
+        layer, samples, f"The module {handle} takes no waveforms of {form.samples:,} samples",
+        "Give a module of audio at 16 kHz, or another --length.",
+    )  # fmt: skip
     model = keras.Model(samples, layer(samples), name="hub_module")
     whole = [v for v in layer.variables if not v.dtype.startswith(("float", "bfloat"))]
     if whole:
