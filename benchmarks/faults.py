@@ -34,7 +34,7 @@ flags.DEFINE_integer("serve_seconds", 60, "how long eight threads send requests"
 flags.DEFINE_integer("mutations", 10_000, "damaged files to be read")
 flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
 flags.DEFINE_string("scenarios", "", "kill and stop only those whose name has this expression")
-flags.DEFINE_integer("cost_runs", 5, "runs with checkpoints and proofs, and as many without")
+flags.DEFINE_integer("cost_blocks", 40, "blocks of epochs with checkpoints, and as many without")
 flags.DEFINE_string("child", "", "for the program's own use: be the run of this scenario")
 flags.DEFINE_string("folder", "", "for the program's own use: where")
 
@@ -227,7 +227,7 @@ def stopped(folder):
 
 def costly(folder):
     """Training with checkpoints and proofs beside training without; the bar is a ratio of 1.03."""
-    return {"digits": measured_cost(folder, FLAGS.cost_runs)}
+    return {"digits": measured_cost(folder, FLAGS.cost_blocks)}
 
 
 def damaged(data, rng):

@@ -1,70 +1,111 @@
 """What checkpoints and the proofs of what stayed frozen cost a training; a line of `faults.py`."""
 
-import contextlib
+import itertools
 import shutil
 import statistics
 import time
 from unittest import mock
 
-# Trains for more than 20 seconds on two cores.
-_LONG = "fine_tune:unfreeze=2,head_epochs=10,epochs=150,augment=shift,patience=0"
+import keras
+import numpy as np
+
+_LONG = "fine_tune:unfreeze=2,head_epochs=1,epochs={},augment=shift,patience=0"
+# Epochs that train with checkpoints, and then as many without: some seconds.
+_BLOCK = 20
 
 
-@contextlib.contextmanager
-def without_proofs():
-    """Inside, nothing is written while a run trains, and nothing hashed."""
-    from tftransfer.building.network import Network
-    from tftransfer.using.saving import Saver
+class Switch(keras.callbacks.Callback):
+    """Turns a run's checkpoints off and on again, block by block, and times the blocks.
 
-    with (
-        mock.patch.multiple(Saver, due=lambda self: False, save=lambda self, checkpoint: None,
-                            write=lambda self: None),
-        mock.patch.object(Network, "digest", lambda self, blocks: "-".join(blocks)),
-    ):  # fmt: skip
-        yield
+    A block with checkpoints ends when its last one is on disk.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.on, self.savers, self.epochs = True, set(), 0
+        self.seconds = {True: [], False: []}
+
+    def on_train_begin(self, logs=None):
+        """A phase begins; the last one's blocks count."""
+        self.epochs, self.seconds = 0, {True: [], False: []}
+        self.began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """The end of a block, every so often."""
+        self.epochs += 1
+        if self.epochs % _BLOCK:
+            return
+        for saver in self.savers if self.on else ():
+            saver.keep()
+        self.seconds[self.on].append(time.monotonic() - self.began)
+        self.on = not self.on
+        self.began = time.monotonic()
+
+    def patched(self):
+        """Inside, what a run saves is written only while this is on."""
+        from tftransfer.using.saving import Saver
+
+        due, save = Saver.due, Saver.save
+
+        def saves(saver, checkpoint):
+            self.savers.add(saver)
+            if self.on:
+                save(saver, checkpoint)
+
+        return mock.patch.multiple(
+            Saver, due=lambda saver: self.on and due(saver), save=saves,
+        )  # fmt: skip
 
 
-def training_seconds(folder, cache):
-    """Of one run's phases, and of waiting for what they had to write; and of the processors."""
-    import tftransfer
-    from tftransfer.using.trainer import Trainer
-
-    shutil.rmtree(folder / "run", ignore_errors=True)
-    real, seconds = Trainer.fit, []
-
-    def fit(trainer):
-        began, worked = time.monotonic(), time.process_time()
-        phases = real(trainer)
-        trainer.saver.keep()
-        seconds.append([time.monotonic() - began, time.process_time() - worked])
-        return phases
-
-    settings = tftransfer.Experiment(
-        data=str(folder / "digits" / "target"), backbone=str(folder / "source"), batch_size=16,
-        recipe=_LONG,
-    )  # fmt: skip
-    with mock.patch.object(Trainer, "fit", fit):
-        tftransfer.train(settings, folder / "run", export=False, cache_dir=str(folder / cache),
-                         say=lambda line: None)  # fmt: skip
-    return seconds[0]
-
-
-def measured_cost(folder, runs):
-    """Medians of so many runs with checkpoints and proofs, by those of as many without, in turn.
+def measured_cost(folder, blocks):
+    """Of one run whose checkpoints are off and on in turn, so that both sides have one machine.
 
     Args:
       folder: with the digits and their source.
-      runs: of each kind, after one that computes the features and warms the process up.
+      blocks: of epochs with checkpoints, and as many without.
+
+    Returns:
+      `checkpoints`: the median block with them, by the median of the two without beside it, minus
+      1. `proofs` and `copies`: the seconds that all hashes of weights took, and that what a
+      checkpoint holds was taken, which both sides do, by the run's. `ratio`: 1 and all three.
     """
-    found = {"with": [], "without": []}
-    for number in range(runs + 1):
-        for name in sorted(found, reverse=number % 2 == 1):
-            with without_proofs() if name == "without" else contextlib.nullcontext():
-                seconds = training_seconds(folder, f"cache {name}")
-            if number:
-                found[name].append([round(each, 2) for each in seconds])
-    medians = {n: [statistics.median(each) for each in zip(*found[n])] for n in found}
-    # Others at work on the machine lengthen a run, but hardly the work of its processors.
-    ratio, of_work = (round(a / b, 4) for a, b in zip(medians["with"], medians["without"]))
+    import tftransfer
+    from tftransfer.building.network import Network
+    from tftransfer.using.loop import Loop
+
+    switch, proofs, copies = Switch(), [], []
+
+    def timed(function, seconds):
+        def run(*args):
+            began = time.monotonic()
+            found = function(*args)
+            seconds.append(time.monotonic() - began)
+            return found
+
+        return run
+
+    settings = tftransfer.Experiment(
+        data=str(folder / "digits" / "target"), backbone=str(folder / "source"), batch_size=16,
+        recipe=_LONG.format((2 * blocks + 1) * _BLOCK),
+    )  # fmt: skip
+    began = time.monotonic()
+    with (
+        switch.patched(),
+        mock.patch.object(Network, "digest", timed(Network.digest, proofs)),
+        mock.patch.object(Loop, "_taken", timed(Loop._taken, copies)),
+    ):
+        tftransfer.train(settings, folder / "run", export=False, callbacks=[switch],
+                         say=lambda line: None)  # fmt: skip
+    whole = time.monotonic() - began
     shutil.rmtree(folder / "run", ignore_errors=True)
-    return {"ratio": ratio, "ratio of processor time": of_work, "each": found}
+    # The first block waits for what was traced and read; its like is left out on both sides.
+    saved, plain = switch.seconds[True][1:], switch.seconds[False]
+    beside = [np.mean(pair) for pair in itertools.pairwise(plain)]
+    checkpoints = statistics.median(a / b for a, b in zip(saved, beside)) - 1
+    shares = [checkpoints, sum(proofs) / whole, sum(copies) / whole]
+    named = zip(("checkpoints", "proofs", "copies"), shares)
+    return {
+        "ratio": round(1 + sum(shares), 4), **{name: round(share, 4) for name, share in named},
+        "seconds": round(whole), "epochs in a block": _BLOCK,
+        "each": {"with": [round(s, 3) for s in saved], "without": [round(s, 3) for s in plain]},
+    }  # fmt: skip
