@@ -32,6 +32,7 @@ def test_every_recipe_gets_the_same_split_and_budget(compared):
         assert sum(phase.epochs for phase in run.experiment.recipe.phases) == 12
 
 
+@pytest.mark.slow
 def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path, quiet):
     """The runs share backbone, pictures, features and baselines; no training is left in them."""
     experiment = tftransfer.Experiment(

@@ -37,6 +37,7 @@ def accuracy(run):
     return run.result["test"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_beats_scratch_with_few_labels(reached):
     assert (
         accuracy(reached(f"fine_tune:{WHOLE}")) > accuracy(reached("scratch:augment=shift")) + 0.1

@@ -436,6 +436,7 @@ def probed(network):
 FRESH = {"backbone": "small_cnn", "weights": "none", "batch_size": 32}
 
 
+@pytest.mark.slow
 def test_simclr_makes_features_better_than_random_ones(anew):
     """By `shift`, as digits have a left and a right; nothing else sees the pictures."""
     recipe = f"{PROBE}+simclr:pretrain_epochs=24,pretrain_rate=3e-3"
