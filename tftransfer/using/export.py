@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class _Served(tf.Module):
         # A partial is not tracked: the variables are, once, and the optimizer's are not.
         self._forward = functools.partial(network.model, training=False)
         self._form = network.backbone.form
+        self._decoded = functools.partial(tf.function(self._form.decode_each, autograph=False))
         self._dtype = network.model.inputs[0].dtype
         self._resources = list(self._form.resources)
         self._refused = input_kind(self._form.kind).refused
@@ -52,18 +53,17 @@ class _Served(tf.Module):
         argument = input_kind(self._form.kind).argument
         spec = tf.TensorSpec([None], tf.string, name=argument)
         found = {
-            "serving_default": tf.function(self.serve).get_concrete_function(spec),
-            "embed": tf.function(self.embed).get_concrete_function(spec),
-        }
+            "serving_default": _traced(self.serve, spec), "embed": _traced(self.embed, spec),
+        }  # fmt: skip
         if self._form.plain:
             name, shape = self._form.plain
             spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
-            found[name] = tf.function(self.serve_plain).get_concrete_function(spec)
+            found[name] = _traced(self.serve_plain, spec)
         return found
 
     def _run(self, data: Any) -> tuple[dict[str, Any], Any]:
         """The network's outputs, NaN for what cannot be decoded; and which can, bool [n]."""
-        return self._outputs(*self._form.decode_each(data))
+        return self._outputs(*self._decoded(data))
 
     def _outputs(self, inputs: Any, good: Any) -> tuple[dict[str, Any], Any]:
         outputs = self._forward([tf.cast(inputs, self._dtype)])
@@ -116,6 +116,10 @@ class _Served(tf.Module):
         """Encoded examples [n] to pooled features [n, d]; errors as in `serve`."""
         outputs, good = self._run(data)
         return {"embedding": outputs[FEATURES], "error": tf.where(good, "", self._refused)}
+
+
+def _traced(function: Callable[..., Any], spec: tf.TensorSpec) -> Any:
+    return tf.function(function, autograph=False).get_concrete_function(spec)
 
 
 def export_network(

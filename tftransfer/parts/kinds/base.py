@@ -163,8 +163,11 @@ class Form(abc.ABC):
 
         count, shape, dtype = tf.size(items), list(self.shape), tf.as_dtype(self.dtype)
 
+        # Traced once for both branches below, and without AutoGraph, which takes most of the time.
+        one = tf.function(lambda data: self.decode(self.checked(data)), autograph=False)
+
         def numbered(number: Any, data: Any) -> tuple[Any, Any]:
-            return number, self.decode(self.checked(data))
+            return number, one(data)
 
         def decoded(calls: int | None) -> tuple[Any, Any]:
             # A dataset can leave out what fails; the blank one at the end is never left out.
