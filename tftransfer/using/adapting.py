@@ -14,6 +14,8 @@ from tftransfer.using.supply import Supply
 
 # Of accuracy, that a later phase may be worse.
 _TOLERANCE = 0.02
+# Of the proxy A-distance, by which a phase for the target alone may part the domains further.
+_WIDER = 0.05
 # Share of the predictions that would have to change class, for a collapse to be suspected.
 _COLLAPSED = 0.5
 
@@ -50,11 +52,26 @@ def judge(
     }
 
 
-def best_phase(judged: list[dict[str, Any]]) -> int:
-    """The place of the phase to end with: the last, unless an earlier one is clearly better."""
-    reverse = [each["reverse_validation"] for each in judged]
-    best = int(np.argmax(reverse))
-    return best if reverse[best] > reverse[-1] + _TOLERANCE else len(judged) - 1
+def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, str]:
+    """The place of the phase to end with, and why: the last, unless an earlier one is better.
+
+    Args:
+      judged: figures of each phase.
+      leaving: of each phase, whether it makes the network one for the target alone. Nothing holds
+        that to the labels, and it is to bring the domains together: where they lie further apart
+        after it, it failed at its own aim.
+    """
+    gap, reverse = ([each[key] for each in judged] for key in ("domain_gap", "reverse_validation"))
+    kept = [0]
+    for number in range(1, len(judged)):
+        if not (leaving[number] and gap[number] > gap[kept[-1]] + _WIDER):
+            kept.append(number)
+    last, best = kept[-1], max(kept, key=lambda number: reverse[number])
+    if reverse[best] > reverse[last] + _TOLERANCE:
+        return best, (
+            f"did harm by reverse validation ({reverse[last]:.3f} after {reverse[best]:.3f})"
+        )
+    return last, f"parted the domains further (gap {gap[-1]:.2f} after {gap[last]:.2f})"
 
 
 def warnings_of(judged: dict[str, Any]) -> list[str]:
@@ -122,13 +139,12 @@ def end_with_the_best(trainer: Any) -> None:
     adapts = any(planned.phase.adapts for planned in trainer.plan.phases)
     if not adapts or len(found) < 2 or len(found) < len(trainer.phases):
         return
-    best = best_phase(found)
+    best, why = best_phase(found, [planned.phase.leaves_source for planned in trainer.plan.phases])
     if best < len(found) - 1:
         _as_after(best, trainer)
         trainer.say(
-            f"  what followed phase {trainer.phases[best]['name']} did harm by reverse "
-            f"validation ({found[-1]['reverse_validation']:.3f} after "
-            f"{found[best]['reverse_validation']:.3f}): the run ends with that phase's weights"
+            f"  what followed phase {trainer.phases[best]['name']} {why}: the run ends with that "
+            "phase's weights"
         )
         trainer.phases[best]["kept"] = True
 

@@ -1,0 +1,27 @@
+"""Which phase a run that adapts ends with, by figures that need no label of the target."""
+
+import pytest
+
+from tftransfer.using.adapting import best_phase
+
+
+@pytest.mark.parametrize(
+    ("gaps", "reverse", "leaving", "kept", "why"),
+    [
+        ([1.9, 1.2], [0.95, 0.98], [False, True], 1, ""),
+        ([1.9, 1.2], [0.95, 0.94], [False, True], 1, ""),
+        ([1.9, 1.2], [0.95, 0.90], [False, True], 0, "reverse validation (0.900 after 0.950)"),
+        ([1.8, 2.0], [0.95, 0.96], [False, True], 0, "gap 2.00 after 1.80"),
+        ([1.8, 2.0], [0.95, 0.96], [False, False], 1, ""),
+        ([1.8, 2.0, 1.9], [0.95, 0.96, 0.97], [False, False, True], 2, ""),
+        ([1.8, 1.0, 1.5], [0.9, 0.96, 0.97], [False, True, True], 1, "gap 1.50 after 1.00"),
+        ([1.8], [0.9], [False], 0, ""),
+    ],
+)
+def test_a_run_ends_with_the_last_phase_that_did_no_harm(gaps, reverse, leaving, kept, why):
+    judged = [
+        {"domain_gap": gap, "reverse_validation": accuracy} for gap, accuracy in zip(gaps, reverse)
+    ]
+    found, said = best_phase(judged, leaving)
+    assert found == kept
+    assert why in said
