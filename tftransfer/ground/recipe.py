@@ -258,7 +258,8 @@ class Experiment:
       unlabelled_data: as `target_data`: pictures that nobody labelled.
       target: `auto`, `single_label`, `multi_label`, `regression` or `multi_task`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
-      weights: `imagenet`, `none`, or the path or https URL of a weights file.
+      weights: `pretrained` (for networks of pictures Keras's word `imagenet` is the same), `none`,
+        or the path or https URL of a weights file.
       image_size: side of the square the pictures are resized to, in pixels; 0
         means the backbone's own.
       length: how much of each example is read: seconds of audio, tokens of text; 0 takes what
@@ -286,7 +287,7 @@ class Experiment:
     unlabelled_data: Any = ""
     target: str = "auto"
     backbone: str = "mobilenet_v2"
-    weights: str = "imagenet"
+    weights: str = "pretrained"
     image_size: int = 0
     length: float = 0.0
     recipe: Any = "fine_tune"
@@ -303,6 +304,7 @@ class Experiment:
     trust_code: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", plain_weights(self.weights))
         _one_of("target", self.target, ("auto", *TARGETS), "experiment")
         _one_of("xla", self.xla, ("auto", "on", "off"), "experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -328,6 +330,11 @@ class Experiment:
     def data_is_in_memory(self) -> bool:
         """Whether the data cannot be read again: it was handed over in Python."""
         return not isinstance(self.data, (str, Path)) or str(self.data).startswith("<")
+
+
+def plain_weights(weights: str) -> str:
+    """What `weights` means: `pretrained` for Keras's word `imagenet` too."""
+    return "pretrained" if weights == "imagenet" else weights
 
 
 def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ def preflight(experiment: Experiment, workdir: Path) -> None:
     _check_tf_config(os.environ.get("TF_CONFIG", ""))
     _check_writable(workdir)
     weights = experiment.weights
-    if weights not in ("imagenet", "none") and "://" not in weights:
+    if weights not in ("pretrained", "none") and "://" not in weights:
         path = Path(weights).expanduser()
         if not path.exists():
             raise UserError(f"The weights file {path} does not exist.", "Check --weights.")

@@ -120,7 +120,7 @@ def test_a_run_builds_it_again_without_the_file(vectors, tmp_path):
 @pytest.mark.parametrize(
     ("name", "weights", "said"),
     [
-        ("word_vectors", "imagenet", "needs a file of word vectors"),
+        ("word_vectors", "pretrained", "needs a file of word vectors"),
         ("word_vectors", "absent.txt", "cannot be read"),
         ("word_vectors:pool=sum", "none", "no pool of word_vectors named 'sum'"),
         ("word_vectors:bdy=cnn", "none", "no option of backbone word_vectors:bdy=cnn named 'bdy'"),

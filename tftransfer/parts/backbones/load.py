@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.hashes import file_sha256
+from tftransfer.ground.recipe import plain_weights
 from tftransfer.ground.registry import parse_options
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
@@ -49,7 +50,7 @@ _NOT_OPTIONS = (
 def load_backbone(
     name: str,
     *,
-    weights: str = "imagenet",
+    weights: str = "pretrained",
     image_size: int = 0,
     seed: int = 0,
     trust_code: bool = False,
@@ -63,7 +64,7 @@ def load_backbone(
     Args:
       name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or folder, or the folder
         of a run; each may end in `:tap=STAGE` (or `,tap=STAGE`): the network up to there.
-      weights: `imagenet`, `none`, a path, or an https URL.
+      weights: `pretrained`, or `imagenet` as Keras says, `none`, a path, or an https URL.
       image_size: side of the input in pixels; 0 for the backbone's own.
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
@@ -75,6 +76,7 @@ def load_backbone(
     Raises:
       UserError: no such backbone, option or weights.
     """
+    weights = plain_weights(weights)
     plain, tap = _TAP.fullmatch(name).groups()  # type: ignore[union-attr]
     if tap:
         whole = load_backbone(
@@ -102,20 +104,20 @@ def load_backbone(
     base, options = parse_options(name)
     build, default_size, known = _builder(base, options)
     size = image_size or default_size
-    download = weights == "imagenet" and base not in BACKBONES
+    download = weights == "pretrained" and base not in BACKBONES
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
     digest = ""
-    if weights not in ("imagenet", "none"):
+    if weights not in ("pretrained", "none"):
         path = _local(weights, known, cache or user_folder())
         digest = load_weights(model, path, sha256=known.get(path.name, ""))
-    elif weights == "imagenet" and not download:
+    elif weights == "pretrained" and not download:
         raise UserError(
             f"The backbone {base} has no ImageNet weights to download.",
             "Give --weights=none or the path of a file.",
         )
     return Backbone(
         name=name, architecture=name, model=model, stages=cut_into_stages(model),
-        form=ImageForm(size), weights=weights, weights_sha256=digest,
+        form=ImageForm(size), weights="ImageNet" if download else weights, weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
     )  # fmt: skip
 
@@ -190,7 +192,7 @@ def _origin(name: str, weights: str) -> tuple[Any, ...] | None:
     base = parse_options(name)[0]
     build = BACKBONES[base].build if base in BACKBONES else None
     path = Path(weights).expanduser()
-    file = weights not in ("imagenet", "none") and path.is_file()
+    file = weights not in ("pretrained", "none") and path.is_file()
     return name, build, weights, file_sha256(path) if file else ""
 
 

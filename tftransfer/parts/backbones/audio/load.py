@@ -38,7 +38,7 @@ def load_backbone(
 
     Args:
       name: with its options.
-      weights: `imagenet` stands for the published ones of each; `none`, a path or an https URL.
+      weights: `pretrained` stands for the published ones of each; `none`, a path or an https URL.
       image_size: side of the spectrograms for backbones of pictures, in pixels; 0 for 160.
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
@@ -82,10 +82,10 @@ def _own(
     model = build(form.shape[0], **options)
     digest, remarks = "", tuple[str, ...]()
     if base == "yamnet" and weights != "none":
-        path = _local(PUBLISHED if weights == "imagenet" else weights, cache)
+        path = _local(PUBLISHED if weights == "pretrained" else weights, cache)
         digest, remarks = load_yamnet(model, path)
-        weights = "AudioSet" if weights == "imagenet" else weights
-    elif weights == "imagenet":
+        weights = "AudioSet" if weights == "pretrained" else weights
+    elif weights == "pretrained":
         raise UserError(f"{base} has no published weights.", "Give --weights=none.")
     elif weights != "none":
         digest = load_weights(model, _local(weights, cache), sha256="")

@@ -34,7 +34,7 @@ def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
     """
     if length > _LONGEST:
         raise UserError(f"Whisper hears {_LONGEST:g} s, not {length:g}.", "Give --length=30.")
-    if weights not in ("imagenet", "none"):
+    if weights not in ("pretrained", "none"):
         raise UserError(
             "Whisper's weights come with its preset.", f"Give --backbone=whisper:preset={weights}."
         )

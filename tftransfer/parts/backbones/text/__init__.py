@@ -16,7 +16,7 @@ __all__ = ["load_backbone"]
 def load_backbone(
     name: str,
     *,
-    weights: str = "imagenet",
+    weights: str = "pretrained",
     image_size: int = 0,
     seed: int = 0,
     trust_code: bool = False,

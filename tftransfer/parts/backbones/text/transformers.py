@@ -70,7 +70,7 @@ def load_transformer(
         raise unknown_name("pool of a transformer", pool, POOLS)
     random = weights == "none"
     parts = _restored(assets) if assets else _loaded(place, random=random)
-    if weights not in ("none", "imagenet"):
+    if weights not in ("none", "pretrained"):
         raise UserError(
             f"--weights={weights} cannot be read into {name}.",
             "A transformer brings its weights along; --weights=none leaves them out.",

@@ -80,7 +80,7 @@ def _path(weights: str) -> Path:
 
 
 def _found(weights: str, cased: bool) -> WordVectors | None:
-    if weights == "imagenet":
+    if weights == "pretrained":
         raise UserError(
             "word_vectors needs a file of word vectors.",
             "Give one of GloVe, word2vec or fastText by --weights=FILE, or --weights=none.",
