@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 import tftransfer
+from tftransfer.building.recipes import make_recipe
 from tftransfer.parts import arrays
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.memory import encode_png
@@ -494,6 +495,11 @@ def test_fixmatch_teaches_what_is_sure_to_another_view(anew):
         logits = tftransfer.load(run.workdir).network.predict(strong)["logits"].numpy()
         right.append((logits.argmax(axis=1) == UNSEEN[1].astype(int) - 5).mean())
     assert right[1] > right[0]
+
+
+def test_fixmatch_smooths_no_labels():
+    phases = make_recipe("fine_tune+fixmatch", stages=3).phases
+    assert [phase.losses[0].label_smoothing for phase in phases] == [0.1, 0.0]
 
 
 # Solved heads.

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.building.recipes.adding import stages_reset, with_heads, with_losses
+from tftransfer.building.recipes.adding import (
+    stages_reset,
+    where_stages_train,
+    with_heads,
+    with_losses,
+)
 from tftransfer.building.recipes.registry import register_method
 from tftransfer.ground.recipe import Head, Loss, Phase, Recipe
 from tftransfer.parts.losses import Consistency, GaussianPrior, NTXent, Reconstruction, SimSiam
@@ -87,8 +92,22 @@ def vae(
 
 @register_method
 def fixmatch(recipe: Recipe, *, strength: float = 1.0, threshold: float = 0.95) -> Recipe:
-    """What is sure of a picture is taught to its strongly changed view (Sohn et al., 2020)."""
-    return with_losses(recipe, Consistency(weight=strength, threshold=threshold))
+    """What is sure of a picture is taught to its strongly changed view (Sohn et al., 2020).
+
+    Labels are not smoothed beside it: by smoothed ones, hardly a score would become sure.
+    """
+    recipe = with_losses(recipe, Consistency(weight=strength, threshold=threshold))
+
+    def change(phase: Phase) -> Phase:
+        return replace(phase, losses=tuple(map(_unsmoothed, phase.losses)))
+
+    return where_stages_train(recipe, change)
+
+
+def _unsmoothed(loss: Loss) -> Loss:
+    if hasattr(loss, "label_smoothing"):
+        return replace(loss, label_smoothing=0.0)  # type: ignore[call-arg]
+    return loss
 
 
 def _first(
