@@ -5,24 +5,35 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tftransfer.building.network import FEATURES, INPUT, Network, dtype_policy
 from tftransfer.building.recipes import make_recipe, with_budget, with_tasks
 from tftransfer.building.streams import FIELDS, part_of
 from tftransfer.ground.clock import Clock
-from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Experiment, Phase, Recipe
 from tftransfer.parts.closed_form import SOLVERS
-from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples, read_item
+from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.inputs import memory_budget
-from tftransfer.parts.kinds import Form, InputKind, input_kind
+from tftransfer.parts.kinds import input_kind
 from tftransfer.parts.optimizers import optimizer_named
+from tftransfer.using.choices import (
+    check_scores,
+    check_streams,
+    chosen_precision,
+    chosen_xla,
+    left_out,
+    length_of,
+    needed_weights,
+    remarks_of_form,
+    sizes_of,
+    warn_of_large_batch,
+    warn_of_random_weights,
+    with_augment,
+)
 from tftransfer.using.intake import read_examples
 from tftransfer.using.shared import Shared
 from tftransfer.using.teacher import Teacher, load_teachers, with_widths
@@ -123,27 +134,27 @@ def make_plan(
     clock, shared = clock or Clock(), shared or Shared()
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []
-    precision = _precision(experiment, choices)
-    xla = _xla(experiment, choices)
+    precision = chosen_precision(experiment, choices)
+    xla = chosen_xla(experiment, choices)
     with clock.part("scan"):
         examples = examples or read_examples(experiment, say, cache)
     choices.extend(examples.remarks)
     if examples.quarantine:
-        choices.append(_left_out(examples))
-    weights = _needed_weights(experiment, examples.target, choices)
+        choices.append(left_out(examples))
+    weights = needed_weights(experiment, examples.target, choices)
     with dtype_policy(precision):
         backbone = shared.shelf.load(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
             cache=cache.folder if cache else None, kind=examples.kind,
-            length=experiment.length or _length(examples, choices),
+            length=experiment.length or length_of(examples, choices),
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)
         recipe = with_tasks(recipe, [task.count for task in examples.tasks])
-        recipe = _with_augment(recipe, input_kind(examples.kind))
-        _check_streams(recipe, examples)
-        _check_scores(recipe, examples.target)
+        recipe = with_augment(recipe, input_kind(examples.kind))
+        check_streams(recipe, examples)
+        check_scores(recipe, examples.target)
         teachers = load_teachers(recipe, experiment, examples.classes)
         recipe = with_widths(recipe, backbone, teachers)
         keras.utils.set_random_seed(experiment.seed)
@@ -153,76 +164,16 @@ def make_plan(
         network.begin_as_source()
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
-    choices.extend(_of_form(backbone.form, examples))
-    _warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
-    _warn_of_random_weights(recipe, backbone.pretrained, choices)
+    choices.extend(remarks_of_form(backbone.form, examples))
+    warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
+    warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
-    resolved = replace(experiment, recipe=recipe, precision=precision, **_sizes(backbone.form))
+    resolved = replace(experiment, recipe=recipe, precision=precision, **sizes_of(backbone.form))
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
         teachers=teachers,
     )  # fmt: skip
-
-
-def _length(examples: Examples, choices: list[str]) -> float:
-    """How much of each example is read: what holds most of the training data; 0 for pictures."""
-    kind = input_kind(examples.kind)
-    if kind.length is None:
-        return 0.0
-    length, said = kind.length(examples.measures[examples.where("train")])
-    choices.append(said)
-    return length
-
-
-def _of_form(form: Form, examples: Examples) -> tuple[str, ...]:
-    """What is worth saying of the training examples in this form; of pictures nothing is."""
-    if type(form).remarks is Form.remarks:
-        return ()
-    return form.remarks([read_item(examples.items[i]) for i in examples.where("train")])
-
-
-def _sizes(form: Form) -> dict[str, Any]:
-    """The fields of an experiment that give the same form again."""
-    return {name: getattr(form, name) for name in ("image_size", "length") if hasattr(form, name)}
-
-
-def _with_augment(recipe: Recipe, kind: InputKind) -> Recipe:
-    """The recipe with each `auto` resolved."""
-    phases = []
-    for phase in recipe.phases:
-        augment = kind.augment if phase.augment == "auto" else phase.augment
-        if augment not in kind.augments:
-            raise unknown_name(f"augment for {kind.many}", augment, kind.augments)
-        if phase.mixup and not kind.mixable:
-            raise UserError(f"mixup cannot mix {kind.many}.", "Leave mixup out.")
-        phases.append(replace(phase, augment=augment))
-    return replace(recipe, phases=tuple(phases))
-
-
-def _check_streams(recipe: Recipe, examples: Examples) -> None:
-    if any(phase.adapts for phase in recipe.phases) and not len(examples.where("target")):
-        raise UserError(
-            f"The recipe {recipe.name} reads examples of the target domain, and there are none.",
-            "Give them, without labels, by --target_data=DIR.",
-        )
-    mixes = any(phase.solve == "interpolate" for phase in recipe.phases)
-    if mixes and not len(examples.where("val")):
-        raise UserError(
-            f"The recipe {recipe.name} chooses weights on the validation part, and there is none.",
-            "Give --validation_fraction=0.1.",
-        )
-
-
-def _check_scores(recipe: Recipe, target: str) -> None:
-    losses = [loss for phase in recipe.phases for loss in phase.losses]
-    for loss in losses if target != "single_label" else []:
-        if any(path.endswith(".logits") for path in loss.softmaxed()):
-            raise UserError(
-                f"{type(loss).__name__} of the recipe {recipe.name} needs classes that exclude "
-                f"each other, and the target is {target}.",
-                "Leave out the method that adds it.",
-            )
 
 
 def _plan_phase(
@@ -290,67 +241,6 @@ def _room(cache: FeatureCache | None) -> tuple[int, str]:
         return memory_budget(), "in memory"
     free = shutil.disk_usage(cache.folder).free
     return min(cache.limit, free // 2), f"on disk in {cache.folder}"
-
-
-def _precision(experiment: Experiment, choices: list[str]) -> str:
-    gpus = tf.config.list_logical_devices("GPU")
-    tpus = tf.config.list_logical_devices("TPU")
-    if experiment.precision != "auto":
-        if experiment.precision == "mixed_float16" and not gpus:
-            choices.append("mixed_float16 without a GPU is slow and loses digits; it was asked for")
-        return experiment.precision
-    chosen = "mixed_bfloat16" if tpus else "float32"
-    where = "TPU" if tpus else "GPU" if gpus else "CPU"
-    choices.append(f"precision {chosen}: the safe choice on {where}")
-    return chosen
-
-
-def _xla(experiment: Experiment, choices: list[str]) -> bool:
-    if experiment.xla != "auto":
-        return experiment.xla == "on"
-    accelerated = bool(
-        tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
-    )
-    choices.append(
-        "XLA on: an accelerator is present" if accelerated
-        else "XLA off: it was measured slower on CPUs"
-    )  # fmt: skip
-    return accelerated
-
-
-def _needed_weights(experiment: Experiment, target: str, choices: list[str]) -> str:
-    recipe = make_recipe(experiment.recipe, target=target)
-    if experiment.weights != "none" and _starts_new(recipe):
-        choices.append(f"weights none: {recipe.name} starts every stage from random weights")
-        return "none"
-    return experiment.weights
-
-
-def _starts_new(recipe: Recipe) -> bool:
-    return bool(recipe.phases) and "stage*" in recipe.phases[0].reset
-
-
-def _left_out(examples: Examples) -> str:
-    first, count = examples.quarantine[0], len(examples.quarantine)
-    return (
-        f"{count} file{'s' * (count > 1)} left out, listed in quarantine.csv; the first is "
-        f"{first.name}: {first.reason}"
-    )
-
-
-def _warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]) -> None:
-    if not pretrained and not _starts_new(recipe):
-        choices.append(
-            "the backbone has random weights, so there is nothing to transfer; give --weights"
-        )
-
-
-def _warn_of_large_batch(batch: int, count: int, choices: list[str]) -> None:
-    if batch > count:
-        choices.append(
-            f"batch_size {batch} is more than the {count} training examples, so an epoch is one "
-            "step; the places left over count for nothing"
-        )
 
 
 def _block_table(network: Network, phases: tuple[PhasePlan, ...]) -> list[str]:
