@@ -183,6 +183,13 @@ def cifar():
         "auto-encoder": f"{alone}+autoencoder:pretrain_epochs=20",
         "VAE": f"{alone}+vae:pretrain_epochs=20",
         "SimCLR": f"{alone}+simclr:pretrain_epochs=20",
+        "SimCLR, then a linear head": (
+            "feature_extraction:epochs=60,learning_rate=3e-3+simclr:pretrain_epochs=20"
+        ),
+        "SimCLR, then fine-tuning": (
+            "fine_tune:unfreeze=3,decay=1,batch_norm=train,head_epochs=20,epochs=40"
+            "+simclr:pretrain_epochs=20"
+        ),
         "FixMatch": f"{longer}+fixmatch",
     }
     return {

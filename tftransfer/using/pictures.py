@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,15 @@ _STATES = (("frozen", "#e2e8f0"), ("warm (below ×1)", "#f6ad55"), ("trained (×
 def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Loss and the main validation figure over all epochs, with a mark at each phase."""
     figure, (left, right) = _figure(4.3, 3, left=0.5, bottom=0.5, top=0.25, columns=2)
-    x = np.arange(1, len(records) + 1)
-    left.plot(x, [r["loss"] for r in records], color=_BLUE, marker=".", label="training loss")
+    plot = functools.partial(_plot_by_phase, records)
+    plot(left, "loss", _BLUE, "training loss")
     if any("val_log_loss" in r for r in records):
-        values = [r.get("val_log_loss", np.nan) for r in records]
-        left.plot(x, values, color=_ORANGE, marker=".", label="validation log loss")
+        plot(left, "val_log_loss", _ORANGE, "validation log loss")
     for name, colour in _SHOWN:
         if any(name in r for r in records) and len(right.lines) < 2:
             label = name.replace("val_", "validation ").replace("_", " ")
             label = "training accuracy" if name == "accuracy" else label
-            right.plot(
-                x, [r.get(name, np.nan) for r in records], color=colour, marker=".", label=label
-            )
+            plot(right, name, colour, label)
     for axis in (left, right):
         _mark_phases(axis, records)
         axis.set_xlabel("epoch, all phases")
@@ -41,6 +39,20 @@ def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(frameon=False, fontsize=8)
     _save(figure, path)
+
+
+def _plot_by_phase(
+    records: Sequence[dict[str, Any]], axis: Any, name: str, colour: str, label: str
+) -> None:
+    """A line that is broken between phases, whose losses are not of one kind."""
+    x, values = list[float](), list[float]()
+    for position, record in enumerate(records, 1):
+        if position > 1 and record["phase"] != records[position - 2]["phase"]:
+            x.append(position - 0.5)
+            values.append(np.nan)
+        x.append(position)
+        values.append(record.get(name, np.nan))
+    axis.plot(x, values, color=colour, marker=".", label=label)
 
 
 def _mark_phases(axis: Any, records: Sequence[dict[str, Any]]) -> None:
