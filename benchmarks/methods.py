@@ -332,7 +332,7 @@ def table(rows):
     for name, row in rows.items():
         runs = row["runs"]
         mean, half = interval([run["accuracy"] for run in runs])
-        cells = [name, f"{mean:.3f} ± {half:.3f}", len(runs),
+        cells = [name, f"{mean:.3f}" + (f" ± {half:.3f}" if len(runs) > 1 else ""), len(runs),
                  f"{np.mean([run['seconds'] for run in runs]):.0f}"]  # fmt: skip
         if adapts:
             judged = [run["judged"] for run in runs]
