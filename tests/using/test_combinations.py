@@ -34,7 +34,7 @@ OPTIONS = {
 ELSEWHERE = {"multi_task"}
 # What cannot be together is an error that says so.
 REFUSED = ("each want a head", "no phase that trains on labels", "No stage trains")
-QUICK, ALL = 4, 30
+QUICK, ALL = 3, 30
 
 
 def spelled(name):

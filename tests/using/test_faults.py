@@ -661,6 +661,7 @@ def poisoned_once(monkeypatch, epoch, step):
     monkeypatch.setattr(loop.Loop, "_count", count)
 
 
+@pytest.mark.slow
 def test_after_a_resume_inside_an_epoch_a_rollback_goes_to_its_start(
     source_run, digits, tmp_path, quiet, short_groups, monkeypatch
 ):

@@ -154,6 +154,7 @@ def test_lwf_keeps_the_scores_of_the_source(trained, source_run):
     assert divergence(then, held) < 0.5 * divergence(then, free)
 
 
+@pytest.mark.slow
 def test_lora_changes_kernels_by_its_rank_and_leaves_no_variables(trained, source_run):
     run = trained(f"{TUNED}+lora:rank=2")
     before, after = arrays.read(source_run.weights), arrays.read(run.weights)
@@ -311,7 +312,7 @@ def unadapted(adapted):
 
 @pytest.mark.parametrize(
     ("method", "batch_norm"),
-    [("adabn", "train"), SLOW("mmd", "frozen")],
+    [SLOW("adabn", "train"), SLOW("mmd", "frozen")],
 )
 def test_what_adapts_is_right_more_often(adapted, method, batch_norm):
     base = f"{HEAD_FIRST},batch_norm={batch_norm}"

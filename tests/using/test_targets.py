@@ -88,6 +88,7 @@ def test_the_target_can_be_said(squares, tmp_path, quiet):
         tftransfer.plan(experiment, say=quiet)
 
 
+@pytest.mark.slow
 def test_arrays_and_datasets_train_too(tmp_path, quiet):
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1], 40)
