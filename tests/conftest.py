@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several processes at once: threads of each would only wait for each other.
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-
 COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
 PER_CLASS = 12
+
+
+def pytest_configure(config):
+    """Threads of several processes would only wait for each other; long trainings want them."""
+    if hasattr(config, "workerinput") and config.option.markexpr != "slow":
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
