@@ -22,8 +22,7 @@ class Switch(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self.on, self.savers, self.epochs = True, set(), 0
-        self.seconds = {True: [], False: []}
+        self.on, self.savers = True, set()
 
     def on_train_begin(self, logs=None):
         """A phase begins; the last one's blocks count."""
@@ -98,7 +97,7 @@ def measured_cost(folder, blocks):
                          say=lambda line: None)  # fmt: skip
     whole = time.monotonic() - began
     shutil.rmtree(folder / "run", ignore_errors=True)
-    # The first block waits for what was traced and read; its like is left out on both sides.
+    # The first block waits for what is traced; each other one lies between two without.
     saved, plain = switch.seconds[True][1:], switch.seconds[False]
     beside = [np.mean(pair) for pair in itertools.pairwise(plain)]
     checkpoints = statistics.median(a / b for a, b in zip(saved, beside)) - 1

@@ -310,10 +310,8 @@ def unadapted(adapted):
     return adapted(ADAPTED)
 
 
-@pytest.mark.parametrize(
-    ("method", "batch_norm"),
-    [SLOW("adabn", "train"), SLOW("mmd", "frozen")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "batch_norm"), [("adabn", "train"), ("mmd", "frozen")])
 def test_what_adapts_is_right_more_often(adapted, method, batch_norm):
     base = f"{HEAD_FIRST},batch_norm={batch_norm}"
     assert dark_accuracy(adapted(f"{base}+{method}")) > dark_accuracy(adapted(base)) + 0.1

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.building.recipes.adding import (
-    stages_reset,
-    where_stages_train,
-    with_heads,
-    with_losses,
-)
+from tftransfer.building.recipes.adding import stages_reset, where_stages_train, with_heads
 from tftransfer.building.recipes.registry import register_method
 from tftransfer.ground.recipe import Head, Loss, Phase, Recipe
 from tftransfer.parts.losses import Consistency, GaussianPrior, NTXent, Reconstruction, SimSiam
@@ -96,10 +91,10 @@ def fixmatch(recipe: Recipe, *, strength: float = 1.0, threshold: float = 0.95) 
 
     Labels are not smoothed beside it: by smoothed ones, hardly a score would become sure.
     """
-    recipe = with_losses(recipe, Consistency(weight=strength, threshold=threshold))
+    consistency = Consistency(weight=strength, threshold=threshold)
 
     def change(phase: Phase) -> Phase:
-        return replace(phase, losses=tuple(map(_unsmoothed, phase.losses)))
+        return replace(phase, losses=(*map(_unsmoothed, phase.losses), consistency))
 
     return where_stages_train(recipe, change)
 
