@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Experiment": "tftransfer.ground.recipe",
+    "Experiment": "tftransfer.ground.experiment",
     "Head": "tftransfer.ground.recipe",
     "Phase": "tftransfer.ground.recipe",
     "Recipe": "tftransfer.ground.recipe",

@@ -8,7 +8,8 @@ from absl import flags
 from tftransfer.building.config import config, experiment_from
 from tftransfer.building.recipes import RECIPES, make_recipe, recipe_options
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment, Phase, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Phase, Recipe
 from tftransfer.ground.serialise import to_jsonable
 from tftransfer.parts.losses import L2SP, CrossEntropy
 from tftransfer.top.config_flag import define_config

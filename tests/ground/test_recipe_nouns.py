@@ -4,7 +4,8 @@ import math
 import pytest
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment, Head, Loss, Phase, Recipe, match_blocks
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Head, Loss, Phase, Recipe, match_blocks
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "head")
 

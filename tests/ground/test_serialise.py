@@ -7,7 +7,8 @@ import pytest
 
 from tftransfer.building.recipes import RECIPES, make_recipe
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment, Head, Phase, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.ground.serialise import (
     from_jsonable,
     read_json,

@@ -158,7 +158,7 @@ def test_flags_win_over_the_config(digits, tmp_path):
 def test_every_experiment_field_is_a_flag_with_help(capsys):
     from dataclasses import fields
 
-    from tftransfer.ground.recipe import Experiment
+    from tftransfer.ground.experiment import Experiment
 
     assert cli.main(["train", "--help"]) == 0
     said = capsys.readouterr().out

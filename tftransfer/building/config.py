@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from tftransfer.building.recipes import recipe_name_and_options, recipe_options
-from tftransfer.ground.recipe import Experiment, Phase, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Phase, Recipe
 
 # The planner knows the first two; the others are no values for a flag, and a recipe that
 # extends another decides them itself.

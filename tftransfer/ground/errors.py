@@ -26,3 +26,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
     return UserError(f"There is no {kind} named {name!r}.", remedy)
+
+
+def check_known(name: str, value: str, known: Iterable[str], where: str) -> None:
+    """Raises the error of `unknown_name` unless the field `name` of `where` is one of `known`."""
+    if value not in known:
+        raise unknown_name(f"{name} (of {where})", value, known)

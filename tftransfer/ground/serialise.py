@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Experiment, Head, Phase, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.ground.registry import Registry
 
 C = TypeVar("C", bound=type)

@@ -17,7 +17,7 @@ from absl import flags
 
 from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.terminal import printable, stderr_kept_back
 
 _TYPES: dict[type, Callable[..., Any]] = {

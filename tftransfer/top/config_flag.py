@@ -13,7 +13,7 @@ from ml_collections import config_dict, config_flags
 
 from tftransfer.building.config import config
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import from_jsonable, read_json
 
 

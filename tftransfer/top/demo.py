@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.data.memory import encode_png
 from tftransfer.top import api
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tftransfer.building.recipes import make_recipe
 from tftransfer.ground.errors import UserError, unknown_name
-from tftransfer.ground.recipe import Experiment, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Recipe
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds import Form, InputKind, input_kind
 

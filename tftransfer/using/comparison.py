@@ -13,7 +13,7 @@ import numpy as np
 from tftransfer.building.recipes import make_recipe
 from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import write_json
 from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache

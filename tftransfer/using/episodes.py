@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.using.few_shot import episodes as few_shot_episodes
 from tftransfer.using.plan import make_plan

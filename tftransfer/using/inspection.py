@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.backbones.load import kind_of_backbone, load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds.image.rules import header_size, image_format

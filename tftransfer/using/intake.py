@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.data.examples import UNLABELLED, Examples, join, join_unlabelled
 from tftransfer.parts.data.groups import with_groups
 from tftransfer.parts.data.readable import Readable

@@ -13,7 +13,8 @@ from tftransfer.building.network import FEATURES, INPUT, Network, dtype_policy
 from tftransfer.building.recipes import make_recipe, with_budget, with_tasks
 from tftransfer.building.streams import FIELDS, part_of
 from tftransfer.ground.clock import Clock
-from tftransfer.ground.recipe import Experiment, Phase, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Phase, Recipe
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import PARTS, UNLABELLED, Examples
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.checkpoints import KEPT
 from tftransfer.using.plan import Plan
 

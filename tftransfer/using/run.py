@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import from_jsonable, read_json, to_jsonable, write_json
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tftransfer.building.network import FEATURES, Network
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment, Head, Recipe
+from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Head, Recipe
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.using.restored import load

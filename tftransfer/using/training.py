@@ -19,7 +19,7 @@ from tftransfer.ground import stops
 from tftransfer.ground.atomic import locked
 from tftransfer.ground.clock import Clock
 from tftransfer.ground.errors import UserError
-from tftransfer.ground.recipe import Experiment
+from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import read_json, to_jsonable, write_json
 from tftransfer.parts import arrays
 from tftransfer.parts.backbones.load import shelf_of_process

@@ -18,8 +18,8 @@ import keras
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.experiment import plain_weights
 from tftransfer.ground.hashes import file_sha256
-from tftransfer.ground.recipe import plain_weights
 from tftransfer.ground.registry import parse_options
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts import arrays
