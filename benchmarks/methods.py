@@ -11,8 +11,8 @@ run again unless --again. `python benchmarks/methods.py --tables` writes `docs/m
 All options are the recipes' defaults, or said in the row's recipe.
 """
 
+import functools
 import gc
-import json
 import re
 import shutil
 import sys
@@ -24,7 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import interval, write_results
+from results import interval, runs_of, said, stored_results, write_results
 
 import tftransfer
 from tftransfer.using.few_shot import table as table_of_episodes
@@ -41,7 +41,6 @@ flags.DEFINE_boolean("again", False, "run rows that are there already")
 flags.DEFINE_boolean("tables", False, "write docs/methods.md from the stored figures")
 
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-_STORED = Path(__file__).parent / "results" / "methods.json"
 _SOURCE, _FEW = 2000, 200
 # In place of it stands the run that a group trains first, with the same seed.
 _FIRST = "FIRST"
@@ -84,6 +83,7 @@ def adapting(base):
         "AdaBN": f"{base}+adabn",
         "MMD": f"{base}+mmd",
         "Deep CORAL": f"{base}+coral",
+        "Deep CORAL and entropy": f"{base}+coral+entropy",
         "DANN": f"{base}+dann",
         "CDAN+E": f"{base}+cdan",
         "ADDA": f"{base}+adda",
@@ -225,6 +225,13 @@ class Bench:
     def __init__(self, folder):
         self.folder, self.firsts, self.count = folder, {}, 0
 
+    def row(self, title, group, name, seed):
+        """What is measured of a row with a seed."""
+        recipe, changes = group.rows[name], group.apart.get(name)
+        if changes:
+            return self.measure_apart(group, recipe, changes, seed)
+        return self.measure(title, group, recipe, seed)
+
     def measure(self, title, group, recipe, seed):
         """One training, as a user would have it."""
         fields = group.fields(seed)
@@ -283,30 +290,26 @@ def episodes():
             write_results("methods", {line: {"episodes": rows}}, sys.argv)
 
 
+def figures(done):
+    """Accuracy and seconds in words."""
+    accuracy = interval([run["accuracy"] for run in done])
+    return f"{said(*accuracy)}  {np.mean([run['seconds'] for run in done]):.0f} s"
+
+
 def run_all():
     """Every row that is asked for and not there yet."""
     bench = Bench(Path(tempfile.mkdtemp()))
     for title, group in groups().items():
         for name, recipe in group.rows.items():
             line = f"{title}: {name}"
-            stored = json.loads(_STORED.read_text()) if _STORED.is_file() else {}
-            done = [] if FLAGS.again else stored.get(line, {}).get("measured", {}).get("runs", [])
-            if not re.search(FLAGS.only, line) or len(done) >= FLAGS.seeds:
-                continue
-            for seed in range(len(done), FLAGS.seeds):
-                changes = group.apart.get(name)
-                done.append(bench.measure_apart(group, recipe, changes, seed) if changes
-                            else bench.measure(title, group, recipe, seed))  # fmt: skip
-            mean, half = interval([run["accuracy"] for run in done])
-            print(f"{line:<80}{mean:.3f} ± {half:.3f}  "
-                  f"{np.mean([run['seconds'] for run in done]):.0f} s", flush=True)  # fmt: skip
-            write_results("methods", {line: {"recipe": recipe, "runs": done}}, sys.argv)
+            one = functools.partial(bench.row, title, group, name)
+            runs_of("methods", line, one, FLAGS, figures, recipe=recipe)
     shutil.rmtree(bench.folder)
 
 
 def tables():
     """`docs/methods.md`, from the stored figures."""
-    stored = json.loads(_STORED.read_text())
+    stored = stored_results("methods")
     few = {k: v["measured"]["episodes"] for k, v in stored.items() if k.startswith("episodes: ")}
     titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored if line not in few)
     text = Path(__file__).with_name("methods_head.md").read_text().rstrip().splitlines()
@@ -332,7 +335,7 @@ def table(rows):
     for name, row in rows.items():
         runs = row["runs"]
         mean, half = interval([run["accuracy"] for run in runs])
-        cells = [name, f"{mean:.3f}" + (f" ± {half:.3f}" if len(runs) > 1 else ""), len(runs),
+        cells = [name, said(mean, half), len(runs),
                  f"{np.mean([run['seconds'] for run in runs]):.0f}"]  # fmt: skip
         if adapts:
             judged = [run["judged"] for run in runs]

@@ -1,6 +1,8 @@
 """Where benchmarks leave their figures: JSON with the versions and the command."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,40 @@ def interval(values):
     return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
+def said(mean, half):
+    """Such as `0.734 ± 0.037`; the mean alone where there is one run."""
+    return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
+
+
+def stored_results(name):
+    """Lines of `results/NAME.json` so far."""
+    path = _FOLDER / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def runs_of(name, line, one, flags, say, **about):
+    """Runs the seeds that are missing of a line, writes each down, and prints the line.
+
+    Args:
+      name: of the benchmark.
+      line: of the row.
+      one: function of a seed to what was measured, a dictionary.
+      flags: with `only`, a regular expression, `seeds` and `again`.
+      say: function of all runs to words.
+      about: more to write down of the line.
+    """
+    if not re.search(flags.only, line):
+        return
+    there = stored_results(name).get(line, {"measured": {"runs": []}})
+    done = [] if flags.again else there["measured"]["runs"]
+    if len(done) >= flags.seeds:
+        return
+    for seed in range(len(done), flags.seeds):
+        done.append(one(seed))
+        write_results(name, {line: {**about, "runs": done}}, sys.argv)
+    print(f"{line:<80}{say(done)}", flush=True)
+
+
 def write_results(name, figures, argv):
     """Adds `figures` to `results/NAME.json`; a line that is there is replaced.
 
@@ -29,7 +65,7 @@ def write_results(name, figures, argv):
     """
     path = _FOLDER / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    stored = json.loads(path.read_text()) if path.is_file() else {}
+    stored = stored_results(name)
     command = " ".join(["python", f"benchmarks/{name}.py", *map(_short, argv[1:])])
     for line, measured in figures.items():
         stored[line] = {"command": command, "environment": environment(), "measured": measured}

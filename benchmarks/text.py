@@ -9,10 +9,7 @@ what is there already is not run again unless --again.
 """
 
 import gc
-import json
-import re
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -21,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import interval, write_results
+from results import interval, runs_of, said
 
 import tftransfer
 
@@ -33,7 +30,6 @@ flags.DEFINE_string("only", "", "run only the rows whose name has this regular e
 flags.DEFINE_integer("seeds", 5, "runs per row")
 flags.DEFINE_boolean("again", False, "run rows that are there already")
 
-_STORED = Path(__file__).parent / "results" / "text.json"
 _LENGTH = 40
 _SOLVED = "few_shot:solve=logistic"
 _TUNED = (
@@ -126,31 +122,19 @@ class Bench:
         return {"first": first, "second": second, "ratio": first / second}
 
 
-def measure(line, one, say):
-    """Runs what is missing of a line and writes it down."""
-    stored = json.loads(_STORED.read_text()) if _STORED.is_file() else {}
-    done = [] if FLAGS.again else stored.get(line, {}).get("measured", {}).get("runs", [])
-    if not re.search(FLAGS.only, line) or len(done) >= FLAGS.seeds:
-        return
-    for seed in range(len(done), FLAGS.seeds):
-        done.append(one(seed))
-        write_results("text", {line: {"runs": done}}, sys.argv)
-    print(f"{line:<40}{say(done)}", flush=True)
-
-
 def figures(done):
     """Accuracy, F1 and seconds in words."""
     accuracy, f1 = (interval([run[key] for run in done]) for key in ("accuracy", "macro_f1"))
     seconds = np.mean([run["seconds"] for run in done])
-    return f"{accuracy[0]:.3f} ± {accuracy[1]:.3f}  F1 {f1[0]:.3f} ± {f1[1]:.3f}  {seconds:.0f} s"
+    return f"{said(*accuracy)}  F1 {said(*f1)}  {seconds:.0f} s"
 
 
 def main(argv):
     bench = Bench()
     for name, row in rows().items():
-        measure(name, lambda seed, row=row: bench.row(row, seed), figures)
-    measure(
-        "second recipe on the same text", bench.second_recipe,
+        runs_of("text", name, lambda seed, row=row: bench.row(row, seed), FLAGS, figures)
+    runs_of(
+        "text", "second recipe on the same text", bench.second_recipe, FLAGS,
         lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
     )  # fmt: skip
     shutil.rmtree(bench.folder)

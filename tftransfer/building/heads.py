@@ -9,7 +9,7 @@ import keras
 
 from tftransfer.ground.recipe import Head
 
-_DECODED, _CHANNELS = 4, 64
+_DECODED, _CHANNELS = 4, 32
 
 
 def dense_layers(head: Head, units: int, *, regression: bool) -> list[Any]:

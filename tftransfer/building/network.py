@@ -18,7 +18,7 @@ from tftransfer.parts import arrays
 from tftransfer.parts.adapters import adapt, merge
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.hub import HubLayer
-from tftransfer.parts.backbones.pooling import SequencePooling
+from tftransfer.parts.backbones.pooling import PatchPooling, SequencePooling
 from tftransfer.parts.forward import casting, traced
 from tftransfer.parts.losses.functional import multilinear_map
 
@@ -98,8 +98,10 @@ class Network:
         return unit(self.pooled(last, f"{FEATURES}_pool"))
 
     def pooled(self, place: str, name: str) -> Any:
-        """The tensor at a cut as a vector per example; what has a mask beside it is masked."""
+        """The tensor at a cut as a vector per example; masks and weights beside it count."""
         tensors = self._cut_tensors[place]
+        if len(tensors[0].shape) == 4 and len(tensors[-1].shape) == 2:
+            return PatchPooling(name=name, dtype="float32")(tensors[:2])
         if len(tensors[0].shape) == 4:
             return keras.layers.GlobalAveragePooling2D(name=name, dtype="float32")(tensors[0])
         if len(tensors[0].shape) == 3:

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tftransfer.building.network import FEATURES, Network
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.recipe import Head
+from tftransfer.parts.backbones.audio.load import load_backbone
+from tftransfer.parts.backbones.audio.patches import PatchLoudness
 from tftransfer.parts.backbones.audio.yamnet import build_yamnet, with_scores
 from tftransfer.parts.backbones.audio.yamnet_weights import load_yamnet, our_name
 from tftransfer.parts.kinds.audio.decode import waveform
@@ -109,3 +113,51 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_yamnet(build_yamnet(96), tmp_path / "other.h5")
     with pytest.raises(UserError, match="cannot be read"):
         load_yamnet(build_yamnet(96), tmp_path / "absent.h5")
+
+
+def _network(name, tap="stage14"):
+    backbone = load_backbone(
+        name, weights="none", image_size=0, seed=0, trust_code=False, cache=None, length=3.0
+    )
+    return Network(backbone.until(tap), [Head()], units=2)
+
+
+def _quiet_after(frames, total=298):
+    spectrogram = np.random.default_rng(0).normal(-2.0, 1.0, (1, total, 64, 1)).astype("float32")
+    spectrogram[:, frames:] = np.log(0.001)  # of silence
+    return spectrogram
+
+
+def test_patches_of_silence_count_for_nothing():
+    # Of random weights the features fade from layer to layer.
+    loud, plain = _network("yamnet", "stage2"), _network("yamnet:pool=mean", "stage2")
+    for ours, theirs in zip(plain.backbone.model.weights, loud.backbone.model.weights):
+        ours.assign(theirs)
+    clip = _quiet_after(40)
+    of_patches = plain.backbone.model([clip])
+    first = np.mean(of_patches[:, :48], axis=(1, 2))  # 48 steps of time are a patch
+    np.testing.assert_allclose(loud.predict(clip)[FEATURES], first, rtol=1e-3, atol=1e-5)
+    of_all = np.mean(of_patches, axis=(1, 2))
+    np.testing.assert_allclose(plain.predict(clip)[FEATURES], of_all, rtol=1e-4, atol=1e-6)
+    assert np.abs(first - of_all).max() > 1e-3
+
+
+def test_a_silent_clip_has_patches_of_equal_weight():
+    weights = PatchLoudness(4, 0.001)(np.full((2, 4 * 96, 64, 1), np.log(0.001), "float32"))
+    np.testing.assert_allclose(weights, np.ones((2, 4)), rtol=1e-3)
+
+
+def test_weights_of_patches_pass_every_cut():
+    network, clip = _network("yamnet"), _quiet_after(150)
+    whole = network.predict(clip)[FEATURES]
+    for cut in ("stage1", "stage7", "stage14"):
+        prefix, suffix = network.part("input", cut), network.part(cut, FEATURES)
+        np.testing.assert_allclose(suffix(prefix([clip])), whole, rtol=1e-4, atol=1e-6)
+    assert sum(len(stage.layers) for stage in network.backbone.stages) == (
+        len(network.backbone.model.layers) - 1  # of the input
+    )
+
+
+def test_a_pool_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="pool"):
+        build_yamnet(96, pool="loud")

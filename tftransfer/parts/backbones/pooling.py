@@ -1,4 +1,4 @@
-"""Pooling of sequences, such as the hidden states of tokens."""
+"""Pooling of sequences: of the hidden states of tokens, and of patches of a spectrogram."""
 
 from __future__ import annotations
 
@@ -47,3 +47,40 @@ class SequencePooling(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "pooling": self.pooling}
+
+
+@keras.saving.register_keras_serializable("tftransfer")
+class PatchPooling(keras.layers.Layer):
+    """The weighted mean over patches that stand in a row on the time axis.
+
+    Of the feature map of a spectrogram [n, time, bands, d] and a weight per patch [n, patches]
+    that are 1 on average, to [n, d].
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Of [map, weights]."""
+        features, weights = inputs
+        patches = weights.shape[1]
+        _, time, bands, width = features.shape
+        apart = ops.reshape(features, (-1, patches, time // patches * bands, width))
+        weights = ops.cast(weights, features.dtype)[..., None]
+        return ops.mean(ops.mean(apart, axis=2) * weights, axis=1)
+
+    def compute_output_shape(self, shapes: Any) -> tuple[Any, ...]:
+        """[n, d]."""
+        return (shapes[0][0], shapes[0][-1])
+
+
+@keras.saving.register_keras_serializable("tftransfer")
+class MaskOn(keras.layers.Layer):
+    """The mask or weights beside one stage handed on to the next, float32 [n, T].
+
+    Keras cannot cut a model where a tensor passes through.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, mask: Any) -> Any:
+        """The same."""
+        return ops.copy(mask)

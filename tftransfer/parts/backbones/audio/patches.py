@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+# Of a magnitude: so little is as good as nothing.
+_SILENT = 1e-5
+
 
 def patch_starts(frames: int, length: int, hop: int) -> np.ndarray:
     """Where patches begin: at most `hop` apart, evenly, from the first frame to the last."""
@@ -47,6 +50,42 @@ class Patches(layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "length": self.length, "hop": self.hop}
+
+
+@keras.saving.register_keras_serializable("tftransfer")
+class PatchLoudness(layers.Layer):
+    """Log-mel patches in a row [n, patches × length, bands, 1] to float32 [n, patches].
+
+    The mean magnitude of each patch over that of its clip: 1 on average, and everywhere for
+    a clip of silence.
+
+    Args:
+      patches: that stand in a row.
+      offset: that was added to the magnitudes before the logarithm.
+    """
+
+    def __init__(self, patches: int, offset: float, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.patches, self.offset = patches, offset
+
+    def call(self, spectrograms: Any) -> Any:
+        """The loudness."""
+        apart = ops.reshape(spectrograms, (-1, self.patches, int(np.prod(self._each))))
+        magnitude = ops.mean(ops.exp(ops.cast(apart, "float32")), axis=-1) - self.offset
+        magnitude = ops.maximum(magnitude, 0.0) + _SILENT
+        return magnitude / ops.mean(magnitude, axis=1, keepdims=True)
+
+    def build(self, shape: Any) -> None:
+        """Takes in the size of a patch."""
+        self._each = (shape[1] // self.patches, *shape[2:])
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """[n, patches]."""
+        return (input_shape[0], self.patches)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "patches": self.patches, "offset": self.offset}
 
 
 class _OfPatches:

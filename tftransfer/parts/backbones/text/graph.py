@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from tftransfer.ground.errors import UserError
+from tftransfer.parts.backbones.pooling import MaskOn
 from tftransfer.parts.backbones.stages import Stage
-from tftransfer.parts.backbones.text.layers import MaskOn, PaddingMask, Segments, TokenIds
+from tftransfer.parts.backbones.text.layers import PaddingMask, Segments, TokenIds
 from tftransfer.parts.kinds.text.tokens import PADDING
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
@@ -50,7 +51,7 @@ def one_input_model(
         layers = _layers(nodes[start:end])
         if number == 1:
             layers = first + layers
-        else:  # Keras cannot cut a model where a tensor passes through
+        else:
             layers.append(MaskOn(name=f"mask{number}"))
             mask = layers[-1](mask)
             known.update({id(x): mask for n, x in inputs.items() if n == "padding_mask"})

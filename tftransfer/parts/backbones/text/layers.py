@@ -31,18 +31,6 @@ class PaddingMask(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class MaskOn(keras.layers.Layer):
-    """The mask of one stage handed on to the next, float32 [n, T]."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def call(self, mask: Any) -> Any:
-        """The same."""
-        return ops.copy(mask)
-
-
-@keras.saving.register_keras_serializable("tftransfer")
 class Segments(keras.layers.Layer):
     """Ids [n, T] to the segment 0 of each, int32 [n, T]: one text, not a pair."""
 

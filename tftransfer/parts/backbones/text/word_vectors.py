@@ -11,8 +11,9 @@ import numpy as np
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.hashes import file_sha256
 from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.pooling import MaskOn
 from tftransfer.parts.backbones.stages import Stage
-from tftransfer.parts.backbones.text.layers import Masked, MaskOn, PaddingMask
+from tftransfer.parts.backbones.text.layers import Masked, PaddingMask
 from tftransfer.parts.backbones.text.vectors import WordVectors, read_word_vectors
 from tftransfer.parts.kinds.text.form import WordForm
 
