@@ -8,6 +8,7 @@ from tftransfer.parts.data import from_tfds as module
 from tftransfer.parts.data.from_tfds import from_tfds
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source
+from tftransfer.parts.kinds.audio.wav import wav_header, wav_samples
 from tftransfer.parts.kinds.image.decode import decode
 from tftransfer.parts.kinds.image.rules import image_format
 
@@ -93,6 +94,25 @@ class TinyTransferWords(TinyTransferPhotos):
         return {"image": _picture(number), "word": ["b", "a", "b"][number]}
 
 
+class TinyTransferSounds(TinyTransferPhotos):
+    SPLITS = {"train": 4}  # noqa: RUF012
+    SUPERVISED = None
+    RATE: int | None = 8_000
+
+    def _features(self):
+        audio = tfds.features.Audio(file_format="wav", sample_rate=self.RATE)
+        label = tfds.features.ClassLabel(names=["high", "low"])
+        return {"audio": audio, "label": label, "file": tfds.features.Text()}
+
+    def _example(self, number):
+        samples = np.full(800, 2**14, np.int64) * (2**16 if number == 3 else 1)
+        return {"audio": samples, "label": number % 2, "file": f"{number}.wav"}
+
+
+class TinyTransferTimeless(TinyTransferSounds):
+    RATE = None
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch, tmp_path):
     def refused(*args, **kwargs):
@@ -157,12 +177,28 @@ def test_other_labels(tmp_path, builder, target, kind, classes, labels):
     ("builder", "what"),
     [
         (TinyTransferOddSplits, "has the splits gallery, none named train or test"),
-        (TinyTransferTwoPictures, "no pair of a picture or text and a label; its features: "),
+        (
+            TinyTransferTwoPictures,
+            "no pair of a picture, sound or text and a label; its features: ",
+        ),
     ],
 )
 def test_data_sets_that_do_not_fit(tmp_path, builder, what):
     with pytest.raises(UserError, match=what):
         from_tfds(_prepared(builder, tmp_path))
+
+
+def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path):
+    found = from_tfds(_prepared(TinyTransferSounds, tmp_path))
+    assert (found.kind, found.classes) == ("audio", ("high", "low"))
+    for data in found.items:
+        assert (wav_header(data).rate, wav_header(data).frames) == (8_000, 800)
+        np.testing.assert_allclose(wav_samples(data), 0.5, atol=1e-4)
+
+
+def test_sounds_whose_rate_is_not_told(tmp_path):
+    with pytest.raises(UserError, match="how many samples make a second"):
+        from_tfds(_prepared(TinyTransferTimeless, tmp_path))
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}"])

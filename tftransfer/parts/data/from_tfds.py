@@ -12,28 +12,32 @@ from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.memory import encode_png, labels_from_array
 from tftransfer.parts.data.sniff import kind_of_files
+from tftransfer.parts.data.waveforms import clip_bytes
 
 _DATA_DIR = "~/tensorflow_datasets"
+# Features that hold an example, the first kind that a data set has.
+_INPUTS = ("Image", "Audio", "Text")
 
 
 def from_tfds(name: str, *, target: str = "auto") -> Examples:
-    """Examples of a data set of pictures or of texts, with labels.
+    """Examples of a data set of pictures, sounds or texts, with labels.
 
     Its `train`, `validation` and `test` splits become the parts; encoded bytes are
-    taken as they were stored.
+    taken as they were stored, samples of sound as WAV.
 
     Args:
       name: a registered name (`tf_flowers`), or a folder that holds a prepared data set.
       target: `auto` takes the kind of label from the features.
 
     Raises:
-      UserError: unknown, not prepared and not to be fetched, or without pictures and labels.
+      UserError: unknown, not prepared and not to be fetched, without examples and labels, or of
+        sound whose rate is not told.
     """
     builder = _builder(name)
-    image, label = _keys(builder, name)
+    data_key, label = _keys(builder, name)
     names, items, labels, parts = [], [], [], []
     for split, part in _splits(builder, name):
-        for index, (data, value) in enumerate(_read(builder, split, image, label)):
+        for index, (data, value) in enumerate(_read(builder, split, data_key, label)):
             names.append(f"{split}#{index}")
             items.append(data)
             labels.append(value)
@@ -99,19 +103,22 @@ def _nearest(name: str, known: list[str]) -> str:
 def _keys(builder: Any, name: str) -> tuple[str, str]:
     features = builder.info.features
     supervised = builder.info.supervised_keys
-    pictures = [k for k, f in features.items() if type(f).__name__ == "Image"]
-    texts = [k for k, f in features.items() if type(f).__name__ == "Text"]
-    pictures = pictures or texts
-    if supervised and supervised[0] in pictures and supervised[1] in features:
+    by_kind = (_of_type(kind, features) for kind in _INPUTS)
+    inputs = next((found for found in by_kind if found), [])
+    if supervised and supervised[0] in inputs and supervised[1] in features:
         return supervised[0], supervised[1]
-    labels = [k for k, f in features.items() if type(f).__name__ == "ClassLabel"]
-    if len(pictures) == 1 and len(labels) == 1:
-        return pictures[0], labels[0]
+    labels = _of_type("ClassLabel", features)
+    if len(inputs) == 1 and len(labels) == 1:
+        return inputs[0], labels[0]
     raise UserError(
-        f"{name} has no pair of a picture or text and a label; its features: "
+        f"{name} has no pair of a picture, sound or text and a label; its features: "
         f"{', '.join(features)}.",
         "Make a tf.data.Dataset of (image, label) from it and give that in Python.",
     )
+
+
+def _of_type(kind: str, features: Any) -> list[str]:
+    return [key for key, feature in features.items() if type(feature).__name__ == kind]
 
 
 def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
@@ -124,12 +131,32 @@ def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
     return splits
 
 
-def _read(builder: Any, split: str, image: str, label: str) -> Any:
+def _read(builder: Any, split: str, key: str, label: str) -> Any:
     import tensorflow_datasets as tfds
 
-    picture = type(builder.info.features[image]).__name__ == "Image"
-    decoders = {image: tfds.decode.SkipDecoding()} if picture else {}
+    feature = builder.info.features[key]
+    kind = type(feature).__name__
+    decoders = {key: tfds.decode.SkipDecoding()} if kind == "Image" else {}
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     for index, row in enumerate(dataset.as_numpy_iterator()):
-        data = row[image]
+        data = row[key]
+        if kind == "Audio":
+            data = clip_bytes(_full_scale(data), index, _rate(feature, builder.name))
         yield (data if isinstance(data, bytes) else encode_png(data, index)), row[label]
+
+
+def _rate(feature: Any, name: str) -> int:
+    if not feature.sample_rate:
+        raise UserError(
+            f"The TFDS data set {name} does not tell how many samples make a second.",
+            "Read it in Python, and give tftransfer.from_waveforms(..., rate=...).",
+        )
+    return feature.sample_rate
+
+
+def _full_scale(samples: np.ndarray) -> np.ndarray:
+    """Whole numbers of 16 or, where they are larger, of 32 bits, to -1 to 1."""
+    if samples.dtype.kind == "f":
+        return samples
+    loudest = np.abs(samples).max(initial=0)
+    return (samples / (2**15 if loudest <= 2**15 else 2**31)).astype(np.float32)
