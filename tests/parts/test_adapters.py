@@ -7,6 +7,7 @@ from tftransfer.building.network import Network
 from tftransfer.ground.recipe import Head
 from tftransfer.parts.adapters import adapt, merge
 from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.losses.functional import l2_sp
 from tftransfer.using.step import Reference
 
 
@@ -36,10 +37,28 @@ def test_a_reference_stays_where_the_updates_began():
     reference = Reference(network)
     network.set_trainable(dict.fromkeys(network.blocks, 1.0), batch_norm="frozen", lora=2)
     reference.begin_phase()
-    pairs = reference.pairs("stage*")
-    assert pairs and all("lora" in variable.path for variable, _ in pairs)
-    for variable, _ in pairs:
+    factors = [v for stage in network.cuts[1:-1] for v in network.variables(stage, trainable=True)]
+    assert factors and all("lora" in variable.path for variable in factors)
+    for variable in factors:
         variable.assign(variable + 1)
     suffix = network.part("input", ["features"])
     np.testing.assert_allclose(reference.outputs(suffix, [pixels])["features"], before, atol=1e-5)
     assert np.abs(suffix([pixels])["features"].numpy() - before).max() > 1e-3
+
+
+def test_what_a_low_rank_update_is_held_to_is_the_kernel_and_not_its_factors():
+    backbone = load_backbone("small_cnn", weights="none", image_size=16)
+    network = Network(backbone, (Head(),), units=3)
+    reference = Reference(network)
+    network.set_trainable(dict.fromkeys(network.blocks, 1.0), batch_norm="frozen", lora=2)
+    reference.begin_phase()
+    kernels = [v for stage in network.cuts[1:-1] for v in network.variables(stage)
+               if v.path.endswith("/kernel")]  # fmt: skip
+    pairs = reference.pairs("stage*")
+    assert [tuple(whole.shape) for whole, _ in pairs] == [tuple(k.shape) for k in kernels]
+    assert float(l2_sp(pairs)) == 0.0  # though one factor is random from the start
+    for variable in network.variables("stage1", trainable=True):
+        variable.assign(np.full(variable.shape, 0.5))
+    ((whole, was), *_) = reference.pairs("stage1")
+    first = next(layer for layer in network.blocks["stage1"] if hasattr(layer, "lora_rank"))
+    np.testing.assert_allclose(whole - was, first.lora_kernel_a @ first.lora_kernel_b, atol=1e-6)

@@ -15,7 +15,7 @@ from tftransfer.building.heads import Balance, decoder_layers, dense_layers, sam
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
-from tftransfer.parts.adapters import adapt, merge
+from tftransfer.parts.adapters import adapt, merge, updated
 from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.hub import HubLayer
 from tftransfer.parts.backbones.pooling import PatchPooling, SequencePooling
@@ -220,6 +220,10 @@ class Network:
         """All weights of a block, or only those that train now."""
         every = arrays.variables_of(self.blocks[block])
         return [v for v in every if v.trainable] if trainable else every
+
+    def updated_kernels(self, block: str) -> list[tuple[Any, Any, tuple[Any, Any]]]:
+        """Of each low-rank update in a block: the kernel with it, the kernel, and its factors."""
+        return [found for layer in _leaves(self.blocks[block]) if (found := updated(layer))]
 
     def digest(self, blocks: Iterable[str]) -> str:
         """sha256 over all weights of the blocks, statistics included."""

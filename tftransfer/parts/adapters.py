@@ -27,14 +27,21 @@ def adapt(layer: Any, rank: int, seed: int) -> None:
         layer.bias.trainable = False
 
 
+def updated(layer: Any) -> tuple[Any, Any, tuple[Any, Any]] | None:
+    """The kernel with its update as a tensor, the kernel, and the update's two factors."""
+    if not getattr(layer, "lora_enabled", False):
+        return None
+    whole, suffix = _whole(layer)
+    factors = (getattr(layer, f"lora_{suffix}_a"), getattr(layer, f"lora_{suffix}_b"))
+    return whole, _kernel(layer), factors
+
+
 def merge(layer: Any) -> None:
     """Adds the update to the kernel, and takes its variables away."""
     if not getattr(layer, "lora_enabled", False):
         return
-    kernel = _kernel(layer)
-    whole = layer.embeddings if isinstance(layer, keras.layers.Embedding) else layer.kernel
-    kernel.assign(whole)
-    suffix = "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
+    whole, suffix = _whole(layer)
+    _kernel(layer).assign(whole)
     layer._tracker.unlock()
     for name in (f"lora_{suffix}_a", f"lora_{suffix}_b"):
         layer._untrack_variable(getattr(layer, name))
@@ -43,6 +50,13 @@ def merge(layer: Any) -> None:
     layer.lora_enabled, layer.lora_rank = False, None
     for variable in layer.weights:  # `layer.trainable = True` does nothing where it is true
         variable.trainable = layer.trainable
+
+
+def _whole(layer: Any) -> tuple[Any, str]:
+    """The kernel with its update, and what Keras calls it."""
+    if isinstance(layer, keras.layers.Embedding):
+        return layer.embeddings, "embeddings"
+    return layer.kernel, "kernel"
 
 
 def _kernel(layer: Any) -> Any:

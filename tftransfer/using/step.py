@@ -43,7 +43,7 @@ class StepTensors:
         return path in self._values
 
     def weights(self, pattern: str) -> list[tuple[Any, Any]]:
-        """Pairs (variable, reference value) of the trained blocks that match."""
+        """Pairs (weight, reference value) of the trained blocks that match."""
         return self._weights(pattern)
 
     def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
@@ -72,13 +72,18 @@ class Reference:
         }
 
     def pairs(self, pattern: str) -> list[tuple[Any, Any]]:
-        """(variable, value at the start) of the trainable weights of the matching blocks."""
-        blocks = match_blocks(pattern, list(self._network.blocks))
-        return [
-            (variable, self.values[id(variable)])
-            for block in blocks
-            for variable in self._network.variables(block, trainable=True)
-        ]
+        """(weight, value at the start) of what trains in the matching blocks.
+
+        Of a low-rank update the weight is the kernel with it, as its factors mean nothing alone.
+        """
+        found: list[tuple[Any, Any]] = []
+        for block in match_blocks(pattern, list(self._network.blocks)):
+            updates = self._network.updated_kernels(block)
+            found += [(whole, self.values[id(kernel)]) for whole, kernel, _ in updates]
+            factors = {id(factor) for _, _, both in updates for factor in both}
+            free = self._network.variables(block, trainable=True)
+            found += [(v, self.values[id(v)]) for v in free if id(v) not in factors]
+        return found
 
     def outputs(self, suffix: keras.Model, inputs: Sequence[Any]) -> Mapping[str, Any]:
         """What the suffix gave, in inference, with the weights as they were."""
