@@ -20,11 +20,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
+from choosing import best_tap
 from results import interval, runs_of, said
 
 import tftransfer
-from tftransfer.using.plan import make_plan
-from tftransfer.using.taps import compared_taps, pooled_taps
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("esc10", "", "folder of ESC-10")
@@ -96,20 +95,14 @@ def digit_rows(folder, speaker):
     return {f"digits of {speaker}: {name}": fields for name, fields in rows.items()}
 
 
-def best_tap(fields, seed):
-    """The stage whose probe is best on training speakers that it has not heard."""
-    fields = {**fields, "test_data": "", "test_fraction": 0.0, "group_by": r"_([a-z]+)_"}
-    plan = make_plan(tftransfer.Experiment(**fields, seed=seed), say=lambda line: None)
-    found = compared_taps(pooled_taps(plan.network, plan.examples), plan.examples, seed)
-    return max(found, key=found.get)
-
-
 def measure(fields, seed):
     """The best of a row's recipes by validation, and the stage that was tapped."""
     fields = dict(fields)
     recipes, tap = fields.pop("recipes"), ""
     if fields.pop("tapped", False):
-        tap = best_tap(fields, seed)
+        # Of speakers that the probe has not heard, the test's own left out.
+        heard = {**fields, "test_data": "", "test_fraction": 0.0, "group_by": r"_([a-z]+)_"}
+        tap = best_tap(heard, seed)
         fields["backbone"] += f":tap={tap}"
     tried = [train({**fields, "recipe": recipe}, seed) for recipe in recipes]
     best = max(tried, key=lambda run: run["validation"] or 0.0)

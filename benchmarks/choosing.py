@@ -1,0 +1,17 @@
+"""What benchmarks choose by training data alone."""
+
+import tftransfer
+from tftransfer.using.plan import make_plan
+from tftransfer.using.taps import compared_taps, pooled_taps
+
+
+def best_tap(fields, seed):
+    """The stage whose linear probe is best, cross-validated on all but the test part.
+
+    Args:
+      fields: of an experiment; where they group the examples, no fold parts a group.
+      seed: of the experiment and the folds.
+    """
+    plan = make_plan(tftransfer.Experiment(**fields, seed=seed), say=lambda line: None)
+    found = compared_taps(pooled_taps(plan.network, plan.examples), plan.examples, seed)
+    return max(found, key=found.get)
