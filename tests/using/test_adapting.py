@@ -20,8 +20,19 @@ from tftransfer.using.adapting import best_phase
 )
 def test_a_run_ends_with_the_last_phase_that_did_no_harm(gaps, reverse, leaving, kept, why):
     judged = [
-        {"domain_gap": gap, "reverse_validation": accuracy} for gap, accuracy in zip(gaps, reverse)
+        {"domain_gap": gap, "reverse_validation": accuracy, "moved": 0.1}
+        for gap, accuracy in zip(gaps, reverse)
     ]
     found, said = best_phase(judged, leaving)
     assert found == kept
     assert why in said
+
+
+def test_domains_further_apart_are_no_harm_where_the_guesses_come_nearer_to_the_labels():
+    judged = [
+        {"domain_gap": 1.67, "reverse_validation": 0.975, "moved": 0.283},
+        {"domain_gap": 1.88, "reverse_validation": 0.975, "moved": 0.121},
+    ]
+    assert best_phase(judged, [False, True])[0] == 1
+    judged[1]["moved"] = 0.3
+    assert best_phase(judged, [False, True])[0] == 0

@@ -59,12 +59,16 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, 
       judged: figures of each phase.
       leaving: of each phase, whether it makes the network one for the target alone. Nothing holds
         that to the labels, and it is to bring the domains together: where they lie further apart
-        after it, it failed at its own aim.
+        after it, and the guesses' frequencies too lie further from the labels', it failed at its
+        own aim.
     """
-    gap, reverse = ([each[key] for each in judged] for key in ("domain_gap", "reverse_validation"))
+    keys = ("domain_gap", "reverse_validation", "moved")
+    gap, reverse, moved = ([each[key] for each in judged] for key in keys)
     kept = [0]
     for number in range(1, len(judged)):
-        if not (leaving[number] and gap[number] > gap[kept[-1]] + _WIDER):
+        before = kept[-1]
+        apart = gap[number] > gap[before] + _WIDER and moved[number] >= moved[before]
+        if not (leaving[number] and apart):
             kept.append(number)
     last, best = kept[-1], max(kept, key=lambda number: reverse[number])
     if reverse[best] > reverse[last] + _TOLERANCE:

@@ -65,22 +65,32 @@ def entropy(recipe: Recipe, *, strength: float = 0.1, ramp: float = 10.0) -> Rec
 
 @register_method
 def adda(
-    recipe: Recipe, *, epochs: int = 10, learning_rate: float = 1e-4, width: int = 128,
+    recipe: Recipe, *, epochs: int = 10, learning_rate: float = 3e-5, width: int = 128,
     strength: float = 1.0,
 ) -> Recipe:  # fmt: skip
     """Then a second network for the target alone misleads a discriminator (Tzeng et al., 2017).
 
-    The source's features stay those of the network before this phase; the head stays too.
+    The source's features stay those of the network before this phase; the head stays too. The
+    stages train that did before, if any did, BatchNorm included.
+
+    Args:
+      recipe: that comes before.
+      epochs: of this phase.
+      learning_rate: of the stages, the discriminator's is ten times as high; much above this the
+        target's features fall together, as nothing ties them to the labels.
+      width: of the discriminator's two hidden layers.
+      strength: weight of the loss.
     """
     loss = Domain(
         source="train.reference.features", target="target.features", game="inverted",
         weight=strength,
     )  # fmt: skip
     last = recipe.phases[-1]
+    stages = {block: rate for block, rate in last.train.items() if block.startswith("stage")}
     phase = Phase(
-        name="adda", train={"stage*": 1.0, "domain": 10.0}, losses=(loss,), epochs=epochs,
-        learning_rate=learning_rate, schedule="constant", augment=last.augment,
-        batch_norm="frozen", reference="phase",
+        name="adda", train={**(stages or {"stage*": 1.0}), "domain": 10.0}, losses=(loss,),
+        epochs=epochs, learning_rate=learning_rate, schedule="constant", augment=last.augment,
+        batch_norm="train" if last.batch_norm == "train" else "frozen", reference="phase",
     )  # fmt: skip
     recipe = with_heads(recipe, _discriminator("features", width))
     return replace(recipe, phases=(*recipe.phases, phase))
