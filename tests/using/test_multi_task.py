@@ -14,6 +14,7 @@ from tftransfer.ground import stops
 from tftransfer.parts import arrays
 from tftransfer.top import cli
 from tftransfer.using.comparison import per_example
+from tftransfer.using.single_tasks import of_task
 
 TASKS = ("digit", "is even", "above4")
 BALANCED = ["uncertainty", "gradnorm", "fixed"]
@@ -173,6 +174,24 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
         assert row["low"] <= row["figure"] <= row["high"]
         best = next(each for each in found.rows if each["recipe"] == found.winner)
         assert row["behind"] == pytest.approx(best["figure"] - row["figure"])
+    result = found.runs[found.winner].result
+    assert [row["task"] for row in found.tasks] == list(TASKS)
+    for number, row in enumerate(found.tasks, 1):
+        alone = tftransfer.load(tmp_path / f"alone-{number}").run.result
+        assert row["alone"] == alone["test"]["accuracy"]
+        assert row["company"] == result["tasks"][row["task"]]["test"]["accuracy"]
+        assert row["gained"] == pytest.approx(row["company"] - row["alone"])
+        assert row["low"] <= row["gained"] <= row["high"]
+    assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
+
+
+def test_the_examples_of_one_task(table, quiet):
+    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+    even = of_task(examples, 1)
+    assert (even.target, even.classes) == ("single_label", ("even", "odd"))
+    assert len(even) == (examples.labels[:, 1] >= 0).sum() < len(examples)
+    names = dict(zip(examples.names, examples.labels[:, 1]))
+    assert even.labels.tolist() == [names[name] for name in even.names]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tftransfer.ground.serialise import write_json
 from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.scores import main_metric, mean_interval, mean_over_tasks
+from tftransfer.using import single_tasks
 from tftransfer.using.intake import read_examples
 from tftransfer.using.pictures import intervals
 from tftransfer.using.run import Run
@@ -43,6 +45,7 @@ class Comparison:
       figure: the name of the main figure.
       winner: the recipe with the best validation log loss.
       verdict: in words.
+      tasks: of several tasks, what each reaches in the winner's network and in one of its own.
     """
 
     runs: dict[str, Run]
@@ -50,9 +53,11 @@ class Comparison:
     figure: str
     winner: str
     verdict: tuple[str, ...]
+    tasks: tuple[dict[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join([*_table(self), "", *self.verdict])
+        lines = [*_table(self), *single_tasks.table(self.tasks, self.winner)]
+        return "\n".join([*lines, "", *self.verdict])
 
 
 def compare(
@@ -69,7 +74,8 @@ def compare(
 ) -> Comparison:
     """Trains each recipe on the same split for the same number of epochs.
 
-    The winner is chosen on the validation part; the test part only tells.
+    The winner is chosen on the validation part; the test part only tells. With several tasks, the
+    winner's recipe is trained once more for each task alone.
 
     Args:
       experiment: all but the recipe.
@@ -112,26 +118,34 @@ def _compare(
     )
     say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
     runs, shared = {}, Shared()
+    alike = functools.partial(train, cache_dir=cache_dir, cache_bytes=cache_bytes)
+    experiment = replace(experiment, epochs=budget)
     imports.take()  # of no recipe in particular
     for name, spec in zip(names, recipes):
         say(f"\n== {name}")
         started = (folder / name / "config.json").is_file()
-        runs[name] = train(
-            replace(experiment, recipe=spec, epochs=budget), folder / name, examples=examples,
-            resume=resume and started, say=say, export=export, cache_dir=cache_dir,
-            cache_bytes=cache_bytes, shared=shared,
+        runs[name] = alike(
+            replace(experiment, recipe=spec), folder / name, examples=examples,
+            resume=resume and started, say=say, export=export, shared=shared,
         )  # fmt: skip
         stops.check()
     found = _compared(runs, main_metric(examples.target))
+    if examples.tasks:
+        best = recipes[names.index(found.winner)]
+        alone = single_tasks.train_alone(
+            functools.partial(alike, export=False), best, experiment, folder, examples,
+            resume=resume, say=say,
+        )  # fmt: skip
+        found = replace(found, tasks=single_tasks.compared(runs[found.winner], alone))
     write_json(
         folder / "comparison.json",
         {"epochs": budget, "figure": found.figure, "winner": found.winner,
-         "verdict": found.verdict, "rows": found.rows},
+         "verdict": found.verdict, "rows": found.rows, "tasks": found.tasks},
     )  # fmt: skip
     intervals(found.rows, found.figure, folder / "comparison.png")
     (folder / "comparison.md").write_text(
-        "\n".join(["# Comparison", "", *_table(found), "", "![intervals](comparison.png)", "",
-                   *found.verdict]) + "\n"
+        "\n".join(["# Comparison", "", *_table(found), "", "![intervals](comparison.png)",
+                   *single_tasks.table(found.tasks, found.winner), "", *found.verdict]) + "\n"
     )  # fmt: skip
     return found
 

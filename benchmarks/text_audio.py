@@ -1,0 +1,64 @@
+"""Writes `docs/text_audio.md` from the figures that `text.py` and `audio.py` left.
+
+python benchmarks/text_audio.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+from results import interval, said, stored_results
+
+_TAPPED = "stages that were tapped"
+
+
+def table(rows):
+    """Lines of Markdown.
+
+    Args:
+      rows: name to runs.
+    """
+    tapped = any("tap" in run for runs in rows.values() for run in runs)
+    heads = ["", "accuracy, 95 % interval", "macro F1", "seeds", *([_TAPPED] if tapped else [])]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for name, runs in rows.items():
+        f1 = [run["macro_f1"] for run in runs if "macro_f1" in run]
+        cells = [
+            name, said(*interval([run["accuracy"] for run in runs])),
+            said(*interval(f1)) if f1 else "", str(len(runs)),
+        ]  # fmt: skip
+        if tapped:
+            cells.append(", ".join(dict.fromkeys(run["tap"] for run in runs if "tap" in run)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def groups():
+    """Title to the rows' runs by name, and what is said of the speed of a second recipe."""
+    found, faster = {}, []
+    for kind in ("text", "audio"):
+        for line, stored in stored_results(kind).items():
+            runs = stored["measured"]["runs"]
+            if "accuracy" not in runs[0]:
+                times = [run["first"] / run["second"] for run in runs]
+                faster.append(f"- {line}: {np.mean(times):.0f} times as fast as the first.")
+                continue
+            title, parted, name = line.partition(": ")
+            if not parted:
+                title, name = "SST-2", line
+            found.setdefault(title, {})[name] = runs
+    return found, faster
+
+
+def main():
+    found, faster = groups()
+    text = Path(__file__).with_name("text_audio_head.md").read_text().rstrip().splitlines()
+    for title, rows in found.items():
+        text += ["", f"## {title}", "", *table(rows)]
+    text += ["", "## The stored prefix", "", *faster]
+    path = Path(__file__).parents[1] / "docs" / "text_audio.md"
+    path.write_text("\n".join(text) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What several tasks gain by their company: each beside a network for it alone."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tftransfer.ground.experiment import Experiment
+from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.scores import mean_interval
+from tftransfer.using.run import Run
+
+# What weighs tasks against each other, in a recipe's text.
+_WEIGHED = re.compile(r"\+multi_task(:[^+]*)?")
+
+
+def train_alone(
+    train: Callable[..., Run], spec: Any, experiment: Experiment, folder: Path, examples: Examples,
+    *, resume: bool, say: Callable[[str], None],
+) -> dict[str, Run]:  # fmt: skip
+    """Trains a network for each task, on the examples whose label of it is known.
+
+    Args:
+      train: as `tftransfer.train`, of what every run of a comparison has alike.
+      spec: the recipe of all tasks, as text; what weighs them is left out.
+      experiment: all but the recipe.
+      folder: that gets a run `alone-K` for each task.
+      examples: split, of several tasks.
+      resume: go on with runs that were begun.
+      say: where progress goes.
+
+    Returns:
+      By the name of the task; empty where the recipe is no text.
+    """
+    if not isinstance(spec, str):
+        return {}
+    found = {}
+    single = replace(experiment, recipe=_WEIGHED.sub("", spec), target="single_label")
+    for number, task in enumerate(examples.tasks):
+        say(f"\n== {task.name} alone")
+        place = folder / f"alone-{number + 1}"
+        found[task.name] = train(
+            single, place, examples=of_task(examples, number), say=say,
+            resume=resume and (place / "config.json").is_file(),
+        )  # fmt: skip
+    return found
+
+
+def of_task(examples: Examples, number: int) -> Examples:
+    """The examples whose label of one task is known, with that label alone."""
+    task, labels = examples.tasks[number], examples.labels[:, number]
+    classes = tuple(name.partition("=")[2] for name in examples.classes[task.columns])
+    unlabelled = ~np.isin(examples.parts, ("train", "val", "test"))
+    kept = examples.keep(np.flatnonzero((labels >= 0) | unlabelled))
+    return replace(kept, labels=kept.labels[:, number], classes=classes, target="single_label")
+
+
+def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ...]:
+    """Of each task: accuracy in `company` and `alone`, and what is `gained` with its interval."""
+    header, *rows = _rows(company)
+    names = [row[0] for row in rows]
+    found = []
+    for task, run in alone.items():
+        at = header.index(f"true {task}")
+        right = {name: row[at] == row[at + 1] for name, row in zip(names, rows) if row[at]}
+        own = {row[0]: row[1] == row[2] for row in _rows(run)[1:]}
+        both = np.array([(right[name], own[name]) for name in right], float)
+        gain = both[:, 0] - both[:, 1]
+        low, high = mean_interval(gain)
+        found.append(
+            {"task": task, "company": float(both[:, 0].mean()), "alone": float(both[:, 1].mean()),
+             "gained": float(gain.mean()), "low": low, "high": high}
+        )  # fmt: skip
+    return tuple(found)
+
+
+def table(rows: Sequence[dict[str, Any]], winner: str) -> list[str]:
+    """Lines of Markdown; none without rows."""
+    if not rows:
+        return []
+    lines = [
+        "", f"Each task in the network of all ({winner}), and in one of its own with the same "
+        "recipe, budget and examples:", "",
+        "| task | with the others | alone | gained | 95 % interval |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    return lines + [
+        f"| {row['task']} | {row['company']:.3f} | {row['alone']:.3f} | {row['gained']:+.3f} | "
+        f"{row['low']:+.3f} to {row['high']:+.3f} |"
+        for row in rows
+    ]
+
+
+def _rows(run: Run) -> list[list[str]]:
+    with run.predictions.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
