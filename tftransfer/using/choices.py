@@ -11,8 +11,10 @@ from tftransfer.building.recipes import make_recipe
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.recipe import Recipe
-from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.data.examples import UNLABELLED, Examples, read_item
 from tftransfer.parts.kinds import Form, InputKind, input_kind
+
+_EIGHT = 8
 
 
 def chosen_precision(experiment: Experiment, choices: list[str]) -> str:
@@ -73,13 +75,20 @@ def warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str])
         )
 
 
-def warn_of_large_batch(batch: int, count: int, choices: list[str]) -> None:
-    """Says that one batch holds all training examples."""
-    if batch > count:
-        choices.append(
-            f"batch_size {batch} is more than the {count} training examples, so an epoch is one "
-            "step; the places left over count for nothing"
-        )
+def chosen_batch(batch: int, examples: Examples, choices: list[str]) -> int:
+    """Examples per step: no more places than there are examples, but a multiple of eight.
+
+    Places left over would be computed and count for nothing; several devices share eights evenly.
+    """
+    count = max(len(examples.where(part)) for part in ("train", *UNLABELLED))
+    needed = -(-count // _EIGHT) * _EIGHT
+    if batch <= needed:
+        return batch
+    choices.append(
+        f"batches of {needed}: a batch_size of {batch} is more than the {count} training examples, "
+        "and an epoch is one step"
+    )
+    return needed
 
 
 def length_of(examples: Examples, choices: list[str]) -> float:

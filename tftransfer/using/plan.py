@@ -24,6 +24,7 @@ from tftransfer.parts.optimizers import optimizer_named
 from tftransfer.using.choices import (
     check_scores,
     check_streams,
+    chosen_batch,
     chosen_precision,
     chosen_xla,
     left_out,
@@ -31,7 +32,6 @@ from tftransfer.using.choices import (
     needed_weights,
     remarks_of_form,
     sizes_of,
-    warn_of_large_batch,
     warn_of_random_weights,
     with_augment,
 )
@@ -166,10 +166,13 @@ def make_plan(
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
     choices.extend(remarks_of_form(backbone.form, examples))
-    warn_of_large_batch(experiment.batch_size, len(examples.where("train")), choices)
+    batch = chosen_batch(experiment.batch_size, examples, choices)
     warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
-    resolved = replace(experiment, recipe=recipe, precision=precision, **sizes_of(backbone.form))
+    resolved = replace(
+        experiment, recipe=recipe, precision=precision, batch_size=batch,
+        **sizes_of(backbone.form),
+    )  # fmt: skip
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
