@@ -20,18 +20,18 @@ _STATES = (("frozen", "#e2e8f0"), ("warm (below ×1)", "#f6ad55"), ("trained (×
 
 
 def curves(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """Loss and the main validation figure over all epochs, with a mark at each phase."""
-    figure, (left, right) = _figure(4.3, 3, left=0.5, bottom=0.5, top=0.25, columns=2)
+    """Loss over all epochs, and beside it the main figure if there is one; phases are marked."""
+    there = set().union(*records)
+    shown = [(name, colour) for name, colour in _SHOWN if name in there][:2]
+    figure, axes = _figure(4.3, 3, left=0.5, bottom=0.5, top=0.25, columns=2 if shown else 1)
     plot = functools.partial(_plot_by_phase, records)
-    plot(left, "loss", _BLUE, "training loss")
-    if any("val_log_loss" in r for r in records):
-        plot(left, "val_log_loss", _ORANGE, "validation log loss")
-    for name, colour in _SHOWN:
-        if any(name in r for r in records) and len(right.lines) < 2:
-            label = name.replace("val_", "validation ").replace("_", " ")
-            label = "training accuracy" if name == "accuracy" else label
-            plot(right, name, colour, label)
-    for axis in (left, right):
+    plot(axes[0], "loss", _BLUE, "training loss")
+    if "val_log_loss" in there:
+        plot(axes[0], "val_log_loss", _ORANGE, "validation log loss")
+    for name, colour in shown:
+        label = name.replace("val_", "validation ").replace("_", " ")
+        plot(axes[1], name, colour, "training accuracy" if name == "accuracy" else label)
+    for axis in axes:
         _mark_phases(axis, records)
         axis.set_xlabel("epoch, all phases")
         axis.spines[["top", "right"]].set_visible(False)
