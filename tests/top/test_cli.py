@@ -232,6 +232,20 @@ def test_a_run_with_ones_own_backbone_is_used_by_registering_it(digits, tmp_path
 
 
 @pytest.mark.parametrize(
+    "flag, remedy",
+    [
+        ("--epochs=two", "Give a whole number, such as 20."),
+        ("--validation_fraction=x", "Give a number, such as 0.1."),
+        ("--resume=maybe", "Give true or false."),
+    ],
+)
+def test_values_of_flags_of_another_kind(flag, remedy, capsys):
+    assert cli.main(["train", flag]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"tftransfer: {flag} is not understood.", remedy]
+
+
+@pytest.mark.parametrize(
     "recipe, what",
     [
         ("feature_extraction:epochs=ten", "Option epochs of recipe feature_extraction is 'ten'"),

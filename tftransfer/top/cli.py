@@ -26,6 +26,10 @@ _TYPES: dict[type, Callable[..., Any]] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
+_MEANT = {
+    bool: "true or false", int: "a whole number, such as 20", float: "a number, such as 0.1",
+}  # fmt: skip
+_ILLEGAL = re.compile(r"flag (--(\w+)=.*?): ", re.DOTALL)
 _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "workdir": ("", "the run's folder: new or empty for train, of a finished run elsewhere"),
     "resume": (False, "go on where an interrupted run in --workdir stopped"),
@@ -205,6 +209,8 @@ def _parse(
     except flags.UnrecognizedFlagError as error:
         known = _spelled(values)
         raise unknown_name(f"flag of tftransfer {name}", f"--{error.flagname}", known) from None
+    except flags.IllegalFlagValueError as error:
+        raise _illegal(name, values, error) from None
     except flags.Error as error:
         raise UserError(
             " ".join(str(error).split()) + ".", f"See tftransfer {name} --help."
@@ -215,6 +221,15 @@ def _parse(
             "Flags are written --NAME=VALUE.",
         )
     return values, free, _experiment_values(values, command)
+
+
+def _illegal(name: str, values: flags.FlagValues, error: Exception) -> UserError:
+    """What kind of value a flag takes."""
+    found = _ILLEGAL.match(str(error))
+    meant = _MEANT.get(type(values[found[2]].default)) if found and found[2] in values else None
+    if not found or not meant:
+        return UserError(" ".join(str(error).split()) + ".", f"See tftransfer {name} --help.")
+    return UserError(f"{found[1]} is not understood.", f"Give {meant}.")
 
 
 def _flag_values(command: Command) -> flags.FlagValues:
