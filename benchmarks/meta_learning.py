@@ -11,7 +11,6 @@ BatchNorm are those of the queries, as published, which is more than the closed 
 table, and writes `benchmarks/results/meta_learning.json`.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,16 +18,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from results import write_results
+from results import runs_of, table_of_ways
 
 import tftransfer
 from tftransfer.using import few_shot
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", None, "folder of mnist_10k.npz", required=True)
+flags.DEFINE_string("only", "", "run only lines whose name has this regular expression")
 flags.DEFINE_integer("seeds", 5, "runs of each way")
+flags.DEFINE_boolean("again", False, "run seeds that are there already")
 flags.DEFINE_integer("episodes", 200, "of the classes that nothing has seen")
 
+LINE = "digits that nothing has seen"
 _WAYS, _QUERIES, _BASE = 5, 15, 2000
 _META_STEPS, _INNER_STEPS, _INNER_RATE, _TEST_STEPS = 1000, 8, 0.05, 32
 
@@ -137,8 +139,15 @@ def episode(x, y, shots, queries, rng):
     return x[support], np.array(labels, np.int32), x[query], np.array(truth, np.int32)
 
 
-def run_seed(seed, folder):
+def run_seed(seed):
     """Way and figure to accuracy."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _run_seed(seed, Path(folder))
+    keras.backend.clear_session()
+    return found
+
+
+def _run_seed(seed, folder):
     x, y = images("train", range(5))
     some = np.random.default_rng(seed).permutation(len(x))[:_BASE]
     data, new = (x[some], y[some]), images("test", range(5, 10))
@@ -167,15 +176,9 @@ def run_seed(seed, folder):
 
 def main(argv):
     del argv
-    runs = []
-    for seed in range(FLAGS.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            runs.append(run_seed(seed, Path(folder)))
-        keras.backend.clear_session()
-    for line in runs[0]:
-        values = [run[line] for run in runs]
-        print(f"{line:<50}{np.mean(values):.3f} ± {np.std(values):.3f}", flush=True)
-        write_results("meta_learning", {line: {"accuracy": values}}, sys.argv)
+    runs_of(
+        "meta_learning", LINE, run_seed, FLAGS, lambda runs: "\n".join(["", *table_of_ways(runs)])
+    )
 
 
 if __name__ == "__main__":

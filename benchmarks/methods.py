@@ -24,7 +24,14 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import interval, runs_of, said, stored_results, write_results
+from results import (
+    interval,
+    runs_of,
+    said,
+    stored_results,
+    table_of_ways,
+    write_results,
+)
 
 import tftransfer
 from tftransfer.using.few_shot import table as table_of_episodes
@@ -307,6 +314,8 @@ def tables():
         text += ["", f"## {title}", "", *table(rows)]
     for name, rows in few.items():
         text += ["", f"## Few labels: {name.partition(': ')[2]}", "", *table_of_episodes(rows)]
+    for line, found in stored_results("meta_learning").items():
+        text += ["", f"## Few labels: {line}", "", *table_of_ways(found["measured"]["runs"])]
     path = Path(__file__).parents[1] / "docs" / "methods.md"
     path.write_text("\n".join(text) + "\n")
     print(path)

@@ -26,6 +26,15 @@ def said(mean, half):
     return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
 
 
+def table_of_ways(runs):
+    """Lines of Markdown: the accuracies of runs that are named `WAY, K-shot`."""
+    lines = ["| way | 5-way 1-shot | 5-way 5-shot |", "| --- | ---: | ---: |"]
+    for way in dict.fromkeys(figure.rpartition(", ")[0] for figure in runs[0]):
+        cells = [said(*interval([run[f"{way}, {k}-shot"] for run in runs])) for k in (1, 5)]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return lines
+
+
 def stored_results(name):
     """Lines of `results/NAME.json` so far."""
     path = _FOLDER / f"{name}.json"
