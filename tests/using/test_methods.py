@@ -362,6 +362,9 @@ def test_a_discriminator_is_misled(adapted, method):
     assert misled[-1] > told[-1] + 0.1
 
 
+SOURCE_ALONE = "scratch:augment=none,epochs=15"
+
+
 def test_adda_trains_a_network_for_the_target_and_harm_is_undone(adapted, unadapted):
     """At so high a rate the target's features fall together."""
     run = adapted(f"{ADAPTED}+adda:epochs=2,learning_rate=1e-3")
@@ -371,6 +374,27 @@ def test_adda_trains_a_network_for_the_target_and_harm_is_undone(adapted, unadap
     assert tuned["kept"]
     before, after = (arrays.read(each.weights) for each in (unadapted, run))
     assert all(np.array_equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.slow
+def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path, quiet):
+    """MNIST has labels, USPS none; measured: 0.707 before and 0.873 after."""
+    with np.load(shared_data / "digits" / "mnist_10k.npz") as stored:
+        some = np.random.default_rng(0).permutation(len(stored["x_train"]))[:1500]
+        known = stored["x_train"][some], stored["y_train"][some]
+    with np.load(shared_data / "digits" / "usps.npz") as stored:
+        target, test = stored["x_train"][:1500], (stored["x_test"][:1000], stored["y_test"][:1000])
+    before, after = (
+        tftransfer.train(
+            tftransfer.Experiment(
+                data=known, test_data=test, target_data=target, backbone="small_cnn",
+                weights="none", image_size=28, batch_size=64, recipe=recipe,
+            ),
+            tmp_path / recipe[-4:], say=quiet, export=False,
+        ).result["test"]["accuracy"]
+        for recipe in (SOURCE_ALONE, f"{SOURCE_ALONE}+adda:epochs=15")
+    )  # fmt: skip
+    assert after > before + 0.1
 
 
 def test_reweighting_counts_what_is_like_the_target(anew, source_run):
