@@ -390,7 +390,7 @@ def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path, qui
                 data=known, test_data=test, target_data=target, backbone="small_cnn",
                 weights="none", image_size=28, batch_size=64, recipe=recipe,
             ),
-            tmp_path / recipe[-4:], say=quiet, export=False,
+            tmp_path / str(len(recipe)), say=quiet, export=False,
         ).result["test"]["accuracy"]
         for recipe in (SOURCE_ALONE, f"{SOURCE_ALONE}+adda:epochs=15")
     )  # fmt: skip
