@@ -75,7 +75,10 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, 
         return best, (
             f"did harm by reverse validation ({reverse[last]:.3f} after {reverse[best]:.3f})"
         )
-    return last, f"parted the domains further (gap {gap[-1]:.2f} after {gap[last]:.2f})"
+    return last, (
+        f"parted the domains further (gap {gap[-1]:.2f} after {gap[last]:.2f}), and the guesses' "
+        "frequencies are no nearer to the labels'"
+    )
 
 
 def warnings_of(judged: dict[str, Any]) -> list[str]:

@@ -9,12 +9,15 @@ import keras
 import tensorflow as tf
 
 from tftransfer.building.network import Network
+from tftransfer.building.streams import FIELDS
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.recipe import STREAMS, Loss, match_blocks
 from tftransfer.parts.losses.gradient import ramp
 
 # Fields of a stream with no entry for each example.
 _NOT_BY_EXAMPLE = ("share", "class_weight")
+# What a path names after its stream, where it is no output of the network that trains.
+_NO_OUTPUT = ("reference", "teacher", *FIELDS)
 # Of a step; they are summed outside, as the sum must not depend on how steps are grouped.
 _FIGURES = ("loss", "right", "weight")
 
@@ -131,7 +134,9 @@ class Step:
         self._suffix = suffix
         self._variables = list(variables)
         self._losses = tuple(losses)
-        self._compares = any(".reference." in path for loss in losses for path in loss.paths())
+        paths = [path.split(".") for loss in losses for path in loss.paths()]
+        self._compared = {stream for stream, *rest in paths if rest[0] == "reference"}
+        self._read = {stream for stream, name, *_ in paths if name not in _NO_OUTPUT}
         self._optimizer = optimizer
         self._reference = reference
         self._strategy = strategy
@@ -214,13 +219,21 @@ class Step:
         return values
 
     def _through_suffix(self, batch: Mapping[str, Any], streams: Sequence[str]) -> dict[str, Any]:
-        inputs = [_joined(parts) for parts in zip(*(batch[stream]["inputs"] for stream in streams))]
-        sizes = [int(batch[stream]["weight"].shape[0]) for stream in streams]
-        values = _parted(self._suffix(inputs, training=True), streams, sizes)
-        if self._compares:
+        """The outputs of streams that go together.
+
+        A stream that is read as it was before alone does not pass the network that trains: its
+        statistics would be taken in by BatchNorm, though they are not what the losses see.
+        """
+        compared = [stream for stream in streams if stream in self._compared]
+        passing = [s for s in streams if s not in compared or s in self._read]
+        values: dict[str, Any] = {}
+        if passing:
             values |= _parted(
-                self._reference.outputs(self._suffix, inputs), streams, sizes, "reference."
+                self._suffix(_together(batch, passing), training=True), batch, passing
             )
+        if compared:
+            outputs = self._reference.outputs(self._suffix, _together(batch, compared))
+            values |= _parted(outputs, batch, compared, "reference.")
         return values
 
     def _progress(self) -> Any:
@@ -272,19 +285,25 @@ def _factor(loss: Loss, tensors: StepTensors) -> Any:
     return loss.weight * ramp(tensors.progress, loss.ramp) if loss.ramp else loss.weight
 
 
+def _together(batch: Mapping[str, Any], streams: Sequence[str]) -> list[Any]:
+    """One batch of several streams' inputs."""
+    return [_joined(parts) for parts in zip(*(batch[stream]["inputs"] for stream in streams))]
+
+
 def _joined(parts: Sequence[Any]) -> Any:
-    """One batch; pictures that augmentation leaves alone are uint8, and others not."""
+    """One tensor; pictures that augmentation leaves alone are uint8, and others not."""
     if len({part.dtype for part in parts}) > 1:
         parts = [tf.cast(part, tf.float32) for part in parts]
     return tf.concat(parts, 0) if len(parts) > 1 else parts[0]
 
 
 def _parted(
-    outputs: Mapping[str, Any], streams: Sequence[str], sizes: Sequence[int], origin: str = ""
+    outputs: Mapping[str, Any], batch: Mapping[str, Any], streams: Sequence[str], origin: str = ""
 ) -> dict[str, Any]:
     """The outputs of each stream, by path."""
     if len(streams) == 1:
         return {f"{streams[0]}.{origin}{name}": tensor for name, tensor in outputs.items()}
+    sizes = [int(batch[stream]["weight"].shape[0]) for stream in streams]
     return {
         f"{stream}.{origin}{name}": part
         for name, tensor in outputs.items()

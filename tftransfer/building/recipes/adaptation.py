@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.building.recipes.adding import where_stages_train, with_heads, with_losses
+from tftransfer.building.recipes.adding import (
+    trains_stages,
+    where_stages_train,
+    with_heads,
+    with_losses,
+)
 from tftransfer.building.recipes.registry import register_method
 from tftransfer.ground.recipe import Head, Phase, Recipe
 from tftransfer.parts.losses import CORAL, MMD, Domain, Entropy
@@ -85,11 +90,10 @@ def adda(
         source="train.reference.features", target="target.features", game="inverted",
         weight=strength,
     )  # fmt: skip
-    last = recipe.phases[-1]
-    stages = {block: rate for block, rate in last.train.items() if block.startswith("stage")}
+    last = next(filter(trains_stages, reversed(recipe.phases)), recipe.phases[-1])
     phase = Phase(
-        name="adda", train={**(stages or {"stage*": 1.0}), "domain": 10.0}, losses=(loss,),
-        epochs=epochs, learning_rate=learning_rate, schedule="constant", augment=last.augment,
+        name="adda", train={**_stage_rates(last), "domain": 10.0}, losses=(loss,), epochs=epochs,
+        learning_rate=learning_rate, schedule="constant", augment=last.augment,
         batch_norm="train" if last.batch_norm == "train" else "frozen", reference="phase",
     )  # fmt: skip
     recipe = with_heads(recipe, _discriminator("features", width))
@@ -110,6 +114,15 @@ def reweight(recipe: Recipe) -> Recipe:
     A discriminator on the source's features gives the ratio of densities.
     """
     return where_stages_train(recipe, lambda phase: replace(phase, reweight=True))
+
+
+def _stage_rates(phase: Phase) -> dict[str, float]:
+    """Multipliers of a phase's stages, the highest 1; of all stages where none trains."""
+    rates = {block: rate for block, rate in phase.train.items() if block.startswith("stage")}
+    highest = max(rates.values(), default=0.0)
+    if not highest:
+        return {"stage*": 1.0}
+    return {block: rate / highest for block, rate in rates.items()}
 
 
 def _discriminator(tap: str, width: int) -> Head:

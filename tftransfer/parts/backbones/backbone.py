@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,6 +31,7 @@ class Backbone:
       unit: divide the pooled vector by its length, as sentence encoders do.
       head: kernel [d, k] and bias [k] of the linear head of a run.
       assets: files, such as a vocabulary, that are needed to build the same again.
+      uncut: names of the layers that `fresh` builds, in its order, where `model` ends before.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Backbone:
     remarks: tuple[str, ...] = field(default=())
     head: tuple[np.ndarray, ...] = ()
     assets: Mapping[str, bytes] = field(default_factory=dict)
+    uncut: tuple[str, ...] = ()
 
     def source_head(self) -> tuple[np.ndarray, ...]:
         """Kernel and bias of the head that the source was trained with.
@@ -72,7 +75,13 @@ class Backbone:
         """
         model, stages = _cut_short(self.model, self.stages, tap)
         ending = f"{',' if ':' in self.architecture else ':'}tap={tap}"
-        return replace(self, model=model, stages=stages, architecture=self.architecture + ending)
+        return replace(
+            self, model=model, stages=stages, architecture=self.architecture + ending,
+            uncut=self._names(),
+        )  # fmt: skip
+
+    def _names(self) -> tuple[str, ...]:
+        return self.uncut or tuple(layer.name for layer in self.model.layers)
 
     @property
     def pretrained(self) -> bool:
@@ -89,9 +98,7 @@ class Backbone:
             )
         keras.utils.set_random_seed(seed)
         fresh = self.fresh()
-        return {
-            ours.name: theirs.get_weights() for ours, theirs in zip(self.model.layers, fresh.layers)
-        }
+        return {name: layer.get_weights() for name, layer in zip(self._names(), fresh.layers)}
 
 
 def _cut_short(
@@ -105,19 +112,28 @@ def _cut_short(
         return keras.Model(model.inputs, outputs, name=model.name), kept
     if tap not in layers:
         raise unknown_name("stage or layer", tap, [*names, *layers])
-    short = keras.Model(model.inputs, layers[tap].output, name=model.name)
-    return short, _ending(stages, short, layers[tap])
+    beside = _beside(stages, layers[tap])
+    outputs = [layers[tap].output, *beside] if beside else layers[tap].output
+    short = keras.Model(model.inputs, outputs, name=model.name)
+    return short, _ending(stages, short, layers[tap], beside)
+
+
+def _beside(stages: tuple[Stage, ...], last: keras.layers.Layer) -> tuple[Any, ...]:
+    """The mask, or the weights of patches, [n, T], beside the stage that a layer is in."""
+    own = next((stage.outputs for stage in stages if last in stage.layers), ())
+    return tuple(tensor for tensor in own[1:] if len(tensor.shape) == 2)
 
 
 def _ending(
-    stages: tuple[Stage, ...], model: keras.Model, last: keras.layers.Layer
-) -> tuple[Stage, ...]:
+    stages: tuple[Stage, ...], model: keras.Model, last: keras.layers.Layer,
+    beside: tuple[Any, ...],
+) -> tuple[Stage, ...]:  # fmt: skip
     """The stages of a shortened model: those before a layer, and what there is of its own."""
     kept: list[Stage] = []
     there = set(model.layers)
     for stage in stages:
         if last in stage.layers:
             layers = tuple(layer for layer in stage.layers if layer in there)
-            return (*kept, replace(stage, layers=layers, outputs=(last.output,)))
+            return (*kept, replace(stage, layers=layers, outputs=(last.output, *beside)))
         kept.append(stage)
     raise UserError(f"The layer {last.name} is in no stage.", "Tap another layer.")
