@@ -14,6 +14,7 @@ from tftransfer.building.recipes import (
     register_method,
     register_recipe,
     with_budget,
+    without_method,
 )
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import TARGETS, Head, Phase, Recipe
@@ -221,3 +222,20 @@ def test_ones_own_recipe_is_registered_once(own_recipes):
         @register_recipe
         def fine_tune():
             return Recipe(name="other")
+
+
+@pytest.mark.parametrize(
+    ("spec", "left"),
+    [
+        ("scratch:epochs=3", "scratch:epochs=3"),
+        ("scratch:epochs=3+multi_task:balance=gradnorm", "scratch:epochs=3"),
+        ("scratch+multi_task+l2_sp:strength=1", "scratch+l2_sp:strength=1"),
+        ("multi_task", "fine_tune"),
+        ("multi_task:epochs=3,balance=fixed+l2_sp", "fine_tune:epochs=3+l2_sp"),
+        ({"name": "multi_task", "balance": "fixed", "epochs": 3},
+         {"name": "fine_tune", "epochs": 3}),
+        ({"name": "scratch+multi_task", "weights": (1, 2)}, {"name": "scratch"}),
+    ],
+)  # fmt: skip
+def test_a_recipe_without_one_of_its_methods(spec, left):
+    assert without_method(spec, "multi_task") == left

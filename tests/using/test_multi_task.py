@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ from tftransfer.ground import stops
 from tftransfer.parts import arrays
 from tftransfer.top import cli
 from tftransfer.using.comparison import per_example
-from tftransfer.using.single_tasks import of_task
+from tftransfer.using.single_tasks import of_task, train_alone
 
 TASKS = ("digit", "is even", "above4")
 BALANCED = ["uncertainty", "gradnorm", "fixed"]
@@ -177,12 +178,31 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
     result = found.runs[found.winner].result
     assert [row["task"] for row in found.tasks] == list(TASKS)
     for number, row in enumerate(found.tasks, 1):
-        alone = tftransfer.load(tmp_path / f"alone-{number}").run.result
+        alone = tftransfer.load(tmp_path / f"{found.winner}-alone-{number}").run.result
         assert row["alone"] == alone["test"]["accuracy"]
         assert row["company"] == result["tasks"][row["task"]]["test"]["accuracy"]
         assert row["gained"] == pytest.approx(row["company"] - row["alone"])
         assert row["low"] <= row["gained"] <= row["high"]
     assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
+
+
+def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quiet):
+    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+    labels = examples.labels.copy()
+    labels[examples.parts == "test", 2] = -1
+    said, trained = [], []
+
+    def train(wanted, place, **options):
+        trained.append((wanted.recipe, wanted.target, place.name, len(options["examples"])))
+
+    found = train_alone(
+        train, "multi_task:epochs=3,balance=fixed+l2_sp", experiment(table, "scratch"),
+        str(tmp_path / "best-alone"), replace(examples, labels=labels), resume=False,
+        say=said.append,
+    )  # fmt: skip
+    assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in said[-1]
+    known = (labels[:, 0] >= 0).sum()
+    assert trained[0] == ("fine_tune:epochs=3+l2_sp", "single_label", "best-alone-1", known)
 
 
 def test_the_examples_of_one_task(table, quiet):

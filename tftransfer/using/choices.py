@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
 
 from tftransfer.building.recipes import make_recipe
+from tftransfer.building.streams import part_of
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.recipe import Recipe
-from tftransfer.parts.data.examples import UNLABELLED, Examples, read_item
+from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds import Form, InputKind, input_kind
 
 _EIGHT = 8
@@ -75,20 +77,22 @@ def warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str])
         )
 
 
-def chosen_batch(batch: int, examples: Examples, choices: list[str]) -> int:
-    """Examples per step: no more places than there are examples, but a multiple of eight.
+def chosen_batch(batch: int, recipe: Recipe, examples: Examples, choices: list[str]) -> int:
+    """Places in a batch: no more than there are examples to fill them, but a multiple of eight.
 
-    Places left over would be computed and count for nothing; several devices share eights evenly.
+    What is left over would be computed and count for nothing. Eights, as devices share them.
     """
-    count = max(len(examples.where(part)) for part in ("train", *UNLABELLED))
-    needed = -(-count // _EIGHT) * _EIGHT
-    if batch <= needed:
-        return batch
-    choices.append(
-        f"batches of {needed}: a batch_size of {batch} is more than the {count} training examples, "
-        "and an epoch is one step"
-    )
-    return needed
+    streams = {stream for phase in recipe.phases for stream in phase.streams or ("train",)}
+    count = max(len(examples.where(part_of(stream, examples))) for stream in streams)
+    step = math.lcm(_EIGHT, tf.distribute.get_strategy().num_replicas_in_sync)
+    needed, train = -(-count // step) * step, len(examples.where("train"))
+    if batch > train:
+        less = f"; batches have {needed} places" if needed < batch else ""
+        choices.append(
+            f"batch_size {batch} is more than the {train} training examples, so an epoch of these "
+            f"is one step{less}"
+        )
+    return min(batch, needed)
 
 
 def length_of(examples: Examples, choices: list[str]) -> float:

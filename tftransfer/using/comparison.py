@@ -116,7 +116,8 @@ def _compare(
         or experiment.epochs
         or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
     )
-    say(f"comparing {', '.join(names)}: {budget} epochs each, on one split")
+    more = f"; then the best for each of {len(examples.tasks)} tasks alone" * bool(examples.tasks)
+    say(f"comparing {', '.join(names)}: {budget} epochs each, on one split{more}")
     runs, shared = {}, Shared()
     alike = functools.partial(train, cache_dir=cache_dir, cache_bytes=cache_bytes)
     experiment = replace(experiment, epochs=budget)
@@ -130,24 +131,30 @@ def _compare(
         )  # fmt: skip
         stops.check()
     found = _compared(runs, main_metric(examples.target))
+    _write(found, budget, folder)
     if examples.tasks:
-        best = recipes[names.index(found.winner)]
         alone = single_tasks.train_alone(
-            functools.partial(alike, export=False), best, experiment, folder, examples,
-            resume=resume, say=say,
+            functools.partial(alike, export=False), recipes[names.index(found.winner)], experiment,
+            str(folder / f"{found.winner}-alone"), examples, resume=resume, say=say,
         )  # fmt: skip
         found = replace(found, tasks=single_tasks.compared(runs[found.winner], alone))
+        _write(found, budget, folder)
+    return found
+
+
+def _write(found: Comparison, budget: int, folder: Path) -> None:
+    """`comparison.json`, `.md` and `.png`."""
     write_json(
         folder / "comparison.json",
         {"epochs": budget, "figure": found.figure, "winner": found.winner,
          "verdict": found.verdict, "rows": found.rows, "tasks": found.tasks},
     )  # fmt: skip
     intervals(found.rows, found.figure, folder / "comparison.png")
-    (folder / "comparison.md").write_text(
-        "\n".join(["# Comparison", "", *_table(found), "", "![intervals](comparison.png)",
-                   *single_tasks.table(found.tasks, found.winner), "", *found.verdict]) + "\n"
-    )  # fmt: skip
-    return found
+    lines = [
+        "# Comparison", "", *_table(found), "", "![intervals](comparison.png)",
+        *single_tasks.table(found.tasks, found.winner), "", *found.verdict,
+    ]  # fmt: skip
+    (folder / "comparison.md").write_text("\n".join(lines) + "\n")
 
 
 def _distinct(names: list[str]) -> list[str]:

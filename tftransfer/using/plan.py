@@ -74,7 +74,11 @@ class PhasePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that a training needs, checked."""
+    """Everything that a training needs, checked.
+
+    Attributes:
+      batch_size: places in a batch; fewer than the experiment's where examples are.
+    """
 
     experiment: Experiment
     recipe: Recipe
@@ -86,6 +90,7 @@ class Plan:
     cache: FeatureCache | None
     clock: Clock
     shared: Shared
+    batch_size: int
     teachers: tuple[Teacher, ...] = ()
 
     def __str__(self) -> str:
@@ -166,17 +171,14 @@ def make_plan(
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
     choices.extend(remarks_of_form(backbone.form, examples))
-    batch = chosen_batch(experiment.batch_size, examples, choices)
+    batch = chosen_batch(experiment.batch_size, recipe, examples, choices)
     warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
-    resolved = replace(
-        experiment, recipe=recipe, precision=precision, batch_size=batch,
-        **sizes_of(backbone.form),
-    )  # fmt: skip
+    resolved = replace(experiment, recipe=recipe, precision=precision, **sizes_of(backbone.form))
     return Plan(
         experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
         xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
-        teachers=teachers,
+        teachers=teachers, batch_size=batch,
     )  # fmt: skip
 
 
@@ -265,7 +267,7 @@ def _phase_lines(number: int, planned: PhasePlan, plan: Plan) -> list[str]:
         return [f"phase {number}  {phase.name}: no steps; {_WITHOUT_STEPS[_kind(phase)]}"]
     trained = [block for block, rate in planned.rates.items() if rate]
     part = part_of(planned.streams[0], plan.examples)
-    batch = plan.experiment.batch_size
+    batch = plan.batch_size
     steps = -(-len(plan.examples.where(part)) // batch) * phase.epochs
     above = network.cuts[network.cuts.index(planned.cut) + 1 :]
     parameters = sum(network.parameters(block) for block in trained)

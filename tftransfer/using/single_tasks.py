@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,44 +10,50 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.building.recipes import without_method
+from tftransfer.ground import stops
 from tftransfer.ground.experiment import Experiment
+from tftransfer.ground.recipe import Recipe
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.scores import mean_interval
 from tftransfer.using.run import Run
 
-# What weighs tasks against each other, in a recipe's text.
-_WEIGHED = re.compile(r"\+multi_task(:[^+]*)?")
-
 
 def train_alone(
-    train: Callable[..., Run], spec: Any, experiment: Experiment, folder: Path, examples: Examples,
+    train: Callable[..., Run], spec: Any, experiment: Experiment, folder: str, examples: Examples,
     *, resume: bool, say: Callable[[str], None],
 ) -> dict[str, Run]:  # fmt: skip
     """Trains a network for each task, on the examples whose label of it is known.
 
     Args:
       train: as `tftransfer.train`, of what every run of a comparison has alike.
-      spec: the recipe of all tasks, as text; what weighs them is left out.
+      spec: the recipe of all tasks; what weighs them is left out.
       experiment: all but the recipe.
-      folder: that gets a run `alone-K` for each task.
+      folder: of each run, without the number of its task.
       examples: split, of several tasks.
       resume: go on with runs that were begun.
       say: where progress goes.
 
     Returns:
-      By the name of the task; empty where the recipe is no text.
+      By the name of the task; without those that no test or validation example has a label of.
     """
-    if not isinstance(spec, str):
+    if isinstance(spec, Recipe):
+        say("\nno task is trained alone: the recipe is no text whose weighing could be left out")
         return {}
-    found = {}
-    single = replace(experiment, recipe=_WEIGHED.sub("", spec), target="single_label")
+    recipe, found = without_method(spec, "multi_task"), {}
+    single = replace(experiment, recipe=recipe, target="single_label")
     for number, task in enumerate(examples.tasks):
+        mine = of_task(examples, number)
+        if not len(mine.where("test")) or not len(mine.where("val")):
+            say(f"\n{task.name} is not trained alone: no label of it to test or to choose on")
+            continue
         say(f"\n== {task.name} alone")
-        place = folder / f"alone-{number + 1}"
+        place = Path(f"{folder}-{number + 1}")
         found[task.name] = train(
-            single, place, examples=of_task(examples, number), say=say,
+            single, place, examples=mine, say=say,
             resume=resume and (place / "config.json").is_file(),
         )  # fmt: skip
+        stops.check()
     return found
 
 
@@ -85,8 +90,8 @@ def table(rows: Sequence[dict[str, Any]], winner: str) -> list[str]:
     if not rows:
         return []
     lines = [
-        "", f"Each task in the network of all ({winner}), and in one of its own with the same "
-        "recipe, budget and examples:", "",
+        "", f"Each task in the network of all ({winner}), and in one of its own: the same recipe "
+        "for as many epochs, of the examples that have a label of it.", "",
         "| task | with the others | alone | gained | 95 % interval |", "|---|---|---|---|---|",
     ]  # fmt: skip
     return lines + [

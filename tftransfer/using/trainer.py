@@ -57,8 +57,8 @@ class Trainer:
         self.network: Network = plan.network
         self.strategy = strategy or tf.distribute.get_strategy()
         self._callbacks = list(callbacks)
-        experiment, examples = plan.experiment, plan.examples
-        check_batch_size(experiment.batch_size, self.strategy)
+        examples = plan.examples
+        check_batch_size(plan.batch_size, self.strategy)
         own = run.workdir / "forwards.json"
         self.supply = Supply(plan, plan.network, own, say)
         teachers = [Supply(plan, each.network, own, say) for each in plan.teachers]
@@ -216,7 +216,7 @@ class Trainer:
             with self.plan.clock.part("decode"):
                 self.supply.decoded.prepare(np.flatnonzero(examples.parts != "test"), self.say)
         return Stream(
-            indices=indices, targets=self.targets, batch_size=experiment.batch_size,
+            indices=indices, targets=self.targets, batch_size=self.plan.batch_size,
             seed=experiment.seed, order=kind.order, draw=kind.draw, endless=steps,
             decoded=self.supply.decoded, store=self.supply.store,
             augmenter=self.network.backbone.form.augmenter(augment),

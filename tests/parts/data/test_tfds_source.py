@@ -98,6 +98,7 @@ class TinyTransferSounds(TinyTransferPhotos):
     SPLITS = {"train": 4}  # noqa: RUF012
     SUPERVISED = None
     RATE: int | None = 8_000
+    FULL = 2**15
 
     def _features(self):
         audio = tfds.features.Audio(file_format="wav", sample_rate=self.RATE)
@@ -105,8 +106,12 @@ class TinyTransferSounds(TinyTransferPhotos):
         return {"audio": audio, "label": label, "file": tfds.features.Text()}
 
     def _example(self, number):
-        samples = np.full(800, 2**14, np.int64) * (2**16 if number == 3 else 1)
+        samples = np.full(800, self.FULL // 2, np.int64) // (100 if number == 3 else 1)
         return {"audio": samples, "label": number % 2, "file": f"{number}.wav"}
+
+
+class TinyTransferDeepSounds(TinyTransferSounds):
+    FULL = 2**31
 
 
 class TinyTransferTimeless(TinyTransferSounds):
@@ -188,12 +193,15 @@ def test_data_sets_that_do_not_fit(tmp_path, builder, what):
         from_tfds(_prepared(builder, tmp_path))
 
 
-def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path):
-    found = from_tfds(_prepared(TinyTransferSounds, tmp_path))
+@pytest.mark.parametrize("builder", [TinyTransferSounds, TinyTransferDeepSounds])
+def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path, builder):
+    found = from_tfds(_prepared(builder, tmp_path))
     assert (found.kind, found.classes) == ("audio", ("high", "low"))
-    for data in found.items:
-        assert (wav_header(data).rate, wav_header(data).frames) == (8_000, 800)
-        np.testing.assert_allclose(wav_samples(data), 0.5, atol=1e-4)
+    assert {(wav_header(data).rate, wav_header(data).frames) for data in found.items} == {
+        (8_000, 800)
+    }
+    levels = sorted(float(wav_samples(data).mean()) for data in found.items)
+    np.testing.assert_allclose(levels, [0.005, 0.5, 0.5, 0.5], atol=1e-4)
 
 
 def test_sounds_whose_rate_is_not_told(tmp_path):

@@ -24,6 +24,7 @@ from tftransfer.building.recipes.registry import (
     register_method,
     register_recipe,
     with_budget,
+    without_method,
 )
 from tftransfer.building.recipes.regularised import bss, delta, l2_sp, lora, lwf, wise_ft
 from tftransfer.building.recipes.supervised import (
@@ -75,4 +76,5 @@ __all__ = [
     "wise_ft",
     "with_budget",
     "with_tasks",
+    "without_method",
 ]

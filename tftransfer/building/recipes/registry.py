@@ -163,6 +163,23 @@ def recipe_name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
+def without_method(spec: Any, name: str) -> Any:
+    """A recipe's text or mapping, but for a method and the options that it alone knows."""
+    text = isinstance(spec, str)
+    first, *others = _JOINED.split(spec) if text else str(spec["name"]).split("+")
+    if parse_options(first)[0] == name:
+        mine = _own_options(name)
+        pairs = [each for each in first.partition(":")[2].split(",") if each]
+        kept = [each for each in pairs if each.partition("=")[0].strip() not in mine]
+        first = f"{_BASE}{':' * bool(kept)}{','.join(kept)}"
+    joined = "+".join([first, *(each for each in others if parse_options(each)[0] != name)])
+    if text:
+        return joined
+    known = recipe_options(joined)
+    gone = {option for option in _own_options(name) if option not in known}
+    return {**{key: value for key, value in spec.items() if key not in gone}, "name": joined}
+
+
 def recipe_options(name: str) -> dict[str, Any]:
     """Every option of a recipe with its default; None for what the recipe decides.
 

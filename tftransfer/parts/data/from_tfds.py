@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def from_tfds(name: str, *, target: str = "auto") -> Examples:
             items.append(data)
             labels.append(value)
             parts.append(part)
+    feature = builder.info.features[data_key]
+    if type(feature).__name__ == "Audio":
+        items = _clips(items, _rate(feature, builder.name))
     classes = tuple(getattr(builder.info.features[label], "names", None) or ())
     array, kind, classes = labels_from_array(np.asarray(labels), target, classes)
     if set(parts) == {"train"}:
@@ -134,15 +138,13 @@ def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
 def _read(builder: Any, split: str, key: str, label: str) -> Any:
     import tensorflow_datasets as tfds
 
-    feature = builder.info.features[key]
-    kind = type(feature).__name__
+    kind = type(builder.info.features[key]).__name__
     decoders = {key: tfds.decode.SkipDecoding()} if kind == "Image" else {}
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     for index, row in enumerate(dataset.as_numpy_iterator()):
         data = row[key]
-        if kind == "Audio":
-            data = clip_bytes(_full_scale(data), index, _rate(feature, builder.name))
-        yield (data if isinstance(data, bytes) else encode_png(data, index)), row[label]
+        plain = isinstance(data, bytes) or kind == "Audio"
+        yield (data if plain else encode_png(data, index)), row[label]
 
 
 def _rate(feature: Any, name: str) -> int:
@@ -154,9 +156,10 @@ def _rate(feature: Any, name: str) -> int:
     return feature.sample_rate
 
 
-def _full_scale(samples: np.ndarray) -> np.ndarray:
-    """Whole numbers of 16 or, where they are larger, of 32 bits, to -1 to 1."""
-    if samples.dtype.kind == "f":
-        return samples
-    loudest = np.abs(samples).max(initial=0)
-    return (samples / (2**15 if loudest <= 2**15 else 2**31)).astype(np.float32)
+def _clips(samples: Sequence[np.ndarray], rate: int) -> list[bytes]:
+    """WAV bytes of samples: whole numbers of 16 bits, or of 32 where any of all is larger."""
+    loudest = max((float(np.abs(clip).max(initial=0)) for clip in samples), default=0.0)
+    scale = 1.0 if loudest <= 1 else 2.0**15 if loudest <= 2**15 else 2.0**31
+    return [
+        clip_bytes((clip / scale).astype(np.float32), n, rate) for n, clip in enumerate(samples)
+    ]
