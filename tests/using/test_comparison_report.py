@@ -157,17 +157,26 @@ RESULT = {
     ],
 )  # fmt: skip
 def test_the_biggest_problem_is_named(changes, recipe, counts, problem):
+    lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe)
+    assert len(lines) == 3 and problem in lines[1]
+    assert lines[2].startswith("Next: ")
+
+
+def test_few_examples_of_every_class_are_no_problem_of_one():
+    lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune")
+    assert "11 training examples a class are few" in lines[1]
+    assert lines[2] == "Next: label more of every class"
+
+
+def _of_two_classes(a, b):
     from tftransfer.parts.data.examples import PART_DTYPE, Examples
 
-    labels = np.repeat([0, 1, 1], [counts, 300, 400])
-    parts = np.repeat(["train", "val"], [counts + 300, 400]).astype(PART_DTYPE)
-    examples = Examples(
+    labels = np.repeat([0, 1, 1], [a, b, 400])
+    parts = np.repeat(["train", "val"], [a + b, 400]).astype(PART_DTYPE)
+    return Examples(
         names=[], items=[b""] * len(labels), labels=labels, target="single_label",
         classes=("a", "b"), parts=parts,
     )  # fmt: skip
-    lines = verdict({**RESULT, **changes}, examples, recipe)
-    assert len(lines) == 3 and problem in lines[1]
-    assert lines[2].startswith("Next: ")
 
 
 def test_the_plan_prints_what_will_happen(source_run, digits, quiet):

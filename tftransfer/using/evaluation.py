@@ -16,6 +16,8 @@ from tftransfer.parts.data.tasks import Task
 from tftransfer.parts.inputs import Inputs
 
 _BATCH = 64
+# Training examples of a class, below which there are few.
+_FEW = 20
 
 
 def predict_logits(
@@ -308,11 +310,14 @@ def _biggest_problem(
             f"{result['examples']} test examples leave a wide interval",
             "label more examples, then tftransfer evaluate with --data=DIR of them",
         )
-    if smallest and smallest[1] < 20:
-        return (
-            f"class {smallest[0]} has {smallest[1]} training examples",
-            "add examples of it, or --config.recipe.class_weight=balanced",
-        )
+    if smallest and smallest[1] < _FEW:
+        name, count, mean = smallest
+        if count < mean / 2:
+            return (
+                f"class {name} has {count} training examples, others have more",
+                "add examples of it, or --config.recipe.class_weight=balanced",
+            )
+        return f"{mean:.0f} training examples a class are few", "label more of every class"
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
     if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
         return (
@@ -331,9 +336,10 @@ def _noise(result: dict[str, Any], examples: Examples) -> float:
     return max(0.02, 2 * float(np.sqrt(max(reached * (1 - reached), 0.01) / count)))
 
 
-def _smallest_class(examples: Examples) -> tuple[str, int] | None:
+def _smallest_class(examples: Examples) -> tuple[str, int, float] | None:
+    """The class of the fewest training examples, their number, and the mean over classes."""
     if examples.target != "single_label":
         return None
     train = examples.labels[examples.where("train")]
     counts = np.bincount(train, minlength=len(examples.classes))
-    return examples.classes[int(counts.argmin())], int(counts.min())
+    return examples.classes[int(counts.argmin())], int(counts.min()), float(counts.mean())
