@@ -138,7 +138,7 @@ def test_patches_of_silence_count_for_nothing():
     first = np.mean(of_patches[:, :48], axis=(1, 2))  # 48 steps of time are a patch
     np.testing.assert_allclose(loud.predict(clip)[FEATURES], first, rtol=1e-3, atol=1e-5)
     of_all = np.mean(of_patches, axis=(1, 2))
-    np.testing.assert_allclose(plain.predict(clip)[FEATURES], of_all, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(plain.predict(clip)[FEATURES], of_all, rtol=1e-3, atol=1e-5)
     assert np.abs(first - of_all).max() > 1e-3
 
 
@@ -147,6 +147,7 @@ def test_a_silent_clip_has_patches_of_equal_weight():
     np.testing.assert_allclose(weights, np.ones((2, 4)), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_of_patches_pass_every_cut():
     network, clip = _network("yamnet"), _quiet_after(150)
     whole = network.predict(clip)[FEATURES]

@@ -31,7 +31,9 @@ def test_a_stage_that_is_not_there_names_those_that_are():
         load_backbone("small_cnn:tap=stage9", weights="none")
 
 
-@pytest.mark.parametrize("tap", ["stage7", "layer7_pointwise_conv_relu"])
+@pytest.mark.parametrize(
+    "tap", ["stage7", pytest.param("layer7_pointwise_conv_relu", marks=pytest.mark.slow)]
+)
 def test_what_stands_beside_a_tap_stays_and_its_weights_can_be_made_anew(tap):
     """YAMNet's patches have weights; Keras orders the layers of a cut model anew."""
     whole = load_backbone("yamnet", weights="none", kind="audio", length=2.0)
