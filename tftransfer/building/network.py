@@ -223,7 +223,7 @@ class Network:
 
     def updated_kernels(self, block: str) -> list[tuple[Any, Any, tuple[Any, Any]]]:
         """Of each low-rank update in a block: the kernel with it, the kernel, and its factors."""
-        return [found for layer in _leaves(self.blocks[block]) if (found := updated(layer))]
+        return [found for found in map(updated, _leaves(self.blocks[block])) if found]
 
     def digest(self, blocks: Iterable[str]) -> str:
         """sha256 over all weights of the blocks, statistics included."""
