@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_tap
+from choosing import best_by_validation, best_tap
 from results import interval, runs_of, said
 
 import tftransfer
@@ -36,8 +36,8 @@ flags.DEFINE_boolean("again", False, "run rows that are there already")
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-_PROBE = ("feature_extraction:epochs=100,learning_rate=3e-3", "few_shot:solve=logistic")
 _SOLVED = ("few_shot:solve=logistic",)
+_PROBE = ("feature_extraction:epochs=100,learning_rate=3e-3", *_SOLVED)
 _SCRATCH = ("scratch:epochs=30",)
 
 
@@ -64,7 +64,6 @@ def networks(size):
 def esc10_rows(folder):
     """Name to the fields of an experiment."""
     data = parted(FLAGS.esc10, folder / "esc10", lambda name: name.startswith("3-"))
-    data |= {"validation_fraction": 0.2}
     every = networks(128)
     every_recipe = {
         "YAMNet": ("YAMNet frozen, linear head", _SOLVED),
@@ -72,14 +71,14 @@ def esc10_rows(folder):
         "MobileNetV2 from scratch": ("MobileNetV2 from scratch", _SCRATCH),
         "small CNN from scratch": ("small CNN from scratch", _SCRATCH),
     }
-    rows = {
-        f"ESC-10: {name}": {**data, **every[key], "recipes": recipes}
+    return {
+        f"ESC-10: {name}": {
+            **data, **every[key], "recipes": recipes,
+            # A head that is solved needs no validation part: its clips train too.
+            "validation_fraction": 0.0 if recipes == _SOLVED else 0.2,
+        }
         for key, (name, recipes) in every_recipe.items()
-    }
-    for fields in rows.values():
-        if fields["recipes"] == _SOLVED:  # which needs no validation part: its clips train too
-            fields["validation_fraction"] = 0.0
-    return rows
+    }  # fmt: skip
 
 
 def digit_rows(folder, speaker):
@@ -110,12 +109,7 @@ def measure(fields, seed):
         tap = best_tap(heard, seed)
         fields["backbone"] += f":tap={tap}"
     tried = [train({**fields, "recipe": recipe}, seed) for recipe in recipes]
-    best = max(tried, key=lambda run: run["validation"] or 0.0)
-    return {
-        **best,
-        "seconds": sum(run["seconds"] for run in tried),
-        **({"tap": tap} if tap else {}),
-    }
+    return best_by_validation(tried) | ({"tap": tap} if tap else {})
 
 
 def train(fields, seed):

@@ -15,3 +15,13 @@ def best_tap(fields, seed):
     plan = make_plan(tftransfer.Experiment(**fields, seed=seed), say=lambda line: None)
     found = compared_taps(pooled_taps(plan.network, plan.examples), plan.examples, seed)
     return max(found, key=found.get)
+
+
+def best_by_validation(tried):
+    """The run of the best accuracy on the validation part; the seconds are of all.
+
+    Args:
+      tried: runs with `validation` and `seconds`.
+    """
+    best = max(tried, key=lambda run: run["validation"] or 0.0)
+    return {**best, "seconds": sum(run["seconds"] for run in tried)}

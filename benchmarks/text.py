@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_tap
+from choosing import best_by_validation, best_tap
 from results import interval, runs_of, said
 
 import tftransfer
@@ -122,8 +122,7 @@ class Bench:
             tap = {"tap": best_tap({**sst2(), **fields}, seed)}
             fields = {**fields, "backbone": f"{fields['backbone']}:tap={tap['tap']}"}
         tried = [self.train(fields, seed, recipe) for recipe in row.recipes]
-        best = max(tried, key=lambda run: run["validation"] or 0.0)
-        return {**best, "seconds": sum(run["seconds"] for run in tried), **tap}
+        return best_by_validation(tried) | tap
 
     def second_recipe(self, seed):
         """Seconds of a recipe whose features are to be computed, and of the next on the same."""

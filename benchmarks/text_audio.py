@@ -1,6 +1,8 @@
 """Writes `docs/text_audio.md` from the figures that `text.py` and `audio.py` left.
 
-python benchmarks/text_audio.py
+    python benchmarks/text_audio.py
+
+The words above the tables are in `text_audio_head.md`.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ from tftransfer.ground.recipe import Head
 from tftransfer.parts.adapters import adapt, merge
 from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.losses.functional import l2_sp
-from tftransfer.using.step import Reference
+from tftransfer.using.reference import Reference
 
 
 def test_a_merged_update_is_in_the_kernel_which_trains_again():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -194,9 +193,7 @@ def per_example(run: Run) -> np.ndarray:
     In regression, minus the error of the first column. With several tasks, shares whose mean is
     the mean of the tasks' accuracies.
     """
-    with run.predictions.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    result = run.result
+    rows, result = run.prediction_rows()[1:], run.result
     if result["target"] == "multi_task":
         tasks = tasks_of(result["classes"], result["target"])
         said = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])

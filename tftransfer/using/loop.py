@@ -22,7 +22,8 @@ from tftransfer.parts.checkpoints import Checkpoint
 from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.using.mending import Diverged, Mender, NoMemory, check_finite
 from tftransfer.using.plan import PhasePlan
-from tftransfer.using.step import Reference, Step
+from tftransfer.using.reference import Reference
+from tftransfer.using.step import Step
 
 _LINES = 10
 # Steps without a better figure before a phase stops early, however few an epoch has.

@@ -59,6 +59,11 @@ class Run:
         """Table of what was predicted for each example of the test part."""
         return self.workdir / "predictions.csv"
 
+    def prediction_rows(self) -> list[list[str]]:
+        """What `predictions.csv` holds, its header first."""
+        with self.predictions.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
+
     @property
     def experiment(self) -> Experiment:
         """The experiment of this run, the recipe resolved."""

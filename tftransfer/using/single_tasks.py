@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,13 +67,13 @@ def of_task(examples: Examples, number: int) -> Examples:
 
 def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ...]:
     """Of each task: accuracy in `company` and `alone`, and what is `gained` with its interval."""
-    header, *rows = _rows(company)
+    header, *rows = company.prediction_rows()
     names = [row[0] for row in rows]
     found = []
     for task, run in alone.items():
         at = header.index(f"true {task}")
         right = {name: row[at] == row[at + 1] for name, row in zip(names, rows) if row[at]}
-        own = {row[0]: row[1] == row[2] for row in _rows(run)[1:]}
+        own = {row[0]: row[1] == row[2] for row in run.prediction_rows()[1:]}
         both = np.array([(right[name], own[name]) for name in right], float)
         gain = both[:, 0] - both[:, 1]
         low, high = mean_interval(gain)
@@ -99,8 +98,3 @@ def table(rows: Sequence[dict[str, Any]], winner: str) -> list[str]:
         f"{row['low']:+.3f} to {row['high']:+.3f} |"
         for row in rows
     ]
-
-
-def _rows(run: Run) -> list[list[str]]:
-    with run.predictions.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))

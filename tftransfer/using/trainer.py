@@ -25,10 +25,11 @@ from tftransfer.using import adapting
 from tftransfer.using.lessons import Lessons
 from tftransfer.using.loop import VALIDATED, Loop, batches
 from tftransfer.using.plan import PhasePlan, Plan
+from tftransfer.using.reference import Reference
 from tftransfer.using.run import Run
 from tftransfer.using.saving import Saver
 from tftransfer.using.solving import without_steps
-from tftransfer.using.step import Reference, check_batch_size
+from tftransfer.using.step import check_batch_size
 from tftransfer.using.supply import Supply
 
 
