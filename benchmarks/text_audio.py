@@ -35,14 +35,14 @@ def table(rows):
 
 
 def groups():
-    """Title to the rows' runs by name, and what is said of the speed of a second recipe."""
+    """Title to the rows' runs by name, and what is said of speed."""
     found, faster = {}, []
     for kind in ("text", "audio"):
         for line, stored in stored_results(kind).items():
             runs = stored["measured"]["runs"]
             if "accuracy" not in runs[0]:
-                times = [run["first"] / run["second"] for run in runs]
-                faster.append(f"- {line}: {np.mean(times):.0f} times as fast as the first.")
+                times = np.median([run["ratio"] for run in runs])
+                faster.append(f"- {line}: {times:.2g} times as fast.")
                 continue
             title, parted, name = line.partition(": ")
             if not parted:
@@ -56,7 +56,7 @@ def main():
     text = Path(__file__).with_name("text_audio_head.md").read_text().rstrip().splitlines()
     for title, rows in found.items():
         text += ["", f"## {title}", "", *table(rows)]
-    text += ["", "## The stored prefix", "", *faster]
+    text += ["", "## Speed", "", *faster]
     path = Path(__file__).parents[1] / "docs" / "text_audio.md"
     path.write_text("\n".join(text) + "\n")
     print(path)

@@ -231,3 +231,13 @@ def test_groups_are_as_large_as_is_asked_for():
 def test_a_batch_is_named_by_epoch_and_step(step):
     found = stream()
     assert found.batch(2, step).tolist() == real(list(batches_of(found, 2))[step]).tolist()
+
+
+def test_alike_lengths_share_batches_of_an_epoch_and_a_resumed_one_sees_the_same():
+    lengths = np.arange(COUNT) % 7
+    found = one(lengths=lengths)
+    order = found._pass(3)
+    assert sorted(order) == sorted(INDICES)
+    np.testing.assert_array_equal(order, found._pass(3))
+    full = len(order) // 5 * 5
+    assert np.ptp(lengths[order[:full]].reshape(-1, 5), axis=1).mean() < 3

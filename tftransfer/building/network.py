@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from tftransfer.parts.backbones.hub import HubLayer
 from tftransfer.parts.backbones.pooling import PatchPooling, SequencePooling
 from tftransfer.parts.forward import casting, traced
 from tftransfer.parts.losses.functional import multilinear_map
+from tftransfer.parts.sequences import shortened
 
 INPUT = "input"
 FEATURES = "features"
@@ -193,6 +195,17 @@ class Network:
             if any(tensor is given for given in tensors):
                 outputs[name] = keras.layers.Identity(dtype=tensor.dtype)(tensor)
         return keras.Model(tensors, outputs, name=f"from_{start}")
+
+    def shortener(self, cut: str, outputs: Iterable[str]) -> Callable[..., list[Any]] | None:
+        """Takes from a batch at a cut the end that is padding in all its sequences.
+
+        None where no padding is known, where nothing at the cut is a sequence, or where an output
+        is one, as others compare it in its full length.
+        """
+        padding, whole = self.backbone.form.padding, {len(self.tensor(o).shape) for o in outputs}
+        if padding is None or cut == FEATURES or whole != {2}:
+            return None
+        return functools.partial(shortened, padding=padding)
 
     def predict(self, inputs: Any) -> Any:
         """All outputs in inference, by name, of inputs [n, *form.shape]; compiled once."""

@@ -19,6 +19,7 @@ from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds import Augmenter
 from tftransfer.parts.prefix import Key, PrefixStore
+from tftransfer.parts.sequences import by_length
 
 _GROUP_BYTES = 8 << 20
 _MIXUP, _VIEWS = 1, 2  # random numbers of their own
@@ -84,6 +85,7 @@ class Stream:
       mixup: parameter of the Beta distribution; 0 for none.
       class_weight: weight of each class, float32 [k].
       weight: of each example of all, float32 [N]; None for 1.
+      lengths: of the sequences of all, int64 [N], where alike ones are to share a batch.
     """
 
     indices: np.ndarray
@@ -104,6 +106,7 @@ class Stream:
     mixup: float = 0.0
     class_weight: np.ndarray
     weight: np.ndarray | None = None
+    lengths: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -166,7 +169,11 @@ class Stream:
         return np.resize(order, len(weight)), np.resize(views, len(weight)), weight
 
     def _pass(self, number: int) -> np.ndarray:
-        return self._rng(number, self.order).permutation(self.indices)
+        rng = self._rng(number, self.order)
+        order = rng.permutation(self.indices)
+        if self.lengths is None:
+            return order
+        return by_length(order, self.lengths, self.batch_size, rng)
 
     def _endless_order(self, epoch: int) -> np.ndarray:
         size = len(self.indices)

@@ -83,6 +83,14 @@ class Inputs:
         for start in range(0, len(indices), size):
             yield self.fetch(indices[start : start + size])
 
+    def lengths(self, indices: np.ndarray) -> np.ndarray | None:
+        """Before padding, of the sequences at `indices`, int64 [N]; None where not in memory."""
+        if not self.in_memory:
+            return None
+        found = np.zeros(len(self._items), np.int64)
+        found[indices] = (self.fetch(indices) != self.form.padding).sum(axis=1)
+        return found
+
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
         """Decodes ahead what `fetch` will be asked for, when it is to be held."""
         if self.in_memory:

@@ -103,6 +103,7 @@ class Loop:
         self._new_step = functools.partial(
             Step, suffix, variables, phase.losses, self.optimizer, reference, trainer.strategy,
             through=network.through, steps=steps, xla=trainer.plan.xla,
+            shorten=trainer.shortener(self.planned),
         )  # fmt: skip
         self.make_step()
         self.forward = compiled(network.part(self.planned.cut, ["logits"]), "logits")

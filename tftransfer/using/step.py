@@ -67,6 +67,7 @@ class Step:
       through: a head's name and a tensor to the head's output of it.
       steps: of the phase.
       xla: compile by XLA.
+      shorten: takes the suffix's inputs without what need not be computed.
       parts: of each batch, whose gradients are added up before the update.
     """
 
@@ -82,6 +83,7 @@ class Step:
         through: Callable[..., Any],
         steps: int,
         xla: bool,
+        shorten: Callable[[list[Any]], list[Any]] | None = None,
         parts: int = 1,
     ):
         self._suffix = suffix
@@ -95,6 +97,7 @@ class Step:
         self._strategy = strategy
         self._through, self._steps = through, steps
         self._xla, self._parts = xla, parts
+        self._shorten = shorten or (lambda inputs: inputs)
         self._run = tf.function(self._replicated, jit_compile=xla)
         self._traced: Any = None
 
@@ -181,13 +184,15 @@ class Step:
         passing = [s for s in streams if s not in compared or s in self._read]
         values: dict[str, Any] = {}
         if passing:
-            values |= _parted(
-                self._suffix(_together(batch, passing), training=True), batch, passing
-            )
+            outputs = self._suffix(self._inputs(batch, passing), training=True)
+            values |= _parted(outputs, batch, passing)
         if compared:
-            outputs = self._reference.outputs(self._suffix, _together(batch, compared))
+            outputs = self._reference.outputs(self._suffix, self._inputs(batch, compared))
             values |= _parted(outputs, batch, compared, "reference.")
         return values
+
+    def _inputs(self, batch: Mapping[str, Any], streams: Sequence[str]) -> list[Any]:
+        return self._shorten(_together(batch, streams))
 
     def _progress(self) -> Any:
         """From 0 to 1 over the phase."""

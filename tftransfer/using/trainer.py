@@ -207,6 +207,10 @@ class Trainer:
             made[name] = self._stream(name, planned, steps)
         return Streams(made, most_steps=64 if self.strategy.num_replicas_in_sync == 1 else 1)
 
+    def shortener(self, planned: PhasePlan) -> Callable[..., list[Any]] | None:
+        """See `Network.shortener`; none under XLA, which would compile for each length."""
+        return None if self.plan.xla else self.network.shortener(planned.cut, planned.outputs)
+
     def _stream(self, name: str, planned: PhasePlan, steps: int) -> Stream:
         phase, examples, experiment = planned.phase, self.plan.examples, self.plan.experiment
         kind = KINDS[name]
@@ -226,6 +230,7 @@ class Trainer:
             mixup=phase.mixup if name == "train" else 0.0,
             class_weight=balanced_class_weights(self.targets[examples.where("train")]),
             weight=self._ratios if phase.reweight and name == "train" else None,
+            lengths=self.supply.decoded.lengths(indices) if self.shortener(planned) else None,
         )  # fmt: skip
 
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:

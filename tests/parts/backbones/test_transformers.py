@@ -16,6 +16,7 @@ from tftransfer.ground.recipe import Head
 from tftransfer.parts.backbones.load import kind_of_backbone
 from tftransfer.parts.backbones.text import load_backbone
 from tftransfer.parts.backbones.text.graph import one_input_model
+from tftransfer.parts.sequences import shortened
 
 keras_hub = pytest.importorskip("keras_hub")
 TEXTS = ["A good film.", "it is not very fun , not", "dull!"]
@@ -123,6 +124,27 @@ def test_stages_are_blocks_and_compute_the_same(family):
     assert len(found) == stages
     layers = [layer for stage in found for layer in stage.layers]
     assert len(layers) == len(set(map(id, layers)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_that_all_of_a_batch_end_in_makes_no_difference(family):
+    model, _ = one_input_model(
+        getattr(keras_hub.models, family)(**SMALL, **FAMILIES[family][1]), 16, 0
+    )
+    tokens = np.full((2, 16), -1, np.int32)
+    tokens[0, :5], tokens[1, :3] = [2, 5, 6, 7, 3], [2, 8, 3]
+    taken = []
+
+    @tf.function
+    def short(tokens):
+        inputs = shortened([tokens], -1)
+        taken.append(inputs[0].shape[1])
+        return (*model(inputs[0]), inputs[0])
+
+    whole = model(tokens)[0].numpy()[tokens >= 0]
+    got, _, ids = (x.numpy() for x in short(tokens))
+    assert ids.shape == (2, 8) and taken == [None]
+    np.testing.assert_allclose(got[ids >= 0], whole, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class TokenForm(TextForm):
     """
 
     dtype = "int32"
+    padding = PADDING
 
     def __init__(self, length: int, tokenizer: Any, *, files: Mapping[str, bytes]):
         self.shape, self.length = (length,), float(length)

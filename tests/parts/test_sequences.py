@@ -1,0 +1,44 @@
+"""Batches of alike lengths, and what is cut from them."""
+
+import numpy as np
+import tensorflow as tf
+
+from tftransfer.parts.sequences import by_length, shortened
+
+
+def test_batches_are_of_alike_lengths_and_hold_each_once():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 40, 1003)
+    order = rng.permutation(1003)[:903]
+    found = by_length(order, lengths, 10, np.random.default_rng(1))
+    assert sorted(found) == sorted(order)
+    spread = [np.ptp(lengths[found[start : start + 10]]) for start in range(0, 900, 10)]
+    assert np.mean(spread) < 2 < np.ptp(lengths[found[900:]])
+    # Short and long ones come in turn.
+    means = lengths[found[:900]].reshape(-1, 10).mean(axis=1)
+    assert abs(np.corrcoef(means, np.arange(90))[0, 1]) < 0.3
+    again = by_length(order, lengths, 10, np.random.default_rng(1))
+    np.testing.assert_array_equal(again, found)
+
+
+def test_less_than_a_batch_stays_as_it_is():
+    order = np.array([3, 1, 2])
+    np.testing.assert_array_equal(
+        by_length(order, np.arange(4), 8, np.random.default_rng(0)), order
+    )
+
+
+def test_a_batch_ends_with_its_longest_sequence_in_eights():
+    ids = np.full((3, 20), -1, np.int32)
+    assert shortened([ids], -1)[0].shape == (3, 8)
+    ids[1, :9] = 5
+    assert shortened([ids], -1)[0].shape == (3, 16)
+    ids[2, 18] = 5  # padding inside counts
+    assert shortened([ids], -1)[0].shape == (3, 20)
+
+
+def test_hidden_states_are_cut_by_their_mask():
+    mask = np.zeros((2, 20), np.float32)
+    mask[0, :3] = 1
+    hidden, cut = shortened([tf.zeros((2, 20, 4)), tf.constant(mask)], -1)
+    assert hidden.shape == (2, 8, 4) and cut.numpy().sum() == 3
