@@ -30,7 +30,10 @@ def two_tensors():
     return keras.Model(whole.inputs, crossing), keras.Model(crossing, whole.outputs)
 
 
-@pytest.mark.parametrize("name", sorted(forward.VARIANTS))
+OF_PICTURES = sorted({*forward.VARIANTS} - {"alike lengths"})
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
 @pytest.mark.parametrize("count", [1, 8, 21])
 def test_a_variant_equals_the_model(model, name, count):
     batch = pictures(count)
@@ -40,7 +43,7 @@ def test_a_variant_equals_the_model(model, name, count):
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", sorted(forward.VARIANTS))
+@pytest.mark.parametrize("name", OF_PICTURES)
 def test_several_tensors_keep_their_order(two_tensors, name):
     lower, upper = two_tensors
     batch = pictures(9)
@@ -100,7 +103,7 @@ def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatc
 
     variants = {"constants": forward.VARIANTS["constants"], "fails": fails, "differs": differs}
     monkeypatch.setattr(forward, "VARIANTS", variants)
-    _, rates = forward._trial(model, lambda: None, thorough=True)
+    _, rates = forward._trial(forward.Candidate(model), lambda: None, thorough=True)
     assert list(rates) == ["constants"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.parts.sequences import by_length, shortened
+from tftransfer.parts.sequences import Sequences, by_length, in_eights, shortened
 
 
 def test_batches_are_of_alike_lengths_and_hold_each_once():
@@ -42,3 +42,39 @@ def test_hidden_states_are_cut_by_their_mask():
     mask[0, :3] = 1
     hidden, cut = shortened([tf.zeros((2, 20, 4)), tf.constant(mask)], -1)
     assert hidden.shape == (2, 8, 4) and cut.numpy().sum() == 3
+
+
+def padded(lengths, wide):
+    """Ids from 5 upwards, -1 behind the end."""
+    ids = np.tile(np.arange(5, 5 + wide, dtype=np.int32), (len(lengths), 1))
+    return np.where(np.arange(wide) < np.array(lengths)[:, None], ids, -1)
+
+
+def test_alike_sequences_go_forward_together_without_padding():
+    seen = []
+
+    def forward(ids):
+        seen.append(ids.shape)
+        return [np.where(ids < 0, 0, ids).sum(axis=1, keepdims=True).astype(np.float32)]
+
+    ids = padded([3, 20, 8, 9, 17, 1], 20)
+    (found,) = in_eights(forward, 20, -1)(ids)
+    assert sorted(seen) == [(1, 16), (2, 20), (3, 8)]
+    np.testing.assert_array_equal(found, np.where(ids < 0, 0, ids).sum(axis=1, keepdims=True))
+
+
+def test_sequences_that_come_out_end_in_zeros():
+    hidden = np.ones((3, 20, 4), np.float32)
+    mask = (padded([20, 2, 9], 20) >= 0).astype(np.float32)
+    found, beside = in_eights(lambda x, m: [x * m[..., None], m], 20, -1)(hidden, mask)
+    np.testing.assert_array_equal(beside, mask)
+    np.testing.assert_array_equal(found, hidden * mask[..., None])
+
+
+def test_a_trial_has_lengths_as_the_examples_have():
+    known = Sequences(-1, lambda: np.array([1, 1, 1, 9]))
+    (ids,) = known.ended([np.full((8, 12), 7)])
+    assert (ids >= 0).sum(axis=1).tolist() == [1, 1, 1, 1, 1, 2, 5, 8]
+    hidden, mask = known.ended([np.ones((8, 12, 2), np.float32), np.ones((8, 12), np.float32)])
+    np.testing.assert_array_equal(mask.sum(axis=1), (ids >= 0).sum(axis=1))
+    assert hidden.all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import queue
@@ -22,6 +23,7 @@ from absl import logging
 
 from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.ground.terminal import stderr_kept_back
+from tftransfer.parts.sequences import Sequences, in_eights
 
 Forward = Callable[..., list[np.ndarray]]
 
@@ -31,19 +33,22 @@ _LITE_BATCH = 8
 _COMPARED = 4
 _TRIAL_EXAMPLES = 32
 _TRIAL_ROUNDS = 3
+_ALIKE = "alike lengths"
 
 
 def fastest(
     model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None],
     own: Path | None = None, ready: Callable[[], Any] = lambda: None,
+    sequences: Sequences | None = None,
 ) -> Forward:  # fmt: skip
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
     `xnnpack` is LiteRT, one interpreter per core; `constants` is a graph with the weights folded
     into it, so that BatchNorm becomes part of the convolutions. Both compute in float32 and agree
     with Keras to rounding, else they are left out; where the first takes seconds for everything,
-    the second is not tried. `graph`, with its weights as variables, is for what neither can do,
-    and for too few examples. The choice is kept in `memory` so that a later process makes the
+    the second is not tried. `alike lengths` are constants too, of sequences whose padding is left
+    out. `graph`, with its weights as variables, is for what none of these can do, and for too few
+    examples. The choice is kept in `memory` so that a later process makes the
     same one.
 
     Args:
@@ -53,22 +58,24 @@ def fastest(
       own: the same of this run, which counts first: a resumed run must choose as it did.
       say: where the choice and its reason go.
       ready: called before anything is measured; it waits for other work to end.
+      sequences: what is known of inputs that are such.
     """
+    candidate = Candidate(model, sequences)
     if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
-        return _graph(Candidate(model))
+        return _graph(candidate)
     work = _multiplications(model) * count
     if work < _WORTH_A_TRIAL:
-        return _graph(Candidate(model))
+        return _graph(candidate)
     thorough = work >= _WORTH_ANOTHER
-    key = _signature(model, thorough)
+    key = _signature(candidate, thorough)
     for file in filter(None, (own, memory)):
         trial = _trials(file).get(key)
         if trial:
             _remember(own, key, trial)
-            return VARIANTS[trial["choice"]](Candidate(model))
-    made, rates = _trial(model, ready, thorough=thorough)
+            return VARIANTS[trial["choice"]](candidate)
+    made, rates = _trial(candidate, ready, thorough=thorough)
     if not rates:
-        return _graph(Candidate(model))
+        return _graph(candidate)
     choice = max(rates, key=rates.__getitem__)
     for place in (own, memory):
         _remember(place, key, {"choice": choice, "rates": rates})
@@ -89,17 +96,18 @@ def _remember(file: Path | None, key: str, trial: dict[str, Any]) -> None:
 
 
 def _trial(
-    model: keras.Model, ready: Callable[[], Any], *, thorough: bool
+    candidate: Candidate, ready: Callable[[], Any], *, thorough: bool
 ) -> tuple[dict[str, Forward], dict[str, float]]:
-    rng = np.random.default_rng(0)
+    rng, model = np.random.default_rng(0), candidate.model
     inputs = [_trial_input(rng, t) for t in model.inputs]
     few = [x[:_COMPARED] for x in inputs]
     expected = [np.asarray(x) for x in tf.nest.flatten(model(few, training=False))]
     made: dict[str, Forward] = {}
-    candidate = Candidate(model)
     for name, make in VARIANTS.items():
         if name == "graph" or (made and not thorough):
             continue  # the graph is never faster than one with constants
+        if name == _ALIKE and not candidate.sequences:
+            continue
         try:
             forward = make(candidate)
             outputs = forward(*few)
@@ -108,6 +116,8 @@ def _trial(
         if all(_close(a, b) for a, b in zip(outputs, expected, strict=True)):
             made[name] = forward
     ready()
+    if candidate.sequences:
+        inputs = candidate.sequences.ended(inputs)
     return made, {name: _rate(forward, inputs) for name, forward in made.items()}
 
 
@@ -137,26 +147,31 @@ def _rate(forward: Forward, inputs: Sequence[np.ndarray]) -> float:
 
 
 def _multiplications(model: keras.Model) -> int:
-    """Of one example, by the layers' kernels; layers of other kinds count nothing."""
+    """Of one example, by the layers' kernels; layers of other kinds count nothing.
+
+    What is inside a layer, such as a transformer's block, has as many places as its output.
+    """
     total = 0
-    for layer in model.layers:
-        kernel = getattr(layer, "kernel", None)
-        shape = getattr(getattr(layer, "output", None), "shape", None)
-        if kernel is not None and shape is not None:
-            places = [side or 1 for side in shape[1:-1]]  # open where a layer was made for any
-            total += int(np.prod(kernel.shape)) * int(np.prod(places, dtype=np.int64))
+    for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
+        inside = getattr(node.operation, "_flatten_layers", lambda: [])()
+        kernels = [getattr(layer, "kernel", None) for layer in inside]
+        weights = sum(int(np.prod(kernel.shape)) for kernel in kernels if kernel is not None)
+        places = [side or 1 for side in node.outputs[0].shape[1:-1]]  # open where made for any
+        total += weights * int(np.prod(places, dtype=np.int64))
     return total
 
 
-def _signature(model: keras.Model, thorough: bool) -> str:
+def _signature(candidate: Candidate, thorough: bool) -> str:
     """What the choice depends on: the network's form, the machine, and what was tried."""
+    model = candidate.model
     form = [
         (type(layer).__name__, str(layer.output.shape), [str(w.shape) for w in layer.weights])
         for layer in model.layers
         if not isinstance(layer, keras.layers.InputLayer)
     ]
     machine = (platform.machine(), platform.processor(), os.cpu_count(), tf.__version__)
-    return hashlib.sha256(repr((machine, form, thorough)).encode()).hexdigest()[:16]
+    tried = (thorough, *([_ALIKE] if candidate.sequences else []))
+    return hashlib.sha256(repr((machine, form, tried)).encode()).hexdigest()[:16]
 
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
@@ -165,8 +180,10 @@ def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
     return forward.get_concrete_function(*_specs(model))
 
 
-def _specs(model: keras.Model) -> list[tf.TensorSpec]:
-    return [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in model.inputs]
+def _specs(model: keras.Model, *, any_length: bool = False) -> list[tf.TensorSpec]:
+    """Of any batch size; of sequences, of any length too."""
+    shapes = [(None, None, *t.shape[2:]) if any_length else t.shape for t in model.inputs]
+    return [tf.TensorSpec((None, *s[1:]), t.dtype) for s, t in zip(shapes, model.inputs)]
 
 
 def _without_variables(function: Any) -> Any:
@@ -183,10 +200,15 @@ def casting(function: Any, model: keras.Model) -> Callable[..., Any]:
 
 
 class Candidate:
-    """A model whose graph is traced once for each use, whatever is made of it."""
+    """A model whose graph is traced once for each use, whatever is made of it.
 
-    def __init__(self, model: keras.Model):
-        self.model = model
+    Args:
+      model: functional.
+      sequences: what is known of its inputs, where they are such.
+    """
+
+    def __init__(self, model: keras.Model, sequences: Sequences | None = None):
+        self.model, self.sequences = model, sequences
 
     @functools.cached_property
     def traced(self) -> Any:
@@ -196,6 +218,11 @@ class Candidate:
     @functools.cached_property
     def frozen(self) -> Any:
         """The same with the weights as constants."""
+        found = self.with_constants()
+        return found if not found.captured_inputs else _without_variables(self.traced)
+
+    def with_constants(self, *, any_length: bool = False) -> Any:
+        """A concrete function as `traced`, the weights among its constants."""
         model = self.model
         weights = [
             [variable.numpy() for variable in variables]
@@ -207,8 +234,8 @@ class Candidate:
             outputs, _ = model.stateless_call(*values, list(inputs), training=False)
             return tf.nest.flatten(outputs)
 
-        found = tf.function(forward).get_concrete_function(*_specs(model))
-        return found if not found.captured_inputs else _without_variables(self.traced)
+        specs = _specs(model, any_length=any_length)
+        return tf.function(forward).get_concrete_function(*specs)
 
 
 def _graph(candidate: Candidate) -> Forward:
@@ -217,6 +244,13 @@ def _graph(candidate: Candidate) -> Forward:
 
 def _constants(candidate: Candidate) -> Forward:
     return _in_tensorflow(candidate.frozen, candidate.model)
+
+
+def _alike_lengths(candidate: Candidate) -> Forward:
+    assert candidate.sequences
+    length = candidate.model.inputs[0].shape[1]
+    whole = _in_tensorflow(candidate.with_constants(any_length=True), candidate.model)
+    return in_eights(whole, length, candidate.sequences.padding)
 
 
 def _in_tensorflow(function: Any, model: keras.Model) -> Forward:
@@ -298,5 +332,5 @@ def _filled(x: np.ndarray) -> np.ndarray:
 
 
 VARIANTS: dict[str, Callable[[Candidate], Forward]] = {
-    "xnnpack": _xnnpack, "constants": _constants, "graph": _graph,
+    "xnnpack": _xnnpack, "constants": _constants, _ALIKE: _alike_lengths, "graph": _graph,
 }  # fmt: skip

@@ -83,12 +83,12 @@ class Inputs:
         for start in range(0, len(indices), size):
             yield self.fetch(indices[start : start + size])
 
-    def lengths(self, indices: np.ndarray) -> np.ndarray | None:
-        """Before padding, of the sequences at `indices`, int64 [N]; None where not in memory."""
-        if not self.in_memory:
-            return None
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """Of the sequences at `indices`, without their padding, int64 [N]; 0 for all others."""
         found = np.zeros(len(self._items), np.int64)
-        found[indices] = (self.fetch(indices) != self.form.padding).sum(axis=1)
+        for start, block in enumerate(self.batches(indices, _ENCODED)):
+            some = indices[start * _ENCODED : (start + 1) * _ENCODED]
+            found[some] = (block != self.form.padding).sum(axis=1)
         return found
 
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,3 +50,61 @@ def shortened(tensors: Sequence[Any], padding: int) -> list[Any]:
     ends = tf.where(tf.reduce_any(there, 0), tf.range(1, length + 1), 1)
     most = tf.minimum(-(-tf.reduce_max(ends) // _STEP) * _STEP, length)
     return [tensor[:, :most] for tensor in tensors]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What is known of inputs that are sequences, or of hidden states and their mask.
+
+    Attributes:
+      padding: the id of padding.
+      lengths: gives those of the examples, int64 [n]; asked for when they are there.
+    """
+
+    padding: int
+    lengths: Callable[[], np.ndarray]
+
+    def ended(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The arrays [n, T, ...] again, ended where examples of the whole range of lengths end."""
+        rows, length = arrays[0].shape[:2]
+        ends = np.quantile(self.lengths(), (np.arange(rows) + 0.5) / rows)
+        there = np.arange(length) < np.maximum(np.ceil(ends), 1)[:, None]
+        if len(arrays) > 1:
+            return [arrays[0], there.astype(arrays[1].dtype)]
+        return [np.where(there, arrays[0], self.padding)]
+
+
+def in_eights(
+    forward: Callable[..., list[np.ndarray]], length: int, padding: int
+) -> Callable[..., list[np.ndarray]]:
+    """The same forward, of each sequence up to its end, rounded up to eights; alike ones together.
+
+    What a sequence becomes depends on no other. Outputs that are sequences end in zeros.
+
+    Args:
+      forward: of sequences of any length, shaped as `shortened` takes them, in inference.
+      length: of all sequences, with their padding.
+      padding: the id of padding.
+    """
+
+    def run(*inputs: Any) -> list[np.ndarray]:
+        arrays = [np.asarray(x) for x in inputs]
+        there = arrays[-1] > 0 if len(arrays) > 1 else arrays[0] != padding
+        ends = np.where(there, np.arange(1, length + 1), 1).max(axis=1)
+        most = np.minimum(-(-ends // _STEP) * _STEP, length)
+        whole: list[np.ndarray] = []
+        for each in np.unique(most):
+            some = np.flatnonzero(most == each)
+            outputs = forward(*(x[some, :each] for x in arrays))
+            along = outputs[0].ndim > 2
+            if not whole:
+                shapes = [(len(most), *([length] * along), *x.shape[1 + along :]) for x in outputs]
+                whole = [np.zeros(shape, x.dtype) for shape, x in zip(shapes, outputs)]
+            for place, value in zip(whole, outputs, strict=True):
+                if along:
+                    place[some, :each] = value
+                else:
+                    place[some] = value
+        return whole
+
+    return run

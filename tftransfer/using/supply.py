@@ -13,6 +13,7 @@ import tensorflow as tf
 from tftransfer.building.network import FEATURES, INPUT, Network
 from tftransfer.parts.forward import fastest
 from tftransfer.parts.prefix import Key
+from tftransfer.parts.sequences import Sequences
 from tftransfer.using.plan import PhasePlan, Plan
 
 
@@ -140,9 +141,16 @@ class Supply:
             views = max(planned.views for planned in self._plan.phases)
             self._forwards[which] = fastest(
                 self._network.part(start, key.cut), count * max(1, views), memory=memory,
-                own=self._own, say=self._say, ready=ready,
+                own=self._own, say=self._say, ready=ready, sequences=self._sequences(),
             )  # fmt: skip
         return self._forwards[which]
+
+    def _sequences(self) -> Sequences | None:
+        padding = self.decoded.form.padding
+        if padding is None:
+            return None
+        seen = np.flatnonzero(self._plan.examples.parts != "test")
+        return Sequences(padding, lambda: self.decoded.lengths(seen)[seen])
 
     def _fill_below(self, key: Key, indices: np.ndarray) -> None:
         """First what a phase will want at a lower cut, so that it is not computed twice."""

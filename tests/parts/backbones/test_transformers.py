@@ -13,10 +13,11 @@ from bert_in_numpy import last_hidden_states, sentence_vectors
 from tftransfer.building.network import FEATURES, INPUT, Network
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
+from tftransfer.parts import forward
 from tftransfer.parts.backbones.load import kind_of_backbone
 from tftransfer.parts.backbones.text import load_backbone
 from tftransfer.parts.backbones.text.graph import one_input_model
-from tftransfer.parts.sequences import shortened
+from tftransfer.parts.sequences import Sequences, shortened
 
 keras_hub = pytest.importorskip("keras_hub")
 TEXTS = ["A good film.", "it is not very fun , not", "dull!"]
@@ -145,6 +146,24 @@ def test_padding_that_all_of_a_batch_end_in_makes_no_difference(family):
     got, _, ids = (x.numpy() for x in short(tokens))
     assert ids.shape == (2, 8) and taken == [None]
     np.testing.assert_allclose(got[ids >= 0], whole, atol=1e-5)
+
+
+def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monkeypatch):
+    network = Network(load_backbone(str(tiny_bert[0]), length=16), [Head()], units=2)
+    ids = encoded(network.backbone, *TEXTS, "very " * 20).numpy()
+    known, said = Sequences(-1, lambda: (ids >= 0).sum(axis=1)), []
+    monkeypatch.setattr(forward, "_WORTH_A_TRIAL", 0)
+    monkeypatch.setattr(forward, "_WORTH_ANOTHER", 0)
+    monkeypatch.setattr(forward, "_rate", lambda made, inputs: float(made.__name__ == "run"))
+    tensors = [ids]
+    for start, end in ((INPUT, "stage2"), ("stage2", FEATURES)):
+        found = forward.fastest(
+            network.part(start, end), 9, memory=None, say=said.append, sequences=known
+        )
+        tensors = found(*tensors)
+    expected = network.predict(ids)[FEATURES]
+    np.testing.assert_allclose(tensors[0], expected, atol=1e-5)
+    assert all("forward by alike lengths" in line for line in said) and len(said) == 2
 
 
 @pytest.mark.parametrize(
