@@ -153,8 +153,8 @@ def _multiplications(model: keras.Model) -> int:
     """
     total = 0
     for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
-        inside = getattr(node.operation, "_flatten_layers", lambda: [])()
-        kernels = [getattr(layer, "kernel", None) for layer in inside]
+        found = getattr(node.operation, "_flatten_layers", None)
+        kernels = [getattr(layer, "kernel", None) for layer in (found() if found else [])]
         weights = sum(int(np.prod(kernel.shape)) for kernel in kernels if kernel is not None)
         places = [side or 1 for side in node.outputs[0].shape[1:-1]]  # open where made for any
         total += weights * int(np.prod(places, dtype=np.int64))

@@ -126,8 +126,12 @@ class Inputs:
             if not files:
                 items = [self._read(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
+            if self.form.by_batches:
+                dataset = dataset.batch(size)
             dataset = dataset.map(_decoder(self.form, files), num_parallel_calls=_CALLS)
-            dataset = dataset.batch(size).prefetch(2).with_options(_options())
+            if not self.form.by_batches:
+                dataset = dataset.batch(size)
+            dataset = dataset.prefetch(2).with_options(_options())
             done = 0
             try:
                 for block in dataset.as_numpy_iterator():
@@ -172,7 +176,10 @@ def _options() -> tf.data.Options:
 def _decoder(form: Form, from_file: bool) -> Any:
     """Traced once, whatever number of pipelines use it."""
 
-    def decode(item: Any) -> Any:
-        return form.decode(tf.io.read_file(item) if from_file else item)
+    def decode(data: Any) -> Any:
+        if from_file:
+            data = tf.map_fn(tf.io.read_file, data) if form.by_batches else tf.io.read_file(data)
+        return form.decode(data)
 
-    return tf.function(decode, input_signature=[tf.TensorSpec([], tf.string)])
+    shape = [None] if form.by_batches else []
+    return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)])

@@ -45,20 +45,24 @@ class TextForm(Form):
     """What all forms of text have in common: `encoded` makes arrays of a batch of strings."""
 
     kind: ClassVar[str] = "text"
+    by_batches: ClassVar[bool] = True
 
     @abc.abstractmethod
     def encoded(self, utf8: Any) -> Any:
         """Arrays [n, *shape] of strings in UTF-8 [n]."""
 
     def decode(self, data: Any) -> Any:
-        """The array of one text; bytes in another encoding than UTF-8 are read as `text_of` does.
+        """The array of one text, or of a batch; not in UTF-8, they are read as `text_of` does.
 
         Raises:
           tf.errors.InvalidArgumentError: when run, for an empty text or one with NUL.
         """
         utf8 = as_utf8(data)
-        with tf.control_dependencies([tf.debugging.Assert(is_text(utf8), ["no text"])]):
-            return self.encoded(tf.identity(utf8)[None])[0]
+        with tf.control_dependencies(
+            [tf.debugging.Assert(tf.reduce_all(is_text(utf8)), ["no text"])]
+        ):
+            texts = tf.identity(utf8)
+        return self.encoded(texts) if texts.shape.rank else self.encoded(texts[None])[0]
 
     def checked(self, data: Any) -> Any:
         """The bytes again, failing for more than `MAX_BYTES`."""
