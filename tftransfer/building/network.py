@@ -248,9 +248,8 @@ class Network:
 
         What trains is no part of it.
         """
-        names = {
-            layer.name: f"#{number}" for number, layer in enumerate(self.backbone.model.layers)
-        }
+        layers = self.backbone.model._flatten_layers(include_self=False)
+        names = {layer.name: f"#{number}" for number, layer in enumerate(layers)}
         try:
             text = self.backbone.model.to_json()
         except (TypeError, ValueError, NotImplementedError):

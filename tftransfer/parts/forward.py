@@ -153,6 +153,9 @@ def _multiplications(model: keras.Model) -> int:
     """
     total = 0
     for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
+        if isinstance(node.operation, keras.Model):
+            total += _multiplications(node.operation)
+            continue
         found = getattr(node.operation, "_flatten_layers", None)
         kernels = [getattr(layer, "kernel", None) for layer in (found() if found else [])]
         weights = sum(int(np.prod(kernel.shape)) for kernel in kernels if kernel is not None)
@@ -176,7 +179,9 @@ def _signature(candidate: Candidate, thorough: bool) -> str:
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
     """A concrete function, for any batch size, to what `pick` takes of the outputs in inference."""
-    forward = tf.function(lambda *inputs: pick(model(list(inputs), training=False)))
+    forward = tf.function(
+        lambda *inputs: pick(model(list(inputs), training=False)), autograph=False
+    )
     return forward.get_concrete_function(*_specs(model))
 
 
@@ -235,7 +240,7 @@ class Candidate:
             return tf.nest.flatten(outputs)
 
         specs = _specs(model, any_length=any_length)
-        return tf.function(forward).get_concrete_function(*specs)
+        return tf.function(forward, autograph=False).get_concrete_function(*specs)
 
 
 def _graph(candidate: Candidate) -> Forward:

@@ -182,4 +182,4 @@ def _decoder(form: Form, from_file: bool) -> Any:
         return form.decode(data)
 
     shape = [None] if form.by_batches else []
-    return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)])
+    return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False)

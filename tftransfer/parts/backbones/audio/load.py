@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tftransfer.parts.backbones import load as general
 from tftransfer.parts.backbones.audio.small import small_cnn
 from tftransfer.parts.backbones.audio.waveform import load_module
 from tftransfer.parts.backbones.audio.whisper import load_whisper
+from tftransfer.parts.backbones.audio.windows import in_windows
 from tftransfer.parts.backbones.audio.yamnet import build_yamnet, yamnet_stages
 from tftransfer.parts.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
 from tftransfer.parts.backbones.backbone import Backbone
@@ -24,8 +26,8 @@ from tftransfer.parts.download import fetch
 from tftransfer.parts.feature_cache import user_folder
 from tftransfer.parts.kinds.audio.forms import LogMelForm, SpectrogramForm
 
-# Seconds: as much as YAMNet hears at once, and Whisper.
-_LENGTH = 0.975
+# Seconds: as much as YAMNet hears at once, and what one picture shows.
+_LENGTH, _WINDOW = 0.975, 10.0
 _PICTURE = 160
 
 
@@ -103,9 +105,35 @@ def _local(weights: str, cache: Path) -> Path:
 
 
 def _of_pictures(name: str, *, length: float, **options: Any) -> Backbone:
-    """A network of pictures on spectrograms, after Palanisamy et al. (2020)."""
-    backbone = general.load_backbone(name, **options, kind="image")
+    """A network of pictures on spectrograms, after Palanisamy et al. (2020).
+
+    The option `window` says how many seconds one picture shows, 10 at most where it is left out.
+    """
+    plain, window = _without_window(name)
+    backbone = general.load_backbone(plain, **options, kind="image")
     size = backbone.form.image_size  # type: ignore[attr-defined]
-    form = SpectrogramForm(length=length, image_size=size)
+    count = max(1, math.ceil(length / window - 1e-6))
+    form = SpectrogramForm(length=length, image_size=size, windows=count)
     said = f"the clips are heard as log-mel spectrograms of {size} px, grey in three colours"
-    return replace(backbone, form=form, remarks=(*backbone.remarks, said))
+    if count > 1:
+        backbone = in_windows(backbone, count)
+        said += f", {count} in a row, whose features are averaged"
+    remarks = (*backbone.remarks, said)
+    return replace(backbone, name=name, architecture=name, form=form, remarks=remarks)
+
+
+def _without_window(name: str) -> tuple[str, float]:
+    base, colon, options = name.rpartition(":")
+    found = [each for each in options.split(",") if each.startswith("window=")]
+    if not found or not colon:
+        return name, _WINDOW
+    try:
+        window = float(found[0].removeprefix("window="))
+    except ValueError:
+        window = 0.0
+    if not window > 0:
+        raise UserError(
+            f"--backbone={name}: {found[0]} is no number of seconds.", "Give one above 0."
+        )
+    others = ",".join(each for each in options.split(",") if each not in found)
+    return base + (f":{others}" if others else ""), window

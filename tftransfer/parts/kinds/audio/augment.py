@@ -71,6 +71,7 @@ class ClipAugmenter:
                 input_signature=[
                     tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)
                 ],
+                autograph=False,
             )  # fmt: skip
         return self._apply(tf.cast(inputs, tf.float32), tf.constant(seeds, tf.int64))
 

@@ -122,17 +122,19 @@ class LogMelForm(ClipForm):
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrogramForm(ClipForm):
-    """float32 [size, size, 3] in 0 to 255: a log-mel spectrogram as networks of pictures take it.
+    """float32 [size, windows × size, 3] in 0 to 255: a log-mel spectrogram as pictures in a row.
 
     Frequency falls from top to bottom, time runs from left to right, and the three colours are
     equal. The shades are of fixed loudness, from -7 (black) to 4 in the logarithm's units.
 
     Attributes:
-      image_size: side of the square, in pixels.
+      image_size: side of a square, in pixels.
+      windows: squares side by side, of equal parts of the clip.
       bands: what is measured.
     """
 
     image_size: int
+    windows: int = 1
     bands: MelBands = field(default_factory=lambda: MelBands(bands=128, low=20.0))
     layout: ClassVar[Layout] = Layout(
         time=2, frequency=1, neper=255.0 / (_LIGHT - _DARK), range=(0.0, 255.0)
@@ -140,22 +142,23 @@ class SpectrogramForm(ClipForm):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """[size, size, 3]."""
-        return (self.image_size, self.image_size, 3)
+        """[size, windows × size, 3]."""
+        return (self.image_size, self.windows * self.image_size, 3)
 
     @property
     def said(self) -> str:
-        """Such as `5 s as spectrograms of 160 px`."""
-        return f"{super().said} as spectrograms of {self.image_size} px"
+        """Such as `5 s as spectrograms of 160 px`, or `60 s as 6 spectrograms of 160 px`."""
+        number = f"{self.windows} " * (self.windows > 1)
+        return f"{super().said} as {number}spectrograms of {self.image_size} px"
 
     @property
     def basis(self) -> str:
         """The size, the number of samples, and what is measured of them."""
-        return f"spectrogram {self.image_size} {self.samples} {self.bands} {_DARK} {_LIGHT}"
+        return f"spectrogram {self.shape} {self.samples} {self.bands} {_DARK} {_LIGHT}"
 
     def of_samples(self, samples: Any) -> Any:
         """The picture of a waveform."""
         shades = (log_mel(samples, self.bands) - _DARK) / (_LIGHT - _DARK)
         picture = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]
-        picture = tf.image.resize(picture, (self.image_size, self.image_size), antialias=True)
+        picture = tf.image.resize(picture, self.shape[:2], antialias=True)
         return tf.ensure_shape(tf.repeat(255.0 * picture, 3, axis=-1), self.shape)

@@ -41,7 +41,7 @@ class Augmenter:
             state.assign(_mix(*seed, number))
         if self._apply is None:
             spec = tf.TensorSpec((None, *pixels.shape[1:]), tf.float32)
-            self._apply = tf.function(self._run).get_concrete_function(spec)
+            self._apply = tf.function(self._run, autograph=False).get_concrete_function(spec)
         return self._apply(tf.cast(pixels, tf.float32))
 
     def each(self, pixels: Any, seeds: np.ndarray) -> Any:
@@ -55,7 +55,9 @@ class Augmenter:
                 tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
                 tf.TensorSpec((None, len(self._layers), 2), tf.int64),
             )
-            self._apply_each = tf.function(self._run_each).get_concrete_function(*specs)
+            self._apply_each = tf.function(self._run_each, autograph=False).get_concrete_function(
+                *specs
+            )
         return self._apply_each(tf.cast(pixels, tf.float32), tf.constant(mixed, tf.int64))
 
     def _run_each(self, pixels: Any, seeds: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Long clips for networks of pictures: each window is seen as if it were alone."""
+
+import numpy as np
+import pytest
+
+from tftransfer.building.network import FEATURES, INPUT, Network
+from tftransfer.ground.errors import UserError
+from tftransfer.ground.recipe import Head
+from tftransfer.parts.backbones.audio import load_backbone
+from tftransfer.parts.kinds.audio.forms import SpectrogramForm
+
+NAME = "mobilenet_v2:alpha=0.35"
+
+
+def loaded(name, length, seed=0):
+    return load_backbone(
+        name, weights="none", image_size=32, seed=seed, trust_code=False, cache=None, length=length
+    )
+
+
+@pytest.fixture(scope="module")
+def long():
+    return loaded(f"{NAME},window=1", 3.0)
+
+
+def test_a_clip_is_as_many_pictures_as_it_has_windows(long):
+    assert long.form.shape == (32, 96, 3) and long.form.said == "3 s as 3 spectrograms of 32 px"
+    assert "3 in a row" in long.remarks[-1]
+    assert loaded(NAME, 10.0).form.shape == (32, 32, 3)
+    assert loaded(NAME, 25.0).form.shape == (32, 96, 3)  # 10 s a picture at most
+
+
+def test_features_are_the_mean_of_what_each_window_gives(long):
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 96, 3)).astype(np.float32)
+    plain = Network(loaded(NAME, 1.0), [Head()], units=2)
+    each = [plain.predict(pixels[:, :, at : at + 32])[FEATURES] for at in (0, 32, 64)]
+    network = Network(long, [Head()], units=2)
+    np.testing.assert_allclose(
+        network.predict(pixels)[FEATURES], np.mean(each, axis=0), rtol=1e-4, atol=1e-5
+    )
+    tensors = [pixels]
+    for start, end in zip(network.cuts, network.cuts[1:]):
+        tensors = network.part(start, end)(tensors)
+        tensors = tensors if isinstance(tensors, list) else [tensors]
+    np.testing.assert_allclose(tensors[0], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+    assert network.cuts[0] == INPUT and network.form() == Network(long, [Head()], units=2).form()
+
+
+def test_random_weights_are_given_to_the_layers_inside(long):
+    network = Network(long, [Head()], units=2)
+    before = network.digest(["stage2"])
+    network.reset(["stage2"], 5)
+    after = network.digest(["stage2"])
+    network.reset(["stage2"], 5)
+    assert before != after == network.digest(["stage2"])
+
+
+def test_windows_of_a_picture_hold_the_parts_of_the_clip():
+    rng = np.random.default_rng(0)
+    clip = np.concatenate([np.zeros(16_000), rng.normal(0, 0.3, 16_000)]).astype(np.float32)
+    form = SpectrogramForm(length=2.0, image_size=24, windows=2)
+    picture = form.of_samples(clip).numpy()
+    assert picture.shape == (24, 48, 3)
+    assert picture[:, :22].mean() < 20 < 60 < picture[:, 26:].mean()
+
+
+@pytest.mark.parametrize("window", ["0", "-1", "long"])
+def test_a_window_is_a_number_of_seconds(window):
+    with pytest.raises(UserError, match="no number of seconds"):
+        loaded(f"{NAME},window={window}", 3.0)
