@@ -101,3 +101,17 @@ def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
     )  # fmt: skip
     plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
     assert suspected_labels(pooled_taps(plan.network, plan.examples), plan.examples) == []
+
+
+def test_texts_of_the_same_words_are_near(tmp_path):
+    texts = ["A good film.", "a good film", "a  GOOD film!", "a bad film", "...", "?!"]
+    rows = "".join(f"{text}\t{label}\n" for text, label in zip(texts, "xyxyxy"))
+    (tmp_path / "texts.tsv").write_text("text\tlabel\n" + rows)
+    examples = read_examples(
+        tftransfer.Experiment(data=str(tmp_path / "texts.tsv")), lambda line: None
+    )
+    found = {frozenset((examples.items[a], examples.items[b]))
+             for a, b in near_duplicates(examples)}  # fmt: skip
+    assert len(found) == 2 and all(b"bad" not in item for pair in found for item in pair)
+    said = tftransfer.inspect(data=str(tmp_path / "texts.tsv"), say=lambda line: None)
+    assert "near duplicates: 2 pairs" in said

@@ -1,13 +1,15 @@
-"""What a data set hides: pictures that are nearly the same, and labels that look wrong."""
+"""What a data set hides: examples that are nearly the same, and labels that look wrong."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from tftransfer.building.network import FEATURES, Network
-from tftransfer.parts.data.examples import Examples
+from tftransfer.ground.encodings import text_of
+from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds.image.form import ImageForm
 from tftransfer.using.taps import compared_taps, pooled_taps
@@ -23,12 +25,31 @@ _MARGIN = 0.5
 
 
 def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
-    """Pairs of different contents that look the same, as indices, the first the lower.
+    """Pairs of different contents that are nearly the same, as indices, the first the lower.
 
-    By the perceptual hash (Zauner, 2010): of the longest waves of the cosine transform of a grey
+    Texts of the same words, whatever their capitals and marks; pictures that look the same; none
+    of audio. Of more than 20,000 examples, the first so many are compared; 10,000 pairs are given
+    at most.
+    """
+    compared = {"image": _look_alike, "text": _same_words}.get(examples.kind)
+    return compared(examples) if compared else []
+
+
+def _same_words(examples: Examples) -> list[tuple[int, int]]:
+    seen: dict[str, int] = {}
+    pairs: list[tuple[int, int]] = []
+    for number, item in enumerate(examples.items[:_MOST]):
+        words = " ".join(re.findall(r"\w+", text_of(read_item(item)).casefold()))
+        first = seen.setdefault(words, number)
+        if words and examples.sha256[first] != examples.sha256[number]:
+            pairs.append((first, number))
+    return pairs[:_PAIRS]
+
+
+def _look_alike(examples: Examples) -> list[tuple[int, int]]:
+    """By the perceptual hash (Zauner, 2010): of the longest waves of the cosine transform of a grey
     picture, whether each is stronger than their median, 248 bits; two are near where at most 40
-    differ. Pictures without contrast are near to none. Of more than 20,000 examples, the first so
-    many are compared; 10,000 pairs are given at most.
+    differ. Pictures without contrast are near to none.
     """
     from scipy.fft import dctn
 
@@ -101,7 +122,7 @@ def suspected_labels(
 
 def sheet(examples: Examples, network: Network | None) -> list[str]:
     """Lines on both, for `inspect`; without a network, how to ask for the second."""
-    lines = _near_lines(examples) if examples.kind == "image" else []
+    lines = _near_lines(examples) if examples.kind != "audio" else []
     if examples.target != "single_label":
         return lines
     if network is None:
