@@ -99,6 +99,19 @@ def test_stages_are_compared_by_a_probe_that_parts_no_players(tones):
     assert "linear probe on each stage" in said and "stage3" in said and " best" in said
 
 
+def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), backbone=str(run.workdir), recipe="few_shot", group_by=r"_(\w)\.",
+        validation_fraction=0.0,
+    )  # fmt: skip
+    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    taps = found.result["taps"]
+    assert list(taps["accuracy"]) == ["stage1", "stage2", "stage3"] and taps["examples"] > 30
+    text = (found.workdir / "report.md").read_text()
+    assert "## Which stage knows most" in text and "| stage2 |" in text
+    assert "taps" not in run.result  # nothing was known before: from scratch
+
+
 def test_a_network_of_pictures_hears_spectrograms():
     backbone = load_backbone(
         "mobilenet_v2:alpha=0.35", weights="none", kind="audio", image_size=64, length=1.0

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tftransfer
 from tftransfer.ground.serialise import read_json, write_json
 from tftransfer.using import comparison, pictures
-from tftransfer.using.evaluation import verdict
 from tftransfer.using.run import Run, open_run
+from tftransfer.using.verdict import verdict
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,22 @@ def test_few_examples_of_every_class_are_no_problem_of_one():
     lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune")
     assert "11 training examples a class are few" in lines[1]
     assert lines[2] == "Next: label more of every class"
+
+
+TAPS = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("yamnet", "yamnet:tap=stage2"), ("x:a=1", "x:a=1,tap=stage2")]
+)
+def test_a_middle_stage_that_knows_more_is_named(name, command):
+    result = {**RESULT, "taps": TAPS, "architecture": name}
+    lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
+    assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
+    assert lines[2] == f"Next: tftransfer train --backbone={command}"
+    near = {**TAPS, "accuracy": {"stage1": 0.2, "stage2": 0.53, "stage3": 0.5}}
+    lines = verdict({**result, "taps": near}, _of_two_classes(200, 300), "fine_tune")
+    assert "stage2" not in lines[1]
 
 
 def _of_two_classes(a, b):

@@ -124,7 +124,7 @@ def test_regression_in_any_unit(squares, tmp_path, quiet):
 
 
 def test_no_more_than_a_guess_is_said_first(squares, tmp_path, quiet):
-    from tftransfer.using.evaluation import verdict
+    from tftransfer.using.verdict import verdict
 
     result = run(squares / "several.csv", tmp_path, quiet, epochs=1, learning_rate=1e-7).result
 

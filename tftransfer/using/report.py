@@ -63,6 +63,7 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         *(["![curves](pictures/curves.png)", ""] if run.metrics() else []),
         *_adaptation(result["phases"]),
         *_mixes(result["phases"]),
+        *_tap_table(result.get("taps")),
         "## By class",
         "",
         *_class_table(result),
@@ -105,6 +106,24 @@ def _task_table(result: dict[str, Any]) -> list[str]:
         "## By task", "",
         "| task | examples with a label | accuracy | 95 % interval | macro f1 | log loss |",
         "|---|---|---|---|---|---|", *rows, "",
+    ]  # fmt: skip
+
+
+def _tap_table(taps: dict[str, Any] | None) -> list[str]:
+    """What a probe on each stage reached before training."""
+    if not taps:
+        return []
+    best = max(taps["accuracy"].values())
+    rows = [
+        f"| {name} | {f'**{value:.3f}**' if value == best else f'{value:.3f}'} |"
+        for name, value in taps["accuracy"].items()
+    ]
+    return [
+        "## Which stage knows most", "",
+        f"Accuracy of a linear probe on each stage before training, cross-validated on "
+        f"{taps['examples']:,} examples that are not the test's. `--backbone=NAME:tap=STAGE` ends "
+        "the network there.", "",
+        "| stage | accuracy |", "|---|---|", *rows, "",
     ]  # fmt: skip
 
 

@@ -18,12 +18,12 @@ class Shared:
 
     Attributes:
       shelf: of backbones.
-      baselines: by what they depend on.
+      before: what is known of a network before training, by what it depends on.
     """
 
     def __init__(self, shelf: Shelf | None = None) -> None:
         self.shelf = shelf or Shelf()
-        self.baselines: dict[Any, dict[str, Any]] = {}
+        self.before: dict[Any, dict[str, Any]] = {}
         self._inputs: dict[str, Inputs] = {}
         self._stores: dict[str, PrefixStore] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from tftransfer.building.network import FEATURES, Network, compiled
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.inputs import Inputs
 
-_FOLDS, _BATCH = 5, 64
+_FOLDS, _BATCH, _SAMPLE = 5, 64, 200
 
 
 def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
@@ -31,6 +32,20 @@ def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
         for batch in inputs.batches(np.arange(len(examples)), _BATCH)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
+
+
+def sampled_taps(network: Network, examples: Examples, seed: int = 0) -> dict[str, Any]:
+    """As `compared_taps`, on at most 200 examples that are not the test's.
+
+    Returns:
+      `accuracy` by stage, and the number of `examples`; empty where there is nothing to compare.
+    """
+    if examples.target != "single_label" or len(network.backbone.stages) < 2:
+        return {}
+    free = np.random.default_rng(seed).permutation(np.flatnonzero(examples.parts != "test"))
+    some = examples.keep(np.sort(free[:_SAMPLE]))
+    found = compared_taps(pooled_taps(network, some), some, seed)
+    return {"accuracy": found, "examples": len(some)} if found else {}
 
 
 def compared_taps(

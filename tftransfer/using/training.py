@@ -26,14 +26,16 @@ from tftransfer.parts.backbones.load import shelf_of_process
 from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.parts.kinds import input_kind
-from tftransfer.using.evaluation import baselines, evaluate_logits, verdict
+from tftransfer.using.evaluation import baselines, evaluate_logits
 from tftransfer.using.export import export_network
 from tftransfer.using.plan import Plan, make_plan
 from tftransfer.using.preflight import check_room, preflight
 from tftransfer.using.report import write_report
 from tftransfer.using.run import Run, environment, write_predictions
 from tftransfer.using.shared import Shared
+from tftransfer.using.taps import sampled_taps
 from tftransfer.using.trainer import Trainer
+from tftransfer.using.verdict import verdict
 
 # What a resumed run must have in common with its start, to end in the same weights.
 _FINGERPRINT = {
@@ -149,10 +151,10 @@ def _train(
     stops.before_the_end(trainer.saver.keep)
     try:
         with clock.part("baselines"):
-            base = _baselines(plan, trainer)
+            before = _before(plan, trainer)
         with clock.part("suffix"):
             phases = trainer.fit()
-        result = _finish(run, plan, trainer, base, phases, export=export, say=say)
+        result = _finish(run, plan, trainer, before | {"phases": phases}, export=export, say=say)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to tell
             trainer.close()
@@ -169,17 +171,19 @@ def _train(
     return run
 
 
-def _baselines(plan: Plan, trainer: Trainer) -> dict[str, Any]:
-    """Of the network as it is, before training."""
-    network, known = plan.network, plan.shared.baselines
+def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
+    """What is known before training: `baselines`, and `taps` where middle stages often win."""
+    network, known = plan.network, plan.shared.before
     key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest())
-    stored = trainer.supply.remembered("baselines", *key, version("scikit-learn"), __version__)
+    stored = trainer.supply.remembered("before", *key, version("scikit-learn"), __version__)
     if key not in known and stored and stored.is_file():
         with contextlib.suppress(OSError, UserError):
             known[key] = read_json(stored)
     if key not in known:
         probe = network.backbone.pretrained
-        known[key] = baselines(trainer.supply.features, plan.examples, probe=probe)
+        known[key] = {"baselines": baselines(trainer.supply.features, plan.examples, probe=probe)}
+        if probe and input_kind(plan.examples.kind).taps_matter:
+            known[key]["taps"] = sampled_taps(network, plan.examples, plan.experiment.seed)
         if stored:
             write_json(stored, known[key])
     return known[key]
@@ -244,7 +248,7 @@ def _write_inputs(run: Run, plan: Plan) -> None:
 
 
 def _finish(
-    run: Run, plan: Plan, trainer: Trainer, base: dict, phases: list, *, export: bool,
+    run: Run, plan: Plan, trainer: Trainer, done: dict[str, Any], *, export: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
     network, examples, clock = plan.network, plan.examples, plan.clock
@@ -254,7 +258,7 @@ def _finish(
     result |= {
         "architecture": network.backbone.architecture,
         "left_out": len(examples.quarantine),
-        "recipe": plan.recipe.name, "baselines": base, "phases": phases,
+        "recipe": plan.recipe.name, **done,
         "classes": examples.classes, "target": examples.target,
         "weights_sha256": network.digest(network.blocks), "kind": examples.kind,
     }  # fmt: skip

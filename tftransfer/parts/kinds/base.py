@@ -32,6 +32,7 @@ class InputKind:
       measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
       length: from the training data's measures to how much of each example is read, and that
         choice with its reason in words; None where all is read.
+      taps_matter: whether middle stages of a network often know more than the last.
       mixable: whether arrays of this kind may be mixed.
       augments: what `Phase.augment` may be, besides `auto`.
       augment: what `auto` stands for.
@@ -48,6 +49,7 @@ class InputKind:
     undecodable: Callable[[bytes], str | None]
     measure: Callable[[bytes], float] | None = None
     length: Callable[[np.ndarray], tuple[float, str]] | None = None
+    taps_matter: bool = False
     mixable: bool = True
     augments: tuple[str, ...]
     augment: str

@@ -22,6 +22,7 @@ KIND = InputKind(
     undecodable=undecodable,
     measure=seconds,
     length=length_of,
+    taps_matter=True,
     augments=("none", "shift", "mask", "full", "strong", "noise"),
     augment="full",
     argument="audio_bytes",
