@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tftransfer
+from tftransfer.ground import progress
 from tftransfer.parts import arrays
 
 
@@ -181,3 +182,11 @@ def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, 
     labels = served(image_bytes=tf.constant([f.read_bytes() for f in files]))["label"].numpy()
     expected = [row["label"] for row in tftransfer.predict(run, files)]
     assert [label.decode() for label in labels] == expected
+
+
+def test_many_pictures_are_predicted_with_progress(tuned_run, digits, monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "SPEAK_EVERY", 0.0)
+    tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"], say=said.append)
+    assert any("scanning" in line for line in said)
+    assert any("predicting" in line for line in said)

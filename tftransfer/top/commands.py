@@ -65,7 +65,9 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
     if not free:
         raise UserError("Nothing was given.", "Write files after the flags: predict ... a.jpg")
     bad = 0
-    for row in api.predict(_workdir(flags), list(_given(free))):
+    # The answers may be read by a program: what else is said goes beside them.
+    progress = functools.partial(print, file=sys.stderr, flush=True)
+    for row in api.predict(_workdir(flags), list(_given(free)), say=progress):
         if "error" in row:
             bad += 1
             said = f"-\t{row['error']}"

@@ -49,7 +49,9 @@ def evaluate(
     )  # fmt: skip
 
 
-def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]]:
+def predict(
+    workdir: str | Path, pictures: Iterable[Any], *, say: Callable[[str], None] = lambda line: None
+) -> list[dict[str, Any]]:
     """Names and calibrated scores of pictures.
 
     Args:
@@ -57,6 +59,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
       pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`; of sound,
         waveforms at 16 kHz. For a run of texts: strings, which are the texts, encoded bytes, or
         `pathlib.Path`s of files, folders or tables, of which each row is a text.
+      say: where progress goes.
 
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
@@ -66,7 +69,8 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     restored = load(workdir)
     kind = input_kind(restored.network.backbone.form.kind)
     named = list(_named_texts(pictures) if kind.name == "text" else _named_items(pictures))
-    reasons = [found.reason for found in examine_all([item for _, item in named], kind)]
+    scanned = examine_all([item for _, item in named], kind, say=say)
+    reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
@@ -74,7 +78,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
         parts=np.full(len(good), "", PART_DTYPE), kind=kind.name,
     )  # fmt: skip
     inputs = Inputs(examples, restored.network.backbone.form, keep=False)
-    logits = predict_logits(restored.network, inputs, np.arange(len(good)))
+    logits = predict_logits(restored.network, inputs, np.arange(len(good)), say)
     values = iter(
         scores.probabilities(logits, restored.target, restored.temperature, restored.tasks)
     )
