@@ -61,7 +61,7 @@ def runs_of(name, line, one, flags, say, **about):
     for seed in range(len(done), flags.seeds):
         done.append(one(seed))
         write_results(name, {line: {**about, "runs": done}}, sys.argv)
-    print(f"{line:<80}{say(done)}", flush=True)
+    print(f"{line:<80} {say(done)}", flush=True)
 
 
 def write_results(name, figures, argv):
