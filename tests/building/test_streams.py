@@ -236,8 +236,17 @@ def test_a_batch_is_named_by_epoch_and_step(step):
 def test_alike_lengths_share_batches_of_an_epoch_and_a_resumed_one_sees_the_same():
     lengths = np.arange(COUNT) % 7
     found = one(lengths=lengths)
-    order = found._pass(3)
-    assert sorted(order) == sorted(INDICES)
-    np.testing.assert_array_equal(order, found._pass(3))
-    full = len(order) // 5 * 5
+    order, _, weight = found._drawn(3)
+    assert sorted(order[weight > 0]) == sorted(INDICES)
+    np.testing.assert_array_equal(order, found._drawn(3)[0])
+    full = len(INDICES) // 5 * 5
     assert np.ptp(lengths[order[:full]].reshape(-1, 5), axis=1).mean() < 3
+
+
+def test_alike_lengths_share_batches_of_a_stream_that_begins_anew():
+    lengths = np.arange(COUNT) % 7
+    found = one(lengths=lengths, endless=8)
+    for epoch in range(3):
+        order, _, weight = found._drawn(epoch)
+        assert len(order) == 40 and weight.all()
+        assert np.ptp(lengths[order].reshape(-1, 5), axis=1).mean() < 2

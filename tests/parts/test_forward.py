@@ -136,3 +136,12 @@ def test_multiplications_are_those_of_the_paper():
     """MobileNetV2 at 224 px: 300 million (Sandler et al., 2018), the classifier's 1.3 included."""
     whole = build_application(application_names()["mobilenet_v2"], 224, None)
     assert forward._multiplications(whole) == pytest.approx(300e6, rel=0.01)
+
+
+def test_a_sequential_inside_is_counted():
+    inner = keras.Sequential([keras.layers.Conv2D(4, 3), keras.layers.Conv2D(2, 1)])
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, keras.layers.Conv2D(4, 1)(inner(pixels)))
+    assert forward._multiplications(model) == 36 * (9 * 3 * 4 + 4 * 2 + 2 * 4)
+    empty = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    assert forward._multiplications(keras.Model(pixels, empty(pixels))) == 8 * 8 * 3 * 3

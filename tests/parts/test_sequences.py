@@ -73,8 +73,11 @@ def test_sequences_that_come_out_end_in_zeros():
 
 def test_a_trial_has_lengths_as_the_examples_have():
     known = Sequences(-1, lambda: np.array([1, 1, 1, 9]))
-    (ids,) = known.ended([np.full((8, 12), 7)])
+    (ids,), there = known.ended([np.full((8, 12), 7)], known.lengths())
     assert (ids >= 0).sum(axis=1).tolist() == [1, 1, 1, 1, 1, 2, 5, 8]
-    hidden, mask = known.ended([np.ones((8, 12, 2), np.float32), np.ones((8, 12), np.float32)])
+    np.testing.assert_array_equal(there, ids >= 0)
+    (hidden, mask), _ = known.ended(
+        [np.ones((8, 12, 2), np.float32), np.ones((8, 12), np.float32)], known.lengths()
+    )
     np.testing.assert_array_equal(mask.sum(axis=1), (ids >= 0).sum(axis=1))
     assert hidden.all()

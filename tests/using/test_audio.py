@@ -9,7 +9,9 @@ import tensorflow as tf
 import tftransfer
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.data.examples import PART_DTYPE, Examples
 from tftransfer.parts.kinds.audio.wav import encode_wav
+from tftransfer.using import taps
 from tftransfer.using.inspection import inspect
 
 HERTZ = {"high": 3000, "low": 300, "middle": 1000}
@@ -110,6 +112,35 @@ def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path,
     text = (found.workdir / "report.md").read_text()
     assert "## Which stage knows most" in text and "| stage2 |" in text
     assert "taps" not in run.result  # nothing was known before: from scratch
+
+
+def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), target_data=str(tones), backbone=str(run.workdir), image_size=0,
+        recipe="fine_tune:head_epochs=1,epochs=1,augment=none+mmd", batch_size=16,
+    )  # fmt: skip
+    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    assert found.result["taps"]["examples"] <= len(list(tones.rglob("*.wav")))
+
+
+def test_too_few_groups_leave_nothing_to_compare():
+    labels = np.repeat([0, 1], 10)
+    examples = Examples(
+        names=list(map(str, range(20))), items=[b""] * 20, labels=labels, target="single_label",
+        classes=("a", "b"), parts=np.full(20, "train", PART_DTYPE), groups=["x"] * 10 + ["y"] * 10,
+    )  # fmt: skip
+    values = {"stage1": np.random.default_rng(0).normal(size=(20, 3))}
+    assert taps.compared_taps(values, examples) == {}
+
+
+def test_of_many_classes_some_are_compared_whole():
+    labels = np.repeat(np.arange(100), 9)
+    examples = Examples(
+        names=list(map(str, range(900))), items=[b""] * 900, labels=labels, target="single_label",
+        classes=tuple(map(str, range(100))), parts=np.full(900, "train", PART_DTYPE),
+    )  # fmt: skip
+    some = labels[taps._sample(examples, 0)]
+    assert len(some) == 200 and (np.unique(some, return_counts=True)[1] == 5).all()
 
 
 def test_a_network_of_pictures_hears_spectrograms():

@@ -175,7 +175,7 @@ TAPS = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 2
     ("name", "command"), [("yamnet", "yamnet:tap=stage2"), ("x:a=1", "x:a=1,tap=stage2")]
 )
 def test_a_middle_stage_that_knows_more_is_named(name, command):
-    result = {**RESULT, "taps": TAPS, "architecture": name}
+    result = {**RESULT, "taps": TAPS, "backbone": name}
     lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
     assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
     assert lines[2] == f"Next: tftransfer train --backbone={command}"

@@ -248,8 +248,9 @@ class Network:
 
         What trains is no part of it.
         """
-        layers = self.backbone.model._flatten_layers(include_self=False)
-        names = {layer.name: f"#{number}" for number, layer in enumerate(layers)}
+        model = self.backbone.model
+        parts = [*model._flatten_layers(include_self=False), *model.operations]
+        names = {part.name: f"#{number}" for number, part in enumerate(parts)}
         try:
             text = self.backbone.model.to_json()
         except (TypeError, ValueError, NotImplementedError):

@@ -22,7 +22,7 @@ from tftransfer.parts.prefix import Key, PrefixStore
 from tftransfer.parts.sequences import by_length
 
 _GROUP_BYTES = 8 << 20
-_MIXUP, _VIEWS = 1, 2  # random numbers of their own
+_MIXUP, _VIEWS, _COMPANY = 1, 2, 3  # random numbers of their own
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,9 @@ class Stream:
     def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Index, view and weight of every place in an epoch's batches."""
         order = self._endless_order(epoch) if self.endless else self._pass(epoch)
+        if self.lengths is not None:
+            rng = self._rng(epoch, self.order, 0, _COMPANY)
+            order = by_length(order, self.lengths, self.batch_size, rng)
         rng = self._rng(epoch, self.order, self.draw, _VIEWS)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
         weight = np.ones(len(order), np.float32)
@@ -169,11 +172,7 @@ class Stream:
         return np.resize(order, len(weight)), np.resize(views, len(weight)), weight
 
     def _pass(self, number: int) -> np.ndarray:
-        rng = self._rng(number, self.order)
-        order = rng.permutation(self.indices)
-        if self.lengths is None:
-            return order
-        return by_length(order, self.lengths, self.batch_size, rng)
+        return self._rng(number, self.order).permutation(self.indices)
 
     def _endless_order(self, epoch: int) -> np.ndarray:
         size = len(self.indices)

@@ -59,6 +59,7 @@ class Inputs:
         self.in_memory = keep
         self._stored: np.ndarray | None = None
         self._there = np.zeros(len(examples), bool)
+        self._lengths = np.zeros(len(examples), np.int64)
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -84,12 +85,12 @@ class Inputs:
             yield self.fetch(indices[start : start + size])
 
     def lengths(self, indices: np.ndarray) -> np.ndarray:
-        """Of the sequences at `indices`, without their padding, int64 [N]; 0 for all others."""
-        found = np.zeros(len(self._items), np.int64)
-        for start, block in enumerate(self.batches(indices, _ENCODED)):
-            some = indices[start * _ENCODED : (start + 1) * _ENCODED]
-            found[some] = (block != self.form.padding).sum(axis=1)
-        return found
+        """Of the sequences at `indices`, without padding, int64 [N]; 0 where not yet known."""
+        missing = indices[self._lengths[indices] == 0]
+        for start, block in enumerate(self.batches(missing, _BLOCK)):
+            some = missing[start * _BLOCK : (start + 1) * _BLOCK]
+            self._lengths[some] = (block != self.form.padding).sum(axis=1)
+        return self._lengths
 
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
         """Decodes ahead what `fetch` will be asked for, when it is to be held."""

@@ -64,14 +64,20 @@ class Sequences:
     padding: int
     lengths: Callable[[], np.ndarray]
 
-    def ended(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The arrays [n, T, ...] again, ended where examples of the whole range of lengths end."""
+    def ended(
+        self, arrays: Sequence[np.ndarray], lengths: np.ndarray
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The arrays [n, T, ...] again, ended as sequences of the whole range of lengths end.
+
+        Returns:
+          The arrays, and which places are no padding, bool [n, T].
+        """
         rows, length = arrays[0].shape[:2]
-        ends = np.quantile(self.lengths(), (np.arange(rows) + 0.5) / rows)
+        ends = np.quantile(lengths, (np.arange(rows) + 0.5) / rows)
         there = np.arange(length) < np.maximum(np.ceil(ends), 1)[:, None]
         if len(arrays) > 1:
-            return [arrays[0], there.astype(arrays[1].dtype)]
-        return [np.where(there, arrays[0], self.padding)]
+            return [arrays[0], there.astype(arrays[1].dtype)], there
+        return [np.where(there, arrays[0], self.padding)], there
 
 
 def in_eights(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Mapping
 
 import numpy as np
@@ -39,11 +39,17 @@ def _same_words(examples: Examples) -> list[tuple[int, int]]:
     seen: dict[str, int] = {}
     pairs: list[tuple[int, int]] = []
     for number, item in enumerate(examples.items[:_MOST]):
-        words = " ".join(re.findall(r"\w+", text_of(read_item(item)).casefold()))
+        words = _words(text_of(read_item(item)))
         first = seen.setdefault(words, number)
         if words and examples.sha256[first] != examples.sha256[number]:
             pairs.append((first, number))
     return pairs[:_PAIRS]
+
+
+def _words(text: str) -> str:
+    """In lower case, without marks of punctuation."""
+    kept = (c if unicodedata.category(c)[0] in "LMNS" else " " for c in text.casefold())
+    return " ".join("".join(kept).split())
 
 
 def _look_alike(examples: Examples) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ class _Served(tf.Module):
         self._target, self._tasks = target, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
-            layer._module for layer in network.model.layers if hasattr(layer, "_module")
+            layer._module for layer in network.model._flatten_layers() if hasattr(layer, "_module")
         ]
         self.classes = tf.constant(list(classes))
         self.temperature = tf.constant(temperature, tf.float32)

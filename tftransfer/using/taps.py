@@ -35,17 +35,33 @@ def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
 
 
 def sampled_taps(network: Network, examples: Examples, seed: int = 0) -> dict[str, Any]:
-    """As `compared_taps`, on at most 200 examples that are not the test's.
+    """As `compared_taps`, on some 200 examples of at most 40 classes.
 
     Returns:
       `accuracy` by stage, and the number of `examples`; empty where there is nothing to compare.
     """
     if examples.target != "single_label" or len(network.backbone.stages) < 2:
         return {}
-    free = np.random.default_rng(seed).permutation(np.flatnonzero(examples.parts != "test"))
-    some = examples.keep(np.sort(free[:_SAMPLE]))
+    some = examples.keep(_sample(examples, seed))
     found = compared_taps(pooled_taps(network, some), some, seed)
     return {"accuracy": found, "examples": len(some)} if found else {}
+
+
+def _sample(examples: Examples, seed: int) -> np.ndarray:
+    """Indices of as many of each class, of no more classes than have enough that way."""
+    rng = np.random.default_rng(seed)
+    usable = rng.permutation(_usable(examples))
+    classes = rng.permutation(np.unique(examples.labels[usable]))[: _SAMPLE // _FOLDS]
+    each = _SAMPLE // max(1, len(classes))
+    found = [usable[examples.labels[usable] == label][:each] for label in classes]
+    return np.sort(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+def _usable(examples: Examples) -> np.ndarray:
+    """Indices of the labelled examples that are not the test's, of classes of five or more."""
+    free = np.flatnonzero(np.isin(examples.parts, ("train", "val")))
+    counts = np.bincount(examples.labels[free], minlength=len(examples.classes))
+    return free[counts[examples.labels[free]] >= _FOLDS]
 
 
 def compared_taps(
@@ -55,12 +71,13 @@ def compared_taps(
 
     Args:
       taps: of `pooled_taps`.
-      examples: of single labels; those of classes of fewer than five, and of the test part, are
-        left out.
+      examples: of single labels; those of classes of fewer than five, of the test part, and those
+        without a label are left out.
       seed: of the folds.
 
     Returns:
-      By the stage's name; empty where there are too few examples or groups.
+      By the stage's name; empty where there are too few examples or groups: each fold is to leave
+      two classes to learn.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
@@ -68,21 +85,20 @@ def compared_taps(
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    free = np.flatnonzero(examples.parts != "test")
-    counts = np.bincount(examples.labels[free], minlength=len(examples.classes))
-    usable = free[counts[examples.labels[free]] >= _FOLDS]
+    usable = _usable(examples)
     groups = np.asarray(examples.groups if len(examples.groups) else examples.sha256)[usable]
     folds = min(_FOLDS, len(np.unique(groups)))
     if folds < 2 or len(np.unique(examples.labels[usable])) < 2:
         return {}
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
-    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = examples.labels[usable]
+    parting = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splits = list(parting.split(labels, labels, groups))
+    if any(len(np.unique(labels[train])) < 2 or not len(test) for train, test in splits):
+        return {}
     with threadpool_limits(1):
         return {
-            name: float(
-                cross_val_score(model, values[usable], labels, groups=groups, cv=splits).mean()
-            )
+            name: float(cross_val_score(model, values[usable], labels, cv=splits).mean())
             for name, values in taps.items()
             if name != FEATURES
         }

@@ -220,6 +220,10 @@ class Trainer:
         if not keys:
             with self.plan.clock.part("decode"):
                 self.supply.decoded.prepare(np.flatnonzero(examples.parts != "test"), self.say)
+        lengths = None
+        if self.shortener(planned):
+            with self.plan.clock.part("decode"):
+                lengths = self.supply.decoded.lengths(indices)
         return Stream(
             indices=indices, targets=self.targets, batch_size=self.plan.batch_size,
             seed=experiment.seed, order=kind.order, draw=kind.draw, endless=steps,
@@ -230,7 +234,7 @@ class Trainer:
             mixup=phase.mixup if name == "train" else 0.0,
             class_weight=balanced_class_weights(self.targets[examples.where("train")]),
             weight=self._ratios if phase.reweight and name == "train" else None,
-            lengths=self.supply.decoded.lengths(indices) if self.shortener(planned) else None,
+            lengths=lengths,
         )  # fmt: skip
 
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:

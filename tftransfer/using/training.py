@@ -174,15 +174,17 @@ def _train(
 def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
     """What is known before training: `baselines`, and `taps` where middle stages often win."""
     network, known = plan.network, plan.shared.before
-    key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest())
+    probe = network.backbone.pretrained
+    tapped = probe and input_kind(plan.examples.kind).taps_matter
+    split = (plan.experiment.seed, *plan.examples.groups) if tapped else ()
+    key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest(), *split)
     stored = trainer.supply.remembered("before", *key, version("scikit-learn"), __version__)
     if key not in known and stored and stored.is_file():
         with contextlib.suppress(OSError, UserError):
             known[key] = read_json(stored)
     if key not in known:
-        probe = network.backbone.pretrained
         known[key] = {"baselines": baselines(trainer.supply.features, plan.examples, probe=probe)}
-        if probe and input_kind(plan.examples.kind).taps_matter:
+        if tapped:
             known[key]["taps"] = sampled_taps(network, plan.examples, plan.experiment.seed)
         if stored:
             write_json(stored, known[key])
@@ -256,7 +258,7 @@ def _finish(
         result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
     write_predictions(run.predictions, result.pop("predictions"))
     result |= {
-        "architecture": network.backbone.architecture,
+        "architecture": network.backbone.architecture, "backbone": network.backbone.name,
         "left_out": len(examples.quarantine),
         "recipe": plan.recipe.name, **done,
         "classes": examples.classes, "target": examples.target,

@@ -89,7 +89,7 @@ def _better_tap(result: dict[str, Any]) -> tuple[str, str] | None:
     taps = result.get("taps")
     if not taps:
         return None
-    values, name = taps["accuracy"], result["architecture"]
+    values, name = taps["accuracy"], result["backbone"]
     last = list(values.values())[-1]
     best = max(values, key=values.__getitem__)
     if values[best] - last <= _apart_by_chance(last, taps["examples"]):

@@ -1,12 +1,18 @@
 """Long clips for networks of pictures: each window is seen as if it were alone."""
 
+from dataclasses import replace
+
+import keras
 import numpy as np
 import pytest
 
 from tftransfer.building.network import FEATURES, INPUT, Network
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
+from tftransfer.parts import forward
+from tftransfer.parts.backbones import load as general
 from tftransfer.parts.backbones.audio import load_backbone
+from tftransfer.parts.backbones.audio.windows import in_windows
 from tftransfer.parts.kinds.audio.forms import SpectrogramForm
 
 NAME = "mobilenet_v2:alpha=0.35"
@@ -62,6 +68,46 @@ def test_windows_of_a_picture_hold_the_parts_of_the_clip():
     picture = form.of_samples(clip).numpy()
     assert picture.shape == (24, 48, 3)
     assert picture[:, :22].mean() < 20 < 60 < picture[:, 26:].mean()
+
+
+def pixels_of(count, windows=3):
+    rng = np.random.default_rng(0)
+    return rng.uniform(0, 255, (count, 32, 32 * windows, 3)).astype(np.float32)
+
+
+def test_the_fastest_forward_is_found_for_windows_too(long, monkeypatch):
+    monkeypatch.setattr(forward, "_WORTH_A_TRIAL", 0)
+    said = []
+    found = forward.fastest(long.model, 9, memory=None, say=said.append)
+    expected = np.asarray(long.model([pixels_of(2)], training=False))
+    np.testing.assert_allclose(found(pixels_of(2))[0], expected, rtol=1e-3, atol=1e-4)
+    assert said
+
+
+def test_vectors_of_windows_are_averaged():
+    plain = loaded(NAME, 1.0)
+    vectors = keras.layers.GlobalAveragePooling2D()(plain.stages[-1].outputs[0])
+    last = replace(plain.stages[-1], outputs=(vectors,))
+    model = keras.Model(plain.model.inputs, vectors)
+    plain = replace(plain, model=model, stages=(*plain.stages[:-1], last))
+    each = [model(pixels_of(2)[:, :, at : at + 32]).numpy() for at in (0, 32, 64)]
+    found = in_windows(plain, 3).model(pixels_of(2)).numpy()
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["window=1,tap={}", "tap={},window=1"])
+@pytest.mark.parametrize("tap", ["stage2", "block_3_expand"])
+def test_windows_are_cut_short_at_stages_and_layers(name, tap):
+    options = {"weights": "none", "kind": "audio", "image_size": 32, "length": 3.0}
+    name = f"{NAME},{name.format(tap)}"
+    backbone = general.load_backbone(name, **options)
+    whole = loaded(f"{NAME},window=1", 3.0)
+    assert len(backbone.stages) < len(whole.stages) and backbone.model.input_shape[2] == 96
+    again = general.load_backbone(backbone.architecture, **options)
+    assert again.model.output_shape == backbone.model.output_shape and backbone.name == name
+    assert set(backbone.random_weights(1)) >= {
+        layer.name for stage in backbone.stages for layer in stage.layers
+    }
 
 
 @pytest.mark.parametrize("window", ["0", "-1", "long"])

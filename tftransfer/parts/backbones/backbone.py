@@ -31,6 +31,7 @@ class Backbone:
       unit: divide the pooled vector by its length, as sentence encoders do.
       head: kernel [d, k] and bias [k] of the linear head of a run.
       assets: files, such as a vocabulary, that are needed to build the same again.
+      wrapped: a backbone that this one was made from, and how: what is cut short is the former.
       uncut: names of the layers that `fresh` builds, in its order, where `model` ends before.
     """
 
@@ -47,6 +48,7 @@ class Backbone:
     remarks: tuple[str, ...] = field(default=())
     head: tuple[np.ndarray, ...] = ()
     assets: Mapping[str, bytes] = field(default_factory=dict)
+    wrapped: tuple[Backbone, Callable[[Backbone], Backbone]] | None = None
     uncut: tuple[str, ...] = ()
 
     def source_head(self) -> tuple[np.ndarray, ...]:
@@ -73,14 +75,22 @@ class Backbone:
         Raises:
           UserError: no such stage or layer.
         """
-        model, stages = _cut_short(self.model, self.stages, tap)
         ending = f"{',' if ':' in self.architecture else ':'}tap={tap}"
+        if self.wrapped:
+            inside, wrap = self.wrapped
+            short = wrap(inside.until(tap))
+            return replace(
+                self, model=short.model, stages=short.stages, wrapped=short.wrapped,
+                architecture=self.architecture + ending,
+            )  # fmt: skip
+        model, stages = _cut_short(self.model, self.stages, tap)
         return replace(
             self, model=model, stages=stages, architecture=self.architecture + ending,
-            uncut=self._names(),
+            uncut=self.names(),
         )  # fmt: skip
 
-    def _names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
+        """Of the layers that `fresh` builds, in its order."""
         return self.uncut or tuple(layer.name for layer in self.model.layers)
 
     @property
@@ -98,7 +108,7 @@ class Backbone:
             )
         keras.utils.set_random_seed(seed)
         fresh = self.fresh()
-        return {name: layer.get_weights() for name, layer in zip(self._names(), fresh.layers)}
+        return {name: layer.get_weights() for name, layer in zip(self.names(), fresh.layers)}
 
 
 def _cut_short(

@@ -85,7 +85,7 @@ def load_backbone(
         )  # fmt: skip
         return replace(whole.until(tap), name=name)
     keras.utils.set_random_seed(seed)
-    if _is_run(Path(name).expanduser()):
+    if is_run(name):
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
     if kind != "image":
         of_kind = importlib.import_module(f"tftransfer.parts.backbones.{kind}")
@@ -122,9 +122,9 @@ def load_backbone(
     )  # fmt: skip
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: str | Path) -> bool:
     """Whether a folder is a run's: transformers keep a file of that name too."""
-    config = folder / "config.json"
+    config = Path(folder).expanduser() / "config.json"
     return config.is_file() and "experiment" in read_json(config)
 
 
@@ -204,7 +204,7 @@ def _batch_norms(backbone: Backbone) -> list[Any]:
 def kind_of_backbone(name: str) -> str:
     """The kind of input that a backbone's name or folder tells of; `image` where none does."""
     settings = Path(name.partition(":")[0]).expanduser() / "config.json"
-    if name.startswith("word_vectors") or (settings.is_file() and not _is_run(settings.parent)):
+    if name.startswith("word_vectors") or (settings.is_file() and not is_run(settings.parent)):
         return "text"  # a folder of a transformer's
     found = (kind for kind, begins in _OF_KIND.items() if name.startswith(begins))
     return next(found, "image")

@@ -82,13 +82,13 @@ class Form(abc.ABC):
       shape: of one example's array.
       dtype: of it, as decoded; the network's input may be of another, to which it is cast.
       by_batches: whether `decode` takes a batch, string [n], too, which is faster than one by one.
-      padding: the value behind the end of a shorter sequence, which networks pass over by a mask;
-        None where there is no such value.
+      padding: the value behind the end of a shorter sequence, where the network gives the same
+        without it; None elsewhere.
     """
 
     kind: ClassVar[str]
     by_batches: ClassVar[bool] = False
-    padding: ClassVar[int | None] = None
+    padding: int | None = None
     shape: tuple[int, ...]
     dtype: str
 

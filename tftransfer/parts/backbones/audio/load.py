@@ -60,13 +60,19 @@ def load_backbone(
     if base == "whisper" or base.startswith("whisper_"):
         preset = options.pop("preset", "") if base == "whisper" else base
         return load_whisper(name, preset, options, weights, length)
-    module = load_module(name, trust_code=trust_code, length=length)
-    if module is not None:
+    plain, window = _without_window(name)
+    module = load_module(plain, trust_code=trust_code, length=length)
+    if module is not None and plain == name:
         return module
-    return _of_pictures(
-        name, weights=weights, image_size=image_size or _PICTURE, seed=seed,
-        trust_code=trust_code, cache=cache, length=length,
+    if module is not None or general.is_run(plain):
+        raise UserError(
+            f"--backbone={name}: window= is for networks of pictures.", f"Give {plain} alone."
+        )
+    pictures = general.load_backbone(
+        plain, kind="image", weights=weights, image_size=image_size or _PICTURE, seed=seed,
+        trust_code=trust_code, cache=cache,
     )  # fmt: skip
+    return replace(_of_pictures(pictures, length, window), name=name, architecture=name)
 
 
 _Cutter = Callable[[keras.Model], tuple[Stage, ...]]
@@ -104,13 +110,11 @@ def _local(weights: str, cache: Path) -> Path:
     return Path(weights).expanduser()
 
 
-def _of_pictures(name: str, *, length: float, **options: Any) -> Backbone:
+def _of_pictures(backbone: Backbone, length: float, window: float) -> Backbone:
     """A network of pictures on spectrograms, after Palanisamy et al. (2020).
 
-    The option `window` says how many seconds one picture shows, 10 at most where it is left out.
+    A picture shows at most `window` of the clip's `length` seconds.
     """
-    plain, window = _without_window(name)
-    backbone = general.load_backbone(plain, **options, kind="image")
     size = backbone.form.image_size  # type: ignore[attr-defined]
     count = max(1, math.ceil(length / window - 1e-6))
     form = SpectrogramForm(length=length, image_size=size, windows=count)
@@ -118,11 +122,11 @@ def _of_pictures(name: str, *, length: float, **options: Any) -> Backbone:
     if count > 1:
         backbone = in_windows(backbone, count)
         said += f", {count} in a row, whose features are averaged"
-    remarks = (*backbone.remarks, said)
-    return replace(backbone, name=name, architecture=name, form=form, remarks=remarks)
+    return replace(backbone, form=form, remarks=(*backbone.remarks, said))
 
 
 def _without_window(name: str) -> tuple[str, float]:
+    """The name without the option `window`, and its seconds, 10 where it is left out."""
     base, colon, options = name.rpartition(":")
     found = [each for each in options.split(",") if each.startswith("window=")]
     if not found or not colon:

@@ -6,6 +6,7 @@ clip; what is pooled at the end is the mean over all of them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -47,23 +48,33 @@ class Apart(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tftransfer")
 class SideBySide(Apart):
-    """The way back from `Apart`: [n × count, h, w, c] to [n, h, count × w, c]."""
+    """The way back from `Apart`: [n × count, h, w, c] to [n, h, count × w, c].
+
+    Of vectors [n × count, d], the mean over a clip's, [n, d].
+    """
 
     def call(self, pictures: Any) -> Any:
         """The pictures side by side."""
+        if len(pictures.shape) == 2:
+            return ops.mean(ops.reshape(pictures, (-1, self.count, pictures.shape[1])), axis=1)
         _, height, width, channels = pictures.shape
         each = ops.reshape(pictures, (-1, self.count, height, width, channels))
         each = ops.transpose(each, (0, 2, 1, 3, 4))
         return ops.reshape(each, (-1, height, self.count * width, channels))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """[n, h, count × w, c]."""
+        """[n, h, count × w, c], or [n, d]."""
+        if len(input_shape) == 2:
+            return tuple(input_shape)
         _, height, width, channels = input_shape
         return (None, height, self.count * width, channels)
 
 
 def in_windows(backbone: Backbone, count: int) -> Backbone:
-    """The backbone on so many pictures side by side, [n, h, count × w, c]; it shares all layers."""
+    """The backbone on so many pictures side by side, [n, h, count × w, c]; it shares all layers.
+
+    Where it is cut short (`Backbone.until`), what is inside is.
+    """
     (_, height, width, channels), before = backbone.model.inputs[0].shape, backbone.model.inputs
     inputs = keras.Input((height, count * width, channels), name="windows")
     tensors, stages = [inputs], list[Stage]()
@@ -83,5 +94,5 @@ def in_windows(backbone: Backbone, count: int) -> Backbone:
     )
     return replace(
         backbone, model=model, stages=tuple(stages),
-        uncut=tuple(layer.name for layer in backbone.model.layers),
+        uncut=backbone.names(), wrapped=(backbone, functools.partial(in_windows, count=count)),
     )  # fmt: skip

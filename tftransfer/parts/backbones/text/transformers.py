@@ -20,6 +20,14 @@ from tftransfer.parts.kinds.text.tokens import TokenForm
 
 POOLS = ("mean", "max", "first", "last")
 LENGTH = 128  # tokens
+# Seen to give the same without the padding at the end. FNet mixes all places, XLNet and ESM look
+# at it.
+PASS_OVER_PADDING = (
+    "AlbertBackbone", "BertBackbone", "BloomBackbone", "DebertaV3Backbone", "DistilBertBackbone",
+    "ElectraBackbone", "FalconBackbone", "GPT2Backbone", "GPTNeoXBackbone", "GemmaBackbone",
+    "Llama3Backbone", "LlamaBackbone", "MistralBackbone", "OPTBackbone", "RobertaBackbone",
+    "XLMRobertaBackbone",
+)  # fmt: skip
 _FILE = "transformer.json"
 # Hugging Face's names of the two forms of GELU; KerasHub's encoders always take the second.
 _EXACT_GELU = "gelu"
@@ -78,7 +86,10 @@ def load_transformer(
     pooling = pool or parts.pooling
     wanted = _checked(length or LENGTH)
     most = getattr(parts.transformer, "max_sequence_length", None) or wanted
-    form = TokenForm(min(wanted, most), parts.tokenizer, files=_files(parts))
+    form = TokenForm(
+        min(wanted, most), parts.tokenizer, files=_files(parts),
+        passed_over=type(parts.transformer).__name__ in PASS_OVER_PADDING,
+    )  # fmt: skip
     padding = int(getattr(parts.tokenizer, "pad_token_id", 0) or 0)
 
     def built(transformer: Any) -> Any:

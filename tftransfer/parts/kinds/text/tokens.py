@@ -26,13 +26,16 @@ class TokenForm(TextForm):
       length: tokens that are read, from the beginning; marks of beginning and end count.
       tokenizer: of KerasHub, whose operations are those of TensorFlow and TensorFlow Text.
       files: that make the same tokenizer again, by name.
+      passed_over: whether the network gives the same without the padding.
     """
 
     dtype = "int32"
-    padding = PADDING
 
-    def __init__(self, length: int, tokenizer: Any, *, files: Mapping[str, bytes]):
+    def __init__(
+        self, length: int, tokenizer: Any, *, files: Mapping[str, bytes], passed_over: bool = False
+    ):
         self.shape, self.length = (length,), float(length)
+        self.padding = PADDING if passed_over else None
         self._tokenizer, self._files = tokenizer, dict(files)
         self._start, self._end = _marks(tokenizer)
         config = {
