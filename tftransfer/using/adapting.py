@@ -9,7 +9,7 @@ import numpy as np
 from tftransfer.parts import arrays
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.domains import density_ratios, proxy_a_distance
-from tftransfer.using.plan import PhasePlan, Plan
+from tftransfer.using.plan import PhasePlan, Plan, without_target
 from tftransfer.using.supply import Supply
 
 # Of accuracy, that a later phase may be worse.
@@ -127,7 +127,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
 
 def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.ndarray]:
     """Of examples of the source, by the network as it was before it left the source."""
-    phases = trainer.plan.phases[: number + 1]
+    phases = trainer.planned[: number + 1]
     before = [k for k, each in enumerate(phases) if not each.phase.leaves_source]
     if not before or before[-1] == number:
         return [trainer.supply.features(indices) for indices in parts]
@@ -140,20 +140,28 @@ def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.n
         trainer.supply.weights_moved()
 
 
-def end_with_the_best(trainer: Any) -> None:
-    """Goes back to an earlier phase where the adaptation did harm."""
+def end_with_the_best(trainer: Any) -> list[PhasePlan]:
+    """Goes back to an earlier phase where the adaptation did harm.
+
+    Returns:
+      The phases to go on with: those that were undone and learn labels, without the target.
+    """
     found = [phase["judged"] for phase in trainer.phases if "judged" in phase]
     adapts = any(planned.phase.adapts for planned in trainer.plan.phases)
     if not adapts or len(found) < 2 or len(found) < len(trainer.phases):
-        return
+        return []
     best, why = best_phase(found, [planned.phase.leaves_source for planned in trainer.plan.phases])
-    if best < len(found) - 1:
-        _as_after(best, trainer)
-        trainer.say(
-            f"  what followed phase {trainer.phases[best]['name']} {why}: the run ends with that "
-            "phase's weights"
-        )
-        trainer.phases[best]["kept"] = True
+    if best == len(found) - 1:
+        return []
+    _as_after(best, trainer)
+    trainer.phases[best]["kept"] = True
+    again = [without_target(planned) for planned in trainer.plan.phases[best + 1 :]]
+    trainer.say(
+        f"  what followed phase {trainer.phases[best]['name']} {why}: the run "
+        f"{'goes on from' if any(again) else 'ends with'} that phase's weights"
+        f"{', without the target' * any(again)}"
+    )
+    return [planned for planned in again if planned]
 
 
 def _as_after(number: int, trainer: Any) -> None:

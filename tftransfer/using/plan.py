@@ -189,12 +189,9 @@ def _plan_phase(
     if phase.solve and phase.solve != "interpolate":
         SOLVERS[phase.solve]  # an unknown name is an error
     rates = phase.rates(list(network.blocks))
-    streams = phase.streams or ("train",)
-    read = [*phase.tensors(), *phase.tensors("reference")]
-    outputs = [name for name in read if name not in FIELDS]
     planned = PhasePlan(
-        phase=phase, rates=rates, cut=network.cut_for(rates, read), views=0, reason="",
-        streams=streams, outputs=tuple(dict.fromkeys([*outputs, "logits"])),
+        phase=phase, rates=rates, cut=network.cut_for(rates, _read(phase)), views=0, reason="",
+        streams=phase.streams or ("train",), outputs=_outputs(phase),
     )  # fmt: skip
     if phase.batch_norm == "adapt":
         return replace(planned, cut=INPUT, reason="statistics are measured on the target examples")
@@ -205,6 +202,27 @@ def _plan_phase(
             reason="the first stage trains, so nothing can be stored; augmentation is fresh",
         )
     return _with_views(planned, network, examples, cache)
+
+
+def _read(phase: Phase) -> list[str]:
+    """Names of the tensors that the losses read of the network, as it is and as it was."""
+    return [*phase.tensors(), *phase.tensors("reference")]
+
+
+def _outputs(phase: Phase) -> tuple[str, ...]:
+    read = [name for name in _read(phase) if name not in FIELDS]
+    return tuple(dict.fromkeys([*read, "logits"]))
+
+
+def without_target(planned: PhasePlan) -> PhasePlan | None:
+    """The phase as it is without the target domain; None where it then learns no labels."""
+    losses = planned.phase.losses
+    kept = tuple(each for each in losses if not any(p.startswith("target.") for p in each.paths()))
+    name = f"{planned.phase.name} without the target"
+    phase = replace(planned.phase, name=name, losses=kept, reweight=False)
+    if not phase.learns_labels:
+        return None
+    return replace(planned, phase=phase, streams=phase.streams, outputs=_outputs(phase))
 
 
 def _with_views(

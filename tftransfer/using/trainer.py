@@ -71,6 +71,7 @@ class Trainer:
         self._to_logits: dict[str, Any] = {}
         self._at_once = VALIDATED
         self.phases: list[dict[str, Any]] = []
+        self.planned = list(plan.phases)
         self.saver = Saver(run.checkpoints)
 
     def fit(self) -> list[dict[str, Any]]:
@@ -84,18 +85,23 @@ class Trainer:
             self._ratios = adapting.density_weights(self.supply, self.plan)
         resume = self._found()
         try:
-            for number, planned in enumerate(self.plan.phases):
-                if resume and number < resume.state["phase"]:
-                    continue
-                here = resume if resume and number == resume.state["phase"] else None
-                self._run_phase(number, planned, reference, here)
+            self._run_phases(0, reference, resume)
+            self.planned += adapting.end_with_the_best(self)
+            self._run_phases(len(self.plan.phases), reference, resume)
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 self.saver.write()
             raise
         self.saver.write()
-        adapting.end_with_the_best(self)
         return self.phases
+
+    def _run_phases(self, first: int, reference: Reference, resume: Checkpoint | None) -> None:
+        """The planned phases from a number on, but those that were done before `resume`."""
+        for number, planned in enumerate(self.planned[first:], first):
+            if resume and number < resume.state["phase"]:
+                continue
+            here = resume if resume and number == resume.state["phase"] else None
+            self._run_phase(number, planned, reference, here)
 
     def close(self) -> None:
         """Waits until all that is to be kept is on disk.
@@ -111,7 +117,7 @@ class Trainer:
 
     def logits(self, indices: np.ndarray) -> np.ndarray:
         """Raw outputs of the network as it is, float32 [n, k]; its frozen prefix comes stored."""
-        return self.phase_logits(self.plan.phases[-1], indices)
+        return self.phase_logits(self.planned[-1], indices)
 
     def phase_logits(self, planned: PhasePlan, indices: np.ndarray) -> np.ndarray:
         """As `logits`, with the frozen prefix of a phase."""
@@ -163,7 +169,7 @@ class Trainer:
             f"  {phase.name}: {did['said']}; "
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
         )
-        if number + 1 < len(self.plan.phases):
+        if number + 1 < len(self.planned):
             self.saver.save(self.taken(number + 1, 0, best={}, optimizer={}))
         stops.check()
 
@@ -183,7 +189,7 @@ class Trainer:
 
     def _reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:
         """The network at the start of a phase, kept for a resumed run; None for the run's."""
-        phases, blocks = self.plan.phases, self.network.blocks
+        phases, blocks = self.planned, self.network.blocks
         start = self.run.workdir / f"reference-{number + 1}.npz"
         wanted = any(p.phase.reference == "before" for p in phases[number + 1 : number + 2])
         if (wanted or phase.reference == "phase") and not inside:
