@@ -155,7 +155,8 @@ def end_with_the_best(trainer: Any) -> list[PhasePlan]:
         return []
     _as_after(best, trainer)
     trainer.phases[best]["kept"] = True
-    again = [without_target(planned) for planned in trainer.plan.phases[best + 1 :]]
+    later = trainer.plan.phases[best + 1 :]
+    again = [without_target(planned, trainer.network) for planned in later]
     trainer.say(
         f"  what followed phase {trainer.phases[best]['name']} {why}: the run "
         f"{'goes on from' if any(again) else 'ends with'} that phase's weights"

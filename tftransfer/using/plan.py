@@ -214,15 +214,21 @@ def _outputs(phase: Phase) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*read, "logits"]))
 
 
-def without_target(planned: PhasePlan) -> PhasePlan | None:
-    """The phase as it is without the target domain; None where it then learns no labels."""
+def without_target(planned: PhasePlan, network: Network) -> PhasePlan | None:
+    """The phase as it is without the target domain; None where it then learns no labels.
+
+    A head that nothing reads any more, such as a discriminator, is frozen.
+    """
     losses = planned.phase.losses
     kept = tuple(each for each in losses if not any(p.startswith("target.") for p in each.paths()))
     name = f"{planned.phase.name} without the target"
     phase = replace(planned.phase, name=name, losses=kept, reweight=False)
     if not phase.learns_labels:
         return None
-    return replace(planned, phase=phase, streams=phase.streams, outputs=_outputs(phase))
+    outputs = _outputs(phase)
+    unread = {head.name for head in network.heads if head.output not in outputs}
+    rates = {block: 0.0 if block in unread else rate for block, rate in planned.rates.items()}
+    return replace(planned, phase=phase, rates=rates, streams=phase.streams, outputs=outputs)
 
 
 def _with_views(
