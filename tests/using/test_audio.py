@@ -133,6 +133,14 @@ def test_too_few_groups_leave_nothing_to_compare():
     assert taps.compared_taps(values, examples) == {}
 
 
+def test_classes_of_few_examples_leave_nothing_to_compare(run):
+    few = Examples(
+        names=list("abcdef"), items=[b""] * 6, labels=np.repeat([0, 1, 2], 2), kind="audio",
+        target="single_label", classes=("a", "b", "c"), parts=np.full(6, "train", PART_DTYPE),
+    )  # fmt: skip
+    assert taps.sampled_taps(tftransfer.load(run.workdir).network, few) == {}
+
+
 def test_of_many_classes_some_are_compared_whole():
     labels = np.repeat(np.arange(100), 9)
     examples = Examples(

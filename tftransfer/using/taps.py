@@ -42,7 +42,10 @@ def sampled_taps(network: Network, examples: Examples, seed: int = 0) -> dict[st
     """
     if examples.target != "single_label" or len(network.backbone.stages) < 2:
         return {}
-    some = examples.keep(_sample(examples, seed))
+    sample = _sample(examples, seed)
+    if not len(sample):
+        return {}
+    some = examples.keep(sample)
     found = compared_taps(pooled_taps(network, some), some, seed)
     return {"accuracy": found, "examples": len(some)} if found else {}
 
