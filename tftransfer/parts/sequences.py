@@ -45,11 +45,16 @@ def shortened(tensors: Sequence[Any], padding: int) -> list[Any]:
       tensors: ids [n, T]; or hidden states [n, T, d] and their mask [n, T], of 0 and 1.
       padding: the id of padding.
     """
-    there = tensors[-1] > 0 if len(tensors) > 1 else tf.not_equal(tensors[0], padding)
+    there = _there(tensors, padding)
     length = int(there.shape[1])
     ends = tf.where(tf.reduce_any(there, 0), tf.range(1, length + 1), 1)
     most = tf.minimum(-(-tf.reduce_max(ends) // _STEP) * _STEP, length)
     return [tensor[:, :most] for tensor in tensors]
+
+
+def _there(tensors: Sequence[Any], padding: int) -> Any:
+    """Which places are no padding, bool [n, T], of arrays or tensors as `shortened` takes them."""
+    return tensors[-1] > 0 if len(tensors) > 1 else tensors[0] != padding
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def in_eights(
 
     def run(*inputs: Any) -> list[np.ndarray]:
         arrays = [np.asarray(x) for x in inputs]
-        there = arrays[-1] > 0 if len(arrays) > 1 else arrays[0] != padding
+        there = _there(arrays, padding)
         ends = np.where(there, np.arange(1, length + 1), 1).max(axis=1)
         most = np.minimum(-(-ends // _STEP) * _STEP, length)
         whole: list[np.ndarray] = []
