@@ -96,6 +96,9 @@ def test_registry_names_the_nearest():
         ("r:a=1e-3, b = -4 ,", "r", {"a": 1e-3, "b": -4}),
         ("r:a=true,b=False,c=balanced", "r", {"a": True, "b": False, "c": "balanced"}),
         ("r:a=x=y,b=", "r", {"a": "x=y", "b": ""}),
+        ("https://tfhub.dev/google/yamnet/1", "https://tfhub.dev/google/yamnet/1", {}),
+        ("https://a.b/c:output=d", "https://a.b/c", {"output": "d"}),
+        ("distill:teacher=https://a.b/c", "distill", {"teacher": "https://a.b/c"}),
     ],
 )
 def test_parse_options(text, name, options):

@@ -1,5 +1,6 @@
 """A finished run, opened again: evaluate, predict, load, inspect."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -134,6 +135,14 @@ def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits, quiet):
     assert "stage3" in backbone and "4×4×64" in backbone
     run = tftransfer.inspect(workdir=tuned_run.workdir)
     assert "phase tune" in run and "best epoch" in run and str(tuned_run.export) in run
+
+
+def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path, quiet):
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", digits / "target")
+    of_run = functools.partial(tftransfer.evaluate, tuned_run.workdir)
+    for name, command in (("evaluate", of_run), ("inspect", tftransfer.inspect)):
+        command(data=archive, cache_dir=str(tmp_path / name), say=quiet)
+        assert list((tmp_path / name).glob("*/*/*/*.png"))
 
 
 def test_inspect_names_bad_files_and_duplicates(picture_folder, quiet):

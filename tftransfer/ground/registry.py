@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from tftransfer.ground.errors import UserError, unknown_name
 
 T = TypeVar("T")
+_OPTIONS = re.compile(":(?!//)")
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -59,10 +61,13 @@ def _same_place(old: Any, new: Any) -> bool:
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:
     """`mobilenet_v2:alpha=0.35,depth=2` to its name and its options, numbers as numbers.
 
+    The colon of an address, as of `https://`, begins no options.
+
     Raises:
       UserError: an option without a value.
     """
-    name, _, rest = text.partition(":")
+    name, *found = _OPTIONS.split(text, maxsplit=1)
+    rest = "".join(found)
     options: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")

@@ -51,6 +51,7 @@ _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "folder": ("", "where the SavedModel goes; export/ in --workdir when empty"),
 }
 _EXPERIMENT = tuple(field.name for field in fields(Experiment))
+_TRAINING = ("recipe", "epochs", "batch_size", "precision", "xla")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ COMMANDS = {
     ),
     "evaluate": Command(
         "figures of a finished run, on its own test part or on --data",
-        ("workdir", "register"), ("data",), "",
+        ("workdir", "cache_dir", "cache_bytes", "register"), ("data",), "",
         "tftransfer evaluate --workdir=runs/photos --data=more_photos",
     ),
     "predict": Command(
@@ -100,7 +101,7 @@ COMMANDS = {
     ),
     "export": Command(
         "write a finished run as a SavedModel, checked against it on real pictures",
-        ("workdir", "folder", "register"), ("data",), "",
+        ("workdir", "folder", "cache_dir", "cache_bytes", "register"), ("data",), "",
         "tftransfer export --workdir=runs/photos --folder=served/1",
     ),
     "episodes": Command(
@@ -111,7 +112,9 @@ COMMANDS = {
     ),
     "inspect": Command(
         "what there is in a data folder, a backbone or a run",
-        ("workdir",), _EXPERIMENT, "", "tftransfer inspect --backbone=mobilenet_v2 --weights=none",
+        ("workdir", "cache_dir", "cache_bytes"),
+        tuple(name for name in _EXPERIMENT if name not in _TRAINING), "",
+        "tftransfer inspect --backbone=mobilenet_v2 --weights=none",
     ),
     "demo": Command(
         "the main job on scikit-learn's digits, without a download",

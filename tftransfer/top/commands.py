@@ -44,7 +44,7 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 
 def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer evaluate`."""
-    result = api.evaluate(_workdir(flags), experiment.get("data"), say=say)
+    result = api.evaluate(_workdir(flags), experiment.get("data"), say=say, **_cache(flags))
     say(f"{result['part']} part, {result['examples']:,} examples")
     intervals = result["test"].get("intervals", {})
     for name, value in result["test"].items():
@@ -92,7 +92,9 @@ def _given(free: Iterable[str]) -> Iterator[Any]:
 
 def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer export`."""
-    report = api.export(_workdir(flags), flags.folder or None, experiment.get("data"), say=say)
+    report = api.export(
+        _workdir(flags), flags.folder or None, experiment.get("data"), say=say, **_cache(flags)
+    )
     say(
         f"exported to {report['folder']}: scores equal the network's within "
         f"{report['max_difference']:.1g} on {report['examples']} examples"
@@ -109,7 +111,7 @@ def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 
 def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer inspect`."""
-    say(api.inspect(workdir=flags.workdir, say=say, **experiment))
+    say(api.inspect(workdir=flags.workdir, say=say, **_cache(flags), **experiment))
 
 
 def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:

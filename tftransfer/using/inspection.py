@@ -14,6 +14,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.backbones.load import kind_of_backbone, load_backbone
 from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache, user_folder
 from tftransfer.parts.kinds.image.rules import header_size, image_format
 from tftransfer.using.data_sheet import sheet
 from tftransfer.using.intake import read_examples
@@ -26,6 +27,8 @@ def inspect(
     data: Any = None,
     backbone: str = "",
     workdir: str | Path = "",
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
     say: Callable[[str], None] = print,
     **experiment: Any,
 ) -> str:
@@ -37,6 +40,8 @@ def inspect(
       data: as `Experiment.data`.
       backbone: as `Experiment.backbone`.
       workdir: of a run.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
       say: where progress goes.
       **experiment: further fields of `Experiment`, such as `weights` or `image_size`.
 
@@ -50,15 +55,16 @@ def inspect(
             "Give one of --data, --backbone and --workdir, or data and a backbone.",
         )
     if backbone and len(given) == 1:
-        return "\n".join(_of_backbone(Experiment(backbone=backbone, **experiment)))
+        folder = user_folder(cache_dir)
+        return "\n".join(_of_backbone(Experiment(backbone=backbone, **experiment), folder))
     if workdir:
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **experiment})
     if not backbone:
-        examples = read_examples(settings, say)
+        examples = read_examples(settings, say, FeatureCache.of_user(cache_dir, cache_bytes))
         return "\n".join([*_of_data(examples), *sheet(examples, None)])
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")
-    plan = make_plan(settings, say=say, cache_bytes=0)
+    plan = make_plan(settings, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes)
     return "\n".join([*_of_data(plan.examples), *sheet(plan.examples, plan.network)])
 
 
@@ -134,11 +140,11 @@ def _duplicates(examples: Examples) -> list[str]:
     return lines
 
 
-def _of_backbone(experiment: Experiment) -> list[str]:
+def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     backbone = load_backbone(
         experiment.backbone, weights=experiment.weights, image_size=experiment.image_size,
         trust_code=experiment.trust_code, kind=kind_of_backbone(experiment.backbone),
-        length=experiment.length,
+        length=experiment.length, cache=cache,
     )  # fmt: skip
     lines = [
         f"{backbone.name}: {backbone.form.said}, weights {backbone.weights}, "

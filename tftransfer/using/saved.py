@@ -19,6 +19,7 @@ from tftransfer.parts.data.scan import examine_all
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.data.tables import SUFFIXES
 from tftransfer.parts.data.waveforms import clip_bytes, is_waveform
+from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds import input_kind
 from tftransfer.using.evaluation import best, evaluate_logits, predict_logits
@@ -28,20 +29,23 @@ from tftransfer.using.restored import Restored, load
 
 
 def evaluate(
-    workdir: str | Path, data: Any = None, *, say: Callable[[str], None] = print
-) -> dict[str, Any]:
+    workdir: str | Path, data: Any = None, *, cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = print,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of a run on its own test part, or on all of `data`.
 
     Args:
       workdir: of a finished run.
       data: as `Experiment.data`; None for the run's own.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
       say: where progress goes.
 
     Returns:
       As `result.json`: `test`, `per_class`, `confusion`, `predictions`, ...
     """
     restored = load(workdir)
-    examples = _examples(restored, data, say)
+    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
     inputs = Inputs(examples, restored.network.backbone.form, keep=False)
     return evaluate_logits(
         lambda some: predict_logits(restored.network, inputs, some, say),
@@ -95,6 +99,8 @@ def export(
     folder: str | Path | None = None,
     data: Any = None,
     *,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Writes the run's network as a SavedModel, after comparing both on real pictures.
@@ -103,13 +109,15 @@ def export(
       workdir: of a finished run.
       folder: where to; None for `export` in the run's folder.
       data: pictures to compare on; None for the run's own.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
       say: where progress goes.
 
     Returns:
       `folder`, `max_difference` of the scores and `examples` compared.
     """
     restored = load(workdir)
-    examples = _examples(restored, data, say)
+    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
     target = Path(folder).expanduser() if folder else restored.run.export
     if folder and target.exists() and not (target / "saved_model.pb").is_file():
         raise UserError(f"{target} exists and is no SavedModel.", "Give a new folder.")
@@ -118,10 +126,13 @@ def export(
     return {"folder": str(target), **report}
 
 
-def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Examples:
+def _examples(
+    restored: Restored, data: Any, say: Callable[[str], None], cache: FeatureCache | None
+) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
-        found = read_all(replace(experiment, data=data, test_data="", target=restored.target), say)
+        given = replace(experiment, data=data, test_data="", target=restored.target)
+        found = read_all(given, say, cache)
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
     if experiment.data_is_in_memory:
@@ -129,7 +140,7 @@ def _examples(restored: Restored, data: Any, say: Callable[[str], None]) -> Exam
             f"The run {restored.run.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",
         )
-    return _as_split(restored, read_all(experiment, say), say)
+    return _as_split(restored, read_all(experiment, say, cache), say)
 
 
 def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]) -> Examples:

@@ -74,6 +74,14 @@ def test_a_module_needs_trust_and_names_its_outputs(module):
         load_backbone(f"{module}:output=log", kind="audio", length=1.0, trust_code=True)
 
 
+def test_a_module_may_be_an_address(module, monkeypatch):
+    import tensorflow_hub
+
+    monkeypatch.setattr(tensorflow_hub, "resolve", lambda url: str(module))
+    for name in ("https://example.org/sounds/1", "https://example.org/sounds/1:output=scores"):
+        assert load_backbone(name, kind="audio", length=1.0, trust_code=True).name == name
+
+
 @pytest.mark.slow
 def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp_path, quiet):
     path = shared_data / "audio_models" / "yamnet_savedmodel"
