@@ -10,7 +10,8 @@ from tftransfer.building.network import FEATURES, INPUT, Network, compiled, dtyp
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.recipe import Head
 from tftransfer.parts import arrays
-from tftransfer.parts.backbones.load import Shelf, load_backbone, shelf_of_process
+from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.backbones.shelf import Shelf, shelf_of_process
 
 SIZE = 16
 STAGES = ["stage1", "stage2", "stage3"]

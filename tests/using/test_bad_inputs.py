@@ -31,7 +31,7 @@ from tftransfer.parts.backbones.load import load_backbone
 from tftransfer.parts.data import scan
 from tftransfer.parts.data.memory import from_arrays
 from tftransfer.top import cli
-from tftransfer.using import preflight, training
+from tftransfer.using import intake, preflight, training
 from tftransfer.using.saving import Saver
 from tftransfer.using.step import Step
 
@@ -663,6 +663,27 @@ def test_a_loss_of_nan_stops_after_three(place, capsys):
     code, run = trained(place, "--recipe=scratch:epochs=2")
     assert code == 2 and "the loss became nan, for the 4th time" in told_in_two_lines(capsys)
     assert len(incidents(run)) >= 3 and not (run / "weights.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "near"),
+    [
+        ({"recipe": "scratch:epoch=1"}, "epochs"),
+        ({"recipe": "scratch+fixmach"}, "fixmatch"),
+        ({"backbone": "mobilenet_v4"}, "mobilenet_v"),
+        ({"backbone": "small_cnn:widht=8"}, "width"),
+    ],
+)
+def test_a_wrong_name_is_said_before_any_file_is_read(place, quiet, fields, near):
+    place.patch.setattr(intake, "scan", lambda *some, **more: pytest.fail("the files were read"))
+    given = {"data": str(place.root), "backbone": "small_cnn", "weights": "none", **fields}
+    experiment, folder = tftransfer.Experiment(**given), place.beside / "run"
+    recipes = ["scratch", experiment.recipe]
+    for name, more in (("train", {}), ("compare", {"recipes": recipes}), ("plan", {})):
+        where = () if name == "plan" else (folder,)
+        with pytest.raises(tftransfer.UserError) as error:
+            getattr(tftransfer, name)(experiment, *where, **more, say=quiet)
+        assert near in error.value.remedy
 
 
 def gone(path):

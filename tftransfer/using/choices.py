@@ -13,6 +13,7 @@ from tftransfer.building.streams import part_of
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.recipe import Recipe
+from tftransfer.parts.backbones.load import check_backbone
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds import Form, InputKind, input_kind
 
@@ -45,6 +46,16 @@ def chosen_xla(experiment: Experiment, choices: list[str]) -> bool:
         else "XLA off: it was measured slower on CPUs"
     )  # fmt: skip
     return accelerated
+
+
+def check_names(experiment: Experiment, found: Examples) -> None:
+    """Raises what is wrong with the recipe's and the backbone's names, before files are read.
+
+    Raises:
+      UserError: no such recipe, method, backbone or option.
+    """
+    make_recipe(experiment.recipe, target=found.target)
+    check_backbone(experiment.backbone, found.kind)
 
 
 def needed_weights(experiment: Experiment, target: str, choices: list[str]) -> str:

@@ -15,10 +15,12 @@ from tftransfer.ground import imports, stops
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import write_json
+from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.scores import main_metric, mean_interval, mean_over_tasks
 from tftransfer.using import single_tasks
+from tftransfer.using.choices import check_names
 from tftransfer.using.intake import read_examples
 from tftransfer.using.pictures import intervals
 from tftransfer.using.run import Run
@@ -101,7 +103,12 @@ def _compare(
     export: bool, cache_dir: str, cache_bytes: int, say: Callable[[str], None],
 ) -> Comparison:  # fmt: skip
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
-    examples = read_examples(experiment, say, cache)
+
+    def check(found: Examples) -> None:
+        for spec in recipes:
+            check_names(replace(experiment, recipe=spec), found)
+
+    examples = read_examples(experiment, say, cache, check)
     made = [make_recipe(spec, target=examples.target) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
     for part in ("test", "val"):

@@ -15,11 +15,19 @@ from tftransfer.parts.feature_cache import FeatureCache
 
 
 def read_examples(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
-) -> Examples:
-    """Source → scan → split; then the pictures without labels."""
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
+    check: Callable[[Examples], None] = lambda found: None,
+) -> Examples:  # fmt: skip
+    """Source → check → scan → split; then the pictures without labels.
+
+    Args:
+      experiment: names them.
+      say: where progress goes.
+      cache: for what is unpacked, and for what a scan found.
+      check: raises what can be known of the examples before their files are looked at.
+    """
     examples = split(
-        read_all(experiment, say, cache), seed=experiment.seed,
+        read_all(experiment, say, cache, check), seed=experiment.seed,
         validation_fraction=experiment.validation_fraction,
         test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
     )  # fmt: skip
@@ -33,15 +41,17 @@ def read_examples(
 
 
 def read_all(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None
-) -> Examples:
-    """Source → scan, with the test data joined where they come apart."""
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
+    check: Callable[[Examples], None] = lambda found: None,
+) -> Examples:  # fmt: skip
+    """Source → check → scan, with the test data joined where they come apart."""
     folder = cache.folder if cache else None
 
     def scanned(data: object) -> Examples:
         group_by = experiment.group_by
         found = read_source(data, target=experiment.target, cache=folder, group_by=group_by)
         found = with_groups(found, group_by)
+        check(found)
         return _scanned(found, experiment, say, cache)
 
     examples = scanned(experiment.data)

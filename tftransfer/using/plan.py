@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from tftransfer.parts.inputs import memory_budget
 from tftransfer.parts.kinds import input_kind
 from tftransfer.parts.optimizers import optimizer_named
 from tftransfer.using.choices import (
+    check_names,
     check_scores,
     check_streams,
     chosen_batch,
@@ -143,7 +145,8 @@ def make_plan(
     precision = chosen_precision(experiment, choices)
     xla = chosen_xla(experiment, choices)
     with clock.part("scan"):
-        examples = examples or read_examples(experiment, say, cache)
+        check = functools.partial(check_names, experiment)
+        examples = examples or read_examples(experiment, say, cache, check)
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(left_out(examples))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tftransfer.parts.backbones.load import Shelf
+from tftransfer.parts.backbones.shelf import Shelf
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.feature_cache import FeatureCache
 from tftransfer.parts.inputs import Inputs

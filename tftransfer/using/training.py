@@ -22,7 +22,7 @@ from tftransfer.ground.errors import UserError
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.serialise import read_json, to_jsonable, write_json
 from tftransfer.parts import arrays
-from tftransfer.parts.backbones.load import shelf_of_process
+from tftransfer.parts.backbones.shelf import shelf_of_process
 from tftransfer.parts.data.examples import Examples, write_quarantine
 from tftransfer.parts.feature_cache import DEFAULT_BYTES
 from tftransfer.parts.kinds import input_kind

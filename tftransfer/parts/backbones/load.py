@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import inspect
-import math
 import re
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.experiment import plain_weights
@@ -93,13 +89,7 @@ def load_backbone(
             name, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
             cache=cache, length=length, assets=assets,
         )  # fmt: skip
-    local = "/" in name and "://" not in name and name.partition(":")[0].count("/") not in (3, 4)
-    if local and not Path(name.partition(":")[0]).expanduser().exists():
-        raise UserError(
-            f"--backbone={name} does not exist, nor is it a Kaggle handle.",
-            "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
-        )
-    if "/" in name or (Path(name) / "saved_model.pb").is_file():
+    if _is_module(name):
         return _from_hub(name, image_size, trust_code)
     base, options = parse_options(name)
     build, default_size, known = _builder(base, options)
@@ -122,83 +112,42 @@ def load_backbone(
     )  # fmt: skip
 
 
+def check_backbone(name: str, kind: str) -> None:
+    """Looks up the name without building anything; those of texts are known to KerasHub only.
+
+    Args:
+      name: as of `load_backbone`.
+      kind: of the data.
+
+    Raises:
+      UserError: no such backbone or option.
+    """
+    plain = _TAP.fullmatch(name)[1]  # type: ignore[index]
+    if is_run(plain) or kind == "text":
+        return
+    if kind == "audio":
+        from tftransfer.parts.backbones.audio import picture_name
+
+        plain = picture_name(plain)
+    if plain and not _is_module(plain):
+        _builder(*parse_options(plain))
+
+
+def _is_module(name: str) -> bool:
+    """Whether a name is a TF-Hub module's folder, address or handle."""
+    local = "/" in name and "://" not in name and name.partition(":")[0].count("/") not in (3, 4)
+    if local and not Path(name.partition(":")[0]).expanduser().exists():
+        raise UserError(
+            f"--backbone={name} does not exist, nor is it a Kaggle handle.",
+            "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
+        )
+    return "/" in name or (Path(name) / "saved_model.pb").is_file()
+
+
 def is_run(folder: str | Path) -> bool:
     """Whether a folder is a run's: transformers keep a file of that name too."""
     config = Path(folder).expanduser() / "config.json"
     return config.is_file() and "experiment" in read_json(config)
-
-
-class Shelf:
-    """Loaded backbones, each given out as it was when first loaded, to one user at a time.
-
-    Args:
-      most_bytes: of the weights of one backbone; larger ones are loaded anew each time.
-      most: that are held; beyond it the one loaded first is let go.
-    """
-
-    def __init__(self, *, most_bytes: float = math.inf, most: float = math.inf) -> None:
-        self._most_bytes, self._most = most_bytes, most
-        self._held: dict[Any, tuple[Backbone, list[Any], list[float]]] = {}
-
-    def clear(self) -> None:
-        """Lets go of all."""
-        self._held.clear()
-
-    def load(self, name: str, *, weights: str, **options: Any) -> Backbone:
-        """As `load_backbone`; a second time the same layers, their weights put back."""
-        key = _origin(name, weights)
-        if key is None:
-            return load_backbone(name, weights=weights, **options)
-        key += (tf.distribute.get_strategy(), keras.config.dtype_policy().name)
-        key += tuple(sorted(options.items()))
-        if key not in self._held:
-            backbone = load_backbone(name, weights=weights, **options)
-            values = [variable.numpy() for variable in backbone.model.variables]
-            if sum(value.nbytes for value in values) > self._most_bytes:
-                return backbone
-            momenta = [layer.momentum for layer in _batch_norms(backbone)]
-            if len(self._held) >= self._most:
-                self._held.pop(next(iter(self._held)))
-            self._held[key] = backbone, values, momenta
-        backbone, values, momenta = self._held[key]
-        for variable, value in zip(backbone.model.variables, values, strict=True):
-            variable.assign(value)
-        for layer, momentum in zip(_batch_norms(backbone), momenta, strict=True):
-            layer.momentum = momentum
-        arrays.settle(backbone.model.layers)
-        return backbone
-
-
-_OF_PROCESS = Shelf(most_bytes=256 << 20, most=1)
-_TAKEN = threading.Lock()
-
-
-@contextlib.contextmanager
-def shelf_of_process() -> Iterator[Shelf]:
-    """A shelf that keeps the last small backbone for the next user; a new one while it is taken."""
-    if not _TAKEN.acquire(blocking=False):
-        yield Shelf()
-        return
-    try:
-        yield _OF_PROCESS
-    finally:
-        _TAKEN.release()
-
-
-def _origin(name: str, weights: str) -> tuple[Any, ...] | None:
-    """What a backbone is made from, files by their content; None for folders and modules."""
-    if "/" in name or Path(name).exists():
-        return None
-    base = parse_options(name)[0]
-    build = BACKBONES[base].build if base in BACKBONES else None
-    path = Path(weights).expanduser()
-    file = weights not in ("pretrained", "none") and path.is_file()
-    return name, build, weights, file_sha256(path) if file else ""
-
-
-def _batch_norms(backbone: Backbone) -> list[Any]:
-    layers = backbone.model._flatten_layers()
-    return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
 
 
 def kind_of_backbone(name: str) -> str:

@@ -29,6 +29,7 @@ from tftransfer.parts.kinds.audio.forms import LogMelForm, SpectrogramForm
 # Seconds: as much as YAMNet hears at once, and what one picture shows.
 _LENGTH, _WINDOW = 0.975, 10.0
 _PICTURE = 160
+_WHISPER = "whisper"
 
 
 def load_backbone(
@@ -57,7 +58,7 @@ def load_backbone(
     base, options = parse_options(name)
     if base in _OWN:
         return _own(name, base, options, weights, length, cache or user_folder())
-    if base == "whisper" or base.startswith("whisper_"):
+    if base.startswith(_WHISPER):
         preset = options.pop("preset", "") if base == "whisper" else base
         return load_whisper(name, preset, options, weights, length)
     plain, window = _without_window(name)
@@ -73,6 +74,12 @@ def load_backbone(
         trust_code=trust_code, cache=cache,
     )  # fmt: skip
     return replace(_of_pictures(pictures, length, window), name=name, architecture=name)
+
+
+def picture_name(name: str) -> str:
+    """The network of pictures that a backbone of sounds is made of; "" for those of sound alone."""
+    base = parse_options(name)[0]
+    return "" if base in _OWN or base.startswith(_WHISPER) else _without_window(name)[0]
 
 
 _Cutter = Callable[[keras.Model], tuple[Stage, ...]]
