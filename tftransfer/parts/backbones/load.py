@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -84,8 +85,7 @@ def load_backbone(
     if is_run(name):
         return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
     if kind != "image":
-        of_kind = importlib.import_module(f"tftransfer.parts.backbones.{kind}")
-        return of_kind.load_backbone(
+        return _of_kind(kind).load_backbone(
             name, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
             cache=cache, length=length, assets=assets,
         )  # fmt: skip
@@ -126,11 +126,14 @@ def check_backbone(name: str, kind: str) -> None:
     if is_run(plain) or kind == "text":
         return
     if kind == "audio":
-        from tftransfer.parts.backbones.audio import picture_name
-
-        plain = picture_name(plain)
+        plain = _of_kind(kind).picture_name(plain)
     if plain and not _is_module(plain):
         _builder(*parse_options(plain))
+
+
+def _of_kind(kind: str) -> ModuleType:
+    """What knows the backbones of audio or of text: imported with the first of them."""
+    return importlib.import_module(f"tftransfer.parts.backbones.{kind}")
 
 
 def _is_module(name: str) -> bool:
