@@ -138,13 +138,14 @@ def _of_kind(kind: str) -> ModuleType:
 
 def _is_module(name: str) -> bool:
     """Whether a name is a TF-Hub module's folder, address or handle."""
-    local = "/" in name and "://" not in name and name.partition(":")[0].count("/") not in (3, 4)
-    if local and not Path(name.partition(":")[0]).expanduser().exists():
+    folder = name.partition(":")[0]
+    local = "/" in name and "://" not in name and folder.count("/") not in (3, 4)
+    if local and not Path(folder).expanduser().exists():
         raise UserError(
             f"--backbone={name} does not exist, nor is it a Kaggle handle.",
             "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
         )
-    return "/" in name or (Path(name) / "saved_model.pb").is_file()
+    return "/" in name or (Path(folder) / "saved_model.pb").is_file()
 
 
 def is_run(folder: str | Path) -> bool:
