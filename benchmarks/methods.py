@@ -237,8 +237,10 @@ class Bench:
         if group.first:
             where = str(self.firsts[title, seed].workdir)
             named = {key: text.replace(_FIRST, where) for key, text in named.items()}
-        result = self.train({**fields, **named}, seed).result
-        judged = [phase["judged"] for phase in result["phases"] if "judged" in phase]
+        run = self.train({**fields, **named}, seed)
+        result, planned = run.result, len(run.experiment.recipe.phases)
+        # Not of what was done again without the target.
+        judged = [phase["judged"] for phase in result["phases"][:planned] if "judged" in phase]
         first = self.firsts[title, seed].result["test"]["accuracy"] if group.first else None
         return {
             "accuracy": result["test"]["accuracy"], "examples": result["examples"],

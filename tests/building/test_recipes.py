@@ -239,3 +239,15 @@ def test_ones_own_recipe_is_registered_once(own_recipes):
 )  # fmt: skip
 def test_a_recipe_without_one_of_its_methods(spec, left):
     assert without_method(spec, "multi_task") == left
+
+
+@pytest.mark.parametrize("method", ["l2_sp", "dann", "delta"])
+def test_a_teacher_takes_its_share_of_the_labels_alone(method):
+    def weights(spec):
+        losses = make_recipe(spec).phases[-1].losses
+        return {type(loss).__name__: loss.weight for loss in losses}
+
+    without, taught = weights(f"fine_tune+{method}"), weights(f"fine_tune+distill+{method}")
+    assert taught == weights(f"fine_tune+{method}+distill")
+    assert taught.pop("Distill") == 0.9
+    assert taught == {**without, "CrossEntropy": pytest.approx(0.1)}

@@ -10,7 +10,7 @@ from tftransfer.using.adapting import best_phase
     [
         ([1.9, 1.2], [0.95, 0.98], [False, True], 1, ""),
         ([1.9, 1.2], [0.95, 0.94], [False, True], 1, ""),
-        ([1.9, 1.2], [0.95, 0.90], [False, True], 0, "reverse validation (0.900 after 0.950)"),
+        ([1.9, 1.2], [0.95, 0.80], [False, True], 0, "reverse validation (0.800 after 0.950)"),
         ([1.8, 2.0], [0.95, 0.96], [False, True], 0, "gap 2.00 after 1.80"),
         ([1.8, 2.0], [0.95, 0.96], [False, False], 1, ""),
         ([1.8, 2.0, 1.9], [0.95, 0.96, 0.97], [False, False, True], 2, ""),
@@ -23,7 +23,7 @@ def test_a_run_ends_with_the_last_phase_that_did_no_harm(gaps, reverse, leaving,
         {"domain_gap": gap, "reverse_validation": accuracy, "moved": 0.1}
         for gap, accuracy in zip(gaps, reverse)
     ]
-    found, said = best_phase(judged, leaving)
+    found, said = best_phase(judged, leaving, 200)
     assert found == kept
     assert why in said
 
@@ -33,6 +33,19 @@ def test_domains_further_apart_are_no_harm_where_the_guesses_come_nearer_to_the_
         {"domain_gap": 1.67, "reverse_validation": 0.975, "moved": 0.283},
         {"domain_gap": 1.88, "reverse_validation": 0.975, "moved": 0.121},
     ]
-    assert best_phase(judged, [False, True])[0] == 1
+    assert best_phase(judged, [False, True], 200)[0] == 1
     judged[1]["moved"] = 0.3
-    assert best_phase(judged, [False, True])[0] == 0
+    assert best_phase(judged, [False, True], 200)[0] == 0
+
+
+@pytest.mark.parametrize(("count", "kept"), [(100, 1), (200, 1), (400, 0), (10_000, 0)])
+def test_a_difference_that_may_be_chance_is_no_harm(count, kept):
+    """Two standard errors of the difference are 0.050 with 200 examples, and 0.0355 with 400."""
+    judged = [{"domain_gap": 1.8, "reverse_validation": p, "moved": 0.1} for p in (0.95, 0.914)]
+    assert best_phase(judged, [False, False], count)[0] == kept
+    assert best_phase(judged[::-1], [False, False], count)[0] == 1
+
+
+def test_what_is_worse_by_less_than_the_tolerance_is_no_harm():
+    judged = [{"domain_gap": 1.8, "reverse_validation": p, "moved": 0.1} for p in (0.95, 0.931)]
+    assert best_phase(judged, [False, False], 10**6)[0] == 1

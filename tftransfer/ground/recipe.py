@@ -182,9 +182,14 @@ class Phase:
         return not self.solve and self.batch_norm != "adapt"
 
     @property
+    def of_labels(self) -> tuple[Loss, ...]:
+        """The losses that read labels."""
+        return tuple(loss for loss in self.losses if "train.label" in loss.paths())
+
+    @property
     def learns_labels(self) -> bool:
         """Whether it trains on labels, by steps."""
-        return any("train.label" in loss.paths() for loss in self.losses)
+        return bool(self.of_labels)
 
     @property
     def adapts(self) -> bool:

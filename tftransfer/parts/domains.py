@@ -27,7 +27,8 @@ def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> f
 def density_ratios(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.ndarray:
     """`p_target(x) / p_source(x)` of the source's examples, of mean 1, float32 [n].
 
-    By the odds of a discriminator that was not trained on the example (Bickel et al., 2007).
+    By the odds of a discriminator that was not trained on the example (Bickel et al., 2007), to
+    which both domains count alike, however many examples each has; at most 10 before the mean.
 
     Args:
       source: features of the one domain, float [n, d].
@@ -36,7 +37,7 @@ def density_ratios(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.
     """
     said, truth = _discriminated(source, target, seed)
     odds = said[truth == 0] / np.maximum(1 - said[truth == 0], 1e-6)
-    ratios = np.minimum(odds * len(source) / len(target), _MOST_WEIGHT)
+    ratios = np.minimum(odds, _MOST_WEIGHT)
     return (ratios / max(float(ratios.mean()), 1e-12)).astype(np.float32)
 
 

@@ -12,8 +12,9 @@ from tftransfer.parts.domains import density_ratios, proxy_a_distance
 from tftransfer.using.plan import PhasePlan, Plan, without_target
 from tftransfer.using.supply import Supply
 
-# Of accuracy, that a later phase may be worse.
-_TOLERANCE = 0.02
+# Of accuracy, that a later phase may be worse; and in standard errors of the difference, as few
+# validation examples tell little.
+_TOLERANCE, _ERRORS = 0.02, 2.0
 # Of the proxy A-distance, by which a phase for the target alone may part the domains further.
 _WIDER = 0.05
 # Share of the predictions that would have to change class, for a collapse to be suspected.
@@ -52,7 +53,7 @@ def judge(
     }
 
 
-def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, str]:
+def best_phase(judged: list[dict[str, Any]], leaving: list[bool], count: int) -> tuple[int, str]:
     """The place of the phase to end with, and why: the last, unless an earlier one is better.
 
     Args:
@@ -61,6 +62,7 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, 
         that to the labels, and it is to bring the domains together: where they lie further apart
         after it, and the guesses' frequencies too lie further from the labels', it failed at its
         own aim.
+      count: of the validation examples.
     """
     keys = ("domain_gap", "reverse_validation", "moved")
     gap, reverse, moved = ([each[key] for each in judged] for key in keys)
@@ -71,7 +73,8 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool]) -> tuple[int, 
         if not (leaving[number] and apart):
             kept.append(number)
     last, best = kept[-1], max(kept, key=lambda number: reverse[number])
-    if reverse[best] > reverse[last] + _TOLERANCE:
+    variance = sum(p * (1 - p) for p in (reverse[best], reverse[last])) / max(1, count)
+    if reverse[best] > reverse[last] + max(_TOLERANCE, _ERRORS * variance**0.5):
         return best, (
             f"did harm by reverse validation ({reverse[last]:.3f} after {reverse[best]:.3f})"
         )
@@ -150,7 +153,8 @@ def end_with_the_best(trainer: Any) -> list[PhasePlan]:
     adapts = any(planned.phase.adapts for planned in trainer.plan.phases)
     if not adapts or len(found) < 2 or len(found) < len(trainer.phases):
         return []
-    best, why = best_phase(found, [planned.phase.leaves_source for planned in trainer.plan.phases])
+    leaving = [planned.phase.leaves_source for planned in trainer.plan.phases]
+    best, why = best_phase(found, leaving, len(trainer.plan.examples.where("val")))
     if best == len(found) - 1:
         return []
     _as_after(best, trainer)

@@ -80,6 +80,14 @@ def test_weights_leave_rows_out(function):
 
 
 @between
+def test_a_weight_of_2_is_the_row_twice(function):
+    twice, half = np.float32([1, 2, 1, 3, 1, 1, 0]), np.float32([2, 1, 1, 1, 2])
+    got = function(SOURCE, TARGET, twice, half)
+    rows = [np.repeat(x, w.astype(int), axis=0) for x, w in ((SOURCE, twice), (TARGET, half))]
+    np.testing.assert_allclose(got, function(*rows), rtol=1e-5)
+
+
+@between
 def test_an_empty_domain_pulls_at_nothing(function):
     x = tf.constant(SOURCE, tf.float32)
     with tf.GradientTape() as tape:

@@ -56,6 +56,13 @@ def test_the_gradient_of_batch_spectral_shrinkage_is_that_of_an_svd(shape):
     np.testing.assert_allclose(tape.gradient(value, x), expected, atol=1e-3)
 
 
+def test_batch_spectral_shrinkage_counts_rows_of_any_weight_above_0_alike():
+    features, weight = RNG.normal(size=(6, 4)), np.float32([0.2, 3, 0, 1.5, 0.1, 0.7])
+    got = functional.batch_spectral_shrinkage(features, 2, weight)
+    expected = functional.batch_spectral_shrinkage(features[weight > 0], 2)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
 def test_batch_spectral_shrinkage_without_rank_or_rows():
     assert float(functional.batch_spectral_shrinkage(np.ones((4, 6)))) == pytest.approx(0, abs=1e-5)
     assert float(functional.batch_spectral_shrinkage(np.ones((4, 6)), 9, np.zeros(4))) == 0

@@ -19,9 +19,10 @@ def distill(
 
     Args:
       recipe: that it is added to; `scratch` for a student that begins anew.
-      teacher: a run that was trained on the student's classes; several are parted by `|`.
+      teacher: a run that knows the student's classes, by their names; several are parted by `|`.
+        One of the student's own network makes born-again networks (Furlanello et al., 2018).
       temperature: by which the scores are softened.
-      share: of the teacher in the loss; the labels have the rest.
+      share: of the teacher; the losses of labels have the rest, all others stay as they are.
       unlabelled: 1 to learn from the pictures of `--unlabelled_data` too.
     """
     losses: list[Loss] = [Distill(temperature=temperature, weight=share)]
@@ -32,7 +33,11 @@ def distill(
         )
 
     def change(phase: Phase) -> Phase:
-        own = [replace(loss, weight=loss.weight * (1 - share)) for loss in phase.losses]
+        rest = 1 - share
+        own = [
+            replace(loss, weight=loss.weight * rest) if loss in phase.of_labels else loss
+            for loss in phase.losses
+        ]
         return replace(phase, losses=(*own, *losses))
 
     return _taught(where_stages_train(recipe, change), teacher)

@@ -35,8 +35,8 @@ def mmd(
     Args:
       source: float [n, d].
       target: float [m, d].
-      source_weight: 0 or 1, [n]; None is all ones.
-      target_weight: 0 or 1, [m]; None is all ones.
+      source_weight: 0 or above, [n]; None is all ones.
+      target_weight: 0 or above, [m]; None is all ones.
       bandwidths: u, multiples of b.
 
     Returns:
@@ -68,8 +68,8 @@ def linear_mmd(
     Args:
       source: float [n, d].
       target: float [m, d].
-      source_weight: 0 or 1, [n]; None is all ones.
-      target_weight: 0 or 1, [m]; None is all ones.
+      source_weight: 0 or above, [n]; None is all ones.
+      target_weight: 0 or above, [m]; None is all ones.
 
     Returns:
       float32 scalar, in squared units of the features; 0 where a sample is empty.
@@ -84,13 +84,13 @@ def linear_mmd(
 def coral(source: Any, target: Any, source_weight: Any = None, target_weight: Any = None) -> Any:
     """`|C_s - C_t|_F^2 / (4 d^2)` of the covariances of two domains (Sun & Saenko, 2016).
 
-    `C = sum_i (x_i - mean)(x_i - mean)^T / (n - 1)` over the n rows of weight 1.
+    `C = sum_i w_i (x_i - mean)(x_i - mean)^T / (sum_i w_i - 1)`.
 
     Args:
       source: float [n, d].
       target: float [m, d].
-      source_weight: 0 or 1, [n]; None is all ones.
-      target_weight: 0 or 1, [m]; None is all ones.
+      source_weight: w, 0 or above, [n]; None is all ones.
+      target_weight: the same, [m].
 
     Returns:
       float32 scalar, in fourth powers of the features' unit; 0 where a sample has
@@ -175,6 +175,6 @@ def _both(source_weight: Any, target_weight: Any, rows: int) -> Any:
 
 
 def _covariance(rows: Any, weight: Any) -> Any:
-    centred = (rows - mean_row(rows, weight)) * weight[:, None]
+    centred = rows - mean_row(rows, weight)
     count = ops.maximum(ops.sum(weight) - 1.0, 1.0)
-    return ops.matmul(ops.transpose(centred), centred) / count
+    return ops.matmul(ops.transpose(centred * weight[:, None]), centred) / count

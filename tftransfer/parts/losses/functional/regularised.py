@@ -52,19 +52,19 @@ def batch_spectral_shrinkage(features: Any, count: int = 1, weight: Any = None) 
     """Sum of the squares of the `count` smallest singular values of a batch of features.
 
     `sum_{i<=count} max(lambda_i(F F^T), 0)`, lambda rising, after the zeros that
-    F F^T has only by its size: a matrix of m rows of weight 1 and d columns has
+    F F^T has only by its size: a matrix of m rows of weight above 0 and d columns has
     min(m, d) singular values. BSS (Chen et al., 2019).
 
     Args:
       features: F, float [n, d].
       count: how many; where there are fewer singular values, all.
-      weight: 0 or 1, [n]; None is all ones.
+      weight: [n]; rows of weight 0 are left out, all others count alike; None is all ones.
 
     Returns:
       float32 scalar, in squared units of the features.
     """
     features = float32(features)
-    weight = row_weights(weight, features)
+    weight = float32(row_weights(weight, features) > 0)
     features = kept(features, weight)
     # Of the eigenvalues only, the gradient is finite where they are equal; of an SVD it is not.
     rising = tf.linalg.eigvalsh(ops.matmul(features, ops.transpose(features)))

@@ -25,7 +25,7 @@ def kept(rows: Any, weight: Any) -> Any:
 
 
 def mean_row(rows: Any, weight: Any) -> Any:
-    """`sum_i w_i x_i / max(sum_i w_i, 1)` of rows [n, d] and weights 0 or 1 [n]; [d]."""
+    """`sum_i w_i x_i / max(sum_i w_i, 1)` of rows [n, d] and weights of 0 or above [n]; [d]."""
     return ops.sum(rows * weight[:, None], axis=0) / ops.maximum(ops.sum(weight), 1.0)
 
 
