@@ -2,7 +2,8 @@
 
 import pytest
 
-from tftransfer.using.adapting import best_phase
+import tftransfer
+from tftransfer.using.adapting import best_phase, best_run, final
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,37 @@ def test_a_difference_that_may_be_chance_is_no_harm(count, kept):
 def test_what_is_worse_by_less_than_the_tolerance_is_no_harm():
     judged = [{"domain_gap": 1.8, "reverse_validation": p, "moved": 0.1} for p in (0.95, 0.931)]
     assert best_phase(judged, [False, False], 10**6)[0] == 1
+
+
+def test_of_runs_that_are_not_worse_the_one_whose_guesses_are_spread_as_the_labels():
+    def judged(reverse, moved):
+        return {"reverse_validation": reverse, "moved": moved, "domain_gap": 1.0}
+
+    runs = {"plain": judged(0.97, 0.3), "mmd": judged(0.95, 0.1), "fallen": judged(0.4, 0.05)}
+    accuracy = dict.fromkeys(runs, 0.97)
+    assert best_run(runs, accuracy, 200) == "mmd"
+    assert best_run(runs, accuracy, 10_000_000) == "mmd"  # 0.02 is nothing
+    assert best_run(runs, {**accuracy, "mmd": 0.8}, 200) == "plain"
+
+
+def test_the_figures_of_the_network_that_a_run_ends_with():
+    first, second, third = ({"judged": {"moved": k}} for k in range(3))
+    assert final([first, second]) == {"moved": 1}
+    assert final([{**first, "kept": True}, second]) == {"moved": 0}
+    assert final([{**first, "kept": True}, second, {**third, "again": True}]) == {"moved": 2}
+    assert final([{"name": "head"}]) == {}
+
+
+def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(digits / "source"), target_data=str(digits / "target"), backbone="small_cnn",
+        weights="none", image_size=8, labels_per_class=20,
+    )  # fmt: skip
+    recipes = ["scratch:augment=none", "scratch:augment=none+mmd"]
+    found = tftransfer.compare(experiment, tmp_path / "c", recipes, epochs=2, say=quiet)
+    judged = {name: run.result["phases"][-1]["judged"] for name, run in found.runs.items()}
+    for row in found.rows:
+        for key in ("reverse_validation", "moved"):
+            assert row[key] == judged[row["recipe"]][key]
+    assert "target domain" in found.verdict[0]
+    assert "| reverse validation | frequencies apart |" in str(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from tftransfer.parts.domains import density_ratios, proxy_a_distance
 from tftransfer.using.plan import PhasePlan, Plan, without_target
 from tftransfer.using.supply import Supply
 
-# Of accuracy, that a later phase may be worse; and in standard errors of the difference, as few
-# validation examples tell little.
+# Of accuracy, that a later phase or another run may be worse; and in standard errors of the
+# difference, as few validation examples tell little.
 _TOLERANCE, _ERRORS = 0.02, 2.0
 # Of the proxy A-distance, by which a phase for the target alone may part the domains further.
 _WIDER = 0.05
@@ -73,8 +74,7 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool], count: int) ->
         if not (leaving[number] and apart):
             kept.append(number)
     last, best = kept[-1], max(kept, key=lambda number: reverse[number])
-    variance = sum(p * (1 - p) for p in (reverse[best], reverse[last])) / max(1, count)
-    if reverse[best] > reverse[last] + max(_TOLERANCE, _ERRORS * variance**0.5):
+    if reverse[best] > reverse[last] + _chance((reverse[best], reverse[last]), count):
         return best, (
             f"did harm by reverse validation ({reverse[last]:.3f} after {reverse[best]:.3f})"
         )
@@ -82,6 +82,40 @@ def best_phase(judged: list[dict[str, Any]], leaving: list[bool], count: int) ->
         f"parted the domains further (gap {gap[-1]:.2f} after {gap[last]:.2f}), and the guesses' "
         "frequencies are no nearer to the labels'"
     )
+
+
+def best_run(judged: dict[str, dict[str, float]], accuracy: dict[str, float], count: int) -> str:
+    """The run to take of several for a target domain, by figures that need no label of it.
+
+    Of those whose errors on the source and in reverse validation together are no worse than the
+    best's by more than chance explains, the one whose guesses have class frequencies nearest to
+    the labels': the errors alone were measured to tell bad from good, but not good from better.
+
+    Args:
+      judged: by name, the figures of `judge`.
+      accuracy: by name, on the source's validation part.
+      count: of the validation examples.
+    """
+    right = {name: (accuracy[name], judged[name]["reverse_validation"]) for name in judged}
+    best = max(right, key=lambda name: sum(right[name]))
+    good = [
+        name for name in right
+        if sum(right[name]) >= sum(right[best]) - _chance((*right[name], *right[best]), count)
+    ]  # fmt: skip
+    return min(good, key=lambda name: judged[name]["moved"])
+
+
+def final(phases: list[dict[str, Any]]) -> dict[str, float]:
+    """The figures of the network that a run ended with; none where nothing was judged."""
+    kept = [phase for phase in phases if phase.get("kept")]
+    ended = phases[-1] if phases[-1].get("again") or not kept else kept[-1]
+    return ended.get("judged", {})
+
+
+def _chance(shares: Sequence[float], count: int) -> float:
+    """How far sums of such shares of `count` examples may lie apart by chance, at least 0.02."""
+    variance = sum(p * (1 - p) for p in shares) / max(1, count)
+    return max(_TOLERANCE, _ERRORS * variance**0.5)
 
 
 def warnings_of(judged: dict[str, Any]) -> list[str]:

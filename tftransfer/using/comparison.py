@@ -19,7 +19,7 @@ from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.data.tasks import tasks_of
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.scores import main_metric, mean_interval, mean_over_tasks
-from tftransfer.using import single_tasks
+from tftransfer.using import adapting, single_tasks
 from tftransfer.using.choices import check_names
 from tftransfer.using.intake import read_examples
 from tftransfer.using.pictures import intervals
@@ -32,6 +32,12 @@ _PAIRED = {
     "r2": ", by the mean absolute error of the first column",
     "macro_f1": ", by the share of examples with every label right",
 }
+_BY_LOSS = "by its loss on the validation part"
+_BY_TARGET = (
+    "by its guesses for the target domain, whose class frequencies are the nearest to the labels' "
+    "among the recipes that are not worse on the validation part and in reverse validation"
+)
+_OF_TARGET = {"reverse_validation": "reverse validation", "moved": "frequencies apart"}
 DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
 
 
@@ -42,9 +48,10 @@ class Comparison:
     Attributes:
       runs: by recipe, in the order given.
       rows: per recipe: `recipe`, `figure`, `low`, `high`, `validation`, `seconds`, and
-        `behind`, `behind_low`, `behind_high`: what the winner has more.
+        `behind`, `behind_low`, `behind_high`: what the winner has more; with a target domain
+        `reverse_validation` and `moved`, as of `adapting.judge`.
       figure: the name of the main figure.
-      winner: the recipe with the best validation log loss.
+      winner: the recipe with the best validation log loss, or the best for the target domain.
       verdict: in words.
       tasks: of several tasks, what each reaches in the winner's network and in one of its own.
     """
@@ -75,8 +82,9 @@ def compare(
 ) -> Comparison:
     """Trains each recipe on the same split for the same number of epochs.
 
-    The winner is chosen on the validation part; the test part only tells. With several tasks, the
-    winner's recipe is trained once more for each task alone.
+    The winner is chosen on the validation part; the test part only tells. With a target domain it
+    is chosen by the figures of `adapting.best_run`, which need no label of it. With several tasks,
+    the winner's recipe is trained once more for each task alone.
 
     Args:
       experiment: all but the recipe.
@@ -136,7 +144,7 @@ def _compare(
             resume=resume and started, say=say, export=export, shared=shared,
         )  # fmt: skip
         stops.check()
-    found = _compared(runs, main_metric(examples.target))
+    found = _compared(runs, main_metric(examples.target), len(examples.where("val")))
     _write(found, budget, folder)
     if examples.tasks:
         alone = single_tasks.train_alone(
@@ -168,10 +176,14 @@ def _distinct(names: list[str]) -> list[str]:
     return [f"{name}-{k}" if name in twice else name for k, name in enumerate(names, 1)]
 
 
-def _compared(runs: dict[str, Run], figure: str) -> Comparison:
+def _compared(runs: dict[str, Run], figure: str, count: int) -> Comparison:
     results = {name: run.result for name, run in runs.items()}
     validation = {name: _validation(result) for name, result in results.items()}
-    winner = min(validation, key=lambda name: validation[name])
+    judged = {name: adapting.final(result["phases"]) for name, result in results.items()}
+    winner, chosen_by = min(validation, key=lambda name: validation[name]), _BY_LOSS
+    if all(judged.values()):
+        accuracy = {name: result["validation"]["accuracy"] for name, result in results.items()}
+        winner, chosen_by = adapting.best_run(judged, accuracy, count), _BY_TARGET
     best = per_example(runs[winner])
     rows = []
     for name, run in runs.items():
@@ -182,9 +194,14 @@ def _compared(runs: dict[str, Run], figure: str) -> Comparison:
             {"recipe": name, "figure": results[name]["test"][figure], "low": interval[0],
              "high": interval[1], "validation": validation[name], "behind": float(gap.mean()),
              "behind_low": low, "behind_high": high,
-             "seconds": results[name]["seconds"]["total"]}
+             "seconds": results[name]["seconds"]["total"],
+             **{key: value for key, value in judged[name].items() if key in _OF_TARGET}}
         )  # fmt: skip
-    verdict = _verdict(rows, winner, len(best), _PAIRED.get(figure, ""))
+    measured = (
+        f"What follows is measured on {len(best):,} test examples that no choice was made on"
+        f"{_PAIRED.get(figure, '')}."
+    )
+    verdict = [f"Winner: {winner}, {chosen_by}. {measured}", *_verdict(rows, winner)]
     return Comparison(runs, tuple(rows), figure, winner, tuple(verdict))
 
 
@@ -211,11 +228,8 @@ def per_example(run: Run) -> np.ndarray:
     return np.array([float(true == said) for _, true, said, *_ in rows])
 
 
-def _verdict(rows: list[dict[str, Any]], winner: str, count: int, paired: str = "") -> list[str]:
-    lines = [
-        f"Winner: {winner}, by its loss on the validation part. What follows is measured on "
-        f"{count:,} test examples that no choice was made on{paired}."
-    ]
+def _verdict(rows: list[dict[str, Any]], winner: str) -> list[str]:
+    lines = []
     for row in rows:
         if row["recipe"] == winner:
             continue
@@ -233,10 +247,11 @@ def _verdict(rows: list[dict[str, Any]], winner: str, count: int, paired: str = 
 
 
 def _table(found: Comparison) -> list[str]:
+    more = [_OF_TARGET[key] for key in _OF_TARGET if key in found.rows[0]]
     lines = [
         f"| recipe | {found.figure} | 95 % interval | behind the winner "
-        "| validation loss, calibrated | seconds |",
-        "|---|---|---|---|---|---|",
+        f"| validation loss, calibrated | seconds |{''.join(f' {name} |' for name in more)}",
+        f"|---|---|---|---|---|---|{'---|' * len(more)}",
     ]
     for row in found.rows:
         mark = " (winner)" if row["recipe"] == found.winner else ""
@@ -244,5 +259,6 @@ def _table(found: Comparison) -> list[str]:
             f"| {row['recipe']}{mark} | {row['figure']:.3f} | {row['low']:.3f} to "
             f"{row['high']:.3f} | {row['behind']:.3f} | {row['validation']:.3f} "
             f"| {row['seconds']:.0f} |"
+            + "".join(f" {row[key]:.3f} |" for key in _OF_TARGET if key in row)
         )
     return lines

@@ -163,7 +163,8 @@ class Trainer:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
         self.phases.append(
             {"name": phase.name, **did, "rates": planned.rates, "cut": planned.cut,
-             "views": planned.views, "frozen_verified": frozen}
+             "views": planned.views, "frozen_verified": frozen,
+             **({"again": True} if number >= len(self.plan.phases) else {})}
         )  # fmt: skip
         self.say(
             f"  {phase.name}: {did['said']}; "
