@@ -3,7 +3,9 @@
 import pytest
 
 import tftransfer
-from tftransfer.using.adapting import best_phase, best_run, final
+from tftransfer.parts.losses import L2SP, CrossEntropy, Distill
+from tftransfer.using.adapting import best_phase, best_run, final, warnings_of
+from tftransfer.using.step import terms
 
 
 @pytest.mark.parametrize(
@@ -83,4 +85,28 @@ def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp
         for key in ("reverse_validation", "moved"):
             assert row[key] == judged[row["recipe"]][key]
     assert "target domain" in found.verdict[0]
+    alone, pulled = (run.metrics()[-1] for run in found.runs.values())
+    assert "CrossEntropy_loss" not in alone  # it is the whole
+    assert pulled["loss"] > pulled["CrossEntropy_loss"] and pulled["MMD_loss"] > 0
     assert "| reverse validation | frequencies apart |" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("told_apart", "gap", "said"),
+    [
+        ([0.68, 0.61, 0.69], 1.9, ""),
+        ([0.6, 0.2, 0.01], 1.9, "without doubt (its loss is 0.010; a guess has 0.693)"),
+        ([0.693, 0.694, 0.69], 1.9, "collapsed"),
+        ([0.693, 0.694, 0.69], 0.3, ""),
+        ([], 1.9, ""),
+    ],
+)
+def test_a_discriminator_that_does_not_do_its_work_is_told(told_apart, gap, said):
+    found = warnings_of({"domain_gap": gap, "moved": 0.1, "reverse_validation": 0.9}, told_apart)
+    assert (said in found[0]) if said else not found
+
+
+def test_several_losses_have_names_of_their_own():
+    assert terms([CrossEntropy()]) == ()
+    taught = [CrossEntropy(), Distill(), L2SP(), Distill()]
+    assert terms(taught) == ("CrossEntropy_loss", "Distill_loss", "L2SP_loss", "Distill_2_loss")

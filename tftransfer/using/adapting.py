@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.ground.recipe import Phase
 from tftransfer.parts import arrays
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.domains import density_ratios, proxy_a_distance
+from tftransfer.parts.losses import Domain
 from tftransfer.using.plan import PhasePlan, Plan, without_target
+from tftransfer.using.step import terms
 from tftransfer.using.supply import Supply
 
 # Of accuracy, that a later phase or another run may be worse; and in standard errors of the
@@ -20,6 +23,8 @@ _TOLERANCE, _ERRORS = 0.02, 2.0
 _WIDER = 0.05
 # Share of the predictions that would have to change class, for a collapse to be suspected.
 _COLLAPSED = 0.5
+# Cross-entropy of a discriminator, in nats: of one that guesses, and of one that is sure.
+_GUESS, _SURE = float(np.log(2)), 0.05
 
 
 def judge(
@@ -118,9 +123,25 @@ def _chance(shares: Sequence[float], count: int) -> float:
     return max(_TOLERANCE, _ERRORS * variance**0.5)
 
 
-def warnings_of(judged: dict[str, Any]) -> list[str]:
-    """What looks wrong, in words."""
+def warnings_of(judged: dict[str, Any], told_apart: Sequence[float] = ()) -> list[str]:
+    """What looks wrong, in words.
+
+    Args:
+      judged: as of `judge`.
+      told_apart: the discriminator's cross-entropy in each epoch, in nats, where there is one.
+    """
     found = []
+    if told_apart and told_apart[-1] < _SURE:
+        found.append(
+            f"the discriminator tells the domains apart without doubt (its loss is "
+            f"{told_apart[-1]:.3f}; a guess has {_GUESS:.3f}): nothing misleads it, so the domains "
+            "are not brought together"
+        )
+    elif told_apart and min(told_apart) > 0.99 * _GUESS and judged["domain_gap"] > 1:
+        found.append(
+            f"the discriminator has collapsed: in no epoch did it do better than a guess (its loss "
+            f"is {told_apart[-1]:.3f}), though the domains can be told apart"
+        )
     if judged["moved"] > _COLLAPSED:
         found.append(
             f"{judged['moved']:.0%} of the guesses for the target are in other classes than the "
@@ -157,9 +178,17 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
         f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
         f"reverse validation {found['reverse_validation']:.3f}"
     )
-    for warning in warnings_of(found):
+    for warning in warnings_of(found, _told_apart(planned.phase, trainer)):
         trainer.say(f"  {warning}")
     return {"judged": found}
+
+
+def _told_apart(phase: Phase, trainer: Any) -> list[float]:
+    """The loss of a discriminator in each epoch, beside others; none where there is none."""
+    misled = [isinstance(loss, Domain) and loss.game == "reversed" for loss in phase.losses]
+    names = [name for name, is_it in zip(terms(phase.losses), misled) if is_it]
+    records = [each for each in trainer.run.metrics() if each["phase"] == phase.name]
+    return [each[name] for each in records for name in names[:1]]
 
 
 def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.ndarray]:

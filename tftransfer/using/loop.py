@@ -23,13 +23,12 @@ from tftransfer.parts.optimizers import make_optimizer, multipliers
 from tftransfer.using.mending import Diverged, Mender, NoMemory, check_finite
 from tftransfer.using.plan import PhasePlan
 from tftransfer.using.reference import Reference
-from tftransfer.using.step import Step
+from tftransfer.using.step import Step, terms
 
 _LINES = 10
 # Steps without a better figure before a phase stops early, however few an epoch has.
 _LEAST_STEPS = 100
 _GROUP_SECONDS = 2.0
-_NO_SUMS = {"loss": 0.0, "weight": 0.0, "right": 0.0}
 _PLATEAU = 3
 _MOST_STEPS = 64
 VALIDATED = 256
@@ -77,7 +76,7 @@ class Loop:
         self.best: dict[str, np.ndarray] = {}
         self.best_figure = -math.inf
         self.trained = [block for block, rate in planned.rates.items() if rate]
-        self.step_done, self._sums = 0, dict(_NO_SUMS)
+        self.step_done, self._sums = 0, dict[str, float]()
         self._fell, self._told_to_stop = 0, False
         self._pace = Pace()
         self._mender = Mender(self)
@@ -178,8 +177,9 @@ class Loop:
         single = self.trainer.plan.examples.target == "single_label"
         if single and "logits" in self.phase.tensors() and self._sums["weight"]:
             logs["accuracy"] = self._sums["right"] / self._sums["weight"]
+        logs |= {name: self._sums[name] / self.streams.steps for name in terms(self.phase.losses)}
         logs |= self._validate()
-        self.epochs_run, self.step_done, self._sums = epoch + 1, 0, dict(_NO_SUMS)
+        self.epochs_run, self.step_done, self._sums = epoch + 1, 0, {}
         self._remember(epoch, logs)
         callbacks.on_epoch_end(epoch, logs)
         self._record(epoch, logs, time.monotonic() - began)
@@ -195,7 +195,7 @@ class Loop:
             raise Diverged(f"the loss became {value}", epoch, self.step_done + int(bad[0]))
         # One after another: the sum must not depend on how the steps were grouped.
         self._sums = {
-            name: functools.reduce(operator.add, values.ravel().tolist(), self._sums[name])
+            name: functools.reduce(operator.add, values.ravel().tolist(), self._sums.get(name, 0.0))
             for name, values in figures.items()
         }
         self.step_done += len(figures["loss"])

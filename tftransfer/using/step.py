@@ -9,13 +9,12 @@ import keras
 import tensorflow as tf
 
 from tftransfer.building.streams import FIELDS
-from tftransfer.ground.errors import UserError, unknown_name
+from tftransfer.ground.errors import unknown_name
 from tftransfer.ground.recipe import STREAMS, Loss
 from tftransfer.parts.losses.gradient import ramp
 from tftransfer.using.reference import Reference
+from tftransfer.using.shares import at, first, part, shards
 
-# Fields of a stream with no entry for each example.
-_NOT_BY_EXAMPLE = ("share", "class_weight")
 # What a path names after its stream, where it is no output of the network that trains.
 _NO_OUTPUT = ("reference", "teacher", *FIELDS)
 # Of a step; they are summed outside, as the sum must not depend on how steps are grouped.
@@ -89,6 +88,8 @@ class Step:
         self._suffix = suffix
         self._variables = list(variables)
         self._losses = tuple(losses)
+        self._terms = terms(losses)
+        self._figures = (*_FIGURES, *self._terms)
         paths = [path.split(".") for loss in losses for path in loss.paths()]
         self._compared = {stream for stream, *rest in paths if rest[0] == "reference"}
         self._read = {stream for stream, name, *_ in paths if name not in _NO_OUTPUT}
@@ -110,10 +111,11 @@ class Step:
             several replicas, of one step.
 
         Returns:
-          `loss`, `right` and `weight`, each [steps]; sums over replicas.
+          `loss`, `right` and `weight`, and each of several losses without its factor by its
+          `terms` name, each [steps]; sums over replicas.
         """
         if self._strategy.num_replicas_in_sync > 1:
-            return self._run(_shards(group, self._strategy))
+            return self._run(shards(group, self._strategy))
         if self._xla:  # compiles for the number of steps
             return self._run(group)
         if self._traced is None:
@@ -124,26 +126,26 @@ class Step:
     def _replicated(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if self._strategy.num_replicas_in_sync == 1:
             return self._in_turn(group)
-        results = self._strategy.run(lambda each: self._one_replica(_at(each, 0)), args=(group,))
+        results = self._strategy.run(lambda each: self._one_replica(at(each, 0)), args=(group,))
         summed = {k: self._strategy.reduce("SUM", v, axis=None) for k, v in results.items()}
         return summed | {"loss": summed["loss"][None]}
 
     def _in_turn(self, group: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        steps = tf.shape(_first(group)["weight"])[0]
+        steps = tf.shape(first(group)["weight"])[0]
 
         def one(step: Any, rows: Any) -> tuple[Any, Any]:
-            figures = self._one_replica(_at(group, step))
-            return step + 1, rows.write(step, tf.stack([figures[name] for name in _FIGURES]))
+            figures = self._one_replica(at(group, step))
+            return step + 1, rows.write(step, tf.stack([figures[name] for name in self._figures]))
 
         begin = (tf.constant(0), tf.TensorArray(tf.float32, steps))
         _, rows = tf.while_loop(lambda step, _: step < steps, one, begin)
-        return dict(zip(_FIGURES, tf.unstack(rows.stack(), axis=1)))
+        return dict(zip(self._figures, tf.unstack(rows.stack(), axis=1)))
 
     def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        figures, gradients = self._gradients(_part(batch, 0, self._parts))
+        figures, gradients = self._gradients(part(batch, 0, self._parts))
         for number in range(1, self._parts):
             with tf.control_dependencies([x for x in gradients if x is not None]):
-                more, others = self._gradients(_part(batch, number, self._parts))
+                more, others = self._gradients(part(batch, number, self._parts))
             gradients = [_sum(a, b) for a, b in zip(gradients, others, strict=True)]
             figures = {name: figures[name] + more[name] for name in figures}
         self._optimizer.apply(self._combine(gradients), self._variables)
@@ -155,12 +157,16 @@ class Step:
         with tf.GradientTape() as tape:
             values = self._forward(batch)
             tensors = StepTensors(values, self._reference.pairs, self._through, self._progress())
-            loss = tf.add_n([_factor(each, tensors) * each(tensors) for each in self._losses])
+            each_loss = [each(tensors) for each in self._losses]
+            factors = [_factor(each, tensors) for each in self._losses]
+            loss = tf.add_n([factor * value for factor, value in zip(factors, each_loss)])
             loss = loss + tf.add_n([tf.cast(x, tf.float32) for x in self._suffix.losses] or [0.0])
-            loss = loss * _first(batch)["share"][0]
+            share = first(batch)["share"][0]
+            loss = loss * share
             scaled = self._optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [v.value for v in self._variables])
-        return {"loss": loss, **_train_figures(values)}, gradients
+        several = {name: value * share for name, value in zip(self._terms, each_loss)}
+        return {"loss": loss, **_train_figures(values), **several}, gradients
 
     def _forward(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """All tensors by path.
@@ -215,32 +221,13 @@ class Step:
         return [gradient / replicas for gradient in gradients] if replicas > 1 else gradients
 
 
-def _part(batch: Mapping[str, Mapping[str, Any]], number: int, parts: int) -> Any:
-    """One of as many parts of the batch, with its share of the weight."""
-    if parts == 1:
-        return batch
-    whole = _first(batch)["weight"]
-    size = int(whole.shape[0])
-    some = slice(number * size // parts, (number + 1) * size // parts)
-    found = {
-        stream: {
-            name: value if name in _NOT_BY_EXAMPLE else tf.nest.map_structure(_rows(some), value)
-            for name, value in fields.items()
-        }
-        for stream, fields in batch.items()
-    }
-    share = tf.math.divide_no_nan(tf.reduce_sum(whole[some]), tf.reduce_sum(whole))
-    _first(found)["share"] = _first(batch)["share"] * share
-    return found
-
-
-def _rows(some: slice) -> Callable[[Any], Any]:
-    return lambda tensor: tensor[some]
-
-
-def _first(batch: Mapping[str, Any]) -> Any:
-    """The stream that gives the length of an epoch."""
-    return batch[min(batch, key=STREAMS.index)]
+def terms(losses: Sequence[Loss]) -> tuple[str, ...]:
+    """The names under which several losses are told apart, such as `CrossEntropy_loss`."""
+    if len(losses) < 2:
+        return ()
+    kinds = [type(loss).__name__ for loss in losses]
+    numbers = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
+    return tuple(f"{k}_{n}_loss" if n > 1 else f"{k}_loss" for k, n in zip(kinds, numbers))
 
 
 def _factor(loss: Loss, tensors: StepTensors) -> Any:
@@ -293,48 +280,3 @@ def _train_figures(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _any_steps(array: Any) -> tf.TensorSpec:
     return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-
-
-def _at(group: Mapping[str, Mapping[str, Any]], step: Any) -> Any:
-    return tf.nest.map_structure(lambda x: x[step], dict(group))
-
-
-def _shards(group: Mapping[str, Mapping[str, Any]], strategy: Any) -> Any:
-    """Splits every tensor of the group into one part per replica, along the axis of the batch."""
-    replicas = strategy.num_replicas_in_sync
-    total = tf.reduce_sum(_first(group)["weight"])
-
-    def part(context: Any) -> Any:
-        me = context.replica_id_in_sync_group
-        cut = tf.nest.map_structure(lambda x: _slice(x, me, replicas), _copied(group))
-        for stream, fields in cut.items():
-            fields["class_weight"] = tf.convert_to_tensor(group[stream]["class_weight"])
-            fields["share"] = tf.convert_to_tensor(group[stream]["share"])
-        share = tf.reduce_sum(_first(cut)["weight"]) / total
-        _first(cut)["share"] = tf.fill([1, 1], share)
-        return cut
-
-    return strategy.experimental_distribute_values_from_function(part)
-
-
-def _copied(group: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {stream: dict(fields) for stream, fields in group.items()}
-
-
-def _slice(tensor: Any, replica: int, replicas: int) -> Any:
-    length = tensor.shape[1] // replicas
-    return tf.convert_to_tensor(tensor[:, replica * length : (replica + 1) * length])
-
-
-def check_batch_size(batch_size: int, strategy: Any) -> None:
-    """The batch must part evenly over the replicas.
-
-    Raises:
-      UserError: it does not.
-    """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise UserError(
-            f"--batch_size={batch_size} cannot be parted over {replicas} devices.",
-            f"Give a multiple of {replicas}.",
-        )

@@ -28,8 +28,8 @@ from tftransfer.using.plan import PhasePlan, Plan
 from tftransfer.using.reference import Reference
 from tftransfer.using.run import Run
 from tftransfer.using.saving import Saver
+from tftransfer.using.shares import check_batch_size
 from tftransfer.using.solving import without_steps
-from tftransfer.using.step import check_batch_size
 from tftransfer.using.supply import Supply
 
 
