@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from tftransfer.building.network import Network
 from tftransfer.ground.recipe import Head
@@ -27,6 +28,31 @@ def test_a_merged_update_is_in_the_kernel_which_trains_again():
     np.testing.assert_allclose(model(x).numpy(), changed, atol=1e-5)
     layer.trainable = True
     assert [v.name for v in layer.trainable_variables] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "whole"),
+    [
+        (keras.layers.Dense(4), (6,), "kernel"),
+        (keras.layers.EinsumDense("abc,cde->abde", output_shape=(None, 2, 3)), (5, 6), "kernel"),
+        (keras.layers.Embedding(9, 4), (5,), "embeddings"),
+        (keras.layers.Conv2D(4, 3), (8, 8, 3), "kernel"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, keras.Layer) else None,
+)
+def test_an_update_is_the_product_of_its_factors(layer, shape, whole):
+    """W + a b, as Hu et al. (2022) have it: at nothing first, and in the kernel once merged."""
+    layer.build((None, *shape))
+    kernel = getattr(layer, f"_{whole}").numpy()
+    adapt(layer, 2, seed=0)
+    np.testing.assert_array_equal(getattr(layer, whole), kernel)
+    a, b = (getattr(layer, f"lora_{whole}_{side}") for side in "ab")
+    assert [id(v) for v in layer.trainable_variables] == [id(a), id(b)]
+    b.assign(np.random.default_rng(0).normal(size=b.shape))
+    product = np.tensordot(a.numpy(), b.numpy(), 1)
+    assert np.abs(product).max() > 0.1
+    merge(layer)
+    np.testing.assert_allclose(getattr(layer, whole), kernel + product, atol=1e-5)
 
 
 def test_a_reference_stays_where_the_updates_began():

@@ -35,6 +35,20 @@ ELSEWHERE = {"multi_task"}
 # What cannot be together is an error that says so.
 REFUSED = ("each want a head", "no phase that trains on labels", "No stage trains")
 QUICK, ALL = 3, 30
+NAMED = (
+    "gradual_unfreezing:unfreeze=2+dann+l2_sp",
+    "fine_tune:unfreeze=2+lora:rank=2+distill:teacher={teacher},unlabelled=1",
+)
+# Together they have every loss but that of several tasks.
+WHOLE = "deep_transfer:keep=3,frozen=0,augment=none,batch_norm=frozen"
+OF_EVERY_LOSS = (
+    f"{WHOLE}+dann+l2_sp+delta", f"{WHOLE}+cdan+entropy+bss", f"{WHOLE}+mmd+coral+ddc",
+    f"{WHOLE}+lwf+lora:rank=2+distill:teacher={{teacher}}",
+    f"{WHOLE}+distill_features:teacher={{teacher}}+fixmatch",
+    f"{WHOLE}+simclr:pretrain_epochs=1", f"{WHOLE}+simsiam:pretrain_epochs=1",
+    f"{WHOLE}+vae:pretrain_epochs=1", "few_shot+episodic:episodic_epochs=1",
+    "few_shot+setfit:pair_epochs=1",
+)  # fmt: skip
 
 
 def spelled(name):
@@ -123,7 +137,7 @@ def teacher_run(source_run, tmp_path_factory, quiet):
 @pytest.mark.parametrize(
     "spec",
     [spec if k < QUICK else pytest.param(spec, marks=pytest.mark.slow)
-     for k, spec in enumerate(COMBINATIONS)],
+     for k, spec in enumerate((*COMBINATIONS, *NAMED))],
 )  # fmt: skip
 def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, quiet, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
@@ -142,9 +156,17 @@ def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, 
     assert again["log_loss"] == pytest.approx(once["log_loss"], abs=1e-4)
 
 
+def test_every_loss_runs_by_xla_and_on_two_replicas():
+    recipes = [make_recipe(spec.format(teacher="x"), stages=3) for spec in OF_EVERY_LOSS]
+    there = {type(loss).__name__ for r in recipes for phase in r.phases for loss in phase.losses}
+    others = {"MultiTask", "BinaryCrossEntropy", "SquaredError"}
+    assert there | others == {name for name in losses.__all__ if name[0].isupper()}
+
+
 @pytest.mark.slow
-def test_xla_gives_what_is_given_without(source_run, tmp_path, quiet):
-    recipe = "deep_transfer:keep=3,frozen=0,augment=none,batch_norm=frozen+dann"
+@pytest.mark.parametrize("spec", OF_EVERY_LOSS)
+def test_xla_gives_what_is_given_without(source_run, teacher_run, tmp_path, quiet, spec):
+    recipe = spec.format(teacher=teacher_run.workdir)
     with_it, without = (
         tftransfer.train(
             settings(source_run, recipe, xla=xla), tmp_path / xla, export=False, say=quiet
@@ -152,7 +174,7 @@ def test_xla_gives_what_is_given_without(source_run, tmp_path, quiet):
         for xla in ("on", "off")
     )
     losses_of = [[row["loss"] for row in run.metrics()] for run in (with_it, without)]
-    assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-4)
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-3)
 
 
 PROGRAM = textwrap.dedent(
@@ -164,7 +186,7 @@ PROGRAM = textwrap.dedent(
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     import tftransfer
 
-    data, target, source, teacher, folder, *recipes = sys.argv[1:]
+    data, target, source, count, folder, *recipes = sys.argv[1:]
     quiet = lambda *words: None
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     told = {}
@@ -174,10 +196,11 @@ PROGRAM = textwrap.dedent(
         made = dataclasses.replace(made, phases=tuple(map(sgd, made.phases)))
         runs = [
             tftransfer.train(
-                tftransfer.Experiment(data=data, target_data=target, backbone=source, image_size=16,
-                    batch_size=16, labels_per_class=7, validation_fraction=0.1, recipe=made),
+                tftransfer.Experiment(data=data, target_data=target, unlabelled_data=f"{target}/0",
+                    backbone=source, image_size=16, batch_size=16, labels_per_class=7,
+                    validation_fraction=0.1, recipe=made),
                 f"{folder}/{number}{strategy is None}", export=False, say=quiet, strategy=strategy)
-            for strategy in (two, None)
+            for strategy in (two, None)[: 1 + (number < int(count))]
         ]
         told[name] = [[row["loss"] for row in run.metrics()] for run in runs]
     print(json.dumps(told))
@@ -187,17 +210,23 @@ PROGRAM = textwrap.dedent(
 
 @pytest.mark.slow
 def test_two_replicas_equal_one(digits, source_run, tuned_run, tmp_path):
-    """Their features are compared within each replica, so a discriminator's loss is near alike."""
+    """What compares the examples of a batch does so within each replica: that it runs is all."""
     base = "deep_transfer:keep=3,frozen=0,epochs=2,augment=none,batch_norm=frozen"
     recipes = [
         f"{base}+dann+l2_sp", f"{base}+distill:teacher={tuned_run.workdir}", f"{base}+delta",
         f"{base}+lora",
     ]  # fmt: skip
-    arguments = [digits / "target", digits / "source", source_run.workdir, "", tmp_path]
+    count = len(recipes)
+    recipes += [spec.format(teacher=tuned_run.workdir) for spec in OF_EVERY_LOSS]
+    arguments = [digits / "target", digits / "source", source_run.workdir, count, tmp_path]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments), *recipes],
         capture_output=True, text=True, check=False, env=os.environ,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    for name, (two, one) in json.loads(done.stdout.splitlines()[-1]).items():
-        assert two == pytest.approx(one, rel=1e-3), name
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert len(told) == len(recipes)
+    for name, (two, *one) in told.items():
+        assert np.isfinite(two).all() and two, name
+        if one:
+            assert two == pytest.approx(one[0], rel=1e-3), name

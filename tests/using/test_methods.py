@@ -1,6 +1,7 @@
 """Each method's effect on real data: the digits 5-9, or 0-4 in another light."""
 
 import functools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -249,6 +250,19 @@ def test_the_teacher_says_everything_once(anew, teacher, monkeypatch):
     anew(f"{recipe}+distill:teacher={teacher.workdir}")
     assert asked == [0, 1]
     assert [(key.view, key.augment) for key in filled] == [(0, "none"), (1, "shift")]
+
+
+def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(monkeypatch):
+    from tftransfer.using import teacher
+
+    more = SimpleNamespace(classes=("d", "a", "c", "b"), network="its network")
+    monkeypatch.setattr(teacher, "load", lambda name: more)
+    monkeypatch.setattr(teacher.Path, "is_file", lambda path: True)
+    recipe, experiment = make_recipe("fine_tune+distill:teacher=x"), tftransfer.Experiment()
+    (found,) = teacher.load_teachers(recipe, experiment, ("a", "b", "d"))
+    assert found.columns == (1, 3, 0)
+    with pytest.raises(tftransfer.UserError, match="does not know these classes: e"):
+        teacher.load_teachers(recipe, experiment, ("a", "e"))
 
 
 def test_a_teacher_of_other_classes_is_refused(anew, source_run):

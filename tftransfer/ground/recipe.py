@@ -116,7 +116,7 @@ class Phase:
         as they came (statistics, scale and shift); `train` trains them; `adapt` measures their
         statistics anew on the target stream, and nothing else changes (AdaBN, Li et al., 2017).
       solve: instead of steps, the head is solved on the frozen features: `prototypes`, `ridge`,
-        `logistic` or `cosine`.
+        `logistic` or `cosine`; or `interpolate`, the best mean of the weights before and after.
       lora: rank of the low-rank updates that train instead of the stages' kernels (Hu et al.,
         2022); 0 trains the kernels.
       reference: what the losses' `reference` is: the network at the start of the `run`, of the
@@ -228,7 +228,8 @@ class Recipe:
     """Heads and phases: one way of transferring, as data.
 
     Attributes:
-      teachers: runs whose outputs losses read as `STREAM.teacher.NAME`.
+      teachers: runs, or for features backbones, whose outputs losses read as
+        `STREAM.teacher.NAME`.
     """
 
     name: str

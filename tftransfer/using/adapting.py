@@ -165,7 +165,13 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     """Where there is a target domain, how the network does on it as far as can be seen."""
     examples = trainer.plan.examples
     target, val = examples.where("target"), examples.where("val")
-    if not len(target) or not len(val) or examples.target != "single_label":
+    if not len(target):
+        return {}
+    if not len(val) or examples.target != "single_label":
+        trainer.say(
+            "  how the target domain fares is not judged: that takes a validation part, and one "
+            "label per example"
+        )
         return {}
     arrays.store(trainer.run.phase_weights(number), arrays.collect(trainer.network.blocks))
     train = examples.where("train")

@@ -45,9 +45,11 @@ def distill(
 
 @register_method
 def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0) -> Recipe:
-    """The student's features learn to tell the teacher's (FitNets, Romero et al., 2015).
+    """The student's features learn to tell the teacher's (after FitNets, Romero et al., 2015).
 
-    The teacher needs no classes in common with the student; any backbone serves.
+    A linear head of the student's pooled features is to have the direction of the teacher's
+    (cosine; FitNets compares a layer in the middle by its squared distance). The teacher needs no
+    classes in common with the student; any backbone serves.
     """
     recipe = with_heads(recipe, Head(name="hint", output="hint", like="teacher.features"))
 

@@ -24,7 +24,11 @@ def l2_sp(recipe: Recipe, *, strength: float = 0.01) -> Recipe:
 
 @register_method
 def delta(recipe: Recipe, *, stages: int = 5, strength: float = 1.0) -> Recipe:
-    """Holds the last stage's feature maps to the source's (DELTA, Li et al., 2019)."""
+    """Holds the last stage's feature maps to the source's (DELTA, Li et al., 2019).
+
+    All channels count alike: the paper's attention, which weighs them by what a first training
+    loses without each, is left out, and so are the maps of earlier stages.
+    """
     path = f"stage{stages}"
     return with_losses(
         recipe,

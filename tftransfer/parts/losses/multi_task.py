@@ -28,7 +28,9 @@ class MultiTask(Loss):
       label: path of their labels, as wide.
       sizes: number of classes of each task; the planner fills them in.
       balance: `fixed`; `uncertainty`, trained variances (Kendall et al., 2018); or `gradnorm`,
-        trained weights that even out how fast the tasks learn (Chen et al., 2018).
+        trained weights that even out how fast the tasks learn (Chen et al., 2018), with the norms
+        of the gradients by the shared features in place of those by the last shared weights: they
+        are in closed form and need no second pass.
       weights: of the tasks, where they are fixed; empty for 1 each.
       trained: path of the trained numbers s, the same in each row, [n, tasks]: logarithms of the
         variances, or with `gradnorm` the weights are tasks * softmax(s), which add up to the tasks.

@@ -42,7 +42,8 @@ class SimSiam(Loss):
     """Each view's prediction is to be the other's projection (Chen & He, 2021).
 
     Attributes:
-      projections: name of the head that projects.
+      first: path of the one view's projection, [n, d]; its stream has the weights.
+      second: path of the other's.
       predictor: the head that predicts from a projection.
     """
 

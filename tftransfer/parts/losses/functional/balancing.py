@@ -64,8 +64,8 @@ def gradnorm(losses: Any, initial_losses: Any, norms: Any, alpha: float) -> Any:
     Args:
       losses: L, of each task, without its weight, float [tasks].
       initial_losses: L(0), the same in the first step, float [tasks].
-      norms: G_i, the norm of the gradient of task i's weighted loss with respect to
-        the last shared weights, float [tasks].
+      norms: G_i, the norm of the gradient of task i's weighted loss with respect to what the
+        tasks share, the last shared weights in the paper, float [tasks].
       alpha: at least 0; larger pulls the slow tasks harder.
 
     Returns:
