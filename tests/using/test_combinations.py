@@ -174,7 +174,8 @@ def test_xla_gives_what_is_given_without(source_run, teacher_run, tmp_path, quie
         for xla in ("on", "off")
     )
     losses_of = [[row["loss"] for row in run.metrics()] for run in (with_it, without)]
-    assert losses_of[0] == pytest.approx(losses_of[1], rel=1e-3)
+    # XLA draws other random numbers, of which only the VAE has any in its step.
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=0.01 if "vae" in spec else 1e-3)
 
 
 PROGRAM = textwrap.dedent(
