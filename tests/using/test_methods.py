@@ -255,7 +255,9 @@ def test_the_teacher_says_everything_once(anew, teacher, monkeypatch):
 def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(monkeypatch):
     from tftransfer.using import teacher
 
-    more = SimpleNamespace(classes=("d", "a", "c", "b"), network="its network")
+    more = SimpleNamespace(
+        classes=("d", "a", "c", "b"), network="its network", target="single_label"
+    )
     monkeypatch.setattr(teacher, "load", lambda name: more)
     monkeypatch.setattr(teacher.Path, "is_file", lambda path: True)
     recipe, experiment = make_recipe("fine_tune+distill:teacher=x"), tftransfer.Experiment()
@@ -263,6 +265,9 @@ def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(mo
     assert found.columns == (1, 3, 0)
     with pytest.raises(tftransfer.UserError, match="does not know these classes: e"):
         teacher.load_teachers(recipe, experiment, ("a", "e"))
+    more.target = "multi_label"
+    with pytest.raises(tftransfer.UserError, match="its target is multi_label"):
+        teacher.load_teachers(recipe, experiment, ("a", "b"))
 
 
 def test_a_teacher_of_other_classes_is_refused(anew, source_run):

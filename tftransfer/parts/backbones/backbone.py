@@ -59,7 +59,8 @@ class Backbone:
         """
         if not self.head:
             raise UserError(
-                f"The backbone {self.name} has no linear head whose scores could be held.",
+                f"The backbone {self.name} has no linear head of one label per example, whose "
+                "scores could be held.",
                 "Give the folder of a run by --backbone.",
             )
         return self.head

@@ -277,7 +277,10 @@ def _from_run(
     values = arrays.read(stored)
     arrays.assign_blocks({s.name: s.layers for s in source.stages}, values, stored)
     head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))
+    linear = [value.ndim for value in head] == [2, 1]
+    heads = experiment["recipe"]["heads"]
+    plain = not any(each["normalise"] for each in heads if each["name"] == "head")
     return replace(
         source, name=str(run), weights=f"the run {run}", weights_sha256=file_sha256(stored),
-        head=head if [value.ndim for value in head] == [2, 1] else (),
+        head=head if linear and plain and result["target"] == "single_label" else (),
     )  # fmt: skip
