@@ -71,7 +71,7 @@ def command(place, *flags, name="train"):
     """Exit code of a command on the folder, unless the flags name other data."""
     data = () if any(flag.startswith("--data=") for flag in flags) else (f"--data={place.root}",)
     given = {flag.partition("=")[0] for flag in flags}
-    given |= {"--recipe"} if "--config" in given else set()
+    given |= {"--recipe"} if "--config" in given or name == "inspect" else set()
     settings = [each for each in SETTINGS if each.partition("=")[0] not in given]
     return cli.main([name, *data, *settings, *flags])
 

@@ -62,6 +62,14 @@ def interrupted(source_run, digits, folder, quiet, callback, **changes):
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell's jobs in the background ignore SIGINT, and so do the tests among them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("groups", "name"), [(1, "SIGTERM"), (5, "SIGTERM"), (9, "SIGINT")])
 def test_a_signal_stops_between_two_groups_and_loses_nothing(
     source_run, digits, whole_run, tmp_path, quiet, groups, name
