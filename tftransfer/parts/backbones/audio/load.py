@@ -29,7 +29,6 @@ from tftransfer.parts.kinds.audio.forms import LogMelForm, SpectrogramForm
 # Seconds: as much as YAMNet hears at once, and what one picture shows.
 _LENGTH, _WINDOW = 0.975, 10.0
 _PICTURE = 160
-_WHISPER = "whisper"
 
 
 def load_backbone(
@@ -58,7 +57,7 @@ def load_backbone(
     base, options = parse_options(name)
     if base in _OWN:
         return _own(name, base, options, weights, length, cache or user_folder())
-    if base.startswith(_WHISPER):
+    if _is_whisper(base):
         preset = options.pop("preset", "") if base == "whisper" else base
         return load_whisper(name, preset, options, weights, length)
     plain, window = _without_window(name)
@@ -79,7 +78,11 @@ def load_backbone(
 def picture_name(name: str) -> str:
     """The network of pictures that a backbone of sounds is made of; "" for those of sound alone."""
     base = parse_options(name)[0]
-    return "" if base in _OWN or base.startswith(_WHISPER) else _without_window(name)[0]
+    return "" if base in _OWN or _is_whisper(base) else _without_window(name)[0]
+
+
+def _is_whisper(base: str) -> bool:
+    return base.partition("_")[0] == "whisper"
 
 
 _Cutter = Callable[[keras.Model], tuple[Stage, ...]]
