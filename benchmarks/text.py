@@ -84,6 +84,9 @@ def rows():
         few = {**minilm, "labels_per_class": labels, "validation_fraction": 0.0}
         found |= {
             f"{labels} labels a class, frozen": Row((_SOLVED,), few),
+            f"{labels} labels a class, frozen, vectors of length 1": Row(
+                (_SOLVED,), {**few, "backbone": f"{FLAGS.minilm}:unit=1"}
+            ),
             f"{labels} labels a class, fine-tuned": Row(
                 (_TUNED.format(30 if labels == 8 else 15),), few
             ),
