@@ -35,9 +35,9 @@ flags.DEFINE_boolean("again", False, "run rows that are there already")
 
 _LENGTH = 40
 _SOLVED = "few_shot:solve=logistic"
-_TUNED = (
-    "fine_tune:unfreeze=7,decay=0.85,learning_rate=1e-4,head_epochs=5,epochs={},label_smoothing=0.0"
-)
+_ALL = "fine_tune:unfreeze=7,decay=0.85,head_epochs=5"
+_TUNED = f"{_ALL},epochs=3,learning_rate=2e-4"
+_TUNED_BY_FEW = f"{_ALL},epochs={{}},learning_rate=1e-4,label_smoothing=0.0"
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def rows():
         ),
         "MiniLM, frozen": Row((_SOLVED, linear.format("3e-3")), minilm),
         "MiniLM, frozen, best tap": Row((_SOLVED, linear.format("3e-3")), minilm, tapped=True),
-        "MiniLM, fine-tuned": Row((_TUNED.format(3),), minilm),
+        "MiniLM, fine-tuned": Row((_TUNED,), {**minilm, "validation_fraction": 0.05}),
         "MiniLM's network from scratch": Row(
-            ("scratch:epochs=3,learning_rate=1e-4,warmup=0.1",), minilm
+            ("scratch:epochs=3,learning_rate=1e-4,warmup=0.1",),
+            {**minilm, "validation_fraction": 0.05},
         ),
         "words and a CNN from scratch": Row(
             ("scratch:epochs=5,learning_rate=1e-3",),
@@ -88,7 +89,7 @@ def rows():
                 (_SOLVED,), {**few, "backbone": f"{FLAGS.minilm}:unit=1"}
             ),
             f"{labels} labels a class, fine-tuned": Row(
-                (_TUNED.format(30 if labels == 8 else 15),), few
+                (_TUNED_BY_FEW.format(30 if labels == 8 else 15),), few
             ),
             f"{labels} labels a class, SetFit": Row((f"{_SOLVED}+setfit",), few),
         }

@@ -29,6 +29,14 @@ def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
     assert examine(b"caf\xe9", KIND).notes == ("not in UTF-8, read as Windows-1252 (Latin-1)",)
 
 
+@pytest.mark.parametrize("around", [" ", "\n", "\u00a0\u3000", "\x0b\x1c\x85", "\u2028\t"])
+def test_white_space_around_is_no_part_of_a_text(around):
+    data = f"{around}a {around} b{around}".encode()
+    assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data).strip()
+    assert examine(data, KIND).sha256 == examine(data.strip(), KIND).sha256
+    assert examine(b"a\r\n", KIND).sha256 == examine("a".encode("utf-16"), KIND).sha256
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

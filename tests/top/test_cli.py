@@ -1,5 +1,6 @@
 """The binary as its users meet it: quick help, nearest names, exit codes, every command."""
 
+import io
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import tftransfer
 from tftransfer.ground import stops
-from tftransfer.top import cli
+from tftransfer.top import cli, commands
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = [sys.executable, "-m", "tftransfer"]
@@ -293,3 +294,8 @@ def test_a_run_on_pictures_imports_nothing_of_text_or_audio(picture_folder, tmp_
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_each_line_of_the_standard_input_is_a_text(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\r\n\n two\n")))
+    assert list(commands._given(["-", "a.txt"])) == [b"one", b"", b" two", Path("a.txt")]

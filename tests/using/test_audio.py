@@ -83,6 +83,14 @@ def test_files_and_waveforms_are_predicted(run, tones):
     assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
 
 
+def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path, quiet):
+    for file in tones.glob("*/[0-9]*_a.wav"):
+        place = tmp_path / file.parent.name / f"{file.stem.replace('_a', '')}.wav"
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(file)
+    assert tftransfer.evaluate(run.workdir, tmp_path, say=quiet)["test"]["accuracy"] > 0.5
+
+
 def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_folder, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"

@@ -92,6 +92,21 @@ def test_strings_files_and_tables_are_predicted(run, data, tmp_path):
     assert len(rows) == 84 and rows[-1]["error"] == "the text is empty"
 
 
+def test_columns_are_named_once_for_training_evaluation_and_prediction(
+    data, vectors, tmp_path, quiet
+):
+    for name in ("train", "test"):
+        rows = (data / f"{name}.tsv").read_text().splitlines()[1:]
+        lines = ("\t".join((str(n), *row.split("\t"))) for n, row in enumerate(rows))
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["label\tbody\tmood", *lines]))
+    named = experiment(tmp_path, weights=str(vectors), columns="text=body,label=mood")
+    run = trained(named, tmp_path / "run", quiet, export=False)
+    assert run.result["test"]["accuracy"] > 0.85
+    found = evaluate(run.workdir, tmp_path / "test.tsv", say=quiet)
+    assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert len(predict(run.workdir, [tmp_path / "test.tsv"])) == 80
+
+
 def served(folder, *texts):
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     return {k: v.numpy() for k, v in signature(text=tf.constant(texts)).items()}

@@ -37,6 +37,8 @@ class Experiment:
       validation_fraction: part of the training examples kept for stopping,
         model choice and calibration.
       test_fraction: part of all examples kept for the final figures.
+      columns: what the columns of tables hold where their names do not say it, such as
+        `text=review,label=stars`: `path` or `text`, `label` (once, or once per task) and `split`.
       group_by: what no part of the split may share, such as speakers: a column of the manifest, or
         a regular expression on file names whose one pair of parentheses holds the group.
       seed: decides split, initial weights, order and augmentation.
@@ -61,6 +63,7 @@ class Experiment:
     batch_size: int = 32
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
+    columns: str = ""
     group_by: str = ""
     seed: int = 0
     precision: str = "auto"

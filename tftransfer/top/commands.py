@@ -82,10 +82,10 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
 
 
 def _given(free: Iterable[str]) -> Iterator[Any]:
-    """Paths; for `-`, the lines of the standard input that are not blank, each a text."""
+    """Paths; for `-`, the lines of the standard input, each a text."""
     for each in free:
         if each == "-":
-            yield from (line.rstrip(b"\r\n") for line in sys.stdin.buffer if line.strip())
+            yield from (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
         else:
             yield Path(each)
 

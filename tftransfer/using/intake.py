@@ -35,7 +35,8 @@ def read_examples(
         data = getattr(experiment, f"{part}_data")
         if isinstance(data, str) and not data:
             continue
-        found = read_unlabelled(data, cache=cache.folder if cache else None)
+        folder = cache.folder if cache else None
+        found = read_unlabelled(data, cache=folder, columns=experiment.columns)
         examples = join_unlabelled(examples, _scanned(found, experiment, say, cache), part)
     return examples
 
@@ -48,9 +49,11 @@ def read_all(
     folder = cache.folder if cache else None
 
     def scanned(data: object) -> Examples:
-        group_by = experiment.group_by
-        found = read_source(data, target=experiment.target, cache=folder, group_by=group_by)
-        found = with_groups(found, group_by)
+        found = read_source(
+            data, target=experiment.target, cache=folder, group_by=experiment.group_by,
+            columns=experiment.columns,
+        )  # fmt: skip
+        found = with_groups(found, experiment.group_by)
         check(found)
         return _scanned(found, experiment, say, cache)
 

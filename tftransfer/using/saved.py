@@ -72,7 +72,10 @@ def predict(
     """
     restored = load(workdir)
     kind = input_kind(restored.network.backbone.form.kind)
-    named = list(_named_texts(pictures) if kind.name == "text" else _named_items(pictures))
+    if kind.name == "text":
+        named = list(_named_texts(pictures, restored.run.experiment.columns))
+    else:
+        named = list(_named_items(pictures))
     scanned = examine_all([item for _, item in named], kind, say=say)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
@@ -131,7 +134,8 @@ def _examples(
 ) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
-        given = replace(experiment, data=data, test_data="", target=restored.target)
+        # Groups matter to splits alone, and here there is none.
+        given = replace(experiment, data=data, test_data="", target=restored.target, group_by="")
         found = read_all(given, say, cache)
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
@@ -179,7 +183,7 @@ def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
             yield f"#{number}", encode_png(picture, number)
 
 
-def _named_texts(given: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
+def _named_texts(given: Iterable[Any], columns: str) -> Iterable[tuple[str, str | bytes]]:
     for number, text in enumerate(given):
         if isinstance(text, str):
             yield f"#{number}", text.encode("utf-8", "replace")
@@ -187,7 +191,8 @@ def _named_texts(given: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
             yield f"#{number}", text
         else:
             path = Path(text).expanduser()
-            rows = texts_of(path) if path.suffix.lower() in SUFFIXES and path.is_file() else None
+            is_table = path.suffix.lower() in SUFFIXES and path.is_file()
+            rows = texts_of(path, columns) if is_table else None
             yield from zip(*rows) if rows else _from_path(path)
 
 

@@ -65,6 +65,15 @@ def test_a_column_of_the_manifest_holds_the_groups(tmp_path):
     assert from_manifest(tmp_path / "m.csv", group_by="(a)").groups == ()
 
 
+def test_groups_of_a_column_are_trimmed_and_none_is_empty(tmp_path):
+    rows = "text,label,speaker\na,0,ann \nb,1, ann\nc,0,bob\n"
+    (tmp_path / "m.csv").write_text(rows)
+    assert from_manifest(tmp_path / "m.csv", group_by="speaker").groups == ["ann", "ann", "bob"]
+    (tmp_path / "m.csv").write_text(rows + "d,1,  \n")
+    with pytest.raises(UserError, match="row 5: the group in speaker is empty"):
+        from_manifest(tmp_path / "m.csv", group_by="speaker")
+
+
 @pytest.mark.parametrize(
     ("group_by", "said"),
     [("_([a-z]+", "no pattern"), ("_[a-z]+_", "0 groups"), ("(zz)", "does not match")],

@@ -149,8 +149,12 @@ HEAD = "path,label\n"
         (HEAD + "sub/../../outside.png,y\n", "row 2: .* leads out of", "below"),
         (HEAD + "a.png,x\nb.png, \n", "row 3: the label is empty", "Fill"),
         (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
-        ("name,label\na.png,x\n", "no column of picture paths. There are: label, name", "path"),
-        ("pth,label\na.png,x\n", "no column of picture paths. Did you mean pth?", "path"),
+        (
+            "name,label\na.png,x\n",
+            "no column of paths and none of texts. There are: label, name",
+            "path",
+        ),
+        ("pth,label\na.png,x\n", "no column of paths and none of texts. Did you mean pth?", "path"),
         (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Count"),
         (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
         ("path\na.png\n", "no label column; it has: path", "label"),
@@ -194,9 +198,59 @@ def test_other_encodings_are_refused(table, encoding):
         from_manifest(table(HEAD + "a.png,grün\n", encoding=encoding))
 
 
-def test_the_delimiter_goes_with_the_extension(table):
-    with pytest.raises(UserError, match="no column of picture paths"):
-        from_manifest(table("path\tlabel\na.png\tx\n"))
+@pytest.mark.parametrize(("mark", "said"), [("\t", "tabs"), (";", "semicolons")])
+def test_a_csv_without_commas_in_its_header_is_parted_otherwise(table, mark, said):
+    found = from_manifest(table(f'path{mark}label\na.png{mark}"x, y"\nb.png{mark}z\n'))
+    assert found.classes == ("x, y", "z") and found.remarks == (f"its cells are parted by {said}",)
+
+
+def test_columns_may_be_named(table):
+    text = "label,where,kind,id\nno,a.png,x,1\nno,b.png,y,2\n"
+    found = from_manifest(table(text), columns="path=where, label=kind")
+    assert found.classes == ("x", "y") and found.names == ["a.png", "b.png"]
+    assert found.remarks == ("columns that are not used: label, id",)
+    text = "review,stars,mood,fold\ngood,5,glad,train\nbad,1,sad,test\n"
+    found = from_manifest(table(text), columns="text=review,label=stars,label=mood,split=fold")
+    assert found.kind == "text" and found.items == [b"good", b"bad"]
+    assert found.classes == ("stars=1", "stars=5", "mood=glad", "mood=sad")
+    assert found.parts.tolist() == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("text", "'text' is no pair"),
+        ("words=a", "kind of column named 'words'"),
+        ("path=where", "no column named 'where'"),
+        ("path=path,path=label", "two columns of path"),
+        ("path=path,text=label", "both paths and texts"),
+        ("path=path,label=lable", "no column named 'lable'"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(table, columns, said):
+    with pytest.raises(UserError, match=said):
+        from_manifest(table(HEAD + "a.png,x\nb.png,y\n"), columns=columns)
+
+
+def test_what_tells_every_row_apart_is_no_label(table):
+    rows = "".join(f"text {n},{'ab'[n % 2]},{n}\n" for n in range(12))
+    found = from_manifest(table(f"text,mood,id\n{rows}"))
+    assert (found.target, found.classes) == ("single_label", ("a", "b"))
+    assert found.remarks == ("columns that are not used: id",)
+    rows = "".join(f"text {n},{n / 7},{n / 3}\n" for n in range(12))
+    assert from_manifest(table(f"text,width,height\n{rows}")).classes == ("width", "height")
+
+
+def test_a_mark_in_few_labels_is_part_of_the_name(table):
+    rows = "".join(f"text {n},{'yes; no' if n == 11 else 'ab'[n % 2]}\n" for n in range(40))
+    path = table(f"text,label\n{rows}")
+    found = from_manifest(path)
+    assert (found.target, found.classes) == ("single_label", ("a", "b", "yes; no"))
+    assert "1 of 40 labels hold | or ; ('yes; no')" in found.remarks[0]
+    found = from_manifest(path, target="multi_label")
+    assert found.classes == ("a", "b", "no", "yes") and not found.remarks
+    found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
+    assert found.target == "multi_label" and "several labels each" in found.remarks[0]
 
 
 def test_columns_that_are_not_used_are_said(table):

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError
+from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source, read_unlabelled
+from tftransfer.parts.data.split import split
 from tftransfer.parts.data.tables import read_table
 
 
@@ -91,7 +93,7 @@ def test_several_labels_and_parts(table):
         ('{"text": "a"\n', "line 1 is not JSON"),
         ('{"text": "a", "label": 1}\n[1]\n', "line 2 is no JSON object"),
         ("\n", "has no rows"),
-        ('{"txt": "a", "label": 1}\n', "no column of picture paths"),
+        ('{"txt": "a", "label": 1}\n', "no column of paths and none of texts"),
     ],
 )
 def test_bad_lines_are_named(table, content, said):
@@ -129,3 +131,35 @@ def test_texts_without_labels(table):
 
 def test_blank_rows_of_a_table_do_not_shift_its_numbers(table):
     assert list(read_table(table("text,label\n\na,1\n\nb,2\n")).rows) == [3, 5]
+
+
+def test_one_line_in_another_encoding_does_not_change_the_others(table):
+    lines = [f"café {number},{'ab'[number % 2]}\n".encode() for number in range(9)]
+    data = b"text,label\n" + b"".join(lines) + "über,a\n".encode("latin-1")
+    found = read_source(table(data))
+    assert [found.items[0].decode(), found.items[-1].decode()] == ["café 0", "über"]
+    assert found.remarks == ("t.csv is in utf-8, but for 1 lines, read as windows-1252",)
+
+
+def test_nul_bytes_in_a_table_are_named(table):
+    with pytest.raises(UserError, match="UTF-16 without a mark"):
+        read_table(table("text,label\na,b\n".encode("utf-16-le")))
+
+
+def test_equal_numbers_of_json_are_one_class(table):
+    rows = '{"text": "a", "label": 1}\n{"text": "b", "label": 1.0}\n{"text": "c", "label": 0}\n'
+    assert read_source(table(rows, "t.jsonl")).classes == ("0", "1")
+
+
+def test_copies_that_differ_in_white_space_around_stay_in_one_part(tmp_path):
+    for label in ("good", "bad"):
+        (tmp_path / label).mkdir()
+        for number in range(30):
+            for copy, end in enumerate(("", "\n", " \r\n")):
+                file = tmp_path / label / f"{number}_{copy}.txt"
+                file.write_bytes(f"{label} film {number}{end}".encode())
+    found = scan(read_source(tmp_path), say=lambda line: None)
+    parts = {}
+    for sha, part in zip(found.sha256, split(found).parts):
+        parts.setdefault(sha, set()).add(str(part))
+    assert len(parts) == 60 and all(len(some) == 1 for some in parts.values())

@@ -50,7 +50,7 @@ class Examples:
         `task=class`, task by task.
       parts: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
         yet; str [n].
-      sha256: of each item's encoded bytes; filled by the scan.
+      sha256: of each item's content; filled by the scan.
       quarantine: what was left out.
       remarks: what was normalised or noticed, in words.
       kind: of input: `image`, `text` or `audio`.

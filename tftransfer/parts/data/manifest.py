@@ -4,53 +4,40 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
+from tftransfer.parts.data.columns import columns_of, item_column
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
-from tftransfer.parts.data.groups import column_of_groups
 from tftransfer.parts.data.tables import Table, read_table
 from tftransfer.parts.data.tasks import labels_of_tasks, natural
 
-_PATH_COLUMNS = ("path", "file", "filename", "filepath", "image", "image_path")
-_TEXT_COLUMNS = (
-    "text", "sentence", "review", "content", "document", "comment", "message", "question",
-    "tweet", "post", "utterance", "query",
-)  # fmt: skip
-_LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "y")
-_PART_COLUMNS = ("split", "part", "subset", "set")
+# Fewer cells of several names than this share may be names that hold the mark themselves.
+_SEVERAL = 0.05
 
 
-def from_manifest(path: Path, *, target: str = "auto", group_by: str = "") -> Examples:
+def from_manifest(
+    path: Path, *, target: str = "auto", group_by: str = "", columns: str = ""
+) -> Examples:
     """A table with a column of paths or of texts, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
     numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
     numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
-    the table. `group_by` may name a column of groups that a split must not part.
+    the table. `group_by` may name a column of groups that a split must not part, and `columns`
+    says which are which where their names do not.
     """
     table = read_table(path)
-    header, rows = table.header, table.rows
-    column = _item_column(table, path)
-    label_columns = [name for name in header if name.lower() in _LABEL_COLUMNS]
-    part_columns = [name for name in header if name.lower() in _PART_COLUMNS]
-    groups = column_of_groups(header, group_by)
-    if not label_columns:
-        others = {column, groups, *part_columns}
-        label_columns = [name for name in header if name not in others]
-    if not label_columns:
-        raise UserError(
-            f"{path} has no label column; it has: {', '.join(header)}.", "Add one named label."
-        )
-    names, items = _items(table, column, path)
-    parts = [_part(row[part_columns[0]], path, n) if part_columns else ""
-             for n, row in rows.items()]  # fmt: skip
-    cells = {n: [row[name].strip() for name in label_columns] for n, row in rows.items()}
-    labels, target, classes = _labels_from_cells(cells, label_columns, target, path)
+    rows, found = table.rows, columns_of(table, columns, group_by)
+    names, items = _items(table, found.item, found.texts)
+    parts = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
+    cells = {n: [row[name].strip() for name in found.labels] for n, row in rows.items()}
+    guessed = target == "auto"
+    labels, target, classes = _labels_from_cells(cells, found.labels, target, path)
     return Examples(
         names=names,
         items=items,
@@ -58,55 +45,42 @@ def from_manifest(path: Path, *, target: str = "auto", group_by: str = "") -> Ex
         target=target,
         classes=classes,
         parts=np.array(parts, PART_DTYPE),
-        kind="text" if holds_texts(column) else "image",
+        kind="text" if found.texts else "image",
         remarks=(
             *table.remarks,
-            *_unused(header, {column, groups, *label_columns, *part_columns[:1]}),
-            *_tasks_said(label_columns, target),
+            *([f"columns that are not used: {', '.join(found.unused)}"] if found.unused else []),
+            *_tasks_said(found.labels, target),
+            *(_marks_said(cells, target) if guessed else ()),
         ),
-        groups=[row[groups] for row in rows.values()] if groups else (),
+        groups=_groups(table, found.groups) if found.groups else (),
     )
 
 
-def texts_of(path: Path) -> tuple[list[str], list[bytes]] | None:
+def texts_of(path: Path, columns: str = "") -> tuple[list[str], list[bytes]] | None:
     """Names and texts of a table's rows, whatever its other columns; None where it holds paths."""
     table = read_table(path)
-    column = _item_column(table, path)
-    return _items(table, column, path) if holds_texts(column) else None  # type: ignore[return-value]
+    column, texts = item_column(table, columns)
+    return _items(table, column, texts) if texts else None  # type: ignore[return-value]
 
 
-def holds_texts(column: str) -> bool:
-    """Whether a column of this name holds texts themselves."""
-    return column.lower() in _TEXT_COLUMNS
-
-
-def _item_column(table: Table, path: Path) -> str:
-    """The column of paths, or else of texts.
-
-    Raises:
-      UserError: there is none, or paths in another encoding than UTF-8.
-    """
-    of_paths = [name for name in table.header if name.lower() in _PATH_COLUMNS]
-    of_texts = [name for name in table.header if holds_texts(name)]
-    if of_texts and not of_paths:
-        return of_texts[0]
-    if table.encoding != "utf-8":
-        raise UserError(f"{path} is not UTF-8 text.", "Save it as UTF-8.")
-    return of_paths[0] if of_paths else _column(table.header, _PATH_COLUMNS, path)
-
-
-def _items(table: Table, column: str, path: Path) -> tuple[list[str], list[str | bytes]]:
-    rows = table.rows
-    if holds_texts(column):
+def _items(table: Table, column: str, texts: bool) -> tuple[list[str], list[str | bytes]]:
+    rows, path = table.rows, table.path
+    if texts:
         names = [printable(f"{path.name}, row {number}") for number in rows]
         return names, [row[column].strip().encode("utf-8", "replace") for row in rows.values()]
     files: list[str | bytes] = [_inside(path, row[column], n) for n, row in rows.items()]
     return [printable(row[column]) for row in rows.values()], files
 
 
-def _unused(header: Sequence[str], used: set[str]) -> tuple[str, ...]:
-    names = [name for name in header if name and name not in used]
-    return (printable(f"columns that are not used: {', '.join(names)}"),) if names else ()
+def _groups(table: Table, column: str) -> list[str]:
+    found = {number: row[column].strip() for number, row in table.rows.items()}
+    for number, group in found.items():
+        if not group:
+            raise UserError(
+                f"{table.path}, row {number}: the group in {column} is empty.",
+                "Fill it; what belongs to no group may have a name of its own.",
+            )
+    return list(found.values())
 
 
 def _tasks_said(columns: Sequence[str], target: str) -> tuple[str, ...]:
@@ -116,12 +90,28 @@ def _tasks_said(columns: Sequence[str], target: str) -> tuple[str, ...]:
     return (printable(said + "--target=regression"),)
 
 
+def _holds_several(cell: str) -> bool:
+    return "|" in cell or ";" in cell
+
+
+def _marks_said(cells: dict[int, list[str]], target: str) -> tuple[str, ...]:
+    """What was made of labels with a mark between names."""
+    marked = [row[0] for row in cells.values() if _holds_several(row[0])]
+    if not marked or target not in ("single_label", "multi_label"):
+        return ()
+    number = f"{len(marked):,} of {len(cells):,} labels hold | or ; ({marked[0]!r}): "
+    if target == "multi_label":
+        return (printable(f"{number}several labels each, or whole by --target=single_label"),)
+    return (printable(f"{number}so few are taken whole, or parted by --target=multi_label"),)
+
+
 def _labels_from_cells(
     cells: dict[int, list[str]], columns: Sequence[str], target: str, path: Path
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     if target == "auto":
-        several = any("|" in row[0] or ";" in row[0] for row in cells.values())
-        target = "multi_label" if several else _guess_from_text(list(cells.values()))
+        several = sum(_holds_several(row[0]) for row in cells.values())
+        guessed = _guess_from_text(list(cells.values()))
+        target = "multi_label" if several > _SEVERAL * len(cells) else guessed
     if target == "regression":
         return _numbers(cells, path), target, tuple(columns)
     if target == "multi_task":
@@ -193,17 +183,6 @@ def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:
             )
         rows.append(values)
     return np.array(rows, np.float32)
-
-
-def _column(header: Sequence[str], names: Iterable[str], path: Path) -> str:
-    for name in header:
-        if name.lower() in names:
-            return name
-    error = unknown_name("column", "path", header)
-    raise UserError(
-        f"{path} has no column of picture paths. {error.remedy}",
-        "Name it path; a column of texts, text.",
-    )
 
 
 def _inside(table: Path, cell: str, row: int) -> str:

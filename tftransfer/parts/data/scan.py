@@ -66,7 +66,7 @@ class Examined:
     """What was found out of one file.
 
     Attributes:
-      sha256: of its bytes; "" when it cannot be an example.
+      sha256: of its content; "" when it cannot be an example.
       reason: why it cannot be one, or "".
       notes: what is worth saying of it.
       measure: see `InputKind.measure`.
@@ -119,7 +119,7 @@ def examine(item: str | bytes, kind: InputKind, readable: Readable | None = None
         data = read_item(item)
     except OSError as error:
         return Examined(reason=f"cannot be read: {error.strerror or error}")
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(kind.content(data)).hexdigest()
     if not readable or sha256 not in readable:
         reasons = (rule(data) for rule in (not_empty, *kind.rules))
         reason = next(filter(None, reasons), None) or kind.undecodable(data)

@@ -25,8 +25,9 @@ from tftransfer.parts.feature_cache import user_folder
 
 
 def read_source(
-    data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = ""
-) -> Examples:
+    data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = "",
+    columns: str = "",
+) -> Examples:  # fmt: skip
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
@@ -34,6 +35,7 @@ def read_source(
       target: `auto` takes the kind of label from the data.
       cache: where downloads and unpacked archives are kept; the user's when None.
       group_by: see `tftransfer.Experiment`.
+      columns: see `tftransfer.Experiment`.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -62,7 +64,7 @@ def read_source(
             )
         return _with_kind(from_folder(path))
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        found = from_manifest(path, target=target, group_by=group_by)
+        found = from_manifest(path, target=target, group_by=group_by, columns=columns)
         return found if found.kind == "text" else _with_kind(found)
     if path.exists():
         raise UserError(
@@ -77,7 +79,7 @@ def _with_kind(found: Examples) -> Examples:
     return replace(found, kind=kind_of_files(found.items))
 
 
-def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
+def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") -> Examples:
     """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)], a list
     of texts, a table of texts, or what `read_source` reads, its labels put away.
 
@@ -97,12 +99,13 @@ def read_unlabelled(data: Any, *, cache: Path | None = None) -> Examples:
             files = files_below(path)
             names = [os.path.relpath(file, path) for file in files]
             return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
-        if path.suffix.lower() in SUFFIXES and path.is_file() and (texts := texts_of(path)):
+        is_table = path.suffix.lower() in SUFFIXES and path.is_file()
+        if is_table and (texts := texts_of(path, columns)):
             return replace(_without_labels(*texts), kind="text")
     if isinstance(data, list) and all(isinstance(each, str) for each in data):
         names = [f"#{index}" for index in range(len(data))]
         return replace(_without_labels(names, [each.encode() for each in data]), kind="text")
-    found = read_source(data, cache=cache)
+    found = read_source(data, cache=cache, columns=columns)
     return replace(_without_labels(found.names, found.items), kind=found.kind)
 
 

@@ -22,12 +22,14 @@ class Table:
     """A table as strings.
 
     Attributes:
+      path: of the file.
       header: names of the columns.
       rows: that are not blank, by their number; the header, or the first line of JSON, is row 1.
       encoding: of the file.
       remarks: how it was read, where that is not plain.
     """
 
+    path: Path
     header: list[str]
     rows: dict[int, dict[str, str]]
     encoding: str
@@ -37,7 +39,9 @@ class Table:
 def read_table(path: Path) -> Table:
     """Reads a table.
 
-    A .tsv whose quotes do not enclose whole cells has none that do: they are part of the text.
+    A .tsv whose quotes do not enclose whole cells has none that do: they are part of the text. A
+    .csv whose header has no comma is parted by tabs or semicolons, and a table that is UTF-8 but
+    for some lines is read so, those lines as Windows-1252.
 
     Raises:
       UserError: it is empty, ragged or no such file.
@@ -46,17 +50,32 @@ def read_table(path: Path) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
-    text, encoding = text_of(data), encoding_of(data)
-    remarks: tuple[str, ...] = ()
-    if encoding != "utf-8":
-        remarks = (f"{path.name} is in {encoding}, and was read so",)
+    text, encoding, remarks = _decoded(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         header, rows = _objects(text, path)
     else:
         cells, said = _cells(text, path)
         header, rows = _rectangle(cells, path)
         remarks += said
-    return Table(header=header, rows=rows, encoding=encoding, remarks=remarks)
+    return Table(path=path, header=header, rows=rows, encoding=encoding, remarks=remarks)
+
+
+def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
+    """Text, its encoding, and what is to be said of that."""
+    encoding = encoding_of(data)
+    if 4 * data.count(0) > len(data) and not encoding.startswith("utf-16"):
+        raise UserError(
+            f"{path} is full of NUL bytes: no text, or UTF-16 without a mark.", "Save it as UTF-8."
+        )
+    if encoding == "utf-8":
+        return text_of(data), encoding, ()
+    lines = data.split(b"\n")
+    strange = [line for line in lines if not line.isascii()]
+    others = [line for line in strange if encoding_of(line) != "utf-8"]
+    if encoding == "windows-1252" and 2 * len(others) < len(strange):
+        said = f"{path.name} is in utf-8, but for {len(others):,} lines, read as {encoding}"
+        return "\n".join(map(text_of, lines)), "utf-8", (said,)
+    return text_of(data), encoding, (f"{path.name} is in {encoding}, and was read so",)
 
 
 def _rectangle(cells: list[list[str]], path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
@@ -83,15 +102,26 @@ def _cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
     if tabs:
         plain = [line[:-1].split("\t") if line != "\n" else [] for line in _lines(text)]
         if _quotes_are_text(plain):
-            said = ("quotes are part of the text: they do not enclose whole cells",)
-            return plain, said if '"' in text else ()
+            remark = "quotes are part of the text: they do not enclose whole cells"
+            return plain, (remark,) if '"' in text else ()
+    mark, said = _delimiter(text, tabs)
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
-        return list(csv.reader(io.StringIO(text, ""), delimiter="\t" if tabs else ",")), ()
+        return list(csv.reader(io.StringIO(text, ""), delimiter=mark)), said
     except csv.Error as error:
         raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
     finally:
         csv.field_size_limit(before)
+
+
+def _delimiter(text: str, tabs: bool) -> tuple[str, tuple[str, ...]]:
+    """Between cells, and what is to be said of it."""
+    header = next(filter(str.strip, text.splitlines()), "")
+    if not tabs and "," not in header:
+        for mark, name in (("\t", "tabs"), (";", "semicolons")):
+            if mark in header:
+                return mark, (f"its cells are parted by {name}",)
+    return "\t" if tabs else ",", ()
 
 
 def _lines(text: str) -> list[str]:
@@ -142,4 +172,6 @@ def _said(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list) and all(isinstance(each, (str, int)) for each in value):
         return "|".join(map(str, value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # 0 and 0.0 are one number
     return value if isinstance(value, str) else json.dumps(value)

@@ -29,6 +29,7 @@ class InputKind:
       rules: what a file must satisfy; the first reason counts.
       notes: what is worth saying of files that are examples.
       undecodable: a reason not to use bytes that satisfy the rules, found by decoding them.
+      content: of encoded bytes, what two examples share that are the same.
       measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
       length: from the training data's measures to how much of each example is read, and that
         choice with its reason in words; None where all is read.
@@ -47,6 +48,7 @@ class InputKind:
     rules: Sequence[Rule]
     notes: Sequence[Note]
     undecodable: Callable[[bytes], str | None]
+    content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
     length: Callable[[np.ndarray], tuple[float, str]] | None = None
     taps_matter: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tftransfer.parts.kinds.base import InputKind
-from tftransfer.parts.kinds.text.encoding import NOTES, RULES, count_words
+from tftransfer.parts.kinds.text.encoding import NOTES, RULES, bare, count_words
 
 # Marks apart and long words in pieces: of English a word is about 1.4 tokens.
 _TOKENS_PER_WORD, _MARKS, _STEP = 1.4, 2, 8
@@ -31,6 +31,7 @@ KIND = InputKind(
     rules=RULES,
     notes=NOTES,
     undecodable=lambda data: None,
+    content=lambda data: bare(data).encode(),
     measure=count_words,
     length=_length,
     mixable=False,

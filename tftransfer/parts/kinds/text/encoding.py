@@ -10,6 +10,11 @@ from tftransfer.ground.encodings import encoding_of, text_of
 MAX_BYTES = 4 << 20
 
 
+def bare(data: bytes) -> str:
+    """The text without white space around it: how networks read it, and what copies share."""
+    return text_of(data).strip()
+
+
 def within_size(data: bytes) -> str | None:
     """Texts of more than `MAX_BYTES` are left out."""
     if len(data) > MAX_BYTES:
@@ -37,7 +42,7 @@ def whole(data: bytes) -> str | None:
 
 def says_something(data: bytes) -> str | None:
     """Texts of white space alone are left out."""
-    return None if text_of(data).strip() else "the text is empty"
+    return None if bare(data) else "the text is empty"
 
 
 RULES: tuple[Callable[[bytes], str | None], ...] = (

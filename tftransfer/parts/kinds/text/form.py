@@ -16,11 +16,16 @@ from tftransfer.parts.kinds.text.encoding import MAX_BYTES
 
 # Letters and digits with what joins them inside a word, or one mark of another kind.
 _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"
+# As Python's `strip` has it, at the beginning and at the end.
+_AROUND = r"^[\s\pZ\x0b\x1c-\x1f\x{85}]+|[\s\pZ\x0b\x1c-\x1f\x{85}]+$"
 _BREAK, _JOINS = "\x1f", r"['’\-]"
 
 
 def as_utf8(data: Any) -> Any:
-    """Strings of any shape in UTF-8, from UTF-8, UTF-16 with its mark, or else Windows-1252."""
+    """Strings of any shape in UTF-8, from UTF-8, UTF-16 with its mark, or else Windows-1252.
+
+    White space around them is left out.
+    """
 
     def transcoded(encoding: str) -> Any:
         return tf.strings.unicode_transcode(data, encoding, "UTF-8", errors="replace")
@@ -31,7 +36,8 @@ def as_utf8(data: Any) -> Any:
     text = tf.where(tf.equal(utf8, data) | marked, utf8, transcoded("windows-1252"))
     text = tf.where(tf.equal(head, b"\xff\xfe"), transcoded("UTF-16LE"), text)
     text = tf.where(tf.equal(head, b"\xfe\xff"), transcoded("UTF-16BE"), text)
-    return tf.strings.regex_replace(text, "^\ufeff", "")
+    text = tf.strings.regex_replace(text, "^\ufeff", "")
+    return tf.strings.regex_replace(text, _AROUND, "")
 
 
 def is_text(utf8: Any) -> Any:
