@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import exported
 import keras
 import numpy as np
 from absl import app, flags
@@ -99,6 +100,15 @@ def digit_rows(folder, speaker):
     return {f"digits of {speaker}: {name}": fields for name, fields in rows.items()}
 
 
+def exports(rows):
+    """Name to the fields of an experiment on ESC-10 whose export is compared."""
+    found = {}
+    for name in ("YAMNet frozen, linear head", "MobileNetV2 of ImageNet, fine-tuned"):
+        fields = {k: v for k, v in rows[f"ESC-10: {name}"].items() if k != "recipes"}
+        found[f"{name.split(',')[0]}, WAV bytes in"] = {**fields, "recipe": _SOLVED[0]}
+    return found
+
+
 def measure(fields, seed):
     """The best of a row's recipes by validation, and the stage that was tapped."""
     fields = dict(fields)
@@ -158,6 +168,11 @@ def main(argv):
             rows |= digit_rows(Path(folder), speaker)
         for name, fields in rows.items():
             runs_of("audio", name, functools.partial(measure, fields), FLAGS, figures)
+        for name, fields in exports(rows).items() if FLAGS.esc10 else ():
+            runs_of(
+                "audio", f"export: {name}", functools.partial(exported.as_evaluated, fields),
+                FLAGS, exported.said,
+            )  # fmt: skip
         if FLAGS.esc10:
             runs_of(
                 "audio", "ESC-10: second recipe on the same clips, against the first",

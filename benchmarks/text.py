@@ -8,6 +8,7 @@ nothing is chosen on the test sentences. Prints a table, and writes `benchmarks/
 what is there already is not run again unless --again.
 """
 
+import functools
 import gc
 import json
 import shutil
@@ -16,6 +17,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import exported
 import keras
 import numpy as np
 from absl import app, flags
@@ -96,6 +98,18 @@ def rows():
     return found
 
 
+def exports():
+    """Name to the fields of an experiment whose export is compared."""
+    few = {"labels_per_class": 64, "validation_fraction": 0.0, "length": _LENGTH}
+    return {
+        "MiniLM, strings in": {**sst2(), **few, "backbone": FLAGS.minilm, "recipe": _SOLVED},
+        "word vectors, strings in": {
+            **sst2(), **few, "backbone": "word_vectors", "weights": FLAGS.vectors,
+            "recipe": _SOLVED,
+        },
+    }  # fmt: skip
+
+
 class Bench:
     """Trains in a folder of its own."""
 
@@ -163,6 +177,11 @@ def main(argv):
     bench = Bench()
     for name, row in rows().items():
         runs_of("text", name, lambda seed, row=row: bench.row(row, seed), FLAGS, figures)
+    for name, fields in exports().items():
+        runs_of(
+            "text", f"export: {name}", functools.partial(exported.as_evaluated, fields), FLAGS,
+            exported.said,
+        )  # fmt: skip
     runs_of(
         "text", "batches of alike lengths, cut where they end, against full length",
         bench.without_padding, FLAGS,

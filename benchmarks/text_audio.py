@@ -7,6 +7,7 @@ The words above the tables are in `text_audio_head.md`.
 
 from pathlib import Path
 
+import exported
 import numpy as np
 from results import interval, said, stored_results
 
@@ -35,11 +36,14 @@ def table(rows):
 
 
 def groups():
-    """Title to the rows' runs by name, and what is said of speed."""
-    found, faster = {}, []
+    """Title to the rows' runs by name, and what is said of speed and of exports."""
+    found, faster, served = {}, [], []
     for kind in ("text", "audio"):
         for line, stored in stored_results(kind).items():
             runs = stored["measured"]["runs"]
+            if "served" in runs[0]:
+                served.append(f"- {line.partition(': ')[2]}: {exported.said(runs)}.")
+                continue
             if "accuracy" not in runs[0]:
                 times = np.median([run["ratio"] for run in runs])
                 faster.append(f"- {line}: {times:.2g} times as fast.")
@@ -48,14 +52,22 @@ def groups():
             if not parted:
                 title, name = "SST-2", line
             found.setdefault(title, {})[name] = runs
-    return found, faster
+    return found, faster, served
 
 
 def main():
-    found, faster = groups()
+    found, faster, served = groups()
     text = Path(__file__).with_name("text_audio_head.md").read_text().rstrip().splitlines()
     for title, rows in found.items():
         text += ["", f"## {title}", "", *table(rows)]
+    text += [
+        "",
+        "## Exports",
+        "",
+        "Every test example, against `evaluate` and `predict`:",
+        "",
+        *served,
+    ]
     text += ["", "## Speed", "", *faster]
     path = Path(__file__).parents[1] / "docs" / "text_audio.md"
     path.write_text("\n".join(text) + "\n")
