@@ -1,5 +1,6 @@
 """Texts all the way: from a table to scores, and to a SavedModel that takes strings."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -164,6 +165,43 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
     np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
     files = {path.name for path in (found.export / "assets.extra").iterdir()}
     assert files == {"transformer.json", "vocabulary.txt"}
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2(tmp_path_factory):
+    """A preset of a random GPT-2 of two blocks, whose subwords are bytes and the words used here."""
+    models = pytest.importorskip("keras_hub").models
+    pytest.importorskip("tensorflow_text")
+    marked = [f"\u0120{word}" for word in [*NOISE, *TELLING["bad"], *TELLING["good"]]]
+    merges = dict.fromkeys(f"{w[:k]} {w[k]}" for w in marked for k in range(1, len(w)))
+    symbols = [chr(code) for code in range(33, 127)] + ["\u0120", "\u010a"]
+    symbols += [merge.replace(" ", "") for merge in merges]
+    symbols.append("<|endoftext|>")
+    tokenizer = models.GPT2Tokenizer(
+        vocabulary={symbol: number for number, symbol in enumerate(symbols)}, merges=list(merges)
+    )
+    keras.utils.set_random_seed(0)
+    backbone = models.GPT2Backbone(
+        vocabulary_size=len(symbols), num_layers=2, num_heads=2, hidden_dim=32,
+        intermediate_dim=64, max_sequence_length=32,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("gpt2")
+    backbone.save_to_preset(folder)
+    tokenizer.save_to_preset(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path, quiet):
+    recipe = (
+        "fine_tune:unfreeze=3,decay=1.0,learning_rate=3e-3,head_epochs=1,epochs=12"
+        "+lora:rank=8,rate=1"
+    )
+    run = trained(experiment(data, backbone=str(tiny_gpt2), recipe=recipe), tmp_path / "run", quiet)
+    assert run.result["test"]["accuracy"] > 0.8
+    texts = ["dull, and a mess", "witty \U0001f600"]
+    ours = [list(row["scores"].values()) for row in predict(run.workdir, texts)]
+    np.testing.assert_allclose(served(run.export, *texts)["scores"], ours, atol=1e-5)
 
 
 @pytest.mark.slow
