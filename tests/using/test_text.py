@@ -151,6 +151,24 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
     assert files == {"transformer.json", "vocabulary.txt"}
 
 
+def test_sentencepiece_is_trained_with_exported_and_loaded_again(
+    tiny_albert, data, tmp_path, quiet
+):
+    found = trained(
+        experiment(data, backbone=str(tiny_albert), recipe="fine_tune:unfreeze=1", epochs=1),
+        tmp_path / "r", quiet,
+    )  # fmt: skip
+    assert found.result["export"]["max_difference"] < 1e-5
+    texts = ["a good film", "dull \u00fc \U0001f600"]
+    ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
+    np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
+    loaded = tf.saved_model.load(str(found.export)).signatures["serving_default"]
+    tf.random.set_seed(7)
+    np.testing.assert_allclose(loaded(text=tf.constant(texts))["scores"], ours, atol=1e-5)
+    again = evaluate(found.workdir, say=quiet)["test"]
+    assert again["log_loss"] == found.result["test"]["log_loss"]
+
+
 @pytest.mark.slow
 def test_a_module_of_strings_is_a_backbone(shared_data, tmp_path, quiet):
     made = tftransfer.Experiment(

@@ -13,6 +13,7 @@ from tftransfer.ground.encodings import text_of
 from tftransfer.parts.kinds.base import Augmenter
 from tftransfer.parts.kinds.text.augment import TokenAugmenter
 from tftransfer.parts.kinds.text.form import TextForm
+from tftransfer.parts.kinds.text.sentencepiece import keep_model
 
 # No tokenizer has this id, so that a mask can be told from the ids alone.
 PADDING = -1
@@ -36,6 +37,7 @@ class TokenForm(TextForm):
     ):
         self.shape, self.length = (length,), float(length)
         self.padding = PADDING if passed_over else None
+        keep_model(tokenizer)
         self._tokenizer, self._files = tokenizer, dict(files)
         self._start, self._end = _marks(tokenizer)
         config = {
