@@ -144,7 +144,7 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
         experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r", quiet
     )
     assert found.result["export"]["max_difference"] < 1e-5
-    texts = ["A good, not very fun caf\u00e9", "dull"]
+    texts = ["A good, not\u00a0very fun caf\u00e9", "du\u00adll"]
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
     np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
     files = {path.name for path in (found.export / "assets.extra").iterdir()}
