@@ -132,6 +132,16 @@ def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
     assert tuned > frozen + 0.05, accuracy
 
 
+def test_texts_without_blanks_are_read_to_their_end(tiny_bert, tmp_path, quiet):
+    letters = [chr(0x4E00 + number) for number in range(40)]
+    rows = (("".join(letters[n : n + 10]), "ab"[n % 2]) for n in range(30))
+    write(tmp_path / "train.tsv", rows)
+    few = experiment(tmp_path, backbone=str(tiny_bert[0]), test_data="", recipe="few_shot")
+    found = trained(few, tmp_path / "run", quiet, export=False)
+    said = (found.workdir / "environment.json").read_text()
+    assert "length 16 tokens" in said and "and cut" not in said
+
+
 def test_mixup_of_token_ids_is_refused(data, tmp_path, quiet):
     with pytest.raises(tftransfer.UserError, match="mixup cannot mix texts"):
         trained(experiment(data, recipe="scratch:mixup=0.2", weights="none"), tmp_path / "x", quiet)
