@@ -3,16 +3,55 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from bert_in_numpy import last_hidden_states
 
+from tftransfer.ground.errors import UserError
 from tftransfer.parts.backbones.text import load_backbone
+
+IDS = np.int32([[0, 6, 7, 2, -1, -1], [0, 8, 9, 10, 11, 2]])
 
 
 @pytest.fixture
 def folder(tiny_bert, tmp_path):
     """A copy of the tiny BERT, to be changed."""
     return shutil.copytree(tiny_bert[0], tmp_path / "bert")
+
+
+def changed(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def stored(folder, tensors):
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()},
+              folder / "model.safetensors")  # fmt: skip
+
+
+def assert_numbers_of_numpy(folder, weights):
+    there = IDS >= 0
+    got = load_backbone(str(folder), length=6).model(IDS)[0].numpy()
+    expected = last_hidden_states(weights, np.maximum(IDS, 0), there, heads=2)
+    np.testing.assert_allclose(got[there], expected[there], atol=1e-3)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
+    kept = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
+    stored(folder, {f"{prefix}{name}": each for name, each in kept.items()})
+    files = sorted(path.name for path in folder.iterdir())
+    assert_numbers_of_numpy(folder, kept)
+    assert sorted(path.name for path in folder.iterdir()) == files
+
+
+def test_electra_is_told_where_to_look(folder):
+    changed(folder / "config.json", model_type="electra")
+    with pytest.raises(UserError, match="KerasHub's presets, such as electra_small") as told:
+        load_backbone(str(folder), length=6)
+    assert "is an ELECTRA of Hugging Face's" in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tftransfer.ground.errors import UserError
 from tftransfer.ground.serialise import read_json
 
+_WEIGHTS, _INDEX, _ADDED = "model.safetensors", "model.safetensors.index.json", "added.safetensors"
 _TOKENIZER = "tokenizer_config.json"
+# A layer that KerasHub wants weights of and nothing here reads: masked language models have none.
+_POOLERS = {"bert": "pooler.dense", "albert": "pooler"}
 _LOWERING = ("bert", "distilbert")
 _MODES = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}
 
@@ -24,9 +30,19 @@ def settings_of(folder: Path) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def completed(folder: Path) -> Iterator[Path]:
-    """The folder, or where it lacks what KerasHub wants, one of links to its files and of that."""
+    """The folder, or where it lacks what KerasHub wants, one of links to its files and of that.
+
+    Raises:
+      UserError: KerasHub reads no folder of this kind of network.
+    """
     config = settings_of(folder)
-    added = _tokenizer(folder, config)
+    if config.get("model_type") == "electra":
+        raise UserError(
+            f"{folder} is an ELECTRA of Hugging Face's, which KerasHub does not read.",
+            "Take one of KerasHub's presets, such as electra_small_discriminator_uncased_en, by "
+            "its name or its folder.",
+        )
+    added = _tokenizer(folder, config) | _pooler(folder, config)
     if not added:
         yield folder
         return
@@ -53,6 +69,34 @@ def _tokenizer(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
     if told or config.get("model_type") not in _LOWERING:
         return {}
     return {_TOKENIZER: json.dumps(tokenizer_settings(folder)).encode()}
+
+
+def _pooler(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
+    """Zeros for a layer that is not in the folder, and an index that names their file."""
+    name, files = _POOLERS.get(config.get("model_type", "")), _files_of(folder)
+    if not name or not files or any(each.endswith(f"{name}.weight") for each in files):
+        return {}
+    from safetensors.numpy import save
+
+    width = config["hidden_size"]
+    zeros = {
+        f"{name}.weight": np.zeros((width, width), np.float32),
+        f"{name}.bias": np.zeros(width, np.float32),
+    }
+    index = {"weight_map": {**files, **dict.fromkeys(zeros, _ADDED)}}
+    return {_ADDED: save(zeros), _INDEX: json.dumps(index).encode()}
+
+
+def _files_of(folder: Path) -> dict[str, str]:
+    """The file of each tensor, by the tensor's name."""
+    if (folder / _INDEX).is_file():
+        return dict(read_json(folder / _INDEX)["weight_map"])
+    if not (folder / _WEIGHTS).is_file():
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(folder / _WEIGHTS, framework="np") as file:
+        return dict.fromkeys(file.keys(), _WEIGHTS)
 
 
 def pooling_of(folder: Path) -> str:
