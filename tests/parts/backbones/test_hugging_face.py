@@ -47,6 +47,22 @@ def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
+def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert):
+    tensors = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
+    types = np.float32([[2, -1, 0, 1, 3, -2, 1, 0]])
+    tensors |= {"embeddings.token_type_embeddings.weight": types}
+    place = "embeddings.position_embeddings.weight"
+    reserved = np.full((2, 8), 9, np.float32)
+    stored(folder, {f"roberta.{name}": each for name, each in tensors.items() if name != place} | {
+        f"roberta.{place}": np.concatenate([reserved, tensors[place]])})  # fmt: skip
+    changed(folder / "config.json", model_type="roberta", max_position_embeddings=18,
+            hidden_dropout_prob=0.1, type_vocab_size=1)  # fmt: skip
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefg", "Ġ", "Ġa"]
+    (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
+    assert_numbers_of_numpy(folder, tensors)
+
+
 def test_electra_is_told_where_to_look(folder):
     changed(folder / "config.json", model_type="electra")
     with pytest.raises(UserError, match="KerasHub's presets, such as electra_small") as told:

@@ -19,6 +19,7 @@ _TOKENIZER = "tokenizer_config.json"
 # A layer that KerasHub wants weights of and nothing here reads: masked language models have none.
 _POOLERS = {"bert": "pooler.dense", "albert": "pooler"}
 _LOWERING = ("bert", "distilbert")
+_RESERVED = 2  # rows of RoBERTa's positions that stand for no place
 _MODES = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}
 
 
@@ -97,6 +98,27 @@ def _files_of(folder: Path) -> dict[str, str]:
 
     with safe_open(folder / _WEIGHTS, framework="np") as file:
         return dict.fromkeys(file.keys(), _WEIGHTS)
+
+
+def _tensor(folder: Path, ending: str) -> np.ndarray | None:
+    from safetensors import safe_open
+
+    for name, place in _files_of(folder).items():
+        if name.endswith(ending):
+            with safe_open(folder / place, framework="np") as file:
+                return file.get_tensor(name)
+    return None
+
+
+def add_token_types(folder: Path, transformer: Any) -> None:
+    """Adds the type that every token of a text has to RoBERTa's positions, as KerasHub has none."""
+    types = _tensor(folder, "embeddings.token_type_embeddings.weight")
+    stored = _tensor(folder, "embeddings.position_embeddings.weight")
+    if settings_of(folder).get("model_type") != "roberta" or types is None or stored is None:
+        return
+    positions = transformer.embeddings.position_embedding.position_embeddings
+    if np.array_equal(positions, stored[_RESERVED:]):  # it was not done already
+        positions.assign(positions + types[0])
 
 
 def pooling_of(folder: Path) -> str:

@@ -131,6 +131,8 @@ def _loaded(place: str, *, random: bool) -> _Parts:
         with hugging_face.completed(folder) if folder.is_dir() else nullcontext(place) as found:
             transformer = models.Backbone.from_preset(str(found), load_weights=not random)
             tokenizer = models.Tokenizer.from_preset(str(found))
+        if not random:
+            hugging_face.add_token_types(folder, transformer)
     except UserError:
         raise
     except Exception as error:  # of kagglehub, safetensors, h5py and KerasHub
