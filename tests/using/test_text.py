@@ -106,6 +106,7 @@ def test_the_export_takes_strings(run):
     np.testing.assert_allclose(found["scores"][0], list(ours.values()), atol=1e-5)
     vocabulary = (run.export / "assets.extra" / "vocabulary.txt").read_text().split()
     assert vocabulary[:2] == ["the", "a"]
+    assert not (run.export / "assets.extra" / "CLIENTS.txt").exists()
 
 
 def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path, quiet):
@@ -158,15 +159,14 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
     np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
     files = {path.name for path in (found.export / "assets.extra").iterdir()}
-    assert files == {"transformer.json", "vocabulary.txt"}
+    assert files == {"CLIENTS.txt", "transformer.json", "vocabulary.txt"}
 
 
-def test_sentencepiece_is_trained_with_exported_and_loaded_again(
-    tiny_albert, data, tmp_path, quiet
-):
+def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, data, tmp_path):
+    said = []
     found = trained(
         experiment(data, backbone=str(tiny_albert), recipe="fine_tune:unfreeze=1", epochs=1),
-        tmp_path / "r", quiet,
+        tmp_path / "r", said.append,
     )  # fmt: skip
     assert found.result["export"]["max_difference"] < 1e-5
     texts = ["a good film", "dull \u00fc \U0001f600"]
@@ -175,7 +175,14 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(
     loaded = tf.saved_model.load(str(found.export)).signatures["serving_default"]
     tf.random.set_seed(7)
     np.testing.assert_allclose(loaded(text=tf.constant(texts))["scores"], ours, atol=1e-5)
-    again = evaluate(found.workdir, say=quiet)["test"]
+    (needed,) = (line for line in said if line.startswith("clients need"))
+    assert "import tensorflow_text before loading" in needed
+    beside = found.export / "assets.extra"
+    assert (beside / "CLIENTS.txt").read_text() == f"{needed}\n"
+    assert {path.name for path in beside.iterdir()} == {
+        "CLIENTS.txt", "transformer.json", "vocabulary.spm"
+    }  # fmt: skip
+    again = evaluate(found.workdir, say=said.append)["test"]
     assert again["log_loss"] == found.result["test"]["log_loss"]
 
 

@@ -19,6 +19,7 @@ from tftransfer.parts.kinds.text.wordpiece import RULES, WordPiece, follows_bert
 # No tokenizer has this id, so that a mask can be told from the ids alone.
 PADDING = -1
 _SAMPLE = 2000
+_VERSION = tf.__version__.rsplit(".", 1)[0]
 
 
 class TokenForm(TextForm):
@@ -33,6 +34,10 @@ class TokenForm(TextForm):
     """
 
     dtype = "int32"
+    clients = (
+        f"clients need: pip install 'tensorflow-text=={_VERSION}.*'; import tensorflow_text before "
+        "loading"
+    )
 
     def __init__(
         self, length: int, tokenizer: Any, *, files: Mapping[str, bytes], passed_over: bool = False
