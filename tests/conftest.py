@@ -142,3 +142,27 @@ def tiny_bert(tmp_path_factory):
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
     return folder, tensors
+
+
+@pytest.fixture(scope="session")
+def tiny_albert(tmp_path_factory):
+    """A random ALBERT of two blocks as a preset of KerasHub; its tokenizer is SentencePiece's."""
+    hub = pytest.importorskip("keras_hub")
+    pytest.importorskip("tensorflow_text")
+    pieces = pytest.importorskip("sentencepiece")
+    import io
+
+    folder, model = tmp_path_factory.mktemp("tiny_albert"), io.BytesIO()
+    names = {"pad": "<pad>", "unk": "<unk>", "bos": "[CLS]", "eos": "[SEP]"}
+    pieces.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a good film it is not very fun", "a dull film a boring mess"] * 9),
+        model_writer=model, vocab_size=26, minloglevel=2, user_defined_symbols="[MASK]",
+        **{f"{name}_id": number for number, name in enumerate(names)},
+        **{f"{name}_piece": piece for name, piece in names.items()},
+    )  # fmt: skip
+    hub.models.AlbertTokenizer(proto=model.getvalue()).save_to_preset(folder)
+    hub.models.AlbertBackbone(
+        vocabulary_size=26, num_layers=2, num_heads=2, embedding_dim=8, hidden_dim=16,
+        intermediate_dim=32, max_sequence_length=32,
+    ).save_to_preset(folder)  # fmt: skip
+    return folder

@@ -53,6 +53,7 @@ def test_what_is_no_text_is_named(data, reason):
 
 def test_words_are_counted():
     assert examine(b" two  words\n", KIND).measure == 2
+    assert examine("東京タワー, 2 times; ภาษาไทย".encode(), KIND).measure == 5 + 3 + 7
 
 
 def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
@@ -114,4 +115,4 @@ def test_words_are_left_out_of_strings():
 
 def test_length_holds_nearly_all_texts():
     length, said = KIND.length(np.float32([5] * 99 + [1000]))
-    assert length == 24 and "at most 15 words, half at most 5" in said
+    assert length == 24 and "at most 15 words (char" in said and "half at most 5" in said

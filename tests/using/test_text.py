@@ -122,6 +122,7 @@ def test_the_export_takes_strings(run):
     np.testing.assert_allclose(found["scores"][0], list(ours.values()), atol=1e-5)
     vocabulary = (run.export / "assets.extra" / "vocabulary.txt").read_text().split()
     assert vocabulary[:2] == ["the", "a"]
+    assert not (run.export / "assets.extra" / "CLIENTS.txt").exists()
 
 
 def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path, quiet):
@@ -148,6 +149,16 @@ def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
     assert tuned > frozen + 0.05, accuracy
 
 
+def test_texts_without_blanks_are_read_to_their_end(tiny_bert, tmp_path, quiet):
+    letters = [chr(0x4E00 + number) for number in range(40)]
+    rows = (("".join(letters[n : n + 10]), "ab"[n % 2]) for n in range(30))
+    write(tmp_path / "train.tsv", rows)
+    few = experiment(tmp_path, backbone=str(tiny_bert[0]), test_data="", recipe="few_shot")
+    found = trained(few, tmp_path / "run", quiet, export=False)
+    said = (found.workdir / "environment.json").read_text()
+    assert "length 16 tokens" in said and "and cut" not in said
+
+
 def test_mixup_of_token_ids_is_refused(data, tmp_path, quiet):
     with pytest.raises(tftransfer.UserError, match="mixup cannot mix texts"):
         trained(experiment(data, recipe="scratch:mixup=0.2", weights="none"), tmp_path / "x", quiet)
@@ -160,11 +171,35 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
         experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r", quiet
     )
     assert found.result["export"]["max_difference"] < 1e-5
-    texts = ["A good, not very fun caf\u00e9", "dull"]
+    texts = ["A good, not\u00a0very fun caf\u00e9", "du\u00adll"]
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
     np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
     files = {path.name for path in (found.export / "assets.extra").iterdir()}
-    assert files == {"transformer.json", "vocabulary.txt"}
+    assert files == {"CLIENTS.txt", "transformer.json", "vocabulary.txt"}
+
+
+def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, data, tmp_path):
+    said = []
+    found = trained(
+        experiment(data, backbone=str(tiny_albert), recipe="fine_tune:unfreeze=1", epochs=1),
+        tmp_path / "r", said.append,
+    )  # fmt: skip
+    assert found.result["export"]["max_difference"] < 1e-5
+    texts = ["a good film", "dull \u00fc \U0001f600"]
+    ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
+    np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
+    loaded = tf.saved_model.load(str(found.export)).signatures["serving_default"]
+    tf.random.set_seed(7)
+    np.testing.assert_allclose(loaded(text=tf.constant(texts))["scores"], ours, atol=1e-5)
+    (needed,) = (line for line in said if line.startswith("clients need"))
+    assert "import tensorflow_text before loading" in needed
+    beside = found.export / "assets.extra"
+    assert (beside / "CLIENTS.txt").read_text() == f"{needed}\n"
+    assert {path.name for path in beside.iterdir()} == {
+        "CLIENTS.txt", "transformer.json", "vocabulary.spm"
+    }  # fmt: skip
+    again = evaluate(found.workdir, say=said.append)["test"]
+    assert again["log_loss"] == found.result["test"]["log_loss"]
 
 
 @pytest.fixture(scope="module")

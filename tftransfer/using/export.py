@@ -18,11 +18,12 @@ from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.data.tasks import Task
 from tftransfer.parts.inputs import Inputs
-from tftransfer.parts.kinds import input_kind
+from tftransfer.parts.kinds import Form, input_kind
 from tftransfer.using.evaluation import predict_logits
 
 _TOLERANCE, _BATCH = 1e-5, 64
 _EXTRA = "assets.extra"  # where SavedModels keep what TensorFlow itself does not read
+_CLIENTS = "CLIENTS.txt"
 
 
 class _Served(tf.Module):
@@ -123,8 +124,9 @@ def _traced(function: Callable[..., Any], spec: tf.TensorSpec) -> Any:
 
 
 def export_network(
-    network: Network, examples: Examples, folder: Path, *, temperature: float, checks: int = 64
-) -> dict[str, Any]:
+    network: Network, examples: Examples, folder: Path, *, temperature: float, checks: int = 64,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:  # fmt: skip
     """Writes a SavedModel next to `folder`, compares it with the network, then puts it there.
 
     Args:
@@ -133,6 +135,7 @@ def export_network(
       folder: where it is published; an old one is replaced.
       temperature: divides the logits.
       checks: how many examples the two are compared on.
+      say: where what clients need goes; a file in `assets.extra` says it too.
 
     Returns:
       `max_difference` of the scores, and `examples` compared.
@@ -144,9 +147,7 @@ def export_network(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     tf.saved_model.save(served, str(part), signatures=served.signatures())
-    for name, content in network.backbone.form.files().items():
-        (part / _EXTRA).mkdir(exist_ok=True)
-        (part / _EXTRA / name).write_bytes(content)
+    _write_beside(network.backbone.form, part / _EXTRA)
     report = _compare(network, examples, part, temperature, checks)
     if not report["max_difference"] <= _TOLERANCE:
         shutil.rmtree(part)
@@ -155,7 +156,17 @@ def export_network(
             "It was not published; please report this with the backbone's name.",
         )
     publish(part, folder)
+    if network.backbone.form.clients:
+        say(network.backbone.form.clients)
     return report
+
+
+def _write_beside(form: Form, folder: Path) -> None:
+    """The form's files, and what clients need."""
+    told = {_CLIENTS: f"{form.clients}\n".encode()} if form.clients else {}
+    for name, content in {**form.files(), **told}.items():
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _compare(

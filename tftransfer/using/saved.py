@@ -125,7 +125,9 @@ def export(
     if folder and target.exists() and not (target / "saved_model.pb").is_file():
         raise UserError(f"{target} exists and is no SavedModel.", "Give a new folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    report = export_network(restored.network, examples, target, temperature=restored.temperature)
+    report = export_network(
+        restored.network, examples, target, temperature=restored.temperature, say=say
+    )
     return {"folder": str(target), **report}
 
 

@@ -269,7 +269,7 @@ def _finish(
     if export:
         with clock.part("export"):
             result["export"] = export_network(
-                network, examples, run.export, temperature=result["temperature"]
+                network, examples, run.export, temperature=result["temperature"], say=say
             )
         say(
             f"exported to {run.export}: scores equal the network's within "

@@ -84,6 +84,19 @@ def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
     np.testing.assert_array_equal(hidden(again, *TEXTS), hidden(backbone, *TEXTS))
 
 
+def test_a_sentencepiece_tokenizer_outlives_a_new_seed(tiny_albert):
+    text = tf.constant(["a good film", "boring!"])
+    form = load_backbone(str(tiny_albert), length=24).form
+    expected = form.encoded(text).numpy()
+    load_backbone(str(tiny_albert), length=24)
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        np.testing.assert_array_equal(form.encoded(text), expected)
+    theirs = keras_hub.models.AlbertTokenizer.from_preset(str(tiny_albert))(text)
+    for row, ids in zip(expected, theirs):
+        assert row[row >= 0].tolist() == [2, *map(int, ids), 3]
+
+
 def test_a_folder_tells_that_it_takes_texts(tiny_bert):
     assert kind_of_backbone(f"{tiny_bert[0]}:pool=first") == "text"
     assert kind_of_backbone("mobilenet_v2") == "image"

@@ -86,11 +86,13 @@ class Form(abc.ABC):
       by_batches: whether `decode` takes a batch, string [n], too, which is faster than one by one.
       padding: the value behind the end of a shorter sequence, where the network gives the same
         without it; None elsewhere.
+      clients: what who loads an export needs besides TensorFlow, in a line; "" for nothing.
     """
 
     kind: ClassVar[str]
     by_batches: ClassVar[bool] = False
     padding: int | None = None
+    clients: str = ""
     shape: tuple[int, ...]
     dtype: str
 

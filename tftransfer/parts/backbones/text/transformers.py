@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.hashes import file_sha256
 from tftransfer.ground.serialise import read_json
 from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.text import hugging_face
 from tftransfer.parts.backbones.text.graph import blocks_of, one_input_model
 from tftransfer.parts.kinds.text.tokens import TokenForm
 
@@ -44,6 +46,7 @@ class _Parts:
       pooling: that its makers used, one of `POOLS`.
       unit: whether they scaled what was pooled to length 1.
       sha256: of the weights' file, where there is one.
+      remarks: what is worth saying of it.
     """
 
     transformer: Any
@@ -52,6 +55,7 @@ class _Parts:
     pooling: str = "mean"
     unit: bool = False
     sha256: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def load_transformer(
@@ -107,6 +111,7 @@ def load_transformer(
         pooling=pooling, unit=bool(unit), assets=_files(parts),
         remarks=(
             _said(pooling, parts.unit and not unit),
+            *parts.remarks,
             *([f"it reads at most {most} tokens"] if length > most else []),
         ),
     )  # fmt: skip
@@ -123,8 +128,13 @@ def _loaded(place: str, *, random: bool) -> _Parts:
     if not folder.is_dir() and place not in models.Backbone.presets:
         raise unknown_name("backbone of text", place, ["word_vectors", *models.Backbone.presets])
     try:
-        transformer = models.Backbone.from_preset(place, load_weights=not random)
-        tokenizer = models.Tokenizer.from_preset(place)
+        with hugging_face.completed(folder) if folder.is_dir() else nullcontext(place) as found:
+            transformer = models.Backbone.from_preset(str(found), load_weights=not random)
+            tokenizer = models.Tokenizer.from_preset(str(found))
+        if not random:
+            hugging_face.add_token_types(folder, transformer)
+    except UserError:
+        raise
     except Exception as error:  # of kagglehub, safetensors, h5py and KerasHub
         said = " ".join(str(error).split())[:300]
         raise UserError(
@@ -134,26 +144,24 @@ def _loaded(place: str, *, random: bool) -> _Parts:
             if folder.is_dir()
             else "Connect, or give the folder of a preset that was fetched elsewhere.",
         ) from None
-    if not (folder / "config.json").is_file():
+    if not hugging_face.settings_of(folder):
         return _Parts(transformer=transformer, tokenizer=tokenizer, pooling=_pool(transformer))
     return _of_folder(folder, transformer, tokenizer)
 
 
 def _of_folder(folder: Path, transformer: Any, tokenizer: Any) -> _Parts:
     """What the files beside the weights say, where KerasHub does not look."""
-    config = read_json(folder / "config.json")
-    if "model_type" not in config:
-        return _Parts(transformer=transformer, tokenizer=tokenizer, pooling=_pool(transformer))
-    settings = _json(folder / "tokenizer_config.json")
+    config, settings = hugging_face.settings_of(folder), hugging_face.tokenizer_settings(folder)
     if hasattr(tokenizer, "strip_accents"):
-        strip, lower = settings.get("strip_accents"), settings.get("do_lower_case", False)
-        tokenizer.strip_accents = bool(lower if strip is None else strip)
+        strip = settings.get("strip_accents")
+        tokenizer.strip_accents = bool(settings["do_lower_case"] if strip is None else strip)
     activation = config.get("hidden_act") or config.get("activation") or ""
     gelu = "exact" if activation == _EXACT_GELU else "approximate" * ("gelu" in activation)
     weights = folder / "model.safetensors"
     return _Parts(
         transformer=transformer, tokenizer=tokenizer, gelu=gelu,
-        pooling=_pooling_of(folder) or _pool(transformer), unit=_normalised(folder),
+        pooling=hugging_face.pooling_of(folder) or _pool(transformer),
+        unit=hugging_face.is_scaled(folder), remarks=hugging_face.remarks(folder),
         sha256=file_sha256(weights) if weights.is_file() else "",
     )  # fmt: skip
 
@@ -162,21 +170,6 @@ def _pool(transformer: Any) -> str:
     """Of a decoder, only the last token has seen the whole text."""
     blocks = blocks_of(transformer)
     return "last" if blocks and "Decoder" in type(blocks[0]).__name__ else "mean"
-
-
-def _pooling_of(folder: Path) -> str:
-    settings = _json(folder / "1_Pooling" / "config.json")
-    modes = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}
-    return next((pool for mode, pool in modes.items() if settings.get(f"pooling_mode_{mode}")), "")
-
-
-def _normalised(folder: Path) -> bool:
-    modules = _json(folder / "modules.json") or []
-    return any(str(each.get("type", "")).endswith("Normalize") for each in modules)
-
-
-def _json(path: Path) -> Any:
-    return read_json(path) if path.is_file() else {}
 
 
 def _set_gelu(transformer: Any, gelu: str) -> None:

@@ -19,8 +19,8 @@ def _length(words: np.ndarray) -> tuple[float, str]:
     length = min(max(wanted, _STEP), _MOST)
     middle = float(np.median(words)) if len(words) else 0.0
     return float(length), (
-        f"length {length} tokens: of the training texts {_HELD} % have at most {most:.0f} words, "
-        f"half at most {middle:.0f}"
+        f"length {length} tokens: of the training texts {_HELD} % have at most {most:.0f} words "
+        f"(characters where no blanks part words), half at most {middle:.0f}"
     )
 
 

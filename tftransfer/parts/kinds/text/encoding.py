@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from tftransfer.ground.encodings import encoding_of, text_of
 
 # A book has about a million characters; nothing longer is one example.
 MAX_BYTES = 4 << 20
+# Letters of scripts that put no blanks between words: Thai, Lao, Myanmar, Khmer, kana, ideographs.
+_UNPARTED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
 
 
 def bare(data: bytes) -> str:
@@ -62,5 +68,6 @@ NOTES: tuple[Callable[[bytes], str | None], ...] = (other_encoding,)
 
 
 def count_words(data: bytes) -> float:
-    """Words parted by white space."""
-    return float(len(text_of(data).split()))
+    """Words parted by white space; where a script has none between words, its characters."""
+    parted, characters = _UNPARTED.subn(" ", text_of(data))
+    return float(len(parted.split()) + characters)

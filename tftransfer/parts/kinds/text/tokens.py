@@ -13,10 +13,13 @@ from tftransfer.ground.encodings import text_of
 from tftransfer.parts.kinds.base import Augmenter
 from tftransfer.parts.kinds.text.augment import TokenAugmenter
 from tftransfer.parts.kinds.text.form import TextForm
+from tftransfer.parts.kinds.text.sentencepiece import keep_model
+from tftransfer.parts.kinds.text.wordpiece import RULES, WordPiece, follows_bert
 
 # No tokenizer has this id, so that a mask can be told from the ids alone.
 PADDING = -1
 _SAMPLE = 2000
+_VERSION = tf.__version__.rsplit(".", 1)[0]
 
 
 class TokenForm(TextForm):
@@ -24,24 +27,31 @@ class TokenForm(TextForm):
 
     Args:
       length: tokens that are read, from the beginning; marks of beginning and end count.
-      tokenizer: of KerasHub, whose operations are those of TensorFlow and TensorFlow Text.
+      tokenizer: of KerasHub, whose operations are those of TensorFlow and TensorFlow Text; instead
+        of one of WordPiece, `WordPiece` runs with its settings.
       files: that make the same tokenizer again, by name.
       passed_over: whether the network gives the same without the padding.
     """
 
     dtype = "int32"
+    clients = (
+        f"clients need: pip install 'tensorflow-text=={_VERSION}.*'; import tensorflow_text before "
+        "loading"
+    )
 
     def __init__(
         self, length: int, tokenizer: Any, *, files: Mapping[str, bytes], passed_over: bool = False
     ):
         self.shape, self.length = (length,), float(length)
         self.padding = PADDING if passed_over else None
+        keep_model(tokenizer)
         self._tokenizer, self._files = tokenizer, dict(files)
+        self._pieces = WordPiece(tokenizer) if follows_bert(tokenizer) else None
         self._start, self._end = _marks(tokenizer)
         config = {
             k: v for k, v in tokenizer.get_config().items() if k not in ("name", "vocabulary")
         }
-        content = hashlib.sha256()
+        content = hashlib.sha256(RULES.encode() if self._pieces else b"")
         for name in sorted(files):
             content.update(name.encode() + b"\0" + files[name])
         self._digest = hashlib.sha256(f"{config} {content.hexdigest()}".encode()).hexdigest()
@@ -60,14 +70,14 @@ class TokenForm(TextForm):
     @property
     def resources(self) -> Sequence[Any]:
         """What an export must hold."""
-        return [self._tokenizer]
+        return [] if self._pieces else [self._tokenizer]
 
     def files(self) -> dict[str, bytes]:
         """Of the tokenizer, for clients of an export."""
         return dict(self._files)
 
     def _tokenized(self, utf8: Any) -> Any:
-        ids = self._tokenizer(utf8)
+        ids = (self._pieces or self._tokenizer)(utf8)
         if not isinstance(ids, tf.RaggedTensor):  # some return dense rows of one string
             ids = tf.RaggedTensor.from_tensor(ids)
         return tf.cast(ids, tf.int32)

@@ -1,0 +1,108 @@
+"""Folders in Hugging Face's format that lack something, or hold more than KerasHub reads."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from bert_in_numpy import last_hidden_states
+
+from tftransfer.ground.errors import UserError
+from tftransfer.parts.backbones.text import load_backbone
+
+IDS = np.int32([[0, 6, 7, 2, -1, -1], [0, 8, 9, 10, 11, 2]])
+
+
+@pytest.fixture
+def folder(tiny_bert, tmp_path):
+    """A copy of the tiny BERT, to be changed."""
+    return shutil.copytree(tiny_bert[0], tmp_path / "bert")
+
+
+def changed(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def stored(folder, tensors):
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()},
+              folder / "model.safetensors")  # fmt: skip
+
+
+def assert_numbers_of_numpy(folder, weights):
+    there = IDS >= 0
+    got = load_backbone(str(folder), length=6).model(IDS)[0].numpy()
+    expected = last_hidden_states(weights, np.maximum(IDS, 0), there, heads=2)
+    np.testing.assert_allclose(got[there], expected[there], atol=1e-3)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
+    kept = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
+    stored(folder, {f"{prefix}{name}": each for name, each in kept.items()})
+    files = sorted(path.name for path in folder.iterdir())
+    assert_numbers_of_numpy(folder, kept)
+    assert sorted(path.name for path in folder.iterdir()) == files
+
+
+def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert):
+    tensors = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
+    types = np.float32([[2, -1, 0, 1, 3, -2, 1, 0]])
+    tensors |= {"embeddings.token_type_embeddings.weight": types}
+    place = "embeddings.position_embeddings.weight"
+    reserved = np.full((2, 8), 9, np.float32)
+    stored(folder, {f"roberta.{name}": each for name, each in tensors.items() if name != place} | {
+        f"roberta.{place}": np.concatenate([reserved, tensors[place]])})  # fmt: skip
+    changed(folder / "config.json", model_type="roberta", max_position_embeddings=18,
+            hidden_dropout_prob=0.1, type_vocab_size=1)  # fmt: skip
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefg", "Ġ", "Ġa"]
+    (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
+    assert_numbers_of_numpy(folder, tensors)
+
+
+def test_electra_is_told_where_to_look(folder):
+    changed(folder / "config.json", model_type="electra")
+    with pytest.raises(UserError, match="KerasHub's presets, such as electra_small") as told:
+        load_backbone(str(folder), length=6)
+    assert "is an ELECTRA of Hugging Face's" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "normalizer", "lower"),
+    [
+        ({}, None, True),
+        (None, None, True),
+        ({}, {"lowercase": False}, False),
+        ({"do_lower_case": False}, {"lowercase": True}, False),
+    ],
+)
+def test_letters_are_made_small_unless_a_file_says_not(folder, settings, normalizer, lower):
+    (folder / "tokenizer_config.json").unlink()
+    if settings is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    if normalizer:
+        (folder / "tokenizer.json").write_text(json.dumps({"normalizer": normalizer}))
+    form = load_backbone(str(folder), length=6).form
+    small, accented = form.encoded(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
+    assert (small == accented) == lower
+
+
+def test_what_sentence_transformers_add_is_told(folder):
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True})
+    )
+    kinds = ("Transformer", "Pooling", "Dense")
+    (folder / "modules.json").write_text(
+        json.dumps([{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
+    )
+    backbone = load_backbone(str(folder), length=6)
+    assert backbone.pooling == "max"
+    assert backbone.remarks[1:] == (
+        "its makers set the max and the mean of the tokens' vectors side by side; here the max is "
+        "taken",
+        "its makers' last layer, Dense, is left out",
+    )
