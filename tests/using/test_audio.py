@@ -78,6 +78,18 @@ def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
     assert by_wave["label"].numpy().tolist() == [b"low"]
 
 
+def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
+    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    sound, broken = tone(300, 99, 16_000), []
+    for place, value in ((3, np.nan), (-1, np.inf)):
+        broken.append(sound.copy())
+        broken[-1][place] = value
+    said = served(audio_bytes=tf.constant([encode_wav(each) for each in (*broken, sound)]))
+    assert said["label"].numpy().tolist() == [b"", b"", b"low"]
+    assert [bool(error) for error in said["error"].numpy()] == [True, True, False]
+    assert np.isnan(said["scores"][:2]).all() and np.isfinite(said["scores"][2]).all()
+
+
 def test_files_and_waveforms_are_predicted(run, tones):
     said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
     assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
