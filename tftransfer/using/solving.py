@@ -13,10 +13,12 @@ from tftransfer.parts import arrays, scores
 from tftransfer.parts.batch_norm import measure_statistics
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.groups import units
 from tftransfer.using.plan import PhasePlan
 
 _MIXES = np.linspace(0.0, 1.0, 11)
 _BATCH = 64
+_CROSS_VALIDATED = ("logistic",)
 
 
 def without_steps(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
@@ -42,22 +44,25 @@ def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
             features = layer(features).numpy()
         if isinstance(layer, keras.layers.Normalization):  # the head's own unit comes after
             targets = (targets - layer.mean.numpy()) / np.sqrt(layer.variance.numpy())
-    kernel, bias = _solution(solve, features, targets, examples)
+    kernel, bias = _solution(solve, features, targets, examples, np.asarray(units(examples))[train])
     linear = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
     linear.set_weights([kernel, bias])
     return {"stopped": "solved", "said": f"{solve} on {len(train):,} frozen features"}
 
 
 def _solution(
-    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples
+    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    def solved(rows: np.ndarray, labels: np.ndarray, target: str) -> tuple[np.ndarray, np.ndarray]:
+        folded = {"units": own[rows]} if solve in _CROSS_VALIDATED else {}
+        return SOLVERS[solve](features[rows], labels[rows], target=target, **folded)
+
     if not examples.tasks:
-        return SOLVERS[solve](features, targets, target=examples.target)
+        return solved(np.arange(len(targets)), targets, examples.target)
     each = []
     for task in examples.tasks:
         labels = targets[:, task.columns]
-        known = labels.any(axis=1)
-        each.append(SOLVERS[solve](features[known], labels[known]))
+        each.append(solved(np.flatnonzero(labels.any(axis=1)), labels, "single_label"))
     kernels, biases = zip(*each)
     return np.concatenate(kernels, axis=1), np.concatenate(biases)
 
