@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from tftransfer.parts.batch_norm import measure_statistics
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.data.groups import units
+from tftransfer.parts.inputs import Inputs
 from tftransfer.using.plan import PhasePlan
 
 _MIXES = np.linspace(0.0, 1.0, 11)
@@ -74,10 +76,14 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
         trainer.network.backbone.model, layers,
-        _checked(trainer.supply.decoded.batches(target, _BATCH)),
+        _checked(_batches(trainer.supply.decoded, target)),
     )  # fmt: skip
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}
+
+
+def _batches(decoded: Inputs, indices: np.ndarray) -> Iterator[np.ndarray]:
+    return decoded.batches(indices, decoded.form.rows(_BATCH))
 
 
 def _checked(batches: Any) -> Any:
@@ -117,7 +123,7 @@ def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
     target, tasks = trainer.plan.examples.target, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
-        for batch in trainer.supply.decoded.batches(val, _BATCH)
+        for batch in _batches(trainer.supply.decoded, val)
     ]
     values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
     figures = scores.metrics(values, trainer.targets[val], target, tasks)

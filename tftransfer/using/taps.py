@@ -31,7 +31,7 @@ def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
     inputs = Inputs(examples, network.backbone.form, keep=False)
     parts = [
         {name: np.asarray(value) for name, value in forward(batch).items()}
-        for batch in inputs.batches(np.arange(len(examples)), _BATCH)
+        for batch in inputs.batches(np.arange(len(examples)), inputs.form.rows(_BATCH))
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
 

@@ -88,9 +88,21 @@ def test_without_soundfile_the_command_that_installs_it_is_named(monkeypatch):
         compressed.to_wav(b"fLaC")
 
 
-def test_the_length_holds_most_clips_and_at_most_ten_seconds():
-    assert KIND.length(np.full(20, 5.0))[0] == 5.0
-    length, said = KIND.length(np.r_[np.full(99, 1.04), 60.0])
-    assert length == 1.1 and "1 longer clip" in said
-    assert KIND.length(np.full(9, 90.0))[0] == 10.0
-    assert KIND.length(np.full(9, 0.3))[0] == 0.975
+@pytest.mark.parametrize("longest", [10.0, 30.0])
+def test_the_length_of_short_clips_holds_most_of_them(longest):
+    assert KIND.length(np.full(20, 5.0), longest) == (5.0, "length 5 s: the clips are of 5 to 5 s")
+    length, said = KIND.length(np.r_[np.full(99, 1.04), 60.0], longest)
+    assert length == 1.1 and "1 longer clip" in said and "by default" not in said
+    assert KIND.length(np.full(9, 0.3), longest)[0] == 0.975
+    assert KIND.length(np.zeros(0), longest)[0] == 0.975
+
+
+def test_long_clips_are_heard_whole_where_the_network_can_and_the_cost_is_said():
+    length, said = KIND.length(np.linspace(20, 28, 40), 30.0)
+    assert length == 28.0 and "cut" not in said and "2.8 times the time" in said
+    length, said = KIND.length(np.full(9, 90.0), 10.0)
+    assert length == 10.0 and "9 longer clips are cut" in said and "times the time" not in said
+    length, said = KIND.length(np.full(9, 90.0), 30.0)
+    assert length == 30.0 and "as this network hears 30 s by default" in said
+    length, said = KIND.length(np.r_[np.full(19, 12.0), 600.0], 30.0)  # one does not decide
+    assert length == 12.0 and "1 longer clip" in said
