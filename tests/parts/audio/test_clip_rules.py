@@ -50,7 +50,10 @@ NOTED = {
     "stereo": (encode_wav(np.stack([TONE, TONE], 1)), "of 2 channels, mixed into one"),
     "rate": (encode_wav(TONE, 44_100), "at 44,100 Hz, resampled to 16,000 Hz"),
     "silence": (encode_wav(np.zeros(100)), "silent"),
+    "opposite channels": (encode_wav(np.stack([TONE, -TONE], 1)), "silent once mixed"),
     "clipping": (encode_wav(np.clip(9 * TONE, -1, 1)), "clipped"),
+    "a clipped channel": (encode_wav(np.stack([np.clip(9 * TONE, -1, 1), 0 * TONE], 1)), "clipped"),
+    "no full scale": (encode_wav(12_000 * TONE), "out of range"),
 }
 
 
@@ -73,6 +76,21 @@ def test_compressed_clips_are_taken_by_their_content(form):
     assert not found.reason and found.measure == 1.0
     assert any("8,000 Hz" in note for note in found.notes)
     assert KIND.undecodable(data) is None
+
+
+COMPRESSED = {
+    "silence": ("FLAC", 0 * TONE, "silent"),
+    "silence of Ogg": ("OGG", 0 * TONE, "silent"),
+    "opposite channels": ("FLAC", np.stack([TONE, -TONE], 1), "silent once mixed"),
+    "clipping": ("FLAC", np.sign(TONE), "clipped"),
+    "clipping of Ogg": ("OGG", np.clip(9 * TONE, -1, 1), "clipped"),
+}
+
+
+@pytest.mark.parametrize("case", COMPRESSED)
+def test_silence_and_clipping_of_compressed_clips_are_said(case):
+    form, samples, said = COMPRESSED[case]
+    assert any(said in note for note in examine(flac(samples, form=form), KIND).notes)
 
 
 def test_a_damaged_flac_is_left_out():

@@ -31,7 +31,7 @@ _NEIGHBOURS = (
 # longest may be than most.
 _SHORTEST, LONG, _ROOM = 0.975, 10.0, 1.3
 HEARD = 0.05  # of a difference in length, in seconds: so little is not cut
-_SILENCE, _FULL, _CLIPPED = 1e-4, 0.999, 1e-3
+_SILENCE, _FULL, _CLIPPED, _BEYOND = 1e-4, 0.999, 1e-3, 2.0
 
 
 def audio_format(data: bytes) -> str | None:
@@ -163,14 +163,22 @@ def other_rate(data: bytes) -> str | None:
 
 
 def loudness(data: bytes) -> str | None:
-    """Silence holds nothing to learn, and clipping distorts."""
-    if audio_format(data) != "WAV":
-        return None
-    level = np.abs(wav_samples(data))
+    """Silence holds nothing to learn, and clipping distorts; networks hear the channels' mean."""
+    samples = _samples(data)
+    level = np.abs(samples)
     if level.max() < _SILENCE:
         return "silent"
+    if np.abs(samples.mean(axis=1)).max() < _SILENCE:
+        return "silent once mixed, as the channels cancel out"
+    if level.max() > _BEYOND:
+        return "out of range, with samples beyond twice full scale, which is -1 to 1"
     clipped = (level >= _FULL).mean() > _CLIPPED
     return "clipped, with over 0.1 % of the samples at full scale" if clipped else None
+
+
+def _samples(data: bytes) -> np.ndarray:
+    """float32 [frames, channels], of bytes that satisfy the rules and can be decoded."""
+    return wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
 
 
 NOTES: tuple[Note, ...] = (several_channels, other_rate, loudness)
