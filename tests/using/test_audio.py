@@ -8,11 +8,12 @@ import tensorflow as tf
 
 import tftransfer
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.backbones.load import load_backbone
+from tftransfer.parts.backbones.load import load_backbone, longest
 from tftransfer.parts.data.examples import PART_DTYPE, Examples
 from tftransfer.parts.kinds.audio.wav import encode_wav
 from tftransfer.using import taps
 from tftransfer.using.inspection import inspect
+from tftransfer.using.plan import make_plan
 
 HERTZ = {"high": 3000, "low": 300, "middle": 1000}
 
@@ -78,6 +79,18 @@ def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
     assert by_wave["label"].numpy().tolist() == [b"low"]
 
 
+def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
+    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    sound, broken = tone(300, 99, 16_000), []
+    for place, value in ((3, np.nan), (-1, np.inf)):
+        broken.append(sound.copy())
+        broken[-1][place] = value
+    said = served(audio_bytes=tf.constant([encode_wav(each) for each in (*broken, sound)]))
+    assert said["label"].numpy().tolist() == [b"", b"", b"low"]
+    assert [bool(error) for error in said["error"].numpy()] == [True, True, False]
+    assert np.isnan(said["scores"][:2]).all() and np.isfinite(said["scores"][2]).all()
+
+
 def test_files_and_waveforms_are_predicted(run, tones):
     said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
     assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
@@ -89,6 +102,40 @@ def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, 
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(file)
     assert tftransfer.evaluate(run.workdir, tmp_path, say=quiet)["test"]["accuracy"] > 0.5
+
+
+def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path):
+    long, short = np.tile(tone(300, 99, 16_000), 20), tone(300, 98, 16_000)
+    lines = []
+    found = tftransfer.predict(run.workdir, [short, long, long], say=lines.append)
+    assert "remark" not in found[0] and "cut to the middle" in found[1]["remark"]
+    assert found[1]["label"] == "low"
+    (line,) = [line for line in lines if "cut" in line]
+    assert line.startswith("2 clips longer than the") and line.endswith("#1 ...")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "heard"), [("mobilenet_v2:alpha=0.35,window=5", 20.0), ("small_cnn", 10.0)]
+)
+def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone, heard):
+    waves = np.random.default_rng(0).uniform(-1, 1, (20, 20_000)).astype(np.float32)
+    experiment = tftransfer.Experiment(
+        data=tftransfer.from_waveforms(waves, [0, 1] * 10, rate=1000), backbone=backbone,
+        weights="none", image_size=32, recipe="feature_extraction",
+    )  # fmt: skip
+    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    assert plan.network.backbone.form.length == plan.experiment.length == heard
+    said = next(choice for choice in plan.choices if choice.startswith("length"))
+    assert ("cut to their middle" in said) == (heard == 10.0)
+
+
+def test_how_long_a_network_hears_by_default_is_told_from_its_name(run):
+    def of(name):
+        return longest(name, "audio")
+
+    assert of("yamnet:tap=stage7") == of("whisper_tiny_en") == of("mobilenet_v2") == 30.0
+    assert of("small_cnn") == of(str(run.workdir)) == of("https://tfhub.dev/x/y/1") == 10.0
+    assert longest("mobilenet_v2", "image") == np.inf
 
 
 def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_folder, tmp_path):

@@ -1,12 +1,14 @@
 """The data sheet finds what was planted: near copies, and labels that are wrong."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tftransfer
+from tftransfer.building.network import FEATURES
 from tftransfer.parts.data.examples import Examples
 from tftransfer.using.data_sheet import near_duplicates, suspected_labels
 from tftransfer.using.plan import make_plan, read_examples
@@ -89,6 +91,26 @@ def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
     found = [line.split(":")[0].strip() in planted for line in listed]
     # The probe itself is wrong on a sixth of the photographs, so others are suspected too.
     assert len(found) == 10 and all(found[:3]) and sum(found) >= 4
+
+
+@pytest.mark.parametrize("together", ["copies", "groups"])
+def test_copies_and_groups_do_not_vouch_for_each_others_wrong_label(together):
+    rng, kinds = np.random.default_rng(0), np.arange(60) % 2
+    features = np.repeat(rng.normal(size=(60, 900)) + 0.4 * kinds[:, None], 4, axis=0)
+    labels = np.repeat(kinds, 4)
+    labels[:4] = 1
+    units = [f"{number // 4:064}" for number in range(240)]
+    alone = [f"{number:064}" for number in range(240)]
+    examples = Examples(
+        names=alone, items=[b""] * 240, labels=labels, target="single_label", classes=("a", "b"),
+        parts=np.full(240, "train"), sha256=units if together == "copies" else alone,
+        groups=units if together == "groups" else (),
+    )  # fmt: skip
+    features += 1e-3 * rng.normal(size=features.shape)
+    found = suspected_labels({FEATURES: features}, examples)
+    assert {0, 1, 2, 3} <= {index for index, _, _ in found} and found[0][1] == "a"
+    parted = suspected_labels({FEATURES: features}, replace(examples, sha256=alone, groups=()))
+    assert not {0, 1, 2, 3} & {index for index, _, _ in parted}
 
 
 def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):

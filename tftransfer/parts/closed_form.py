@@ -21,6 +21,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.registry import Registry
 from tftransfer.parts import scores
+from tftransfer.parts.folds import Units, fewest_units, folds
 
 ABSENT = -1e4
 
@@ -120,7 +121,7 @@ def ridge(
 @SOLVERS.register("logistic")
 def logistic(
     features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    strength: float | None = None,
+    strength: float | None = None, units: Units = (),
 ) -> Solution:  # fmt: skip
     """Multinomial logistic regression on standardised features, by L-BFGS (Liu and Nocedal, 1989).
 
@@ -128,8 +129,8 @@ def logistic(
     deviations of the columns (these drawn to their mean where rows are few) are folded into
     kernel and bias. With several labels, each is a regression of its own; one that is always
     there has the constant logit log(n + 1).
-    A strength of None is the one with the least log loss in stratified cross-validation, or
-    100 where a class has fewer than 3 examples.
+    A strength of None is the one with the least log loss in stratified cross-validation that parts
+    no unit, [n] as of `groups.units`, or 100 where a class has fewer than 3 examples or units.
     """
     x, y, present = _prepared(features, targets, target, _KINDS[:2])
     with _threads().limit(limits=1):
@@ -141,7 +142,7 @@ def logistic(
         if len(x) < x.shape[1] and x.any():
             x, basis, _ = row_space(x)
         solve = _one_vs_rest if target == "multi_label" else _softmax_regression
-        weights, bias = solve(x, y, strength)
+        weights, bias = solve(x, y, strength, units)
         kernel = (weights if basis is None else basis @ weights) / deviation[:, None]
     return _over_all(kernel, bias - middle @ kernel, present)
 
@@ -189,25 +190,27 @@ def _deviation(x: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(variance > 0, variance, 1))
 
 
-def _softmax_regression(x: np.ndarray, y: np.ndarray, penalty: float | None) -> Solution:
+def _softmax_regression(
+    x: np.ndarray, y: np.ndarray, penalty: float | None, units: Units
+) -> Solution:
     if y.shape[1] == 1:
         return np.zeros((x.shape[1], 1)), np.zeros(1)
-    weights, bias = _regression(x, y.argmax(axis=1), penalty)
+    weights, bias = _regression(x, y.argmax(axis=1), penalty, units)
     halves = np.array([-0.5, 0.5]) if y.shape[1] == 2 else 1  # scikit-learn has one logit for two
     return weights * halves, bias * halves
 
 
-def _one_vs_rest(x: np.ndarray, y: np.ndarray, penalty: float | None) -> Solution:
+def _one_vs_rest(x: np.ndarray, y: np.ndarray, penalty: float | None, units: Units) -> Solution:
     kernel, bias = np.zeros((x.shape[1], y.shape[1])), np.full(y.shape[1], np.log(len(y) + 1.0))
     for column, truth in enumerate(y.T > 0.5):
         if not truth.all():
-            weights, level = _regression(x, truth.astype(int), penalty)
+            weights, level = _regression(x, truth.astype(int), penalty, units)
             kernel[:, column], bias[column] = weights[:, 0], level[0]
     return kernel, bias
 
 
-def _regression(x: np.ndarray, labels: np.ndarray, penalty: float | None) -> Solution:
-    model = _model(_best_penalty(x, labels) if penalty is None else penalty).fit(x, labels)
+def _regression(x: np.ndarray, labels: np.ndarray, penalty: float | None, units: Units) -> Solution:
+    model = _model(_best_penalty(x, labels, units) if penalty is None else penalty).fit(x, labels)
     return model.coef_.T, model.intercept_
 
 
@@ -217,15 +220,16 @@ def _model(penalty: float) -> Any:
     return LogisticRegression(C=1 / penalty, tol=1e-6, max_iter=2000, warm_start=True)
 
 
-def _best_penalty(x: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.model_selection import StratifiedKFold
-
-    fewest = int(np.bincount(labels).min())
+def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
+    count, fewest = int(labels.max()) + 1, fewest_units(labels, units)
     if fewest < _LEAST_PER_CLASS:
         return _PENALTY
-    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=0)
-    fits = [(_model(1.0), *parts) for parts in folds.split(x, labels)]
-    truth, found, least = np.eye(labels.max() + 1)[labels], _PENALTY, np.inf
+    fits = [
+        (_model(1.0), *parts) for parts in folds(labels, units, min(_FOLDS, fewest), classes=count)
+    ]
+    if not fits:
+        return _PENALTY
+    truth, found, least = np.eye(count)[labels], _PENALTY, np.inf
     for penalty in _PENALTIES:
         for model, train, _ in fits:
             model.set_params(C=1 / penalty).fit(x[train], labels[train])

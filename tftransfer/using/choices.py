@@ -13,7 +13,7 @@ from tftransfer.building.streams import part_of
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.experiment import Experiment
 from tftransfer.ground.recipe import Recipe
-from tftransfer.parts.backbones.load import check_backbone
+from tftransfer.parts.backbones.load import check_backbone, longest
 from tftransfer.parts.data.examples import Examples, read_item
 from tftransfer.parts.kinds import Form, InputKind, input_kind
 
@@ -106,12 +106,13 @@ def chosen_batch(batch: int, recipe: Recipe, examples: Examples, choices: list[s
     return min(batch, needed)
 
 
-def length_of(examples: Examples, choices: list[str]) -> float:
+def length_of(backbone: str, examples: Examples, choices: list[str]) -> float:
     """How much of each example is read: what holds most of the training data; 0 for pictures."""
     kind = input_kind(examples.kind)
     if kind.length is None:
         return 0.0
-    length, said = kind.length(examples.measures[examples.where("train")])
+    measures = examples.measures[examples.where("train")]
+    length, said = kind.length(measures, longest(backbone, kind.name))
     choices.append(said)
     return length
 

@@ -10,6 +10,8 @@ import numpy as np
 from tftransfer.building.network import FEATURES, Network
 from tftransfer.ground.encodings import text_of
 from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.data.groups import units
+from tftransfer.parts.folds import Fold, folds
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds.image.form import ImageForm
 from tftransfer.using.taps import compared_taps, pooled_taps
@@ -89,7 +91,7 @@ def suspected_labels(
     """Examples whose label a probe, which has not seen them, finds unlikely.
 
     Cross-validated scores as in confident learning (Northcutt et al., 2021): a linear probe on the
-    network's features, fitted on the other folds.
+    network's features, fitted on the other folds, which hold none of the example's group or copies.
 
     Args:
       taps: of `pooled_taps`, of a network with its source's weights.
@@ -100,30 +102,38 @@ def suspected_labels(
       Index, the class that the probe would say, and how much likelier it finds that, in falling
       order; only where the difference is above 0.5.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
     counts = np.bincount(examples.labels, minlength=len(examples.classes))
     usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
     if len(np.unique(examples.labels[usable])) < 2:
         return []
     features = taps[FEATURES][usable]
     labels = examples.labels[usable]
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    with threadpool_limits(1):
-        scores = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
-    known = np.unique(labels)
-    given = scores[np.arange(len(labels)), np.searchsorted(known, labels)]
-    margin = scores.max(axis=1) - given
+    known, places = np.unique(labels, return_inverse=True)
+    parted = folds(labels, np.asarray(units(examples))[usable], _FOLDS, seed=seed)
+    scores = _unseen_scores(features, places, parted)
+    given = scores[np.arange(len(labels)), places]
+    margin = np.where(given > 0, scores.max(axis=1) - given, 0.0)
     order = np.argsort(-margin, kind="stable")
     return [
         (int(usable[k]), examples.classes[known[scores[k].argmax()]], float(margin[k]))
         for k in order if margin[k] > _MARGIN
     ]  # fmt: skip
+
+
+def _unseen_scores(features: np.ndarray, labels: np.ndarray, parted: list[Fold]) -> np.ndarray:
+    """Of a probe that learnt the other folds, [n, k]; 0 for classes that are not in these."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+    scores = np.zeros((len(labels), int(labels.max()) + 1))
+    with threadpool_limits(1):
+        for learn, test in parted:
+            found = model.fit(features[learn], labels[learn]).predict_proba(features[test])
+            scores[test[:, None], model.classes_] = found
+    return scores
 
 
 def sheet(examples: Examples, network: Network | None) -> list[str]:

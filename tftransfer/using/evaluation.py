@@ -32,7 +32,7 @@ def predict_logits(
     """
     parts = []
     with Progress(say, "predicting", len(indices)) as progress:
-        for batch in inputs.batches(indices, _BATCH):
+        for batch in inputs.batches(indices, inputs.form.rows(_BATCH)):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
             stops.check()

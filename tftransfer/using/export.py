@@ -180,10 +180,11 @@ def _compare(
     data = [form.read(read_item(examples.items[i])) for i in held]
     argument = input_kind(form.kind).argument
     key = "values" if examples.target == "regression" else "scores"
+    size = form.rows(_BATCH)
     theirs = np.concatenate(
         [
-            signature(**{argument: tf.constant(data[start : start + _BATCH])})[key]
-            for start in range(0, len(data), _BATCH)
+            signature(**{argument: tf.constant(data[start : start + size])})[key]
+            for start in range(0, len(data), size)
         ]
     )
     difference = np.abs(ours - theirs)

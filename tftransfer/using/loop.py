@@ -226,7 +226,8 @@ class Loop:
     @property
     def at_once(self) -> int:
         """How many examples go forward together: memory is parted as that of a batch is."""
-        return max(1, VALIDATED // self._mender.parts)
+        form = self.network.backbone.form
+        return max(1, form.rows(VALIDATED) // self._mender.parts)
 
     def _validate(self) -> dict[str, float]:
         if not len(self.val):

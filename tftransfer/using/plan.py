@@ -156,7 +156,7 @@ def make_plan(
             experiment.backbone, weights=weights, image_size=experiment.image_size,
             seed=experiment.seed, trust_code=experiment.trust_code,
             cache=cache.folder if cache else None, kind=examples.kind,
-            length=experiment.length or length_of(examples, choices),
+            length=experiment.length or length_of(experiment.backbone, examples, choices),
         )  # fmt: skip
         recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
         recipe = with_budget(recipe, experiment.epochs)

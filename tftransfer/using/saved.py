@@ -15,7 +15,7 @@ from tftransfer.parts import scores
 from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
 from tftransfer.parts.data.manifest import texts_of
 from tftransfer.parts.data.memory import encode_png
-from tftransfer.parts.data.scan import examine_all
+from tftransfer.parts.data.scan import Examined, examine_all, remarks_of
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.data.tables import SUFFIXES
 from tftransfer.parts.data.waveforms import clip_bytes, is_waveform
@@ -68,7 +68,8 @@ def predict(
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
       `labels` (multi-label; by task where there are several) or `values` (regression);
-      `name` and `error` where it cannot be read.
+      `name` and `error` where it cannot be read. Beside the scores stands a `remark` where the
+      network does not take all of it, as of a clip that is longer than what it hears.
     """
     restored = load(workdir)
     kind = input_kind(restored.network.backbone.form.kind)
@@ -79,6 +80,9 @@ def predict(
     scanned = examine_all([item for _, item in named], kind, say=say)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
+    cut = [_shortened(restored, found) for found in scanned]
+    for line in remarks_of([name for name, _ in named], cut, kind):
+        say(line)
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
         names=[], items=good, labels=empty, target=restored.target, classes=restored.classes,
@@ -92,8 +96,8 @@ def predict(
     return [
         {"name": name, "error": reason}
         if reason
-        else {"name": name, **_said(restored, next(values))}
-        for (name, _), reason in zip(named, reasons)
+        else {"name": name, **_said(restored, next(values)), **_remarked(found)}
+        for (name, _), reason, found in zip(named, reasons, cut)
     ]
 
 
@@ -204,6 +208,16 @@ def _from_path(path: Path) -> Iterable[tuple[str, str]]:
     files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
     for file in files:
         yield str(file), str(file)
+
+
+def _shortened(restored: Restored, found: Examined) -> Examined:
+    """What was found, with nothing noted but that the network does not take all of it."""
+    note = "" if found.reason else restored.network.backbone.form.shortened(found.measure)
+    return replace(found, notes=(note,) if note else ())
+
+
+def _remarked(found: Examined) -> dict[str, str]:
+    return {"remark": found.notes[0]} if found.notes else {}
 
 
 def _said(restored: Restored, values: np.ndarray) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -13,10 +14,13 @@ from tftransfer.parts import arrays, scores
 from tftransfer.parts.batch_norm import measure_statistics
 from tftransfer.parts.closed_form import SOLVERS
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.groups import units
+from tftransfer.parts.inputs import Inputs
 from tftransfer.using.plan import PhasePlan
 
 _MIXES = np.linspace(0.0, 1.0, 11)
 _BATCH = 64
+_CROSS_VALIDATED = ("logistic",)
 
 
 def without_steps(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
@@ -42,22 +46,25 @@ def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
             features = layer(features).numpy()
         if isinstance(layer, keras.layers.Normalization):  # the head's own unit comes after
             targets = (targets - layer.mean.numpy()) / np.sqrt(layer.variance.numpy())
-    kernel, bias = _solution(solve, features, targets, examples)
+    kernel, bias = _solution(solve, features, targets, examples, np.asarray(units(examples))[train])
     linear = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
     linear.set_weights([kernel, bias])
     return {"stopped": "solved", "said": f"{solve} on {len(train):,} frozen features"}
 
 
 def _solution(
-    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples
+    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    def solved(rows: np.ndarray, labels: np.ndarray, target: str) -> tuple[np.ndarray, np.ndarray]:
+        folded = {"units": own[rows]} if solve in _CROSS_VALIDATED else {}
+        return SOLVERS[solve](features[rows], labels[rows], target=target, **folded)
+
     if not examples.tasks:
-        return SOLVERS[solve](features, targets, target=examples.target)
+        return solved(np.arange(len(targets)), targets, examples.target)
     each = []
     for task in examples.tasks:
         labels = targets[:, task.columns]
-        known = labels.any(axis=1)
-        each.append(SOLVERS[solve](features[known], labels[known]))
+        each.append(solved(np.flatnonzero(labels.any(axis=1)), labels, "single_label"))
     kernels, biases = zip(*each)
     return np.concatenate(kernels, axis=1), np.concatenate(biases)
 
@@ -69,10 +76,14 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
         trainer.network.backbone.model, layers,
-        _checked(trainer.supply.decoded.batches(target, _BATCH)),
+        _checked(_batches(trainer.supply.decoded, target)),
     )  # fmt: skip
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}
+
+
+def _batches(decoded: Inputs, indices: np.ndarray) -> Iterator[np.ndarray]:
+    return decoded.batches(indices, decoded.form.rows(_BATCH))
 
 
 def _checked(batches: Any) -> Any:
@@ -112,7 +123,7 @@ def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
     target, tasks = trainer.plan.examples.target, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
-        for batch in trainer.supply.decoded.batches(val, _BATCH)
+        for batch in _batches(trainer.supply.decoded, val)
     ]
     values = scores.probabilities(np.concatenate(logits), target, tasks=tasks)
     figures = scores.metrics(values, trainer.targets[val], target, tasks)

@@ -10,6 +10,8 @@ import numpy as np
 
 from tftransfer.building.network import FEATURES, Network, compiled
 from tftransfer.parts.data.examples import Examples
+from tftransfer.parts.data.groups import units
+from tftransfer.parts.folds import folds
 from tftransfer.parts.inputs import Inputs
 
 _FOLDS, _BATCH, _SAMPLE = 5, 64, 200
@@ -29,7 +31,7 @@ def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
     inputs = Inputs(examples, network.backbone.form, keep=False)
     parts = [
         {name: np.asarray(value) for name, value in forward(batch).items()}
-        for batch in inputs.batches(np.arange(len(examples)), _BATCH)
+        for batch in inputs.batches(np.arange(len(examples)), inputs.form.rows(_BATCH))
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
 
@@ -70,7 +72,7 @@ def _usable(examples: Examples) -> np.ndarray:
 def compared_taps(
     taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
 ) -> dict[str, float]:
-    """Accuracy of a linear probe on each stage, cross-validated; groups are not parted.
+    """Accuracy of a linear probe on each stage, cross-validated; groups and copies are not parted.
 
     Args:
       taps: of `pooled_taps`.
@@ -83,22 +85,17 @@ def compared_taps(
       two classes to learn.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+    from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     usable = _usable(examples)
-    groups = np.asarray(examples.groups if len(examples.groups) else examples.sha256)[usable]
-    folds = min(_FOLDS, len(np.unique(groups)))
-    if folds < 2 or len(np.unique(examples.labels[usable])) < 2:
+    labels = examples.labels[usable]
+    splits = folds(labels, np.asarray(units(examples))[usable], _FOLDS, seed=seed)
+    if not splits:
         return {}
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
-    labels = examples.labels[usable]
-    parting = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    splits = list(parting.split(labels, labels, groups))
-    if any(len(np.unique(labels[train])) < 2 or not len(test) for train, test in splits):
-        return {}
     with threadpool_limits(1):
         return {
             name: float(cross_val_score(model, values[usable], labels, cv=splits).mean())

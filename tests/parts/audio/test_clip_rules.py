@@ -50,7 +50,10 @@ NOTED = {
     "stereo": (encode_wav(np.stack([TONE, TONE], 1)), "of 2 channels, mixed into one"),
     "rate": (encode_wav(TONE, 44_100), "at 44,100 Hz, resampled to 16,000 Hz"),
     "silence": (encode_wav(np.zeros(100)), "silent"),
+    "opposite channels": (encode_wav(np.stack([TONE, -TONE], 1)), "silent once mixed"),
     "clipping": (encode_wav(np.clip(9 * TONE, -1, 1)), "clipped"),
+    "a clipped channel": (encode_wav(np.stack([np.clip(9 * TONE, -1, 1), 0 * TONE], 1)), "clipped"),
+    "no full scale": (encode_wav(12_000 * TONE), "out of range"),
 }
 
 
@@ -75,6 +78,21 @@ def test_compressed_clips_are_taken_by_their_content(form):
     assert KIND.undecodable(data) is None
 
 
+COMPRESSED = {
+    "silence": ("FLAC", 0 * TONE, "silent"),
+    "silence of Ogg": ("OGG", 0 * TONE, "silent"),
+    "opposite channels": ("FLAC", np.stack([TONE, -TONE], 1), "silent once mixed"),
+    "clipping": ("FLAC", np.sign(TONE), "clipped"),
+    "clipping of Ogg": ("OGG", np.clip(9 * TONE, -1, 1), "clipped"),
+}
+
+
+@pytest.mark.parametrize("case", COMPRESSED)
+def test_silence_and_clipping_of_compressed_clips_are_said(case):
+    form, samples, said = COMPRESSED[case]
+    assert any(said in note for note in examine(flac(samples, form=form), KIND).notes)
+
+
 def test_a_damaged_flac_is_left_out():
     data = flac(np.random.default_rng(0).normal(size=8_000) / 9)
     assert "FLAC that cannot be read" in examine(data[:40], KIND).reason
@@ -88,9 +106,21 @@ def test_without_soundfile_the_command_that_installs_it_is_named(monkeypatch):
         compressed.to_wav(b"fLaC")
 
 
-def test_the_length_holds_most_clips_and_at_most_ten_seconds():
-    assert KIND.length(np.full(20, 5.0))[0] == 5.0
-    length, said = KIND.length(np.r_[np.full(99, 1.04), 60.0])
-    assert length == 1.1 and "1 longer clip" in said
-    assert KIND.length(np.full(9, 90.0))[0] == 10.0
-    assert KIND.length(np.full(9, 0.3))[0] == 0.975
+@pytest.mark.parametrize("longest", [10.0, 30.0])
+def test_the_length_of_short_clips_holds_most_of_them(longest):
+    assert KIND.length(np.full(20, 5.0), longest) == (5.0, "length 5 s: the clips are of 5 to 5 s")
+    length, said = KIND.length(np.r_[np.full(99, 1.04), 60.0], longest)
+    assert length == 1.1 and "1 longer clip" in said and "by default" not in said
+    assert KIND.length(np.full(9, 0.3), longest)[0] == 0.975
+    assert KIND.length(np.zeros(0), longest)[0] == 0.975
+
+
+def test_long_clips_are_heard_whole_where_the_network_can_and_the_cost_is_said():
+    length, said = KIND.length(np.linspace(20, 28, 40), 30.0)
+    assert length == 28.0 and "cut" not in said and "2.8 times the time" in said
+    length, said = KIND.length(np.full(9, 90.0), 10.0)
+    assert length == 10.0 and "9 longer clips are cut" in said and "times the time" not in said
+    length, said = KIND.length(np.full(9, 90.0), 30.0)
+    assert length == 30.0 and "as this network hears 30 s by default" in said
+    length, said = KIND.length(np.r_[np.full(19, 12.0), 600.0], 30.0)  # one does not decide
+    assert length == 12.0 and "1 longer clip" in said

@@ -82,6 +82,18 @@ def test_bytes_that_are_no_whole_clip_fail(data):
         tf.function(decode_wav)(tf.constant(data))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 24_000, -1])
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_a_sample_that_is_not_finite_fails_wherever_it_is(kind, place, value):
+    sound = np.zeros((48_000, 2))
+    sound[place, 1] = value
+    body, code, bits, _ = BODIES[kind]
+    data = wav(body(sound), code=code, bits=bits, channels=2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="NaN or infinite"):
+        decode_wav(tf.constant(data), seconds=0.5)
+
+
 def test_only_the_middle_of_a_long_clip_is_decoded():
     data = encode_wav(np.arange(48_000) / 48_000)
     samples, _ = decode_wav(tf.constant(data), seconds=0.5)

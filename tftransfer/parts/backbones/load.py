@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import re
 import socket
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def load_backbone(
             name, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
             cache=cache, length=length, assets=assets,
         )  # fmt: skip
-    if _is_module(name):
+    if is_module(name):
         return _from_hub(name, image_size, trust_code)
     base, options = parse_options(name)
     build, default_size, known = _builder(base, options)
@@ -127,8 +128,24 @@ def check_backbone(name: str, kind: str) -> None:
         return
     if kind == "audio":
         plain = _of_kind(kind).picture_name(plain)
-    if plain and not _is_module(plain):
+    if plain and not is_module(plain):
         _builder(*parse_options(plain))
+
+
+def longest(name: str, kind: str) -> float:
+    """How much of an example a backbone reads when nobody says how much; infinite but of audio.
+
+    Args:
+      name: as of `load_backbone`.
+      kind: of the data.
+    """
+    plain = _TAP.fullmatch(name)[1]  # type: ignore[index]
+    if kind != "audio":
+        return math.inf
+    if is_run(plain):
+        result = Path(plain).expanduser() / "result.json"
+        return longest(read_json(result)["architecture"], kind) if result.is_file() else 0.0
+    return _of_kind(kind).longest(plain)
 
 
 def _of_kind(kind: str) -> ModuleType:
@@ -136,7 +153,7 @@ def _of_kind(kind: str) -> ModuleType:
     return importlib.import_module(f"tftransfer.parts.backbones.{kind}")
 
 
-def _is_module(name: str) -> bool:
+def is_module(name: str) -> bool:
     """Whether a name is a TF-Hub module's folder, address or handle."""
     folder = name.partition(":")[0]
     local = "/" in name and "://" not in name and folder.count("/") not in (3, 4)

@@ -55,7 +55,7 @@ def scan(
     kept = everything.keep(
         np.flatnonzero(good),
         quarantine=examples.quarantine + bad,
-        remarks=examples.remarks + _remarks(examples.names, results, kind),
+        remarks=examples.remarks + remarks_of(examples.names, results, kind),
     )
     _check_losses(examples, kept, max_quarantine)
     return kept
@@ -78,7 +78,9 @@ class Examined:
     measure: float = 0.0
 
 
-def _remarks(names: Sequence[str], results: Sequence[Examined], kind: InputKind) -> tuple[str, ...]:
+def remarks_of(
+    names: Sequence[str], results: Sequence[Examined], kind: InputKind
+) -> tuple[str, ...]:
     """Each note once, with the number of files and the first of them."""
     noted: dict[str, list[str]] = {}
     for name, found in zip(names, results):

@@ -31,8 +31,9 @@ class InputKind:
       undecodable: a reason not to use bytes that satisfy the rules, found by decoding them.
       content: of encoded bytes, what two examples share that are the same.
       measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
-      length: from the training data's measures to how much of each example is read, and that
-        choice with its reason in words; None where all is read.
+      length: from the training data's measures and the most that the network reads by default
+        to how much of each example is read, and that choice with its reason in words; None where
+        all is read.
       taps_matter: whether middle stages of a network often know more than the last.
       mixable: whether arrays of this kind may be mixed.
       augments: what `Phase.augment` may be, besides `auto`.
@@ -50,7 +51,7 @@ class InputKind:
     undecodable: Callable[[bytes], str | None]
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
-    length: Callable[[np.ndarray], tuple[float, str]] | None = None
+    length: Callable[[np.ndarray, float], tuple[float, str]] | None = None
     taps_matter: bool = False
     mixable: bool = True
     augments: tuple[str, ...]
@@ -160,6 +161,14 @@ class Form(abc.ABC):
     def nbytes(self) -> int:
         """Bytes of one example's array, at most 4 a number."""
         return 4 * int(np.prod(self.shape))
+
+    def rows(self, most: int) -> int:
+        """Examples that go forward at once, where `most` of a usual size do."""
+        return most
+
+    def shortened(self, measure: float) -> str:
+        """What is worth saying of an example of that `InputKind.measure`: that it is cut, or ""."""
+        return ""
 
     def decode_each(self, items: Any) -> tuple[Any, Any]:
         """Examples of a batch in which some may not be decodable.

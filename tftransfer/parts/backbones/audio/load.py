@@ -15,7 +15,7 @@ from tftransfer.ground.registry import parse_options
 from tftransfer.parts.backbones import load as general
 from tftransfer.parts.backbones.audio.small import small_cnn
 from tftransfer.parts.backbones.audio.waveform import load_module
-from tftransfer.parts.backbones.audio.whisper import load_whisper
+from tftransfer.parts.backbones.audio.whisper import WHOLE, load_whisper
 from tftransfer.parts.backbones.audio.windows import in_windows
 from tftransfer.parts.backbones.audio.yamnet import build_yamnet, yamnet_stages
 from tftransfer.parts.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
@@ -25,9 +25,11 @@ from tftransfer.parts.backbones.weights import load_weights
 from tftransfer.parts.download import fetch
 from tftransfer.parts.feature_cache import user_folder
 from tftransfer.parts.kinds.audio.forms import LogMelForm, SpectrogramForm
+from tftransfer.parts.kinds.audio.rules import LONG
 
-# Seconds: as much as YAMNet hears at once, and what one picture shows.
-_LENGTH, _WINDOW = 0.975, 10.0
+# Seconds: as much as YAMNet hears at once, what one picture shows, and all patches or pictures
+# where nobody says: to train all of YAMNet on 32 such clips takes 13 GB, of 60 s 20 GB.
+_LENGTH, _WINDOW, _IN_PARTS = 0.975, 10.0, 30.0
 _PICTURE = 160
 
 
@@ -79,6 +81,18 @@ def picture_name(name: str) -> str:
     """The network of pictures that a backbone of sounds is made of; "" for those of sound alone."""
     base = parse_options(name)[0]
     return "" if base in _OWN or _is_whisper(base) else _without_window(name)[0]
+
+
+def longest(name: str) -> float:
+    """Seconds that are heard of long clips when nobody says how many.
+
+    Networks that hear them part by part, each as long as what they learnt on, hear more.
+    """
+    base, plain = parse_options(name)[0], picture_name(name)
+    if _is_whisper(base):
+        return WHOLE
+    parted = base == "yamnet" or (plain and not general.is_module(plain))
+    return _IN_PARTS if parted else LONG
 
 
 def _is_whisper(base: str) -> bool:

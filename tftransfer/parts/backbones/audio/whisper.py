@@ -12,7 +12,7 @@ from tftransfer.parts.backbones.backbone import Backbone
 from tftransfer.parts.backbones.stages import cut_after
 from tftransfer.parts.kinds.audio.whisper_mel import WhisperForm
 
-_LONGEST = 30.0
+WHOLE = 30.0  # seconds
 _SIZES = {"layers": 4, "heads": 6, "width": 384}
 _LAST = "encoder_layer_norm"
 
@@ -32,8 +32,8 @@ def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
     Raises:
       UserError: KerasHub is not installed, or has no such preset; a length above 30 s.
     """
-    if length > _LONGEST:
-        raise UserError(f"Whisper hears {_LONGEST:g} s, not {length:g}.", "Give --length=30.")
+    if length > WHOLE:
+        raise UserError(f"Whisper hears {WHOLE:g} s, not {length:g}.", "Give --length=30.")
     if weights not in ("pretrained", "none"):
         raise UserError(
             "Whisper's weights come with its preset.", f"Give --backbone=whisper:preset={weights}."

@@ -27,7 +27,8 @@ def decode_wav(data: Any, seconds: float = 0.0) -> tuple[Any, Any]:
       float32 [n] with full scale at -1 to 1, and the rate in Hz, an int64 scalar.
 
     Raises:
-      tf.errors.InvalidArgumentError: when run, for bytes that are no such file, or are cut off.
+      tf.errors.InvalidArgumentError: when run, for bytes that are no such file, or are cut off, or
+        hold samples that are NaN or infinite, wherever.
     """
     form, start, size = _chunks(data)
     there = _length(data) - start
@@ -50,11 +51,17 @@ def decode_wav(data: Any, seconds: float = 0.0) -> tuple[Any, Any]:
             wanted = tf.constant(math.ceil(seconds * 1000) + 10, tf.int64)
             count = tf.minimum(frames, wanted * rate // 1000)
         first = (frames - count) // 2
-        raw = tf.strings.substr(data, start + first * block, count * block)
+        # Whole numbers are finite; of the others all are read, to be checked.
+        read = tf.where(tf.equal(code, FLOAT), frames, count)
+        skipped = tf.where(tf.equal(code, FLOAT), tf.constant(0, tf.int64), first)
+        raw = tf.strings.substr(data, start + skipped * block, read * block)
     which = tf.where(tf.equal(code, PCM), width - 1, 3 + width // 4)
     makers = [_eight, _sixteen, _twenty_four, _thirty_two, _single, _double]
     numbers = tf.switch_case(tf.cast(which, tf.int32), [lambda m=m: m(raw) for m in makers])
-    return tf.reduce_mean(tf.reshape(numbers, [count, channels]), axis=1), rate
+    mixed = tf.reduce_mean(tf.reshape(numbers, [read, channels]), axis=1)
+    finite = tf.reduce_all(tf.math.is_finite(mixed))
+    with tf.control_dependencies([tf.debugging.Assert(finite, ["NaN or infinite samples"])]):
+        return mixed[first - skipped : first - skipped + count], rate
 
 
 # Of the format chunk, place and bytes of: encoding, channels, rate, bytes of a frame.

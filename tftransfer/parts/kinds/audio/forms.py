@@ -11,7 +11,7 @@ from tftransfer.parts.kinds.audio import compressed
 from tftransfer.parts.kinds.audio.augment import ClipAugmenter, Layout
 from tftransfer.parts.kinds.audio.decode import fitted, waveform
 from tftransfer.parts.kinds.audio.log_mel import MelBands, log_mel
-from tftransfer.parts.kinds.audio.rules import audio_format
+from tftransfer.parts.kinds.audio.rules import HEARD, LONG, audio_format
 from tftransfer.parts.kinds.audio.wav import RATE
 from tftransfer.parts.kinds.base import Augmenter, Form
 
@@ -42,6 +42,15 @@ class ClipForm(Form):
     def said(self) -> str:
         """Such as `5 s`."""
         return f"{self.length:.3g} s"
+
+    def rows(self, most: int) -> int:
+        """As many as sound no longer than `most` clips of 10 s."""
+        return max(1, int(most * min(1.0, LONG / self.length)))
+
+    def shortened(self, measure: float) -> str:
+        """Of clips that are longer than what is heard of them."""
+        longer = measure > self.length + HEARD
+        return f"longer than the {self.length:g} s that are heard, cut to the middle" * longer
 
     def of_samples(self, samples: Any) -> Any:
         """The array of a waveform, float32 [samples] at 16 kHz."""

@@ -27,9 +27,11 @@ _NEIGHBOURS = (
     (b"%PDF", "a PDF file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
-# Of what is read of a clip, in seconds; and how much longer the longest may be than most.
-_SHORTEST, _LONGEST, _ROOM = 0.975, 10.0, 1.3
-_SILENCE, _FULL, _CLIPPED = 1e-4, 0.999, 1e-3
+# Of what is read of a clip, in seconds: the least, and what is long; and how much longer the
+# longest may be than most.
+_SHORTEST, LONG, _ROOM = 0.975, 10.0, 1.3
+HEARD = 0.05  # of a difference in length, in seconds: so little is not cut
+_SILENCE, _FULL, _CLIPPED, _BEYOND = 1e-4, 0.999, 1e-3, 2.0
 
 
 def audio_format(data: bytes) -> str | None:
@@ -117,17 +119,35 @@ def seconds(data: bytes) -> float:
     return frames / rate
 
 
-def length_of(measures: np.ndarray) -> tuple[float, str]:
-    """How much of each clip is read: what holds 95 % of them, of at most 10 s."""
+def length_of(measures: np.ndarray, longest: float = LONG) -> tuple[float, str]:
+    """How much of each clip is read: what holds 95 % of short ones, or 99 % of those above 10 s.
+
+    Args:
+      measures: seconds of the clips, [n].
+      longest: that the network hears by default.
+    """
     if not len(measures):
         return _SHORTEST, f"length {_SHORTEST:g} s: there are no clips to tell"
-    most = float(measures.max())
-    wanted = most if most <= _ROOM * np.quantile(measures, 0.95) else np.quantile(measures, 0.95)
-    length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, _LONGEST))
-    longer = int((measures > length + 0.05).sum())
-    cut = f"; {longer:,} longer clips are cut to their middle" if longer else ""
-    span = f"{measures.min():.2g} to {most:.3g} s"
-    return length, f"length {length:g} s: the clips are of {span}{cut}"
+    wanted = _holding(measures, float(np.quantile(measures, 0.95)))
+    if wanted > LONG:
+        wanted = max(LONG, _holding(measures, float(np.quantile(measures, 0.99, method="lower"))))
+    length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, longest))
+    said = f"length {length:g} s: the clips are of {measures.min():.2g} to {measures.max():.3g} s"
+    if longer := int((measures > length + HEARD).sum()):
+        said += f"; {longer:,} longer clips are cut to their middle"
+        said += f", as this network hears {longest:g} s by default" * (length == longest)
+    if length > LONG:
+        said += (
+            f"; that takes {length / LONG:.2g} times the time and memory of {LONG:g} s: "
+            f"--length={LONG:g} would hear their middle alone"
+        )
+    return length, said
+
+
+def _holding(measures: np.ndarray, most: float) -> float:
+    """The longest clip, unless it is much longer than most."""
+    longest = float(measures.max())
+    return longest if longest <= _ROOM * most else most
 
 
 def several_channels(data: bytes) -> str | None:
@@ -143,14 +163,22 @@ def other_rate(data: bytes) -> str | None:
 
 
 def loudness(data: bytes) -> str | None:
-    """Silence holds nothing to learn, and clipping distorts."""
-    if audio_format(data) != "WAV":
-        return None
-    level = np.abs(wav_samples(data))
+    """Silence holds nothing to learn, and clipping distorts; networks hear the channels' mean."""
+    samples = _samples(data)
+    level = np.abs(samples)
     if level.max() < _SILENCE:
         return "silent"
+    if np.abs(samples.mean(axis=1)).max() < _SILENCE:
+        return "silent once mixed, as the channels cancel out"
+    if level.max() > _BEYOND:
+        return "out of range, with samples beyond twice full scale, which is -1 to 1"
     clipped = (level >= _FULL).mean() > _CLIPPED
     return "clipped, with over 0.1 % of the samples at full scale" if clipped else None
+
+
+def _samples(data: bytes) -> np.ndarray:
+    """float32 [frames, channels], of bytes that satisfy the rules and can be decoded."""
+    return wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
 
 
 NOTES: tuple[Note, ...] = (several_channels, other_rate, loudness)

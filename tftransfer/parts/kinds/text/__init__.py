@@ -12,11 +12,11 @@ _TOKENS_PER_WORD, _MARKS, _STEP = 1.4, 2, 8
 _HELD, _MOST = 99, 512
 
 
-def _length(words: np.ndarray) -> tuple[float, str]:
+def _length(words: np.ndarray, longest: float = np.inf) -> tuple[float, str]:
     """Tokens that hold nearly all of the texts, rounded up; longer texts will be cut."""
     most = float(np.percentile(words, _HELD)) if len(words) else 0.0
     wanted = int(_STEP * np.ceil((_TOKENS_PER_WORD * most + _MARKS) / _STEP))
-    length = min(max(wanted, _STEP), _MOST)
+    length = int(min(max(wanted, _STEP), _MOST, longest))
     middle = float(np.median(words)) if len(words) else 0.0
     return float(length), (
         f"length {length} tokens: of the training texts {_HELD} % have at most {most:.0f} words "
