@@ -62,6 +62,14 @@ def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
     assert FORM.encoded(tf.constant(["stop " * 9])).numpy().tolist() == [[3] * 6]
 
 
+def test_accents_written_apart_make_no_difference():
+    apart = WordForm(4, words=["film", "cafe\u0301", "naïve"])
+    ids = apart.encoded(tf.constant(["Café CAFE\u0301 nai\u0308ve naïve"])).numpy()
+    assert ids.tolist() == [[2, 2, 3, 3]] and apart.size == 3
+    both = WordForm(4, words=["cafe\u0301", "café"])
+    assert both.encoded(tf.constant(["café cafe\u0301"])).numpy().tolist() == [[2, 1, 0, 0]]
+
+
 def test_hashed_words_all_have_ids():
     ids = WordForm(4, buckets=50).encoded(tf.constant(["One two one", "two"])).numpy()
     assert ids[0, 0] == ids[0, 2] != ids[0, 1] == ids[1, 0]
@@ -91,6 +99,16 @@ def test_coverage_is_told():
     said = FORM.remarks([b"stop it, now", b"it it it it it it it it"])
     assert said[0].startswith("50.0% of the training texts are longer than 6 words")
     assert said[1].startswith("90.9% of the words in the training texts have a vector, 66.7%")
+
+
+@pytest.mark.parametrize(("order", "told"), [(1, False), (-1, True)])
+def test_words_in_another_order_than_by_frequency_are_told(order, told):
+    words = [f"w{number}" for number in range(40)]
+    texts = [" ".join([word] * (50 - number)).encode() for number, word in enumerate(words)]
+    said = WordForm(99, words=words[::order], ranked=True).remarks(texts)
+    assert any("(Spearman -1.00), which sif" in line for line in said) == told
+    assert not any("Spearman" in line for line in WordForm(99, words=words[::-1]).remarks(texts))
+    assert not any("Spearman" in line for line in FORM.remarks(texts))
 
 
 @pytest.mark.parametrize("augment", ["drop", "strong", "noise"])

@@ -47,6 +47,32 @@ def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
+def test_an_albert_needs_no_pooler(tiny_albert, tmp_path):
+    block = "encoder.albert_layer_groups.0.albert_layers.0."
+    shapes = {f"{block}attention.{part}": (8, 8) for part in ("query", "key", "value", "dense")} | {
+        "embeddings.word_embeddings": (26, 4), "embeddings.position_embeddings": (16, 4),
+        "embeddings.token_type_embeddings": (2, 4), "embeddings.LayerNorm": (4,),
+        "encoder.embedding_hidden_mapping_in": (8, 4), f"{block}attention.LayerNorm": (8,),
+        f"{block}full_layer_layer_norm": (8,), f"{block}ffn": (16, 8),
+        f"{block}ffn_output": (8, 16),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    weights = {f"{name}.weight": rng.normal(size=shape) for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
+    stored(tmp_path, {f"albert.{name}": np.float32(each) for name, each in weights.items()})
+    shutil.copy(next(tiny_albert.rglob("*.spm")), tmp_path / "spiece.model")
+    (tmp_path / "config.json").write_text(json.dumps({
+        "model_type": "albert", "vocab_size": 26, "embedding_size": 4, "hidden_size": 8,
+        "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2,
+        "num_hidden_groups": 1, "inner_group_num": 1, "max_position_embeddings": 16,
+        "type_vocab_size": 2, "hidden_act": "gelu_new", "attention_probs_dropout_prob": 0.0,
+    }))  # fmt: skip
+    model = load_backbone(str(tmp_path), length=6).model
+    words = model.get_layer("token_embedding").get_weights()[0]
+    np.testing.assert_array_equal(words, np.float32(weights["embeddings.word_embeddings.weight"]))
+    assert np.isfinite(model(IDS)[0]).all()
+
+
 def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert):
     tensors = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
     types = np.float32([[2, -1, 0, 1, 3, -2, 1, 0]])

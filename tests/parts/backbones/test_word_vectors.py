@@ -74,6 +74,13 @@ def test_what_is_no_file_of_vectors_is_refused(vectors, data):
         read_word_vectors(vectors(data))
 
 
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_a_model_of_fasttext_is_named(vectors, packed):
+    data = (793712314).to_bytes(4, "little") + (12).to_bytes(4, "little") + bytes(40)
+    with pytest.raises(UserError, match=r"model of fastText \(.bin\).*\n?.*\(.vec\)"):
+        read_word_vectors(vectors(packed(data)))
+
+
 def outputs(backbone, *texts):
     rows, _ = backbone.form.decode_each(tf.constant(texts))
     return [x.numpy() for x in backbone.model(rows)]
@@ -92,6 +99,7 @@ def test_sif_weighs_rare_words_more(vectors):
     hidden, _ = outputs(backbone, "the film naïve good")
     frequency = 1 / np.arange(1, 5) / sum(1 / np.arange(1, 5))
     np.testing.assert_allclose(hidden[0], VECTORS * (1e-3 / (1e-3 + frequency))[:, None], rtol=1e-5)
+    assert "sif takes the first word of the file for the most frequent" in backbone.remarks[-1]
 
 
 @pytest.mark.parametrize("body", ["cnn", "bigru"])

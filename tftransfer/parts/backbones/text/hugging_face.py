@@ -17,7 +17,7 @@ from tftransfer.ground.serialise import read_json
 _WEIGHTS, _INDEX, _ADDED = "model.safetensors", "model.safetensors.index.json", "added.safetensors"
 _TOKENIZER = "tokenizer_config.json"
 # A layer that KerasHub wants weights of and nothing here reads: masked language models have none.
-_POOLERS = {"bert": "pooler.dense", "albert": "pooler"}
+_POOLERS = {"bert": "pooler.dense", "albert": "albert.pooler"}
 _LOWERING = ("bert", "distilbert")
 _RESERVED = 2  # rows of RoBERTa's positions that stand for no place
 _MODES = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}

@@ -16,6 +16,7 @@ from tftransfer.ground.errors import UserError
 MOST_WORDS = 400_000
 _LONGEST_WORD = 1000  # bytes
 _HEADER_END = b"\n"
+_FASTTEXT = (793712314).to_bytes(4, "little")  # what its models begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,12 @@ def read_word_vectors(path: Path, *, most: int = MOST_WORDS) -> WordVectors:
     """
     try:
         with _opened(path) as file:
+            if file.read(len(_FASTTEXT)) == _FASTTEXT:
+                raise UserError(
+                    f"{path} is a model of fastText (.bin), which is not read.",
+                    "Give the file of vectors that is written beside it (.vec).",
+                )
+            file.seek(0)
             found, wrong, kind = _read(file, most)
             more = bool(file.read(1))
     except (OSError, EOFError) as error:

@@ -55,8 +55,9 @@ def load_word_vectors(
     found = _restored(assets) if assets else _found(weights, bool(cased))
     words = found.words if found else ()
     form = WordForm(
-        length or LENGTH, words=words, buckets=0 if words else _BUCKETS, cased=bool(cased)
-    )
+        length or LENGTH, words=words, buckets=0 if words else _BUCKETS, cased=bool(cased),
+        ranked=pool == "sif" and bool(words),
+    )  # fmt: skip
     matrix = _matrix(found, pool) if found else None
 
     def fresh() -> tuple[keras.Model, tuple[Stage, ...]]:
@@ -72,7 +73,7 @@ def load_word_vectors(
         name=name, architecture=name, model=model, stages=stages, form=form,
         weights=weights, weights_sha256="" if weights == "none" else file_sha256(_path(weights)),
         fresh=lambda: fresh()[0], pooling="max" if pool == "max" else "mean",
-        remarks=_said(found, form), assets=_assets(found),
+        remarks=_said(found, form, pool), assets=_assets(found),
     )  # fmt: skip
 
 
@@ -125,11 +126,15 @@ def _matrix(found: WordVectors, pool: str) -> np.ndarray:
     return (found.vectors * (_SIF / (_SIF + frequency))[:, None]).astype(np.float32)
 
 
-def _said(found: WordVectors | None, form: WordForm) -> tuple[str, ...]:
+def _said(found: WordVectors | None, form: WordForm, pool: str) -> tuple[str, ...]:
     if found is None:
         return (f"no vocabulary: words are hashed to {form.size:,} random vectors",)
     count, width = found.vectors.shape
-    return (f"{count:,} word vectors of {width} numbers, {found.format}", *found.remarks)
+    by_place = "sif takes the first word of the file for the most frequent, and so on"
+    return (
+        f"{count:,} word vectors of {width} numbers, {found.format}", *found.remarks,
+        *[by_place] * (pool == "sif"),
+    )  # fmt: skip
 
 
 def _build(

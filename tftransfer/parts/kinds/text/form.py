@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
 
 from tftransfer.ground.encodings import text_of
@@ -19,6 +21,8 @@ _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"
 # As Python's `strip` has it, at the beginning and at the end.
 _AROUND = r"^[\s\pZ\x0b\x1c-\x1f\x{85}]+|[\s\pZ\x0b\x1c-\x1f\x{85}]+$"
 _BREAK, _JOINS = "\x1f", r"['’\-]"
+# Words seen less often say little of how frequent they are; fewer words say little of an order.
+_SEEN, _ENOUGH, _AGREES = 5, 30, 0.5
 
 
 def as_utf8(data: Any) -> Any:
@@ -123,19 +127,22 @@ class WordForm(TextForm):
       words: the vocabulary; the first has the id 1.
       buckets: instead, each word has an id by its hash, from 1 to this number.
       cased: capitals stay.
+      ranked: the network takes the words for ordered, the most frequent first.
     """
 
     dtype = "int32"
 
     def __init__(
-        self, length: int, *, words: Sequence[str] = (), buckets: int = 0, cased: bool = False
-    ):
+        self, length: int, *, words: Sequence[str] = (), buckets: int = 0, cased: bool = False,
+        ranked: bool = False,
+    ):  # fmt: skip
         self.shape, self.length = (length,), float(length)
-        self.words, self._cased = words, cased
+        self.words, self._cased, self._ranked = words, cased, ranked
         self.size = buckets or len(words)
         self._buckets = buckets
-        self._digest = hashlib.sha256("\n".join(words).encode()).hexdigest()
-        self.table: Any = None if buckets else _table(words)
+        ids = _ids(words)
+        self._digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+        self.table: Any = None if buckets else _table(ids)
 
     @property
     def said(self) -> str:
@@ -195,12 +202,18 @@ class WordForm(TextForm):
         if not self._buckets:
             is_word = tf.strings.regex_full_match(words.values, r".*[\pL\pN].*")
             every = tf.boolean_mask(words.values, is_word)
-            known = self.table.lookup(every).numpy() > 0
+            ids = self.table.lookup(every).numpy()
+            known = ids > 0
             kinds = len(set(every.numpy()[known])) / max(1, len(set(every.numpy())))
             said.append(
                 f"{known.sum() / max(1, len(known)):.1%} of the words in the training texts have "
                 f"a vector, {kinds:.1%} of the different ones"
             )
+            if self._ranked and (agreed := _agreement(ids[known])) < _AGREES:
+                said.append(
+                    f"the words' order is hardly that of their frequency in the training texts "
+                    f"(Spearman {agreed:.2f}), which sif takes for granted; pool=mean does without"
+                )
         return tuple(said[not cut :])
 
     def augmenter(self, augment: str) -> Augmenter:
@@ -208,7 +221,28 @@ class WordForm(TextForm):
         return TokenAugmenter(augment, hidden=0, kept=(0,), size=self.size + 1)
 
 
-def _table(words: Sequence[str]) -> Any:
-    values = tf.range(1, len(words) + 1, dtype=tf.int64)
-    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(words)), values)
+def _ids(words: Sequence[str]) -> dict[str, int]:
+    """Of words, and of those whose accents are written apart, or not, where words have any."""
+    ids = {word: number for number, word in enumerate(words, 1)}
+    for word in words:
+        if not word.isascii():
+            for form in ("NFC", "NFD"):
+                ids.setdefault(unicodedata.normalize(form, word), ids[word])
+    return ids
+
+
+def _agreement(ids: np.ndarray) -> float:
+    """Spearman's correlation of the words' order and how often each is seen, 1 for too few."""
+    from scipy.stats import spearmanr
+
+    seen, counts = np.unique(ids, return_counts=True)
+    often = counts >= _SEEN
+    if often.sum() < _ENOUGH or len(set(counts[often])) == 1:
+        return 1.0
+    return float(spearmanr(-seen[often], counts[often]).statistic)
+
+
+def _table(ids: Mapping[str, int]) -> Any:
+    values = tf.constant(list(ids.values()), tf.int64)
+    initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids)), values)
     return tf.lookup.StaticHashTable(initializer, default_value=0)
