@@ -93,9 +93,7 @@ def test_strings_files_and_tables_are_predicted(run, data, tmp_path):
     assert len(rows) == 84 and rows[-1]["error"] == "the text is empty"
 
 
-def test_columns_are_named_once_for_training_evaluation_and_prediction(
-    data, vectors, tmp_path, quiet
-):
+def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path, quiet):
     for name in ("train", "test"):
         rows = (data / f"{name}.tsv").read_text().splitlines()[1:]
         lines = ("\t".join((str(n), *row.split("\t"))) for n, row in enumerate(rows))
