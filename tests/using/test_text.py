@@ -202,7 +202,7 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, da
 
 @pytest.fixture(scope="module")
 def tiny_gpt2(tmp_path_factory):
-    """A preset of a random GPT-2 of two blocks, whose subwords are bytes and the words used here."""
+    """A preset of a random GPT-2 of two blocks, whose subwords are bytes and words used here."""
     models = pytest.importorskip("keras_hub").models
     pytest.importorskip("tensorflow_text")
     marked = [f"\u0120{word}" for word in [*NOISE, *TELLING["bad"], *TELLING["good"]]]
