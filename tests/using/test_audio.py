@@ -94,6 +94,11 @@ def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
 def test_files_and_waveforms_are_predicted(run, tones):
     said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
     assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
+    sound = tone(300, 99, 16_000)
+    forms = [sound, np.int16(sound * 32_767), np.stack([sound, sound], axis=1), sound.tolist()]
+    assert [each["label"] for each in tftransfer.predict(run.workdir, forms)] == ["low"] * 4
+    with pytest.raises(UserError, match="Example 1 is None"):
+        tftransfer.predict(run.workdir, [sound, None])
 
 
 def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path, quiet):

@@ -15,7 +15,7 @@ import tftransfer
 from tftransfer.building.recipes import make_recipe
 from tftransfer.parts import arrays
 from tftransfer.parts.closed_form import SOLVERS
-from tftransfer.parts.data.memory import encode_png
+from tftransfer.parts.data.values import encode_png
 from tftransfer.parts.kinds.image.augment import Augmenter
 from tftransfer.parts.kinds.image.decode import decode_resized
 from tftransfer.using import adapting, solving

@@ -17,7 +17,8 @@ class Experiment:
     Attributes:
       data: a folder, an archive of one (.zip, .tar.gz; a path or an https URL), a manifest
         (.csv, .tsv), `tfds:NAME`, or in Python a `tf.data.Dataset` or a pair of arrays
-        (images, labels), or of sound (waveforms at 16 kHz, labels); see `from_waveforms`.
+        (images, labels), (texts, labels) or of sound (waveforms at 16 kHz, labels); see
+        `from_waveforms` for other rates.
       test_data: as `data`; when empty, and the data have no parts, a test part is split off.
       target_data: as `data`, or a folder of pictures without class folders: of the domain that
         a recipe adapts to. Labels there are not looked at.

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.experiment import Experiment
-from tftransfer.parts.data.memory import encode_png
+from tftransfer.parts.data.values import encode_png
 from tftransfer.top import api
 
 DEFAULT_WORKDIR = "runs/demo"

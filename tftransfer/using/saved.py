@@ -14,11 +14,10 @@ from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
 from tftransfer.parts.data.manifest import texts_of
-from tftransfer.parts.data.memory import encode_png
 from tftransfer.parts.data.scan import Examined, examine_all, remarks_of
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.data.tables import SUFFIXES
-from tftransfer.parts.data.waveforms import clip_bytes, is_waveform
+from tftransfer.parts.data.values import encoded_value
 from tftransfer.parts.feature_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds import input_kind
@@ -183,10 +182,8 @@ def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
             yield f"#{number}", picture
         elif isinstance(picture, (str, os.PathLike)):
             yield from _from_path(Path(picture).expanduser())
-        elif is_waveform(picture):
-            yield f"#{number}", clip_bytes(picture, number)
         else:
-            yield f"#{number}", encode_png(picture, number)
+            yield f"#{number}", encoded_value(picture, number)
 
 
 def _named_texts(given: Iterable[Any], columns: str) -> Iterable[tuple[str, str | bytes]]:
@@ -195,6 +192,8 @@ def _named_texts(given: Iterable[Any], columns: str) -> Iterable[tuple[str, str 
             yield f"#{number}", text.encode("utf-8", "replace")
         elif isinstance(text, bytes):
             yield f"#{number}", text
+        elif not isinstance(text, os.PathLike):
+            yield f"#{number}", encoded_value(text, number, "text")
         else:
             path = Path(text).expanduser()
             is_table = path.suffix.lower() in SUFFIXES and path.is_file()

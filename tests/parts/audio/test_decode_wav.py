@@ -97,25 +97,25 @@ def test_a_sample_that_is_not_finite_fails_wherever_it_is(kind, place, value):
 def test_only_the_middle_of_a_long_clip_is_decoded():
     data = encode_wav(np.arange(48_000) / 48_000)
     samples, _ = decode_wav(tf.constant(data), seconds=0.5)
-    assert 8_000 <= len(samples) <= 8_400
+    assert 8_000 <= len(samples) <= 8_500
     assert abs(float(tf.reduce_mean(samples)) - 0.5) < 1e-3
 
 
 @pytest.mark.parametrize("rate", RATES)
 def test_resampled_sines_keep_their_shape(rate):
-    time, new = np.arange(rate) / rate, np.arange(16_000) / 16_000
-    for hertz in (100, 1000, 0.8 * min(rate, 16_000) / 2):
+    time, new, band = np.arange(rate) / rate, np.arange(16_000) / 16_000, min(rate, 16_000) / 2
+    for hertz in (100, 1000, 7_000 / 8_000 * band, 7_500 / 8_000 * band):
         heard = resample(tf.constant(np.sin(2 * np.pi * hertz * time), tf.float32), rate).numpy()
         assert len(heard) == 16_000
-        error = (heard - np.sin(2 * np.pi * hertz * new))[200:-200]
+        error = (heard - np.sin(2 * np.pi * hertz * new))[300:-300]
         assert 10 * np.log10(np.mean(error**2) / 0.5) < -80, hertz
 
 
 @pytest.mark.parametrize("rate", [rate for rate in RATES if rate > 20_000])
 def test_what_is_above_the_new_band_is_silenced(rate):
     time = np.arange(rate) / rate
-    heard = resample(tf.constant(np.sin(2 * np.pi * 8_300 * time), tf.float32), rate).numpy()
-    assert 10 * np.log10(np.mean(heard[200:-200] ** 2) / 0.5) < -80
+    heard = resample(tf.constant(np.sin(2 * np.pi * 8_100 * time), tf.float32), rate).numpy()
+    assert 10 * np.log10(np.mean(heard[300:-300] ** 2) / 0.5) < -80
 
 
 def test_noise_is_resampled_as_scipy_does(rate=44_100):

@@ -3,8 +3,9 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset, labels_from_array
+from tftransfer.parts.data.memory import from_arrays, from_dataset, labels_from_array
 from tftransfer.parts.data.sources import read_source
+from tftransfer.parts.data.values import encode_png
 from tftransfer.parts.kinds.image.decode import decode
 
 
@@ -129,7 +130,7 @@ def test_bad_labels_are_named(labels, target, classes, what):
 
 
 def test_arrays_must_be_of_one_length():
-    with pytest.raises(UserError, match="4 images but 3 labels"):
+    with pytest.raises(UserError, match="4 pictures but 3 labels"):
         from_arrays(_pictures(), [0, 1, 2])
 
 

@@ -7,7 +7,7 @@ import inspect
 import math
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -220,6 +220,21 @@ def check_options(base: str, function: Callable[..., Any], options: dict[str, An
     for option in options:
         if option not in known:
             raise unknown_name(f"option of backbone {base}", option, known)
+
+
+def check_counts(base: str, options: dict[str, Any], names: Iterable[str]) -> None:
+    """Refuses those of the named options that are no whole number above 0.
+
+    Raises:
+      UserError: which, and what it is.
+    """
+    for name in names:
+        value = options.get(name, 1)
+        if type(value) is not int or value < 1:
+            raise UserError(
+                f"--backbone={base}:{name}={value}: {value} is no whole number above 0.",
+                f"Give one, or leave {name} out.",
+            )
 
 
 def _plain(name: str) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
-from tftransfer.parts.data.memory import encode_png, labels_from_array
+from tftransfer.parts.data.memory import labels_from_array
 from tftransfer.parts.data.sniff import kind_of_files
-from tftransfer.parts.data.waveforms import clip_bytes
+from tftransfer.parts.data.values import clip_bytes, encode_png
 
 _DATA_DIR = "~/tensorflow_datasets"
 # Features that hold an example, the first kind that a data set has.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,65 +10,95 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import NO_CLASS, PART_DTYPE, Examples
-from tftransfer.parts.data.sniff import kind_of_files
 from tftransfer.parts.data.tasks import labels_of_tasks
+from tftransfer.parts.data.values import encoded
+from tftransfer.parts.kinds import input_kind
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 
 
 def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
-    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], or texts, and labels [n] or [n, k].
+    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], texts (str or bytes), or waveforms at 16 kHz
+    [n, samples] or [n, samples, channels] (also a list of such of several lengths), and labels [n]
+    or [n, k]. The first one tells which of them they are.
 
     With the target `multi_task`, labels are int or str [n, tasks]: -1 or "" where unknown.
     uint8 images are taken as they are; floating ones must lie in [0, 1].
     They are kept as PNG, which loses nothing of 8 bits.
     """
-    labels = np.asarray(labels)
-    if len(images) != len(labels):
-        raise UserError(
-            f"{len(images)} images but {len(labels)} labels.", "Give one label per image."
-        )
-    if len(images) and all(isinstance(each, str) for each in images):
-        texts = [str(each).encode("utf-8", "replace") for each in images]
-        names = [f"#{index}" for index in range(len(texts))]
-        found = _from_memory(names, texts, labels, target, tuple(classes), "")
-        return replace(found, kind="text")
-    remarks: tuple[str, ...] = ()
-    if isinstance(images, np.ndarray) and images.dtype != np.uint8:
-        remarks = (f"images of {images.dtype} in [0, 1] were stored as 8 bits",)
-    items = [encode_png(image, index) for index, image in enumerate(images)]
-    names = [f"#{index}" for index in range(len(items))]
-    return _from_memory(names, items, labels, target, tuple(classes), "", remarks)
+    kind, items = encoded(images)
+    labels = label_array(labels, len(items), kind)
+    found = _from_memory(items, labels, target, tuple(classes), _normalised(images, kind))
+    return replace(found, kind=kind)
+
+
+def _normalised(values: Any, kind: str) -> tuple[str, ...]:
+    if kind == "image" and isinstance(values, np.ndarray) and values.dtype != np.uint8:
+        return (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
+    if kind == "audio" and getattr(values[0], "dtype", None) == np.int16:
+        return ("samples of int16 were divided by 32,768",)
+    return ()
 
 
 def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
     """A finite, unbatched `tf.data.Dataset` of (image, label), or of dictionaries with those keys.
 
-    An image is a picture of any size as in `from_arrays`, a string of encoded bytes, or a text.
+    An image is a picture of any size or a waveform as in `from_arrays`, a string of encoded bytes,
+    or a text.
     """
     if int(dataset.cardinality()) == _INFINITE:
         raise UserError("The dataset never ends.", "Add take(n), or leave repeat() out.")
-    items, labels = [], []
-    for index, element in enumerate(dataset.as_numpy_iterator()):
-        image, label = _image_and_label(element)
-        items.append(image if isinstance(image, bytes) else encode_png(image, index))
-        labels.append(label.decode() if isinstance(label, bytes) else label)
-    names = [f"#{index}" for index in range(len(items))]
-    found = _from_memory(names, items, np.asarray(labels), target, (), "")
-    return replace(found, kind=kind_of_files(items))
+    labels = []
+
+    def values() -> Iterator[Any]:
+        for element in dataset.as_numpy_iterator():
+            value, label = _value_and_label(element)
+            labels.append(label.decode() if isinstance(label, bytes) else label)
+            yield value
+
+    kind, items = encoded(values())
+    found = _from_memory(items, label_array(labels, len(items), kind), target, ())
+    return replace(found, kind=kind)
+
+
+def label_array(labels: Any, count: int, kind: str) -> np.ndarray:
+    """Labels as an array [n] or [n, k], of so many examples of a kind.
+
+    Raises:
+      UserError: there are more or fewer, or some are missing or of several types or lengths.
+    """
+    try:
+        found = np.asarray(labels)
+    except ValueError:
+        found = np.zeros((), object)
+    one, many = input_kind(kind).one, input_kind(kind).many
+    if not found.ndim:
+        raise UserError("The labels are no array.", f"Give one for each of the {count} {many}.")
+    if len(found) != count:
+        raise UserError(f"{count} {many} but {len(found)} labels.", f"Give one label per {one}.")
+    if found.dtype.kind == "O":
+        _check_objects(found)
+    return found
+
+
+def _check_objects(labels: np.ndarray) -> None:
+    for row, label in enumerate(labels):
+        missing = [x for x in np.ravel(label) if x is None or x != x]
+        if missing:
+            raise UserError(
+                f"The label of example {row} is {missing[0]}.", "Mend it or leave both out."
+            )
+    if len({isinstance(label, (str, bytes)) for label in labels.flat}) > 1:
+        raise UserError("Some labels are names and some are numbers.", "Give all as names.")
 
 
 def _from_memory(
-    names: list[str],
-    items: list[bytes],
-    labels: np.ndarray,
-    target: str,
-    classes: tuple[str, ...],
-    part: str,
+    items: list[bytes], labels: np.ndarray, target: str, classes: tuple[str, ...],
     remarks: tuple[str, ...] = (),
-) -> Examples:
+) -> Examples:  # fmt: skip
     labels, target, classes = labels_from_array(labels, target, classes)
-    parts = np.full(len(items), part, PART_DTYPE)
+    names = [f"#{number}" for number in range(len(items))]
+    parts = np.full(len(items), "", PART_DTYPE)
     return Examples(
         names=names, items=items, labels=labels, target=target, classes=classes,
         parts=parts, remarks=remarks,
@@ -171,42 +202,13 @@ def _guess_target(labels: np.ndarray) -> str:
     return "single_label" if whole else "regression"
 
 
-def _image_and_label(element: Any) -> tuple[Any, Any]:
-    for key in ("image", "text", "sentence"):
+def _value_and_label(element: Any) -> tuple[Any, Any]:
+    for key in ("image", "text", "sentence", "audio"):
         if isinstance(element, dict) and {key, "label"} <= set(element):
             return element[key], element["label"]
     if isinstance(element, (tuple, list)) and len(element) == 2:
         return element[0], element[1]
     raise UserError(
         f"The dataset yields {type(element).__name__}.",
-        "Yield pairs (image, label), or dictionaries with the keys image (or text) and label.",
+        "Yield pairs (image, label), or dictionaries with the keys image, text or audio and label.",
     )
-
-
-def encode_png(image: Any, index: int) -> bytes:
-    """A picture as PNG bytes, which lose nothing of 8 bits.
-
-    Args:
-      image: [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]; uint8, or floating in [0, 1].
-      index: for the message.
-
-    Raises:
-      UserError: another shape or range.
-    """
-    import tensorflow as tf
-
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
-        raise UserError(
-            f"Image {index} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
-        )
-    if image.dtype != np.uint8:
-        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-            raise UserError(
-                f"Image {index} is {image.dtype} with values outside [0, 1].",
-                "Give uint8 in 0 to 255, or floating point in [0, 1].",
-            )
-        image = np.round(image * 255).astype(np.uint8)
-    return tf.io.encode_png(image).numpy()

@@ -16,10 +16,10 @@ from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.files import ignored
 from tftransfer.parts.data.manifest import from_manifest, texts_of
-from tftransfer.parts.data.memory import encode_png, from_arrays, from_dataset
+from tftransfer.parts.data.memory import from_arrays, from_dataset
 from tftransfer.parts.data.sniff import kind_of_files
 from tftransfer.parts.data.tables import SUFFIXES
-from tftransfer.parts.data.waveforms import are_waveforms, clip_bytes, from_waveforms
+from tftransfer.parts.data.values import encoded
 from tftransfer.parts.download import fetch, is_archive, unpacked
 from tftransfer.parts.feature_cache import user_folder
 
@@ -43,8 +43,6 @@ def read_source(
     if isinstance(data, Examples):
         return data
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        if are_waveforms(data[0]):
-            return from_waveforms(*data, target=target)
         return from_arrays(*data, target=target)
     if hasattr(data, "as_numpy_iterator"):
         return from_dataset(data, target=target)
@@ -80,19 +78,16 @@ def _with_kind(found: Examples) -> Examples:
 
 
 def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") -> Examples:
-    """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)], a list
-    of texts, a table of texts, or what `read_source` reads, its labels put away.
+    """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)],
+    waveforms, a list of texts, a table of texts, or what `read_source` reads, its labels put away.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
     """  # fmt: skip
-    if getattr(data, "ndim", 0) == 2 and are_waveforms(data):
-        clips: list[Any] = [clip_bytes(wave, number) for number, wave in enumerate(data)]
-        names = [f"#{number}" for number in range(len(clips))]
-        return replace(_without_labels(names, clips), kind="audio")
-    if getattr(data, "ndim", 0) in (3, 4):
-        items: list[Any] = [encode_png(image, index) for index, image in enumerate(data)]
-        return _without_labels([f"#{index}" for index in range(len(items))], items)
+    if _are_values(data):
+        kind, items = encoded(data)
+        names = [f"#{number}" for number in range(len(items))]
+        return replace(_without_labels(names, items), kind=kind)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
         path = _local(os.fspath(data), cache or user_folder())
         if path.is_dir():
@@ -102,11 +97,15 @@ def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") 
         is_table = path.suffix.lower() in SUFFIXES and path.is_file()
         if is_table and (texts := texts_of(path, columns)):
             return replace(_without_labels(*texts), kind="text")
-    if isinstance(data, list) and all(isinstance(each, str) for each in data):
-        names = [f"#{index}" for index in range(len(data))]
-        return replace(_without_labels(names, [each.encode() for each in data]), kind="text")
     found = read_source(data, cache=cache, columns=columns)
     return replace(_without_labels(found.names, found.items), kind=found.kind)
+
+
+def _are_values(data: Any) -> bool:
+    """Whether these are examples themselves, and not a pair of examples and labels."""
+    if isinstance(data, list):
+        return len(data) != 2 or all(isinstance(each, (str, bytes)) for each in data)
+    return isinstance(data, np.ndarray) or hasattr(data, "numpy")  # of TensorFlow
 
 
 def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,8 +111,18 @@ def _own(
     name: str, base: str, options: dict[str, Any], weights: str, length: float, cache: Path
 ) -> Backbone:
     (build, cut), form = _OWN[base], LogMelForm(length=length)
-    general.check_options(base, build, options)
-    model = build(form.shape[0], **options)
+    fresh = functools.partial(build, form.shape[0])
+    general.check_options(base, fresh, options)
+    general.check_counts(base, options, ("hop", "width", "depth"))
+    try:
+        model = fresh(**options)
+    except UserError:
+        raise
+    except ValueError:  # halved more often than there are frames or bands
+        raise UserError(
+            f"The backbone {name} cannot be built for {length:g} s of sound.",
+            "Give fewer stages by depth, or a longer --length.",
+        ) from None
     digest, remarks = "", tuple[str, ...]()
     if base == "yamnet" and weights != "none":
         path = _local(PUBLISHED if weights == "pretrained" else weights, cache)
@@ -124,7 +135,7 @@ def _own(
     return Backbone(
         name=name, architecture=name, model=model, stages=cut(model), form=form,
         weights=weights, weights_sha256=digest, remarks=remarks,
-        fresh=lambda: build(form.shape[0], **options),
+        fresh=lambda: fresh(**options),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import keras
 
 from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.parts.backbones.backbone import Backbone
+from tftransfer.parts.backbones.load import check_counts
 from tftransfer.parts.backbones.stages import cut_after
 from tftransfer.parts.kinds.audio.whisper_mel import WhisperForm
 
@@ -30,7 +31,8 @@ def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
       length: seconds that are heard of a clip, at most 30.
 
     Raises:
-      UserError: KerasHub is not installed, or has no such preset; a length above 30 s.
+      UserError: KerasHub is not installed, or has no such preset; an option that cannot be; a
+        length above 30 s.
     """
     if length > WHOLE:
         raise UserError(f"Whisper hears {WHOLE:g} s, not {length:g}.", "Give --length=30.")
@@ -38,7 +40,8 @@ def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
         raise UserError(
             "Whisper's weights come with its preset.", f"Give --backbone=whisper:preset={weights}."
         )
-    whole = _preset(preset, weights != "none") if preset else _random(options)
+    _check_options(preset, options)
+    whole = _preset(preset, weights != "none") if preset else _random({**_SIZES, **options})
     form = WhisperForm(length=length, bands=whole.num_mels)
     model = _encoder(whole, form.shape)
     blocks = [layer.name for layer in whole.encoder_transformer_layers]
@@ -83,11 +86,24 @@ def _preset(preset: str, load_weights: bool) -> Any:
         ) from None
 
 
-def _random(options: dict[str, Any]) -> Any:
+def _check_options(preset: str, options: dict[str, Any]) -> None:
+    if preset and options:
+        raise UserError(
+            f"The preset {preset} of Whisper has its own sizes, and {next(iter(options))} was "
+            "given.", "Leave that out, or give --backbone=whisper:layers=N for random weights.",
+        )  # fmt: skip
     for option in options:
         if option not in _SIZES:
             raise unknown_name("option of backbone whisper", option, ["preset", *_SIZES])
-    sizes = {**_SIZES, **options}
+    check_counts("whisper", options, _SIZES)
+
+
+def _random(sizes: dict[str, int]) -> Any:
+    if sizes["width"] % sizes["heads"]:
+        raise UserError(
+            f"Whisper's width {sizes['width']} is no multiple of its {sizes['heads']} heads.",
+            "Give --backbone=whisper:heads=6,width=384 or the like.",
+        )
     return _hub().models.WhisperBackbone(
         vocabulary_size=8, num_layers=sizes["layers"], num_heads=sizes["heads"],
         hidden_dim=sizes["width"], intermediate_dim=4 * sizes["width"],

@@ -26,6 +26,6 @@ KIND = InputKind(
     augments=("none", "shift", "mask", "full", "strong", "noise"),
     augment="full",
     argument="audio_bytes",
-    refused="not a clip that can be decoded: WAV of PCM (8 to 32 bits) or floating point can",
+    refused="not a clip that can be decoded: WAV of PCM (8 to 32 bits) or finite floats can",
     advice="a folder with one sub-folder of WAV files per class, or a .csv manifest",
 )

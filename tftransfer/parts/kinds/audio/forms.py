@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tftransfer.parts.kinds.audio import compressed
 from tftransfer.parts.kinds.audio.augment import ClipAugmenter, Layout
-from tftransfer.parts.kinds.audio.decode import fitted, waveform
+from tftransfer.parts.kinds.audio.decode import KERNEL, fitted, waveform
 from tftransfer.parts.kinds.audio.log_mel import MelBands, log_mel
 from tftransfer.parts.kinds.audio.rules import HEARD, LONG, audio_format
 from tftransfer.parts.kinds.audio.wav import RATE
@@ -99,8 +99,8 @@ class WaveformForm(ClipForm):
 
     @property
     def basis(self) -> str:
-        """The number of samples."""
-        return f"waveform {self.samples}"
+        """The number of samples, and how they are resampled."""
+        return f"waveform {self.samples} {KERNEL}"
 
     def of_samples(self, samples: Any) -> Any:
         """The samples themselves."""
@@ -121,8 +121,8 @@ class LogMelForm(ClipForm):
 
     @property
     def basis(self) -> str:
-        """The number of samples, and what is measured of them."""
-        return f"log-mel {self.samples} {self.bands}"
+        """The number of samples, how they are resampled, and what is measured of them."""
+        return f"log-mel {self.samples} {KERNEL} {self.bands}"
 
     def of_samples(self, samples: Any) -> Any:
         """The spectrogram of a waveform."""
@@ -162,8 +162,8 @@ class SpectrogramForm(ClipForm):
 
     @property
     def basis(self) -> str:
-        """The size, the number of samples, and what is measured of them."""
-        return f"spectrogram {self.shape} {self.samples} {self.bands} {_DARK} {_LIGHT}"
+        """The size, and what `LogMelForm` depends on."""
+        return f"spectrogram {self.shape} {self.samples} {KERNEL} {self.bands} {_DARK} {_LIGHT}"
 
     def of_samples(self, samples: Any) -> Any:
         """The picture of a waveform."""

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.parts.kinds.audio.augment import Layout
+from tftransfer.parts.kinds.audio.decode import KERNEL
 from tftransfer.parts.kinds.audio.forms import ClipForm
 from tftransfer.parts.kinds.audio.wav import RATE
 
@@ -38,8 +39,8 @@ class WhisperForm(ClipForm):
 
     @property
     def basis(self) -> str:
-        """The number of samples and of bands."""
-        return f"whisper {self.samples} {self.bands}"
+        """The number of samples, how they are resampled, and the number of bands."""
+        return f"whisper {self.samples} {KERNEL} {self.bands}"
 
     def of_samples(self, samples: Any) -> Any:
         """max(log10(M |STFT(x)|²), its maximum - 8) / 4 + 1, with the ends of x mirrored."""
