@@ -463,7 +463,7 @@ STOPPED = {
     "CSV: ragged": (table("red/red05.png"), "table.csv, row 10 has 1 cells"),
     "CSV: empty": (text(""), "table.csv has no rows"),
     "CSV: header alone": (text("path,label\n"), "table.csv has no rows"),
-    "CSV: unknown column": (table(header="pth,label"), "table.csv has no column of picture paths"),
+    "CSV: unknown column": (table(header="pth,label"), "table.csv has no column of paths and none"),
     "CSV: missing image path": (table("red/no.png,red"), "row 10: red/no.png does not exist"),
     "CSV: path escaping the root": (leading_out, "row 10: ../out.png leads out of"),
     "labels: negative":
