@@ -23,7 +23,8 @@ def table(rows):
     tapped = any("tap" in run for runs in rows.values() for run in runs)
     heads = ["", "accuracy, 95 % interval", "macro F1", "seeds", *([_TAPPED] if tapped else [])]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name, runs in rows.items():
+    for name in sorted(rows, key=_labels_a_class):
+        runs = rows[name]
         f1 = [run["macro_f1"] for run in runs if "macro_f1" in run]
         cells = [
             name, said(*interval([run["accuracy"] for run in runs])),
@@ -33,6 +34,12 @@ def table(rows):
             cells.append(", ".join(dict.fromkeys(run["tap"] for run in runs if "tap" in run)))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _labels_a_class(name):
+    """Of a row whose name begins with their number; 0 for all labels."""
+    first = name.partition(" ")[0]
+    return int(first) if first.isdigit() else 0
 
 
 def groups():
