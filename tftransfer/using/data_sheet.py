@@ -14,7 +14,7 @@ from tftransfer.parts.data.groups import units
 from tftransfer.parts.folds import Fold, folds
 from tftransfer.parts.inputs import Inputs
 from tftransfer.parts.kinds.image.form import ImageForm
-from tftransfer.using.taps import compared_taps, pooled_taps
+from tftransfer.using.taps import compared_taps, linear_probe, pooled_taps
 
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
 # On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
@@ -122,12 +122,9 @@ def suspected_labels(
 
 def _unseen_scores(features: np.ndarray, labels: np.ndarray, parted: list[Fold]) -> np.ndarray:
     """Of a probe that learnt the other folds, [n, k]; 0 for classes that are not in these."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+    model = linear_probe()
     scores = np.zeros((len(labels), int(labels.max()) + 1))
     with threadpool_limits(1):
         for learn, test in parted:

@@ -69,6 +69,15 @@ def _usable(examples: Examples) -> np.ndarray:
     return free[counts[examples.labels[free]] >= _FOLDS]
 
 
+def linear_probe() -> Any:
+    """Of scikit-learn: logistic regression on standardised features, with a strong penalty."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+
+
 def compared_taps(
     taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
 ) -> dict[str, float]:
@@ -84,10 +93,7 @@ def compared_taps(
       By the stage's name; empty where there are too few examples or groups: each fold is to leave
       two classes to learn.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     usable = _usable(examples)
@@ -95,7 +101,7 @@ def compared_taps(
     splits = folds(labels, np.asarray(units(examples))[usable], _FOLDS, seed=seed)
     if not splits:
         return {}
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+    model = linear_probe()
     with threadpool_limits(1):
         return {
             name: float(cross_val_score(model, values[usable], labels, cv=splits).mean())

@@ -116,7 +116,7 @@ def _cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
 
 def _delimiter(text: str, tabs: bool) -> tuple[str, tuple[str, ...]]:
     """Between cells, and what is to be said of it."""
-    header = next(filter(str.strip, text.splitlines()), "")
+    header = next(filter(str.strip, _lines(text)), "")
     if not tabs and "," not in header:
         for mark, name in (("\t", "tabs"), (";", "semicolons")):
             if mark in header:

@@ -112,9 +112,11 @@ def _tensor(folder: Path, ending: str) -> np.ndarray | None:
 
 def add_token_types(folder: Path, transformer: Any) -> None:
     """Adds the type that every token of a text has to RoBERTa's positions, as KerasHub has none."""
+    if settings_of(folder).get("model_type") != "roberta":
+        return
     types = _tensor(folder, "embeddings.token_type_embeddings.weight")
     stored = _tensor(folder, "embeddings.position_embeddings.weight")
-    if settings_of(folder).get("model_type") != "roberta" or types is None or stored is None:
+    if types is None or stored is None:
         return
     positions = transformer.embeddings.position_embedding.position_embeddings
     if np.array_equal(positions, stored[_RESERVED:]):  # it was not done already
