@@ -68,13 +68,14 @@ def small_cnn(image_size: int, width: int = 16, depth: int = 3) -> Any:
     return keras.Model(pixels, convolution_stages(x, width, depth), name="small_cnn")
 
 
-def convolution_stages(x: Any, width: int, depth: int) -> Any:
+def convolution_stages(x: Any, width: int, depth: int, strides: int = 1) -> Any:
     """Two convolutions and a pooling, `depth` times; `width` channels at first, then doubled.
 
     Args:
       x: of any input, float [n, height, width, channels].
       width: channels of the first stage.
       depth: number of stages, each halving the resolution.
+      strides: of the first convolution.
     """
     from keras import layers
 
@@ -82,7 +83,8 @@ def convolution_stages(x: Any, width: int, depth: int) -> Any:
         for part in "ab":
             name = f"conv{stage}{part}"
             filters = width * 2 ** (stage - 1)
-            x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=name)(x)
+            x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False, name=name)(x)
+            strides = 1
             x = layers.BatchNormalization(name=f"{name}_bn")(x)
             x = layers.ReLU(name=f"{name}_relu")(x)
         x = layers.MaxPooling2D(name=f"pool{stage}")(x)

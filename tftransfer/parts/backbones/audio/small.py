@@ -12,6 +12,9 @@ from tftransfer.parts.backbones.registered import convolution_stages
 def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
     """Log-mel spectrograms [n, frames, 64, 1] to a feature map: `depth` stages of convolutions.
 
+    Where the clip is long enough, the first convolution has strides of 2, as YAMNet's: half of the
+    work would be in full resolution.
+
     Args:
       frames: of a spectrogram.
       width: channels of the first stage; they double from stage to stage.
@@ -19,4 +22,5 @@ def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
     """
     x = spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
     x = layers.Rescaling(1 / 4, offset=0.5, name="rescale")(x)
-    return keras.Model(spectrogram, convolution_stages(x, width, depth), name="small_cnn")
+    strides = 2 if frames >= 2 ** (depth + 1) else 1
+    return keras.Model(spectrogram, convolution_stages(x, width, depth, strides), name="small_cnn")
