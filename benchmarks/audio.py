@@ -5,10 +5,11 @@
 `esc10` is a folder of class folders with `FOLD-*.wav` (Piczak, 2015), `digits` one with
 `DIGIT_SPEAKER_*.wav` (Jackson et al., 2018), `weights` holds Keras's own weight files by their
 names, and `yamnet` is yamnet.h5 or the folder of its SavedModel. ESC-10 is trained on folds 1 and 2
-and tested on fold 3; of the digits, each of the four speakers is the test once, the others train,
-and adaptation hears the new speaker without labels. Where a row has several recipes, the one that
-is best on the validation part counts, for each seed. Prints a table, and writes
-`benchmarks/results/audio.json`; what is there already is not run again unless --again.
+and tested on fold 3, a frozen YAMNet on the other two as well; of the digits, each of the four
+speakers is the test once, the others train, and adaptation hears the new speaker without labels.
+Where a row has several recipes, the one that is best on the validation part counts, for each seed.
+Prints a table, and writes `benchmarks/results/audio.json`; what is there already is not run again
+unless --again.
 """
 
 import functools
@@ -72,7 +73,7 @@ def esc10_rows(folder):
         "MobileNetV2 from scratch": ("MobileNetV2 from scratch", _SCRATCH),
         "small CNN from scratch": ("small CNN from scratch", _SCRATCH),
     }
-    return {
+    rows = {
         f"ESC-10: {name}": {
             **data, **every[key], "recipes": recipes,
             # A head that is solved needs no validation part: its clips train too.
@@ -80,6 +81,11 @@ def esc10_rows(folder):
         }
         for key, (name, recipes) in every_recipe.items()
     }  # fmt: skip
+    frozen = rows[f"ESC-10: {every_recipe['YAMNet'][0]}"]
+    for fold in "12":
+        other = parted(FLAGS.esc10, folder / fold, lambda name, fold=fold: name[0] == fold)
+        rows[f"ESC-10: YAMNet frozen, tested on fold {fold} instead"] = {**frozen, **other}
+    return rows
 
 
 def digit_rows(folder, speaker):

@@ -87,7 +87,7 @@ class Form(abc.ABC):
       by_batches: whether `decode` takes a batch, string [n], too, which is faster than one by one.
       padding: the value behind the end of a shorter sequence, where the network gives the same
         without it; None elsewhere.
-      clients: what who loads an export needs besides TensorFlow, in a line; "" for nothing.
+      clients: what who loads an export needs or must know, in a line; "" for nothing.
     """
 
     kind: ClassVar[str]

@@ -43,6 +43,11 @@ class ClipForm(Form):
         """Such as `5 s`."""
         return f"{self.length:.3g} s"
 
+    @property
+    def clients(self) -> str:  # type: ignore[override]
+        """What is heard of a longer clip: an export has nobody to tell."""
+        return f"clients should know: of a longer clip, the export hears the middle {self.length:g} s"
+
     def rows(self, most: int) -> int:
         """As many as sound no longer than `most` clips of 10 s."""
         return max(1, int(most * min(1.0, LONG / self.length)))
