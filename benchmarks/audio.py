@@ -41,6 +41,8 @@ _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 _SOLVED = ("few_shot:solve=logistic",)
 _PROBE = ("feature_extraction:epochs=100,learning_rate=3e-3", *_SOLVED)
 _SCRATCH = ("scratch:epochs=30",)
+# Chosen on a speaker of the training part.
+_DEEP = "fine_tune:unfreeze=6,decay=0.9,learning_rate=1e-3,epochs=30"
 
 
 def parted(root, folder, is_test):
@@ -103,6 +105,10 @@ def digit_rows(folder, speaker):
     }  # fmt: skip
     for name, method in (("MMD", "mmd"), ("Deep CORAL", "coral"), ("DANN", "dann")):
         rows[f"MobileNetV2 + {name}"] = {**adapting, "recipes": (f"fine_tune+{method}",)}
+    rows["MobileNetV2, all stages, source only"] = {
+        **data, **every["MobileNetV2"], "recipes": (_DEEP,),
+    }  # fmt: skip
+    rows["MobileNetV2, all stages + MMD"] = {**adapting, "recipes": (f"{_DEEP}+mmd",)}
     return {f"digits of {speaker}: {name}": fields for name, fields in rows.items()}
 
 

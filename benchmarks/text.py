@@ -38,7 +38,7 @@ flags.DEFINE_boolean("again", False, "run rows that are there already")
 _LENGTH = 40
 _SOLVED = "few_shot:solve=logistic"
 _ALL = "fine_tune:unfreeze=7,decay=0.85,head_epochs=5"
-_TUNED = f"{_ALL},epochs=4,learning_rate=2e-4,augment=drop"
+_TUNED = f"{_ALL},epochs=3,learning_rate=2e-4"
 _TUNED_BY_FEW = f"{_ALL},epochs={{}},learning_rate=1e-4,label_smoothing=0.0"
 
 

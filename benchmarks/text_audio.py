@@ -11,7 +11,7 @@ import exported
 import numpy as np
 from results import interval, said, stored_results
 
-_TAPPED = "stages that were tapped"
+_TAPPED, _DIGITS = "stages that were tapped", "digits of "
 
 
 def table(rows):
@@ -33,6 +33,25 @@ def table(rows):
         if tapped:
             cells.append(", ".join(dict.fromkeys(run["tap"] for run in runs if "tap" in run)))
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def table_of_speakers(found):
+    """Lines of Markdown: ways by speakers, and their mean.
+
+    Args:
+      found: name of a speaker to the runs of each way, by name.
+    """
+    heads = ["", *found, "mean", "seeds", _TAPPED]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for way in dict.fromkeys(way for ways in found.values() for way in ways):
+        runs = [ways.get(way, []) for ways in found.values()]
+        accuracies = [[run["accuracy"] for run in each] for each in runs]
+        cells = [said(*interval(each)) if each else "" for each in accuracies]
+        mean = f"{np.mean([np.mean(each) for each in accuracies]):.3f}" if all(runs) else ""
+        seeds = ", ".join(dict.fromkeys(str(len(each)) for each in runs if each))
+        taps = dict.fromkeys(run["tap"] for each in runs for run in each if "tap" in run)
+        lines.append(f"| {' | '.join([way, *cells, mean, seeds, ', '.join(taps)])} |")
     return lines
 
 
@@ -65,8 +84,15 @@ def groups():
 def main():
     found, faster, served = groups()
     text = Path(__file__).with_name("text_audio_head.md").read_text().rstrip().splitlines()
+    speakers = {
+        title.removeprefix(_DIGITS): found.pop(title)
+        for title in list(found)
+        if title.startswith(_DIGITS)
+    }
     for title, rows in found.items():
         text += ["", f"## {title}", "", *table(rows)]
+    text += ["", "## Spoken digits of a new speaker", "", "Accuracy, 95 % interval.", ""]
+    text += table_of_speakers(speakers)
     text += [
         "",
         "## Exports",

@@ -78,7 +78,7 @@ def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
     np.testing.assert_allclose(by_bytes["scores"][0], by_wave["scores"][0], atol=1e-5)
     assert by_wave["label"].numpy().tolist() == [b"low"]
     said = (run.export / "assets.extra" / "CLIENTS.txt").read_text()
-    assert "of a longer clip, the export hears the middle 1.2 s" in said
+    assert "of a longer clip the export hears the middle 1.2 s" in said
 
 
 def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
