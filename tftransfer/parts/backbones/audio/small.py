@@ -12,8 +12,8 @@ from tftransfer.parts.backbones.registered import convolution_stages
 def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
     """Log-mel spectrograms [n, frames, 64, 1] to a feature map: `depth` stages of convolutions.
 
-    Where the clip is long enough, the first convolution has strides of 2, as YAMNet's: half of the
-    work would be in full resolution.
+    The first convolution has strides of 2, as YAMNet's, unless the stages need the full resolution:
+    in it would be half of the work.
 
     Args:
       frames: of a spectrogram.
@@ -22,5 +22,5 @@ def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
     """
     x = spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
     x = layers.Rescaling(1 / 4, offset=0.5, name="rescale")(x)
-    strides = 2 if frames >= 2 ** (depth + 1) else 1
+    strides = 2 if min(frames, BANDS) >= 2 ** (depth + 1) else 1
     return keras.Model(spectrogram, convolution_stages(x, width, depth, strides), name="small_cnn")
