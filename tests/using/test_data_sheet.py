@@ -122,7 +122,29 @@ def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
         recipe="feature_extraction", validation_fraction=0.0, test_fraction=0.0,
     )  # fmt: skip
     plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
-    assert suspected_labels(pooled_taps(plan.network, plan.examples), plan.examples) == []
+    assert suspected_labels(pooled_taps(plan.network, plan.examples), plan.examples) is None
+
+
+def test_of_a_group_for_each_class_nothing_is_said():
+    examples = Examples(
+        names=["x"] * 20, items=[b""] * 20, labels=np.arange(20) % 2, target="single_label",
+        classes=("a", "b"), parts=np.full(20, "train"), groups=["ann", "bob"] * 10,
+        sha256=[f"{number:064}" for number in range(20)],
+    )  # fmt: skip
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    assert suspected_labels({FEATURES: features}, examples) is None
+
+
+def test_examples_without_labels_are_no_part_of_the_sheet(picture_folder):
+    said = tftransfer.inspect(
+        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32,
+        unlabelled_data=str(picture_folder), say=lambda line: None,
+    )  # fmt: skip
+    alone = tftransfer.inspect(
+        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32,
+        say=lambda line: None,
+    )  # fmt: skip
+    assert said.splitlines()[-3:] == alone.splitlines()[-3:]
 
 
 def test_texts_of_the_same_words_are_near(tmp_path):

@@ -106,6 +106,18 @@ def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path, quiet)
     assert len(predict(run.workdir, [tmp_path / "test.tsv"])) == 80
 
 
+def test_new_tables_may_have_the_column_of_groups_or_not(data, vectors, tmp_path, quiet):
+    header, *rows = (data / "train.tsv").read_text().replace("label", "mood").splitlines()
+    lines = [f"{header}\tauthor", *(f"{row}\t{n % 9}" for n, row in enumerate(rows))]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    (tmp_path / "test.tsv").write_text((data / "test.tsv").read_text().replace("label", "mood"))
+    named = experiment(tmp_path, weights=str(vectors), group_by="author")
+    run = trained(named, tmp_path / "run", quiet, export=False)
+    alone = evaluate(run.workdir, tmp_path / "test.tsv", say=quiet)["test"]["accuracy"]
+    assert alone == run.result["test"]["accuracy"]
+    assert evaluate(run.workdir, tmp_path / "train.tsv", say=quiet)["test"]["accuracy"] > 0.85
+
+
 def served(folder, *texts):
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     return {k: v.numpy() for k, v in signature(text=tf.constant(texts)).items()}

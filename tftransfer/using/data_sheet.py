@@ -9,7 +9,7 @@ import numpy as np
 
 from tftransfer.building.network import FEATURES, Network
 from tftransfer.ground.encodings import text_of
-from tftransfer.parts.data.examples import Examples, read_item
+from tftransfer.parts.data.examples import PARTS, Examples, read_item
 from tftransfer.parts.data.groups import units
 from tftransfer.parts.folds import Fold, folds
 from tftransfer.parts.inputs import Inputs
@@ -87,7 +87,7 @@ def _look_alike(examples: Examples) -> list[tuple[int, int]]:
 
 def suspected_labels(
     taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
-) -> list[tuple[int, str, float]]:
+) -> list[tuple[int, str, float]] | None:
     """Examples whose label a probe, which has not seen them, finds unlikely.
 
     Cross-validated scores as in confident learning (Northcutt et al., 2021): a linear probe on the
@@ -100,16 +100,19 @@ def suspected_labels(
 
     Returns:
       Index, the class that the probe would say, and how much likelier it finds that, in falling
-      order; only where the difference is above 0.5.
+      order; only where the difference is above 0.5. None where there are too few examples or groups
+      to tell.
     """
     counts = np.bincount(examples.labels, minlength=len(examples.classes))
     usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
     if len(np.unique(examples.labels[usable])) < 2:
-        return []
+        return None
     features = taps[FEATURES][usable]
     labels = examples.labels[usable]
     known, places = np.unique(labels, return_inverse=True)
     parted = folds(labels, np.asarray(units(examples))[usable], _FOLDS, seed=seed)
+    if not parted:
+        return None
     scores = _unseen_scores(features, places, parted)
     given = scores[np.arange(len(labels)), places]
     margin = np.where(given > 0, scores.max(axis=1) - given, 0.0)
@@ -134,7 +137,11 @@ def _unseen_scores(features: np.ndarray, labels: np.ndarray, parted: list[Fold])
 
 
 def sheet(examples: Examples, network: Network | None) -> list[str]:
-    """Lines on both, for `inspect`; without a network, how to ask for the second."""
+    """Lines on both, for `inspect`; without a network, how to ask for the second.
+
+    Examples without labels, as of a target domain, are left out.
+    """
+    examples = examples.keep(np.flatnonzero(np.isin(examples.parts, PARTS)))
     lines = _near_lines(examples) if examples.kind != "audio" else []
     if examples.target != "single_label":
         return lines
@@ -143,6 +150,8 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
     taps = pooled_taps(network, examples)
     lines += _tap_lines(compared_taps(taps, examples), network)
     found = suspected_labels(taps, examples)
+    if found is None:
+        return [*lines, "suspected labels: there are too few examples or groups to tell"]
     lines.append(f"suspected labels, by a cross-validated probe: {len(found)}")
     for index, said, margin in found[:_SHOWN]:
         label = examples.classes[examples.labels[index]]

@@ -14,6 +14,7 @@ from tftransfer.parts import scores
 from tftransfer.parts.data.examples import Examples
 from tftransfer.parts.data.tasks import Task
 from tftransfer.parts.inputs import Inputs
+from tftransfer.using.taps import linear_probe
 
 _BATCH = 64
 
@@ -221,26 +222,18 @@ def baselines(
 def _probe(
     features: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
 ) -> Any:
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     if tasks:
         each = scores.by_task(labels, labels, tasks)
         return [_probe(features[known], some, "single_label") for _, known, some, _ in each]
-    logistic = LogisticRegression(C=0.01, solver="newton-cg")
-    model: Any = logistic
-    if target == "regression":
-        model = Ridge(alpha=100.0)
-    elif target == "multi_label":
-        model, labels = OneVsRestClassifier(logistic), labels.astype(int)
-    else:
+    if target == "multi_label":
+        labels = labels.astype(int)
+    elif target == "single_label":
         labels = labels.argmax(1)
     # Threads of NumPy's own wait for TensorFlow's, ten times as long as one of them computes.
     with threadpool_limits(1):
-        return make_pipeline(StandardScaler(), model).fit(features, labels)
+        return linear_probe(target).fit(features, labels)
 
 
 def _probed(

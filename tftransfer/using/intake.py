@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.data.examples import UNLABELLED, Examples, join, join_unlabelled
-from tftransfer.parts.data.groups import with_groups
+from tftransfer.parts.data.groups import is_pattern, with_groups
 from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source, read_unlabelled
@@ -43,24 +43,28 @@ def read_examples(
 
 def read_all(
     experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
-    check: Callable[[Examples], None] = lambda found: None,
+    check: Callable[[Examples], None] = lambda found: None, *, to_train: bool = True,
 ) -> Examples:  # fmt: skip
-    """Source → check → scan, with the test data joined where they come apart."""
-    folder = cache.folder if cache else None
+    """Source → check → scan, with the test data joined where they come apart.
 
-    def scanned(data: object) -> Examples:
+    Only data to train on must have the column that `group_by` names.
+    """
+    folder, group_by = cache.folder if cache else None, experiment.group_by
+
+    def scanned(data: object, *, to_train: bool) -> Examples:
         found = read_source(
-            data, target=experiment.target, cache=folder, group_by=experiment.group_by,
-            columns=experiment.columns,
+            data, target=experiment.target, cache=folder, group_by=group_by,
+            columns=experiment.columns, groups_required=to_train,
         )  # fmt: skip
-        found = with_groups(found, experiment.group_by)
+        if to_train or is_pattern(group_by):
+            found = with_groups(found, group_by)
         check(found)
         return _scanned(found, experiment, say, cache)
 
-    examples = scanned(experiment.data)
+    examples = scanned(experiment.data, to_train=to_train)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
-    return join(examples, scanned(experiment.test_data))
+    return join(examples, scanned(experiment.test_data, to_train=False))
 
 
 def _scanned(

@@ -13,6 +13,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
+from tftransfer.parts.data.groups import is_pattern
 from tftransfer.parts.data.manifest import texts_of
 from tftransfer.parts.data.scan import Examined, examine_all, remarks_of
 from tftransfer.parts.data.sources import files_below
@@ -75,7 +76,7 @@ def predict(
     if kind.name == "text":
         named = list(_named_texts(pictures, restored.run.experiment.columns))
     else:
-        named = list(_named_items(pictures))
+        named = list(_named_items(pictures, kind.name))
     scanned = examine_all([item for _, item in named], kind, say=say)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
@@ -139,9 +140,12 @@ def _examples(
 ) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
-        # Groups matter to splits alone, and here there is none.
-        given = replace(experiment, data=data, test_data="", target=restored.target, group_by="")
-        found = read_all(given, say, cache)
+        # Groups matter to splits alone, and here there is none; a column of them is no label.
+        given = replace(
+            experiment, data=data, test_data="", target=restored.target,
+            group_by="" if is_pattern(experiment.group_by) else experiment.group_by,
+        )  # fmt: skip
+        found = read_all(given, say, cache, to_train=False)
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
     if experiment.data_is_in_memory:
@@ -176,14 +180,14 @@ def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]
     )
 
 
-def _named_items(pictures: Iterable[Any]) -> Iterable[tuple[str, str | bytes]]:
+def _named_items(pictures: Iterable[Any], kind: str) -> Iterable[tuple[str, str | bytes]]:
     for number, picture in enumerate(pictures):
         if isinstance(picture, bytes):
             yield f"#{number}", picture
         elif isinstance(picture, (str, os.PathLike)):
             yield from _from_path(Path(picture).expanduser())
         else:
-            yield f"#{number}", encoded_value(picture, number)
+            yield f"#{number}", encoded_value(picture, number, kind)
 
 
 def _named_texts(given: Iterable[Any], columns: str) -> Iterable[tuple[str, str | bytes]]:

@@ -69,13 +69,19 @@ def _usable(examples: Examples) -> np.ndarray:
     return free[counts[examples.labels[free]] >= _FOLDS]
 
 
-def linear_probe() -> Any:
-    """Of scikit-learn: logistic regression on standardised features, with a strong penalty."""
-    from sklearn.linear_model import LogisticRegression
+def linear_probe(target: str = "single_label") -> Any:
+    """Of scikit-learn: a regression on standardised features, with a strong penalty."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, solver="newton-cg"))
+    model: Any = LogisticRegression(C=0.01, solver="newton-cg")
+    if target == "regression":
+        model = Ridge(alpha=100.0)
+    elif target == "multi_label":
+        model = OneVsRestClassifier(model)
+    return make_pipeline(StandardScaler(), model)
 
 
 def compared_taps(

@@ -98,3 +98,16 @@ def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp
     )
     run = tftransfer.train(experiment, tmp_path / "run", say=quiet)
     assert (run.export / "saved_model.pb").is_file()
+
+
+def test_rows_of_numbers_are_no_clips():
+    for size in (64, 784):
+        with pytest.raises(UserError, match=f"longer than {size}: no pictures") as error:
+            read_source((np.zeros((4, size)), [0, 1, 0, 1]))
+        assert "from_waveforms" in error.value.remedy
+
+
+@pytest.mark.parametrize("groups", [["ann"], ["ann", "bob", "cid"]])
+def test_there_is_a_group_for_each_clip(groups):
+    with pytest.raises(UserError, match=f"{len(groups)} groups for 2 clips"):
+        tftransfer.from_waveforms(WAVES[:2], [0, 1], groups=groups)

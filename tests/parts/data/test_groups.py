@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tftransfer.ground.errors import UserError
-from tftransfer.parts.data.examples import PART_DTYPE, Examples
+from tftransfer.parts.data.examples import PART_DTYPE, Examples, join
 from tftransfer.parts.data.groups import units, with_groups
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.split import split
@@ -74,10 +74,36 @@ def test_groups_of_a_column_are_trimmed_and_none_is_empty(tmp_path):
         from_manifest(tmp_path / "m.csv", group_by="speaker")
 
 
+def test_what_is_of_no_group_is_for_itself():
+    found = clips(["a", "b", "c", "d"], groups=["ann", "", "", "ann"], sha256=["1", "2", "3", "4"])
+    assert [name == units(found)[0] for name in units(found)] == [True, False, False, True]
+
+
+def test_test_data_need_no_groups():
+    first = with_groups(by_speaker(), r"_([a-z]+)_")
+    test = clips(["x", "y"])
+    done = split(join(first, test), validation_fraction=0.2)
+    assert {done.names[i] for i in done.where("test")} == {"x", "y"}
+    assert len({done.groups[i] for i in done.where("val")}) == 1
+    assert any("test data name no groups" in remark for remark in done.remarks)
+    assert not join(test, with_groups(by_speaker(), r"_([a-z]+)_")).groups
+
+
+def test_new_tables_need_no_column_of_groups_and_it_is_no_label(tmp_path):
+    (tmp_path / "m.csv").write_text("text,mood,speaker\na b,0,ann\nb c,1,bob\n")
+    (tmp_path / "n.csv").write_text("text,mood\na b,0\nb c,1\n")
+    for name, groups in (("m", ["ann", "bob"]), ("n", ())):
+        found = from_manifest(tmp_path / f"{name}.csv", group_by="speaker", groups_required=False)
+        assert found.target == "single_label" and found.groups == groups
+
+
 @pytest.mark.parametrize(
     ("group_by", "said"),
-    [("_([a-z]+", "no pattern"), ("_[a-z]+_", "0 groups"), ("(zz)", "does not match")],
-)
+    [
+        ("_([a-z]+", "no pattern"), ("_[a-z]+_", "0 groups"), ("(zz)", "does not match"),
+        ("(z*)", "does not match"),
+    ],
+)  # fmt: skip
 def test_patterns_that_cannot_be_are_refused(group_by, said):
     with pytest.raises(UserError, match=said):
         with_groups(by_speaker(), group_by)

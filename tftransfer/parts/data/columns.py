@@ -51,7 +51,9 @@ class Columns:
     unused: tuple[str, ...]
 
 
-def columns_of(table: Table, columns: str = "", group_by: str = "") -> Columns:
+def columns_of(
+    table: Table, columns: str = "", group_by: str = "", *, groups_required: bool = True
+) -> Columns:
     """What the columns are: by name where `columns` says so, else by their usual names.
 
     Where none is named as a label usually is, all that are left are labels, but for those that
@@ -61,6 +63,7 @@ def columns_of(table: Table, columns: str = "", group_by: str = "") -> Columns:
       table: as it was read.
       columns: see `tftransfer.Experiment`.
       group_by: see `tftransfer.Experiment`.
+      groups_required: see `groups.column_of_groups`.
 
     Raises:
       UserError: a name of no column, or no labels.
@@ -69,7 +72,7 @@ def columns_of(table: Table, columns: str = "", group_by: str = "") -> Columns:
     header = table.header
     named = _named(columns, header, ("label", "split"))
     parts = named.get("split") or _usual(header, "split")
-    groups = column_of_groups(header, group_by)
+    groups = column_of_groups(header, group_by, required=groups_required)
     labels = named.get("label") or _usual(header, "label")
     if not labels:
         others = [name for name in header if name not in (item, groups, *parts)]

@@ -24,6 +24,7 @@ PART_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_UNGROUPED = "the test data name no groups: what belongs together may stand in them and in training"
 NO_CLASS = "Count the classes from 0 or name them; numbers to predict are --target=regression."
 
 
@@ -55,7 +56,8 @@ class Examples:
       remarks: what was normalised or noticed, in words.
       kind: of input: `image`, `text` or `audio`.
       measures: seconds of audio or words of text, float32 [n]; filled by the scan.
-      groups: what each example belongs to, such as a speaker, where a split must not part these.
+      groups: what each example belongs to, such as a speaker, where a split must not part these;
+        "" where that is not known.
     """
 
     names: Sequence[str]
@@ -169,9 +171,13 @@ def _index(names: Sequence[str], name: str) -> int:
 
 
 def join(first: Examples, test: Examples) -> Examples:
-    """`first` with all of `test` as its test part; their classes must agree."""
+    """`first` with all of `test` as its test part; their classes must agree.
+
+    Groups of the test part matter only to those of `first`.
+    """
     test = with_classes(test, first.classes, first.target)
     _check_kinds(first, test)
+    unknown = len(first.groups) and not len(test.groups)
     return replace(
         first,
         names=[*first.names, *test.names],
@@ -180,9 +186,9 @@ def join(first: Examples, test: Examples) -> Examples:
         parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
         measures=np.concatenate([first.measures, test.measures]),
-        groups=[*first.groups, *test.groups],
+        groups=_joined_groups(first, test.groups or [""] * len(test)),
         quarantine=first.quarantine + test.quarantine,
-        remarks=first.remarks + test.remarks,
+        remarks=(*first.remarks, *test.remarks, *([_UNGROUPED] if unknown else [])),
     )
 
 
@@ -199,10 +205,14 @@ def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
         parts=np.concatenate([first.parts, np.full(len(more), part, PART_DTYPE)]),
         sha256=[*first.sha256, *more.sha256],
         measures=np.concatenate([first.measures, more.measures]),
-        groups=[*first.groups, *[""] * len(more)] if len(first.groups) else (),
+        groups=_joined_groups(first, [""] * len(more)),
         quarantine=first.quarantine + more.quarantine,
         remarks=first.remarks + more.remarks,
     )
+
+
+def _joined_groups(first: Examples, others: Sequence[str]) -> Sequence[str]:
+    return [*first.groups, *others] if len(first.groups) else ()
 
 
 def _check_kinds(first: Examples, second: Examples) -> None:

@@ -34,10 +34,10 @@ def with_groups(examples: Examples, group_by: str) -> Examples:
         raise UserError(f"--group_by={group_by} has {pattern.groups} groups in it.", _REMEDY)
     names = [name.replace("\\", "/").rpartition("/")[2] for name in examples.names]
     found = [pattern.search(name) for name in names]
-    without = [name for name, match in zip(examples.names, found) if not match]
+    without = [name for name, match in zip(examples.names, found) if not match or not match[1]]
     if without:
         raise UserError(f"--group_by={group_by} does not match {without[0]}.", _REMEDY)
-    return replace(examples, groups=[match[1] or "" for match in found if match])
+    return replace(examples, groups=[match[1] for match in found if match])
 
 
 _REMEDY = (
@@ -46,21 +46,34 @@ _REMEDY = (
 )
 
 
-def column_of_groups(header: Sequence[str], group_by: str) -> str:
+def is_pattern(group_by: str) -> bool:
+    """Whether it is a pattern on file names, and not the name of a column."""
+    return "(" in group_by
+
+
+def column_of_groups(header: Sequence[str], group_by: str, *, required: bool = True) -> str:
     """The column of a table that `group_by` names; "" where it is a pattern.
+
+    Args:
+      header: the table's.
+      group_by: see `tftransfer.Experiment`.
+      required: whether a table without that column is refused; "" for it elsewhere.
 
     Raises:
       UserError: a name, but of no column.
     """
     if group_by in header or not group_by:
         return group_by
-    if re.fullmatch(r"\w+", group_by):
+    if required and not is_pattern(group_by):
         raise unknown_name("column", group_by, header)
     return ""
 
 
 def units(examples: Examples) -> list[str]:
-    """What must not be parted: each content, or each group with those that share a content."""
+    """What must not be parted: each content, or each group with those that share a content.
+
+    What is of no group, as other data than the training data may be, is a content for itself.
+    """
     if not len(examples.groups):
         return list(examples.sha256)
     parent: dict[str, str] = {}
@@ -71,9 +84,13 @@ def units(examples: Examples) -> list[str]:
         return name
 
     for group, sha in zip(examples.groups, examples.sha256):
-        first, second = sorted((root(f"group {group}"), root(f"content {sha}")), reverse=True)
-        parent[second] = first
-    return [root(f"group {group}") for group in examples.groups]
+        if group:
+            first, second = sorted((root(f"group {group}"), root(f"content {sha}")), reverse=True)
+            parent[second] = first
+    return [
+        root(f"group {group}" if group else f"content {sha}")
+        for group, sha in zip(examples.groups, examples.sha256)
+    ]
 
 
 def chosen(

@@ -21,18 +21,19 @@ _SEVERAL = 0.05
 
 
 def from_manifest(
-    path: Path, *, target: str = "auto", group_by: str = "", columns: str = ""
-) -> Examples:
+    path: Path, *, target: str = "auto", group_by: str = "", columns: str = "",
+    groups_required: bool = True,
+) -> Examples:  # fmt: skip
     """A table with a column of paths or of texts, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
     numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
     numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
-    the table. `group_by` may name a column of groups that a split must not part, and `columns`
-    says which are which where their names do not.
+    the table. `group_by` may name a column of groups that a split must not part, which may be
+    missing where it is not required, and `columns` says which are which where their names do not.
     """
     table = read_table(path)
-    rows, found = table.rows, columns_of(table, columns, group_by)
+    rows, found = table.rows, columns_of(table, columns, group_by, groups_required=groups_required)
     names, items = _items(table, found.item, found.texts)
     parts = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
     cells = {n: [row[name].strip() for name in found.labels] for n, row in rows.items()}

@@ -26,7 +26,7 @@ from tftransfer.parts.feature_cache import user_folder
 
 def read_source(
     data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = "",
-    columns: str = "",
+    columns: str = "", groups_required: bool = True,
 ) -> Examples:  # fmt: skip
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
@@ -36,6 +36,7 @@ def read_source(
       cache: where downloads and unpacked archives are kept; the user's when None.
       group_by: see `tftransfer.Experiment`.
       columns: see `tftransfer.Experiment`.
+      groups_required: whether a table must have the column that `group_by` names.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -62,7 +63,10 @@ def read_source(
             )
         return _with_kind(from_folder(path))
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        found = from_manifest(path, target=target, group_by=group_by, columns=columns)
+        found = from_manifest(
+            path, target=target, group_by=group_by, columns=columns,
+            groups_required=groups_required,
+        )  # fmt: skip
         return found if found.kind == "text" else _with_kind(found)
     if path.exists():
         raise UserError(

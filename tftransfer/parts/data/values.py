@@ -14,6 +14,8 @@ RATE = 16_000
 _SIXTEEN_BITS = 2.0**15
 # A picture is rarely one or two pixels wide and so long, a short clip of one or two channels is.
 _LONG = 256
+# Rows of fewer numbers are rather the pixels of a picture or a table.
+_SHORT = 800
 
 
 def encoded(values: Iterable[Any], rate: int = RATE) -> tuple[str, list[bytes]]:
@@ -28,12 +30,19 @@ def encoded(values: Iterable[Any], rate: int = RATE) -> tuple[str, list[bytes]]:
       `image`, `text` or `audio`; and encoded bytes [n].
 
     Raises:
-      UserError: none there, or one that is missing or of no kind.
+      UserError: none there, one that is missing or of no kind, or rows of few numbers.
     """
-    shape, items = "", list[bytes]()
+    shape, items, longest = "", list[bytes](), 0
     for number, value in enumerate(values):
         shape = shape or shape_of_value(value, number)
         items.append(encoded_value(value, number, shape, rate))
+        longest = max(longest, len(value)) if shape == "audio" else 0
+    if 0 < longest < _SHORT:
+        raise UserError(
+            f"None of these rows of numbers is longer than {longest}: no pictures, and too short "
+            "for clips.",
+            "Give pictures as [h, w] or [h, w, 3]; clips of a few samples by from_waveforms.",
+        )
     if not items:
         raise UserError("There are no examples.", "Give at least two of each class.")
     return (kind_of_files(items) if shape == "bytes" else shape), items

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.ground.errors import UserError
 from tftransfer.parts.data.examples import PART_DTYPE, Examples
 from tftransfer.parts.data.memory import label_array, labels_from_array
 from tftransfer.parts.data.values import RATE, encoded_value
@@ -26,12 +27,17 @@ def from_waveforms(
       rate: samples a second.
       target: `auto` takes the kind of label from the labels.
       classes: their names, where the labels count them.
-      groups: such as the speaker of each clip, which no two parts of the split will share.
+      groups: such as the speaker of each clip, which no two parts of the split will share; [n].
 
     Raises:
-      UserError: as many labels as clips are not there, or a sample is louder than full scale.
+      UserError: as many labels or groups as clips are not there, or a sample is louder than full
+        scale.
     """
     items = [encoded_value(wave, number, "audio", rate) for number, wave in enumerate(waveforms)]
+    if len(groups) not in (0, len(items)):
+        raise UserError(
+            f"There are {len(groups)} groups for {len(items)} clips.", "Give one for each, or none."
+        )
     labels = label_array(labels, len(items), "audio")
     labels, target, names = labels_from_array(labels, target, tuple(classes))
     found = Examples(

@@ -22,5 +22,5 @@ def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
     """
     x = spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
     x = layers.Rescaling(1 / 4, offset=0.5, name="rescale")(x)
-    strides = 2 if min(frames, BANDS) >= 2 ** (depth + 1) else 1
+    strides = 2 if 2 ** (depth + 1) <= BANDS else 1
     return keras.Model(spectrogram, convolution_stages(x, width, depth, strides), name="small_cnn")
