@@ -215,6 +215,44 @@ def test_the_left_out_means_are_those_of_a_refit(name, monkeypatch):
     np.testing.assert_allclose(ratio, ratio[0, 0], rtol=2e-2)
 
 
+@pytest.mark.parametrize("size", [2, 6, 20], ids="{} together".format)
+@pytest.mark.parametrize("name", ["prototypes", "cosine", "ridge"])
+def test_the_left_out_units_are_those_of_a_refit(name, size, monkeypatch):
+    """Units of several examples, and some of one."""
+    x, y, _ = clusters(60, 7)
+    units = [f"{number // size}" if number < 40 else f"alone {number}" for number in range(60)]
+    fixed = unit(x) if name == "cosine" else x
+    options = {"strength": 3.0, "temperature": 1.0} if name == "ridge" else {"scale": 1.0}
+    expected = np.empty((60, 3))
+    for own in set(units):
+        kept = np.array([other != own for other in units])
+        solution = SOLVERS[name](x[kept], y[kept], **options)
+        expected[~kept] = logits_of(solution, fixed[~kept])
+    seen = {}
+    monkeypatch.setattr(
+        scores, "fit_temperature",
+        lambda logits, *rest: seen.setdefault("logits", logits) is None or 1.0,
+    )  # fmt: skip
+    SOLVERS[name](x, y, units=units, **({"strength": 3.0} if name == "ridge" else {}))
+    ratio = centred(seen["logits"]) / centred(expected)
+    np.testing.assert_allclose(ratio, np.median(ratio), rtol=2e-2)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_copies_do_not_make_noise_look_sure(name):
+    rng = np.random.default_rng(0)
+    x = np.repeat(unit(rng.normal(size=(60, 64))), 4, axis=0)
+    y = np.eye(3)[np.repeat(rng.integers(0, 3, 60), 4)]
+    new, copies = unit(rng.normal(size=(500, 64))), [str(number // 4) for number in range(240)]
+
+    def sure(**options):
+        solution = SOLVERS[name](x, y, **options)
+        return scores.softmax(logits_of(solution, new)).max(axis=1).mean()
+
+    assert sure(units=copies) < 0.48 < 0.55 < sure()
+    np.testing.assert_allclose(sure(units=list(map(str, range(240)))), sure(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_class_without_examples_is_never_chosen(name):
     x, y, _ = clusters(k=3)

@@ -26,6 +26,15 @@ def test_without_groups_and_copies_they_are_plain_stratified_folds(units):
         np.testing.assert_array_equal(mine[1], theirs[1])
 
 
+def test_a_few_copies_follow_their_first():
+    units = [str(number) for number in range(60)]
+    units[50] = units[7]
+    found = folds(LABELS, units, 5, seed=3)
+    assert all((7 in test) == (50 in test) for _, test in found)
+    np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in found])), range(60))
+    assert all(np.bincount(LABELS[test]).min() >= 3 for _, test in found)
+
+
 def test_too_little_to_learn_or_to_part_gives_none():
     assert folds(LABELS, ["one"] * 60, 5) == []
     assert folds(np.zeros(60, int), (), 5) == []

@@ -1,13 +1,15 @@
 """Linear classifiers of frozen features, solved at once instead of by gradient descent.
 
-Every solver takes features float [n, d], targets [n, k] (one-hot, 0/1 or values) and the kind
-of target, and returns the kernel, float32 [d, k], and the bias, float32 [k], of a Dense layer:
-`logits = features @ kernel + bias`. A class without an example has a kernel of zeros and the
-bias `ABSENT`. A UserError says which arrays do not fit, or which kind of target is refused.
+Every solver takes features float [n, d], targets [n, k] (one-hot, 0/1 or values), the kind of
+target, and the unit of each example, [n], as of `groups.units`; it returns the kernel, float32
+[d, k], and the bias, float32 [k], of a Dense layer: `logits = features @ kernel + bias`.
+A class without an example has a kernel of zeros and the bias `ABSENT`. A UserError says which
+arrays do not fit, or which kind of target is refused.
 
-The scores of classes are calibrated: their temperature is fitted on leave-one-out logits of
-the examples whose class has another, which are exact and cost no refitting. With one example
-of each class there are none, and the scores are vague.
+The scores of classes are calibrated: their temperature is fitted on the logits that examples have
+when their unit is left out (alone, where there are no units), of those whose class has another;
+these are exact and cost no refitting. With one example of each class there are none, and the
+scores are vague.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 
 from tftransfer.ground.errors import UserError
 from tftransfer.ground.registry import Registry
-from tftransfer.parts import scores
+from tftransfer.parts import left_out, scores
 from tftransfer.parts.folds import Units, fewest_units, folds
 
 ABSENT = -1e4
@@ -38,7 +40,7 @@ _FOLDS, _LEAST_PER_CLASS, _TINY = 5, 3, 1e-10
 @SOLVERS.register("prototypes")
 def prototypes(
     features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    scale: float | None = None,
+    scale: float | None = None, units: Units = (),
 ) -> Solution:  # fmt: skip
     """Nearest class mean (Snell et al., 2017).
 
@@ -54,15 +56,23 @@ def prototypes(
             near = x @ kernel + bias - (x**2).sum(axis=1, keepdims=True)
             count = y.sum(axis=0)
             away = near * (count / np.maximum(count - 1, 1)) ** 2  # from the mean of the others
-            scale = 1 / _temperature(np.where(y > 0, away, near), near, y, target)
+            away = left_out.means_logits(
+                np.where(y > 0, away, near), x, y, left_out.blocks_of(units), _minus_distances
+            )
+            scale = 1 / _temperature(away, near, y, target, units)
     bias = bias - middle @ kernel
     return _over_all(scale * kernel, scale * bias, present)
+
+
+def _minus_distances(x: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    means = sums / counts[:, None]
+    return 2 * x @ means.T - (means**2).sum(axis=1) - (x**2).sum(axis=1, keepdims=True)
 
 
 @SOLVERS.register("cosine")
 def cosine(
     features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    scale: float | None = None,
+    scale: float | None = None, units: Units = (),
 ) -> Solution:  # fmt: skip
     """Nearest class mean by cosine: `logits = scale x.c / (|x| |c|)` (Gidaris and Komodakis, 2018).
 
@@ -81,15 +91,18 @@ def cosine(
         if scale is None:
             near, own, length = x @ kernel, x @ sums.T, (x**2).sum(axis=1, keepdims=True)
             rest = np.maximum((sums**2).sum(axis=1) - 2 * own + length, _TINY)  # |sum - x|^2
-            away = (own - length) / np.sqrt(rest)
-            scale = 1 / _temperature(np.where(y > 0, away, near), near, y, target)
+            away = left_out.means_logits(
+                np.where(y > 0, (own - length) / np.sqrt(rest), near), x, y,
+                left_out.blocks_of(units), lambda x, sums, _: x @ normalize(sums).T,
+            )  # fmt: skip
+            scale = 1 / _temperature(away, near, y, target, units)
     return _over_all(scale * kernel, np.zeros(kernel.shape[1]), present)
 
 
 @SOLVERS.register("ridge")
 def ridge(
     features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    strength: float | None = None, temperature: float | None = None,
+    strength: float | None = None, temperature: float | None = None, units: Units = (),
 ) -> Solution:  # fmt: skip
     """Ridge regression to the targets (Hoerl and Kennard, 1970), its intercept not penalised.
 
@@ -98,22 +111,25 @@ def ridge(
 
     Args:
       strength: of the penalty; None takes the one with the least leave-one-out error
-        (Allen's PRESS, 1974), or the mean squared norm when no class has two examples.
+        (Allen's PRESS, 1974), or the mean squared norm when no class has two examples or units.
       temperature: divides the regression's values; None calibrates it; 1 for regression.
+      units: of which one is left out.
     """
     x, y, present = _prepared(features, targets, target, _KINDS)
     wanted = 2 * y - 1 if target == "multi_label" else y
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         space, mean = row_space(x), wanted.mean(axis=0)
+        blocks = left_out.blocks_of(units)
         if strength is None:
-            strength = _best_strength(space, wanted - mean, _usable(y, target))
-        weights, residuals = _ridge(space, wanted - mean, strength)
+            usable = left_out.usable(y, target, units)
+            strength = _best_strength(space, wanted - mean, usable, blocks)
+        weights, residuals = _ridge(space, wanted - mean, strength, blocks)
         kernel = space[1] @ weights
         if target == "regression":
             temperature = 1.0
         elif temperature is None:
-            temperature = _temperature(wanted - residuals, x @ kernel + mean, y, target)
+            temperature = _temperature(wanted - residuals, x @ kernel + mean, y, target, units)
     bias = mean - middle @ kernel
     return _over_all(kernel / temperature, bias / temperature, present)
 
@@ -160,23 +176,25 @@ def row_space(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x @ basis, basis, squares
 
 
-def _ridge(space: Sequence[np.ndarray], y: np.ndarray, strength: float) -> Solution:
-    """Weights [r, k] in the row space, and residuals [n, k] of each example left out."""
+def _ridge(
+    space: Sequence[np.ndarray], y: np.ndarray, strength: float, blocks: left_out.Blocks
+) -> Solution:
+    """Weights [r, k] in the row space, and residuals [n, k] of each example's unit left out."""
     coordinates, _, squares = space
     shrunk = 1 / (squares + strength)
     weights = shrunk[:, None] * (coordinates.T @ y)
-    leverage = 1 / len(y) + np.einsum("nr,nr,r->n", coordinates, coordinates, shrunk)
-    free = np.maximum(1 - leverage, _TINY)
-    return weights, (y - coordinates @ weights) / free[:, None]
+    return weights, left_out.residuals(coordinates, shrunk, y - coordinates @ weights, blocks)
 
 
-def _best_strength(space: Sequence[np.ndarray], y: np.ndarray, rows: np.ndarray) -> float:
+def _best_strength(
+    space: Sequence[np.ndarray], y: np.ndarray, rows: np.ndarray, blocks: left_out.Blocks
+) -> float:
     size = space[2].sum() / len(y) or 1.0
     if not rows.any():
         return size
     variance = np.maximum(y.var(axis=0), _TINY)
     grid = size * np.geomspace(1e-4, 10.0 * len(y), 25)
-    errors = [(_ridge(space, y, s)[1][rows] ** 2 / variance).mean() for s in grid]
+    errors = [(_ridge(space, y, s, blocks)[1][rows] ** 2 / variance).mean() for s in grid]
     return float(grid[int(np.argmin(errors))])
 
 
@@ -240,20 +258,15 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
     return found
 
 
-def _temperature(left_out: np.ndarray, whole: np.ndarray, y: np.ndarray, target: str) -> float:
+def _temperature(
+    away: np.ndarray, whole: np.ndarray, y: np.ndarray, target: str, units: Units
+) -> float:
     """Their spread, times what fits the logits [n, k] of examples that can be left out."""
-    rows = _usable(y, target)
-    logits = np.where(rows[:, None], left_out, whole)
+    rows = left_out.usable(y, target, units)
+    logits = np.where(rows[:, None], away, whole)
     level = logits.mean(axis=1, keepdims=True) if target == "single_label" else 0.0
     spread = float(np.sqrt(((logits - level) ** 2).mean())) or 1.0
     return spread * scores.fit_temperature(logits[rows] / spread, y[rows], target)
-
-
-def _usable(y: np.ndarray, target: str) -> np.ndarray:
-    """Which examples can be left out: those whose class has another."""
-    if target != "single_label":
-        return np.full(len(y), len(y) > 1)
-    return y.sum(axis=0)[y.argmax(axis=1)] > 1
 
 
 def _centred(x: np.ndarray) -> Solution:

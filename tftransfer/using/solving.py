@@ -20,7 +20,6 @@ from tftransfer.using.plan import PhasePlan
 
 _MIXES = np.linspace(0.0, 1.0, 11)
 _BATCH = 64
-_CROSS_VALIDATED = ("logistic",)
 
 
 def without_steps(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
@@ -56,8 +55,7 @@ def _solution(
     solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     def solved(rows: np.ndarray, labels: np.ndarray, target: str) -> tuple[np.ndarray, np.ndarray]:
-        folded = {"units": own[rows]} if solve in _CROSS_VALIDATED else {}
-        return SOLVERS[solve](features[rows], labels[rows], target=target, **folded)
+        return SOLVERS[solve](features[rows], labels[rows], target=target, units=own[rows])
 
     if not examples.tasks:
         return solved(np.arange(len(targets)), targets, examples.target)

@@ -47,7 +47,8 @@ def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
-def test_an_albert_needs_no_pooler(tiny_albert, tmp_path):
+@pytest.mark.parametrize("prefix", ["", "albert."])
+def test_an_albert_needs_no_pooler(tiny_albert, tmp_path, prefix):
     block = "encoder.albert_layer_groups.0.albert_layers.0."
     shapes = {f"{block}attention.{part}": (8, 8) for part in ("query", "key", "value", "dense")} | {
         "embeddings.word_embeddings": (26, 4), "embeddings.position_embeddings": (16, 4),
@@ -59,7 +60,7 @@ def test_an_albert_needs_no_pooler(tiny_albert, tmp_path):
     rng = np.random.default_rng(0)
     weights = {f"{name}.weight": rng.normal(size=shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
-    stored(tmp_path, {f"albert.{name}": np.float32(each) for name, each in weights.items()})
+    stored(tmp_path, {f"{prefix}{name}": np.float32(each) for name, each in weights.items()})
     shutil.copy(next(tiny_albert.rglob("*.spm")), tmp_path / "spiece.model")
     (tmp_path / "config.json").write_text(json.dumps({
         "model_type": "albert", "vocab_size": 26, "embedding_size": 4, "hidden_size": 8,
@@ -73,20 +74,49 @@ def test_an_albert_needs_no_pooler(tiny_albert, tmp_path):
     assert np.isfinite(model(IDS)[0]).all()
 
 
-def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert):
+@pytest.mark.parametrize("prefix", ["", "roberta."])
+def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert, prefix):
     tensors = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
     types = np.float32([[2, -1, 0, 1, 3, -2, 1, 0]])
     tensors |= {"embeddings.token_type_embeddings.weight": types}
     place = "embeddings.position_embeddings.weight"
     reserved = np.full((2, 8), 9, np.float32)
-    stored(folder, {f"roberta.{name}": each for name, each in tensors.items() if name != place} | {
-        f"roberta.{place}": np.concatenate([reserved, tensors[place]])})  # fmt: skip
+    stored(folder, {f"{prefix}{name}": each for name, each in tensors.items() if name != place} | {
+        f"{prefix}{place}": np.concatenate([reserved, tensors[place]])})  # fmt: skip
     changed(folder / "config.json", model_type="roberta", max_position_embeddings=18,
             hidden_dropout_prob=0.1, type_vocab_size=1)  # fmt: skip
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefg", "Ġ", "Ġa"]
     (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
     assert_numbers_of_numpy(folder, tensors)
+
+
+@pytest.mark.parametrize("prefix", ["", "distilbert."])
+def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert, prefix):
+    types = "embeddings.token_type_embeddings.weight"
+    weights = {**tiny_bert[1], types: np.zeros_like(tiny_bert[1][types])}
+    names = {
+        "encoder.": "transformer.", "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin", "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin", "intermediate.dense": "ffn.lin1",
+        "attention.output.LayerNorm": "sa_layer_norm", "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    }  # fmt: skip
+    renamed = {}
+    for name, each in weights.items():
+        if "pooler" in name or name == types:
+            continue
+        for theirs, here in names.items():
+            name = name.replace(theirs, here)
+        renamed[f"{prefix}{name}"] = each
+    stored(folder, renamed)
+    bert = json.loads((folder / "config.json").read_text())
+    changed(
+        folder / "config.json", model_type="distilbert", dim=bert["hidden_size"], dropout=0.1,
+        n_layers=bert["num_hidden_layers"], n_heads=bert["num_attention_heads"],
+        hidden_dim=bert["intermediate_size"],
+    )  # fmt: skip
+    assert_numbers_of_numpy(folder, weights)
 
 
 def test_electra_is_told_where_to_look(folder):

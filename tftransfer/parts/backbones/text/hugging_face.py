@@ -18,6 +18,8 @@ _WEIGHTS, _INDEX, _ADDED = "model.safetensors", "model.safetensors.index.json", 
 _TOKENIZER = "tokenizer_config.json"
 # A layer that KerasHub wants weights of and nothing here reads: masked language models have none.
 _POOLERS = {"bert": "pooler.dense", "albert": "albert.pooler"}
+# What begins the names of tensors that KerasHub looks for; a network saved alone has none of it.
+_PREFIXES = {name: f"{name}." for name in ("roberta", "distilbert", "albert")}
 _LOWERING = ("bert", "distilbert")
 _RESERVED = 2  # rows of RoBERTa's positions that stand for no place
 _MODES = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}
@@ -43,7 +45,7 @@ def completed(folder: Path) -> Iterator[Path]:
             "Take one of KerasHub's presets, such as electra_small_discriminator_uncased_en, by "
             "its name or its folder.",
         )
-    added = _tokenizer(folder, config) | _pooler(folder, config)
+    added = _tokenizer(folder, config) | _tensors(folder, config)
     if not added:
         yield folder
         return
@@ -72,20 +74,33 @@ def _tokenizer(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
     return {_TOKENIZER: json.dumps(tokenizer_settings(folder)).encode()}
 
 
-def _pooler(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
-    """Zeros for a layer that is not in the folder, and an index that names their file."""
-    name, files = _POOLERS.get(config.get("model_type", "")), _files_of(folder)
-    if not name or not files or any(each.endswith(f"{name}.weight") for each in files):
+def _tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
+    """Files of tensors by the names that KerasHub looks for, zeros for those of no other use, and
+    an index that names the file of each.
+    """
+    kind, files = config.get("model_type", ""), _files_of(folder)
+    prefix, pooler = _PREFIXES.get(kind, ""), _POOLERS.get(kind, "")
+    if prefix and any(name.startswith(prefix) for name in files):
+        prefix = ""
+    places = {f"{prefix}{name}": place for name, place in files.items()}
+    lacks_pooler = pooler and not any(name.endswith(f"{pooler}.weight") for name in places)
+    if not files or not (prefix or lacks_pooler):
         return {}
-    from safetensors.numpy import save
+    from safetensors.numpy import load_file, save
 
-    width = config["hidden_size"]
-    zeros = {
-        f"{name}.weight": np.zeros((width, width), np.float32),
-        f"{name}.bias": np.zeros(width, np.float32),
-    }
-    index = {"weight_map": {**files, **dict.fromkeys(zeros, _ADDED)}}
-    return {_ADDED: save(zeros), _INDEX: json.dumps(index).encode()}
+    added = {}
+    for place in sorted(set(files.values())) if prefix else ():
+        some = load_file(folder / place)
+        added[place] = save({f"{prefix}{name}": tensor for name, tensor in some.items()})
+    if lacks_pooler:
+        width = config["hidden_size"]
+        zeros = {
+            f"{pooler}.weight": np.zeros((width, width), np.float32),
+            f"{pooler}.bias": np.zeros(width, np.float32),
+        }
+        added[_ADDED] = save(zeros)
+        places |= dict.fromkeys(zeros, _ADDED)
+    return added | {_INDEX: json.dumps({"weight_map": places}).encode()}
 
 
 def _files_of(folder: Path) -> dict[str, str]:

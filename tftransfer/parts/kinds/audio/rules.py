@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tftransfer.parts.kinds.audio import compressed
-from tftransfer.parts.kinds.audio.wav import RATE, wav_header, wav_samples
+from tftransfer.parts.kinds.audio.wav import FLOAT, RATE, wav_header, wav_samples
 from tftransfer.parts.kinds.base import Note, Rule
 
 MAX_SAMPLES = 200_000_000
@@ -94,7 +94,7 @@ def has_samples(data: bytes) -> str | None:
 
 def finite(data: bytes) -> str | None:
     """One NaN would spoil every figure of its batch."""
-    if audio_format(data) != "WAV":
+    if audio_format(data) != "WAV" or wav_header(data).code != FLOAT:
         return None
     return None if np.isfinite(wav_samples(data)).all() else "samples that are NaN or infinite"
 
