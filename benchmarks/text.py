@@ -40,6 +40,7 @@ _SOLVED = "few_shot:solve=logistic"
 _ALL = "fine_tune:unfreeze=7,decay=0.85,head_epochs=5"
 _TUNED = f"{_ALL},epochs=3,learning_rate=2e-4"
 _TUNED_BY_FEW = f"{_ALL},epochs={{}},learning_rate=1e-4,label_smoothing=0.0"
+_SCRATCH = "scratch:epochs={},learning_rate=1e-4,warmup=0.1"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def rows():
         "MiniLM, frozen, best tap": Row((_SOLVED, linear.format("3e-3")), minilm, tapped=True),
         "MiniLM, fine-tuned": Row((_TUNED,), {**minilm, "validation_fraction": 0.05}),
         "MiniLM's network from scratch": Row(
-            ("scratch:epochs=3,learning_rate=1e-4,warmup=0.1",),
-            {**minilm, "validation_fraction": 0.05},
+            (_SCRATCH.format(3),), {**minilm, "validation_fraction": 0.05}
         ),
         "words and a CNN from scratch": Row(
             ("scratch:epochs=5,learning_rate=1e-3",),
@@ -85,13 +85,15 @@ def rows():
     }
     for labels in (8, 64):
         few = {**minilm, "labels_per_class": labels, "validation_fraction": 0.0}
+        longer = 30 if labels == 8 else 15
         found |= {
             f"{labels} labels a class, frozen": Row((_SOLVED,), few),
             f"{labels} labels a class, frozen, vectors of length 1": Row(
                 (_SOLVED,), {**few, "backbone": f"{FLAGS.minilm}:unit=1"}
             ),
-            f"{labels} labels a class, fine-tuned": Row(
-                (_TUNED_BY_FEW.format(30 if labels == 8 else 15),), few
+            f"{labels} labels a class, fine-tuned": Row((_TUNED_BY_FEW.format(longer),), few),
+            f"{labels} labels a class, MiniLM's network from scratch": Row(
+                (_SCRATCH.format(longer),), few
             ),
             f"{labels} labels a class, SetFit": Row((f"{_SOLVED}+setfit",), few),
         }
