@@ -99,7 +99,7 @@ def test_files_and_waveforms_are_predicted(run, tones):
     sound = tone(300, 99, 16_000)
     forms = [sound, np.int16(sound * 32_767), np.stack([sound, sound], axis=1), sound.tolist()]
     assert [each["label"] for each in tftransfer.predict(run.workdir, forms)] == ["low"] * 4
-    with pytest.raises(UserError, match="Example 1 is None"):
+    with pytest.raises(UserError, match="Clip 1 is None"):
         tftransfer.predict(run.workdir, [sound, None])
 
 
@@ -109,6 +109,18 @@ def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, 
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(file)
     assert tftransfer.evaluate(run.workdir, tmp_path, say=quiet)["test"]["accuracy"] > 0.5
+
+
+def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(
+    run, tones, tmp_path, quiet
+):
+    files = sorted((tones / "low").glob("[0-9]*.wav"))[:4]
+    (tmp_path / "m.csv").write_text("\n".join(["wav,class", *(f"{file},low" for file in files)]))
+    rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"], say=quiet)
+    assert [row["label"] for row in rows] == ["low"] * 4
+    assert (
+        tftransfer.evaluate(run.workdir, tmp_path / "m.csv", say=quiet)["test"]["accuracy"] == 1.0
+    )
 
 
 def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path):

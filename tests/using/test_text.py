@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tftransfer
+from tftransfer.ground.errors import UserError
 from tftransfer.using.saved import evaluate, predict
 
 NOISE = ["the", "a", "of", "and", "it", "film", "one", "plot", "with", "by", "then", "scene"]
@@ -104,6 +105,22 @@ def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path, quiet)
     found = evaluate(run.workdir, tmp_path / "test.tsv", say=quiet)
     assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
     assert len(predict(run.workdir, [tmp_path / "test.tsv"])) == 80
+    usual = evaluate(run.workdir, data / "test.tsv", say=quiet)
+    assert usual["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert len(predict(run.workdir, [data / "test.tsv"])) == 80
+
+
+def test_new_data_may_be_of_one_class(run, data, tmp_path, quiet):
+    header, *rows = (data / "test.tsv").read_text().splitlines()
+    good = [row for row in rows if row.endswith("good")]
+    (tmp_path / "good.tsv").write_text("\n".join([header, *good]))
+    (tmp_path / "texts" / "good").mkdir(parents=True)
+    for number, row in enumerate(good):
+        (tmp_path / "texts" / "good" / f"{number}.txt").write_text(row.partition("\t")[0])
+    found = [evaluate(run.workdir, tmp_path / each, say=quiet) for each in ("good.tsv", "texts")]
+    assert found[0]["test"]["accuracy"] == found[1]["test"]["accuracy"] > 0.8
+    with pytest.raises(UserError, match="has one class, good"):
+        trained(experiment(tmp_path, data=str(tmp_path / "good.tsv")), tmp_path / "run", quiet)
 
 
 def test_new_tables_may_have_the_column_of_groups_or_not(data, vectors, tmp_path, quiet):

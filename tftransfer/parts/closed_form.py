@@ -121,10 +121,11 @@ def ridge(
         x, middle = _centred(x)
         space, mean = row_space(x), wanted.mean(axis=0)
         blocks = left_out.blocks_of(units)
+        away = blocks, left_out.grams(space[0], blocks)
         if strength is None:
             usable = left_out.usable(y, target, units)
-            strength = _best_strength(space, wanted - mean, usable, blocks)
-        weights, residuals = _ridge(space, wanted - mean, strength, blocks)
+            strength = _best_strength(space, wanted - mean, usable, away)
+        weights, residuals = _ridge(space, wanted - mean, strength, away)
         kernel = space[1] @ weights
         if target == "regression":
             temperature = 1.0
@@ -176,25 +177,26 @@ def row_space(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x @ basis, basis, squares
 
 
-def _ridge(
-    space: Sequence[np.ndarray], y: np.ndarray, strength: float, blocks: left_out.Blocks
-) -> Solution:
-    """Weights [r, k] in the row space, and residuals [n, k] of each example's unit left out."""
+def _ridge(space: Sequence[np.ndarray], y: np.ndarray, strength: float, away: tuple) -> Solution:
+    """Weights [r, k] in the row space, and residuals [n, k] of each example's unit left out.
+
+    `away` is what the second takes: the blocks of units, and their Gram matrices.
+    """
     coordinates, _, squares = space
     shrunk = 1 / (squares + strength)
     weights = shrunk[:, None] * (coordinates.T @ y)
-    return weights, left_out.residuals(coordinates, shrunk, y - coordinates @ weights, blocks)
+    return weights, left_out.residuals(coordinates, shrunk, y - coordinates @ weights, *away)
 
 
 def _best_strength(
-    space: Sequence[np.ndarray], y: np.ndarray, rows: np.ndarray, blocks: left_out.Blocks
+    space: Sequence[np.ndarray], y: np.ndarray, rows: np.ndarray, away: tuple
 ) -> float:
     size = space[2].sum() / len(y) or 1.0
     if not rows.any():
         return size
     variance = np.maximum(y.var(axis=0), _TINY)
     grid = size * np.geomspace(1e-4, 10.0 * len(y), 25)
-    errors = [(_ridge(space, y, s, blocks)[1][rows] ** 2 / variance).mean() for s in grid]
+    errors = [(_ridge(space, y, s, away)[1][rows] ** 2 / variance).mean() for s in grid]
     return float(grid[int(np.argmin(errors))])
 
 

@@ -6,7 +6,7 @@ would vouch for the others. Alone they are `[]` of blocks, and cost nothing more
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -50,7 +50,26 @@ def usable(y: np.ndarray, target: str, units: Units) -> np.ndarray:
     return np.bincount(pairs[0], minlength=y.shape[1])[labels] > 1
 
 
-def residuals(x: np.ndarray, shrunk: np.ndarray, fitted: np.ndarray, blocks: Blocks) -> np.ndarray:
+def grams(x: np.ndarray, blocks: Blocks) -> list[np.ndarray | None]:
+    """Of blocks of more examples than columns, `x^T x` of each unit, [units, r + 1, r + 1], which
+    serves all strengths; the first column of x is added, 1 / sqrt(n).
+    """
+    return [
+        None if rows.shape[1] <= x.shape[1] + 1
+        else np.stack([each.T @ each for each in map(lambda one: _with_level(x, one), rows)])
+        for rows in blocks
+    ]  # fmt: skip
+
+
+def _with_level(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    level = np.full((*rows.shape, 1), len(x) ** -0.5)
+    return np.concatenate([level, x[rows]], axis=-1)
+
+
+def residuals(
+    x: np.ndarray, shrunk: np.ndarray, fitted: np.ndarray, blocks: Blocks,
+    products: Sequence[np.ndarray | None],
+) -> np.ndarray:  # fmt: skip
     """Of a regression with the hat matrix `H = 1/n + x diag(shrunk) x^T`, as if refitted.
 
     Each unit without its own examples: `(I - H_uu)^-1 r_u`. Of single ones that is Allen's PRESS
@@ -61,17 +80,19 @@ def residuals(x: np.ndarray, shrunk: np.ndarray, fitted: np.ndarray, blocks: Blo
       shrunk: [r].
       fitted: residuals `r` on all examples, [n, k].
       blocks: of `blocks_of`.
+      products: of `grams`.
     """
+    scale = np.sqrt(np.concatenate([[1.0], shrunk]))
     leverage = 1 / len(x) + np.einsum("nr,nr,r->n", x, x, shrunk)
     found = fitted / np.maximum(1 - leverage, _TINY)[:, None]
-    for rows in blocks:
-        level, own = np.full((*rows.shape, 1), len(x) ** -0.5), fitted[rows]
-        some = np.concatenate([level, x[rows] * np.sqrt(shrunk)], axis=2)
+    for rows, product in zip(blocks, products, strict=True):
+        some, own = _with_level(x, rows) * scale, fitted[rows]
         turned = some.swapaxes(1, 2)
-        if rows.shape[1] <= some.shape[2]:
+        if product is None:
             found[rows] = np.linalg.solve(_rest(some @ turned), own)
         else:  # by Woodbury
-            found[rows] = own + some @ np.linalg.solve(_rest(turned @ some), turned @ own)
+            rest = _rest(scale[:, None] * product * scale)
+            found[rows] = own + some @ np.linalg.solve(rest, turned @ own)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.data.examples import UNLABELLED, Examples, join, join_unlabelled
-from tftransfer.parts.data.groups import is_pattern, with_groups
+from tftransfer.parts.data.groups import with_groups
 from tftransfer.parts.data.readable import Readable
 from tftransfer.parts.data.scan import scan
 from tftransfer.parts.data.sources import read_source, read_unlabelled
@@ -47,24 +47,27 @@ def read_all(
 ) -> Examples:  # fmt: skip
     """Source → check → scan, with the test data joined where they come apart.
 
-    Only data to train on must have the column that `group_by` names.
+    Only data to train on must have groups, and columns that are named.
     """
-    folder, group_by = cache.folder if cache else None, experiment.group_by
+    folder = cache.folder if cache else None
 
-    def scanned(data: object, *, to_train: bool) -> Examples:
-        found = read_source(
-            data, target=experiment.target, cache=folder, group_by=group_by,
-            columns=experiment.columns, groups_required=to_train,
+    def found(data: object, *, to_train: bool) -> Examples:
+        return read_source(
+            data, target=experiment.target, cache=folder, group_by=experiment.group_by,
+            columns=experiment.columns, to_train=to_train,
         )  # fmt: skip
-        if to_train or is_pattern(group_by):
-            found = with_groups(found, group_by)
+
+    def scanned(found: Examples) -> Examples:
         check(found)
         return _scanned(found, experiment, say, cache)
 
-    examples = scanned(experiment.data, to_train=to_train)
+    examples = found(experiment.data, to_train=to_train)
+    pattern = "" if len(examples.groups) else experiment.group_by  # no column of the table
+    examples = scanned(with_groups(examples, pattern) if to_train else examples)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
-    return join(examples, scanned(experiment.test_data, to_train=False))
+    test = found(experiment.test_data, to_train=False)
+    return join(examples, scanned(with_groups(test, pattern, required=False)))
 
 
 def _scanned(

@@ -13,8 +13,7 @@ import numpy as np
 from tftransfer.ground.errors import UserError
 from tftransfer.parts import scores
 from tftransfer.parts.data.examples import PART_DTYPE, PARTS, Examples, with_classes
-from tftransfer.parts.data.groups import is_pattern
-from tftransfer.parts.data.manifest import texts_of
+from tftransfer.parts.data.manifest import items_of
 from tftransfer.parts.data.scan import Examined, examine_all, remarks_of
 from tftransfer.parts.data.sources import files_below
 from tftransfer.parts.data.tables import SUFFIXES
@@ -60,9 +59,9 @@ def predict(
 
     Args:
       workdir: of a finished run.
-      pictures: paths of files or folders, encoded bytes, or arrays as in `from_arrays`; of sound,
-        waveforms at 16 kHz. For a run of texts: strings, which are the texts, encoded bytes, or
-        `pathlib.Path`s of files, folders or tables, of which each row is a text.
+      pictures: paths of files, folders or tables, of which each row is one; encoded bytes; or
+        arrays as in `from_arrays`, of sound waveforms at 16 kHz. For a run of texts: strings, which
+        are the texts, encoded bytes, or `pathlib.Path`s.
       say: where progress goes.
 
     Returns:
@@ -72,11 +71,10 @@ def predict(
       network does not take all of it, as of a clip that is longer than what it hears.
     """
     restored = load(workdir)
-    kind = input_kind(restored.network.backbone.form.kind)
-    if kind.name == "text":
-        named = list(_named_texts(pictures, restored.run.experiment.columns))
-    else:
-        named = list(_named_items(pictures, kind.name))
+    kind, columns = input_kind(restored.network.backbone.form.kind), restored.run.experiment.columns
+    named = list(
+        (_named_texts if kind.name == "text" else _named_items)(pictures, columns, kind.name)
+    )
     scanned = examine_all([item for _, item in named], kind, say=say)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
@@ -141,10 +139,7 @@ def _examples(
     experiment = restored.run.experiment
     if data is not None and data != "":
         # Groups matter to splits alone, and here there is none; a column of them is no label.
-        given = replace(
-            experiment, data=data, test_data="", target=restored.target,
-            group_by="" if is_pattern(experiment.group_by) else experiment.group_by,
-        )  # fmt: skip
+        given = replace(experiment, data=data, test_data="", target=restored.target)
         found = read_all(given, say, cache, to_train=False)
         found = with_classes(found, restored.classes, restored.target)
         return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
@@ -180,34 +175,39 @@ def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]
     )
 
 
-def _named_items(pictures: Iterable[Any], kind: str) -> Iterable[tuple[str, str | bytes]]:
+def _named_items(
+    pictures: Iterable[Any], columns: str, kind: str
+) -> Iterable[tuple[str, str | bytes]]:
     for number, picture in enumerate(pictures):
         if isinstance(picture, bytes):
             yield f"#{number}", picture
         elif isinstance(picture, (str, os.PathLike)):
-            yield from _from_path(Path(picture).expanduser())
+            yield from _from_path(Path(picture).expanduser(), columns)
         else:
             yield f"#{number}", encoded_value(picture, number, kind)
 
 
-def _named_texts(given: Iterable[Any], columns: str) -> Iterable[tuple[str, str | bytes]]:
+def _named_texts(
+    given: Iterable[Any], columns: str, kind: str
+) -> Iterable[tuple[str, str | bytes]]:
     for number, text in enumerate(given):
         if isinstance(text, str):
             yield f"#{number}", text.encode("utf-8", "replace")
         elif isinstance(text, bytes):
             yield f"#{number}", text
         elif not isinstance(text, os.PathLike):
-            yield f"#{number}", encoded_value(text, number, "text")
+            yield f"#{number}", encoded_value(text, number, kind)
         else:
-            path = Path(text).expanduser()
-            is_table = path.suffix.lower() in SUFFIXES and path.is_file()
-            rows = texts_of(path, columns) if is_table else None
-            yield from zip(*rows) if rows else _from_path(path)
+            yield from _from_path(Path(text).expanduser(), columns)
 
 
-def _from_path(path: Path) -> Iterable[tuple[str, str]]:
+def _from_path(path: Path, columns: str) -> Iterable[tuple[str, str | bytes]]:
+    """Of a file, all files below a folder, or the rows of a table."""
     if not path.exists():
-        raise UserError(f"{path} does not exist.", "Give paths of files or folders.")
+        raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        yield from zip(*items_of(path, columns)[:2])
+        return
     files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
     for file in files:
         yield str(file), str(file)

@@ -1,13 +1,17 @@
 """Groups that a split must not part."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from tftransfer.ground.errors import UserError
+from tftransfer.ground.experiment import Experiment
 from tftransfer.parts.data.examples import PART_DTYPE, Examples, join
 from tftransfer.parts.data.groups import units, with_groups
 from tftransfer.parts.data.manifest import from_manifest
 from tftransfer.parts.data.split import split
+from tftransfer.using.intake import read_all
 
 SPEAKERS = ("ann", "bob", "cid", "dan", "eve")
 
@@ -85,15 +89,37 @@ def test_test_data_need_no_groups():
     done = split(join(first, test), validation_fraction=0.2)
     assert {done.names[i] for i in done.where("test")} == {"x", "y"}
     assert len({done.groups[i] for i in done.where("val")}) == 1
-    assert any("test data name no groups" in remark for remark in done.remarks)
+    assert any("2 test examples are of no known group" in remark for remark in done.remarks)
     assert not join(test, with_groups(by_speaker(), r"_([a-z]+)_")).groups
+
+
+def test_test_data_of_other_names_and_of_some_groups_are_read(picture_folder, tmp_path):
+    for number, file in enumerate(sorted(picture_folder.glob("*/*.png"))):
+        file.rename(file.with_name(f"{number}_{SPEAKERS[number % 5]}_.png"))
+    files = sorted(picture_folder.glob("*/*.png"))
+    for file, name in zip(files, ("new.png", "0_zoe_.png")):
+        (tmp_path / "test" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, tmp_path / "test" / file.parent.name / name)
+    named = Experiment(data=str(picture_folder), backbone="small_cnn",
+                       test_data=str(tmp_path / "test"), group_by=r"_([a-z]+)_")  # fmt: skip
+    found = read_all(named, lambda line: None)
+    test = found.where("test")
+    assert sorted(found.groups[i] for i in test) == ["", "zoe"]
+    assert any("1 test examples are of no known group" in remark for remark in found.remarks)
+
+
+def test_where_all_groups_stand_in_the_test_data_that_is_the_reason():
+    first = with_groups(by_speaker(), r"_([a-z]+)_")
+    test = clips([f"d0/{n}_{speaker}_y.wav" for n, speaker in enumerate(SPEAKERS)])
+    with pytest.raises(UserError, match="left for training: 60 training pictures or their groups"):
+        split(join(first, with_groups(test, r"_([a-z]+)_")))
 
 
 def test_new_tables_need_no_column_of_groups_and_it_is_no_label(tmp_path):
     (tmp_path / "m.csv").write_text("text,mood,speaker\na b,0,ann\nb c,1,bob\n")
     (tmp_path / "n.csv").write_text("text,mood\na b,0\nb c,1\n")
     for name, groups in (("m", ["ann", "bob"]), ("n", ())):
-        found = from_manifest(tmp_path / f"{name}.csv", group_by="speaker", groups_required=False)
+        found = from_manifest(tmp_path / f"{name}.csv", group_by="speaker", to_train=False)
         assert found.target == "single_label" and found.groups == groups
 
 

@@ -52,7 +52,7 @@ class Columns:
 
 
 def columns_of(
-    table: Table, columns: str = "", group_by: str = "", *, groups_required: bool = True
+    table: Table, columns: str = "", group_by: str = "", *, to_train: bool = True
 ) -> Columns:
     """What the columns are: by name where `columns` says so, else by their usual names.
 
@@ -63,16 +63,17 @@ def columns_of(
       table: as it was read.
       columns: see `tftransfer.Experiment`.
       group_by: see `tftransfer.Experiment`.
-      groups_required: see `groups.column_of_groups`.
+      to_train: whether columns that are named must be there; of other data those that are not are
+        told as if nothing were named.
 
     Raises:
       UserError: a name of no column, or no labels.
     """
-    item, texts = item_column(table, columns)
+    item, texts = item_column(table, columns, to_train=to_train)
     header = table.header
-    named = _named(columns, header, ("label", "split"))
+    named = _named(columns, header, ("label", "split"), required=to_train)
     parts = named.get("split") or _usual(header, "split")
-    groups = column_of_groups(header, group_by, required=groups_required)
+    groups = column_of_groups(header, group_by, required=to_train)
     labels = named.get("label") or _usual(header, "label")
     if not labels:
         others = [name for name in header if name not in (item, groups, *parts)]
@@ -89,14 +90,14 @@ def columns_of(
     )  # fmt: skip
 
 
-def item_column(table: Table, columns: str = "") -> tuple[str, bool]:
-    """The column of paths, or else of texts, and whether it is of texts.
+def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tuple[str, bool]:
+    """The column of paths, or else of texts, and whether it is of texts; see `columns_of`.
 
     Raises:
       UserError: there is none, or paths in another encoding than UTF-8.
     """
     header = table.header
-    named = _named(columns, header, ("path", "text"))
+    named = _named(columns, header, ("path", "text"), required=to_train)
     if "text" in named and "path" in named:
         raise UserError(f"--columns={columns} names both paths and texts.", "Name one of them.")
     found = {role: named.get(role) or _usual(header, role) for role in ("path", "text")}
@@ -113,7 +114,9 @@ def item_column(table: Table, columns: str = "") -> tuple[str, bool]:
     return found["path"][0], False
 
 
-def _named(columns: str, header: Sequence[str], roles: Sequence[str]) -> dict[str, list[str]]:
+def _named(
+    columns: str, header: Sequence[str], roles: Sequence[str], *, required: bool
+) -> dict[str, list[str]]:
     """Role to names of columns of `path=NAME,label=NAME`, of the roles that are asked for.
 
     Raises:
@@ -128,9 +131,10 @@ def _named(columns: str, header: Sequence[str], roles: Sequence[str]) -> dict[st
             raise unknown_name("kind of column", role, USUAL)
         if role != "label" and role in found:
             raise UserError(f"--columns={columns} names two columns of {role}.", _REMEDY)
-        if role in roles and name not in header:
+        if required and role in roles and name not in header:
             raise unknown_name("column", name, header)
-        found.setdefault(role, []).append(name)
+        if name in header:
+            found.setdefault(role, []).append(name)
     return {role: names for role, names in found.items() if role in roles}
 
 

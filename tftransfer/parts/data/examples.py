@@ -24,7 +24,6 @@ PART_NAMES = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_UNGROUPED = "the test data name no groups: what belongs together may stand in them and in training"
 NO_CLASS = "Count the classes from 0 or name them; numbers to predict are --target=regression."
 
 
@@ -177,7 +176,9 @@ def join(first: Examples, test: Examples) -> Examples:
     """
     test = with_classes(test, first.classes, first.target)
     _check_kinds(first, test)
-    unknown = len(first.groups) and not len(test.groups)
+    groups = test.groups if len(test.groups) else [""] * len(test)
+    unknown = list(groups).count("") if len(first.groups) else 0
+    said = f"{unknown:,} test examples are of no known group, which may stand in training too"
     return replace(
         first,
         names=[*first.names, *test.names],
@@ -186,9 +187,9 @@ def join(first: Examples, test: Examples) -> Examples:
         parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
         measures=np.concatenate([first.measures, test.measures]),
-        groups=_joined_groups(first, test.groups or [""] * len(test)),
+        groups=_joined_groups(first, groups),
         quarantine=first.quarantine + test.quarantine,
-        remarks=(*first.remarks, *test.remarks, *([_UNGROUPED] if unknown else [])),
+        remarks=(*first.remarks, *test.remarks, *([said] if unknown else [])),
     )
 
 

@@ -14,15 +14,16 @@ from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.parts.data.examples import Examples
 
 
-def with_groups(examples: Examples, group_by: str) -> Examples:
+def with_groups(examples: Examples, group_by: str, *, required: bool = True) -> Examples:
     """The examples with their groups, by a pattern on their file names.
 
     Args:
       examples: from a source; groups that a table gave stay as they are.
       group_by: a regular expression with one group, such as `_([a-z]+)_`; "" for no groups.
+      required: whether each name must match; elsewhere what does not is of no known group, "".
 
     Raises:
-      UserError: no such pattern, or a name that it does not match.
+      UserError: no such pattern, or a name that must match and does not.
     """
     if not group_by or len(examples.groups):
         return examples
@@ -33,22 +34,18 @@ def with_groups(examples: Examples, group_by: str) -> Examples:
     if pattern.groups != 1:
         raise UserError(f"--group_by={group_by} has {pattern.groups} groups in it.", _REMEDY)
     names = [name.replace("\\", "/").rpartition("/")[2] for name in examples.names]
-    found = [pattern.search(name) for name in names]
-    without = [name for name, match in zip(examples.names, found) if not match or not match[1]]
-    if without:
-        raise UserError(f"--group_by={group_by} does not match {without[0]}.", _REMEDY)
-    return replace(examples, groups=[match[1] for match in found if match])
+    matches = [pattern.search(name) for name in names]
+    found = [(match[1] or "") if match else "" for match in matches]
+    if required and "" in found:
+        name = examples.names[found.index("")]
+        raise UserError(f"--group_by={group_by} does not match {name}.", _REMEDY)
+    return replace(examples, groups=found)
 
 
 _REMEDY = (
     "Give a column of the manifest, or a regular expression on the file name whose one pair of "
     "parentheses holds the group, such as '_([a-z]+)_'."
 )
-
-
-def is_pattern(group_by: str) -> bool:
-    """Whether it is a pattern on file names, and not the name of a column."""
-    return "(" in group_by
 
 
 def column_of_groups(header: Sequence[str], group_by: str, *, required: bool = True) -> str:
@@ -64,7 +61,7 @@ def column_of_groups(header: Sequence[str], group_by: str, *, required: bool = T
     """
     if group_by in header or not group_by:
         return group_by
-    if required and not is_pattern(group_by):
+    if required and "(" not in group_by:  # which every pattern has
         raise unknown_name("column", group_by, header)
     return ""
 

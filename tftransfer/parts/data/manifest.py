@@ -22,23 +22,26 @@ _SEVERAL = 0.05
 
 def from_manifest(
     path: Path, *, target: str = "auto", group_by: str = "", columns: str = "",
-    groups_required: bool = True,
+    to_train: bool = True,
 ) -> Examples:  # fmt: skip
     """A table with a column of paths or of texts, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
     numbers with a fraction or below 0 make it a regression. Several columns of names or of whole
     numbers are a task each, and an empty cell a label that nobody knows. Paths are relative to
-    the table. `group_by` may name a column of groups that a split must not part, which may be
-    missing where it is not required, and `columns` says which are which where their names do not.
+    the table. `group_by` may name a column of groups that a split must not part, and `columns`
+    says which are which where their names do not. Data to train on must have all that is named,
+    and two classes.
     """
     table = read_table(path)
-    rows, found = table.rows, columns_of(table, columns, group_by, groups_required=groups_required)
+    rows, found = table.rows, columns_of(table, columns, group_by, to_train=to_train)
     names, items = _items(table, found.item, found.texts)
     parts = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
     cells = {n: [row[name].strip() for name in found.labels] for n, row in rows.items()}
     guessed = target == "auto"
     labels, target, classes = _labels_from_cells(cells, found.labels, target, path)
+    if target == "single_label" and len(classes) < 2 and to_train:
+        raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
     return Examples(
         names=names,
         items=items,
@@ -53,15 +56,15 @@ def from_manifest(
             *_tasks_said(found.labels, target),
             *(_marks_said(cells, target) if guessed else ()),
         ),
-        groups=_groups(table, found.groups) if found.groups else (),
+        groups=_groups(table, found.groups, to_train) if found.groups else (),
     )
 
 
-def texts_of(path: Path, columns: str = "") -> tuple[list[str], list[bytes]] | None:
-    """Names and texts of a table's rows, whatever its other columns; None where it holds paths."""
+def items_of(path: Path, columns: str = "") -> tuple[list[str], list[str | bytes], bool]:
+    """Names and items of a table's rows, whatever else is in it; whether they are texts."""
     table = read_table(path)
-    column, texts = item_column(table, columns)
-    return _items(table, column, texts) if texts else None  # type: ignore[return-value]
+    column, texts = item_column(table, columns, to_train=False)
+    return *_items(table, column, texts), texts
 
 
 def _items(table: Table, column: str, texts: bool) -> tuple[list[str], list[str | bytes]]:
@@ -73,10 +76,10 @@ def _items(table: Table, column: str, texts: bool) -> tuple[list[str], list[str 
     return [printable(row[column]) for row in rows.values()], files
 
 
-def _groups(table: Table, column: str) -> list[str]:
+def _groups(table: Table, column: str, required: bool) -> list[str]:
     found = {number: row[column].strip() for number, row in table.rows.items()}
     for number, group in found.items():
-        if not group:
+        if required and not group:
             raise UserError(
                 f"{table.path}, row {number}: the group in {column} is empty.",
                 "Fill it; what belongs to no group may have a name of its own.",
@@ -132,8 +135,6 @@ def _labels_from_cells(
     if target == "single_label":
         _check_counts(cells, path)
         classes = tuple(sorted(set(texts), key=natural))
-        if len(classes) < 2:
-            raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
         return np.array([classes.index(text) for text in texts], np.int64), target, classes
     sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
     classes = tuple(sorted(set().union(*sets), key=natural))

@@ -15,7 +15,7 @@ from tftransfer.ground.errors import UserError, unknown_name
 from tftransfer.ground.terminal import printable
 from tftransfer.parts.data.examples import PART_DTYPE, PART_NAMES, Examples
 from tftransfer.parts.data.files import ignored
-from tftransfer.parts.data.manifest import from_manifest, texts_of
+from tftransfer.parts.data.manifest import from_manifest, items_of
 from tftransfer.parts.data.memory import from_arrays, from_dataset
 from tftransfer.parts.data.sniff import kind_of_files
 from tftransfer.parts.data.tables import SUFFIXES
@@ -26,7 +26,7 @@ from tftransfer.parts.feature_cache import user_folder
 
 def read_source(
     data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = "",
-    columns: str = "", groups_required: bool = True,
+    columns: str = "", to_train: bool = True,
 ) -> Examples:  # fmt: skip
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
@@ -36,7 +36,7 @@ def read_source(
       cache: where downloads and unpacked archives are kept; the user's when None.
       group_by: see `tftransfer.Experiment`.
       columns: see `tftransfer.Experiment`.
-      groups_required: whether a table must have the column that `group_by` names.
+      to_train: whether these are to have two classes and, in a table, all columns that are named.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -61,11 +61,10 @@ def read_source(
                 f"--target={target}, but a folder has one label per example.",
                 "Give a .csv or .tsv manifest.",
             )
-        return _with_kind(from_folder(path))
+        return _with_kind(from_folder(path, to_train=to_train))
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
-            path, target=target, group_by=group_by, columns=columns,
-            groups_required=groups_required,
+            path, target=target, group_by=group_by, columns=columns, to_train=to_train,
         )  # fmt: skip
         return found if found.kind == "text" else _with_kind(found)
     if path.exists():
@@ -83,7 +82,7 @@ def _with_kind(found: Examples) -> Examples:
 
 def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") -> Examples:
     """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)],
-    waveforms, a list of texts, a table of texts, or what `read_source` reads, its labels put away.
+    waveforms, a list of texts, a table, or what `read_source` reads, its labels put away.
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
@@ -99,8 +98,10 @@ def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") 
             names = [os.path.relpath(file, path) for file in files]
             return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
         is_table = path.suffix.lower() in SUFFIXES and path.is_file()
-        if is_table and (texts := texts_of(path, columns)):
-            return replace(_without_labels(*texts), kind="text")
+        if is_table:
+            names, rows, texts = items_of(path, columns)
+            found = _without_labels(names, rows)
+            return replace(found, kind="text") if texts else _with_kind(found)
     found = read_source(data, cache=cache, columns=columns)
     return replace(_without_labels(found.names, found.items), kind=found.kind)
 
@@ -142,8 +143,11 @@ def _only_folder(root: Path) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
-def from_folder(root: Path) -> Examples:
-    """One sub-folder per class, or `train/`, `val/`, `test/` with such sub-folders in them."""
+def from_folder(root: Path, *, to_train: bool = True) -> Examples:
+    """One sub-folder per class, or `train/`, `val/`, `test/` with such sub-folders in them.
+
+    Data to train on need two classes.
+    """
     folders = _subfolders(root)
     parts = {f: PART_NAMES[f.name.lower()] for f in folders if f.name.lower() in PART_NAMES}
     if parts and len(parts) == len(folders):
@@ -161,10 +165,10 @@ def from_folder(root: Path) -> Examples:
         for file in files_below(class_folder)
     ]
     classes = tuple(sorted({f.name for folder, _ in roots for f in _subfolders(folder)}))
-    if len(classes) < 2:
+    if len(classes) < (2 if to_train else 1):
         raise UserError(
             f"{root} has {len(classes)} class folders{f' ({classes[0]})' if classes else ''}.",
-            "Put the pictures of each class in a folder of its own, at least two.",
+            "Put the examples of each class in a folder of its own, at least two.",
         )
     counts = Counter(label for _, label, _ in rows)
     empty = [name for name in classes if not counts[name]]

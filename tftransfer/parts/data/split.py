@@ -45,6 +45,11 @@ def split(
     parts = examples.parts.copy()
     strata, names = _strata(examples), units(examples)
     remarks = list(examples.remarks) + _separate_given(examples, parts, names)
+    if not np.isin(parts, ("", "train")).any() and len(remarks) > len(examples.remarks):
+        raise UserError(
+            f"No example is left for training: {remarks[-1]}.",
+            "Take out of the test and validation data what is to train.",
+        )
     if (parts == "train").all():
         parts[:] = ""  # one folder called train is no division
     if not np.any(parts == "test") and test_fraction:

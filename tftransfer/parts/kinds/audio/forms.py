@@ -46,7 +46,10 @@ class ClipForm(Form):
     @property
     def clients(self) -> str:  # type: ignore[override]
         """What is heard of a longer clip: an export has nobody to tell."""
-        return f"clients: of a longer clip the export hears the middle {self.length:g} s"
+        return (
+            "clients: send WAV, as FLAC and Ogg are decoded by tftransfer alone; of a longer clip "
+            f"the export hears the middle {self.length:g} s"
+        )
 
     def rows(self, most: int) -> int:
         """As many as sound no longer than `most` clips of 10 s."""
