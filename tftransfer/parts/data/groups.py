@@ -70,9 +70,11 @@ def units(examples: Examples) -> list[str]:
     """What must not be parted: each content, or each group with those that share a content.
 
     What is of no group, as other data than the training data may be, is a content for itself.
+    Before the scan, names stand for contents.
     """
     if not len(examples.groups):
         return list(examples.sha256)
+    contents = examples.sha256 if len(examples.sha256) else examples.names
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -80,13 +82,13 @@ def units(examples: Examples) -> list[str]:
             name = parent[name]
         return name
 
-    for group, sha in zip(examples.groups, examples.sha256):
+    for group, sha in zip(examples.groups, contents, strict=True):
         if group:
             first, second = sorted((root(f"group {group}"), root(f"content {sha}")), reverse=True)
             parent[second] = first
     return [
         root(f"group {group}" if group else f"content {sha}")
-        for group, sha in zip(examples.groups, examples.sha256)
+        for group, sha in zip(examples.groups, contents, strict=True)
     ]
 
 
