@@ -111,7 +111,9 @@ def test_test_data_of_other_names_and_of_some_groups_are_read(picture_folder, tm
 def test_where_all_groups_stand_in_the_test_data_that_is_the_reason():
     first = with_groups(by_speaker(), r"_([a-z]+)_")
     test = clips([f"d0/{n}_{speaker}_y.wav" for n, speaker in enumerate(SPEAKERS)])
-    with pytest.raises(UserError, match="left for training: 60 training pictures or their groups"):
+    with pytest.raises(
+        UserError, match="for training, of 65: 60 training pictures or their groups"
+    ):
         split(join(first, with_groups(test, r"_([a-z]+)_")))
 
 

@@ -45,10 +45,11 @@ def split(
     parts = examples.parts.copy()
     strata, names = _strata(examples), units(examples)
     remarks = list(examples.remarks) + _separate_given(examples, parts, names)
-    if not np.isin(parts, ("", "train")).any() and len(remarks) > len(examples.remarks):
+    if not np.isin(parts, ("", "train")).any():
+        why = f": {remarks[-1]}" if len(remarks) > len(examples.remarks) else ""
         raise UserError(
-            f"No example is left for training: {remarks[-1]}.",
-            "Take out of the test and validation data what is to train.",
+            f"No example is left for training, of {len(examples)}{why}.",
+            "Give more data, or take out of the test and validation data what is to train.",
         )
     if (parts == "train").all():
         parts[:] = ""  # one folder called train is no division
