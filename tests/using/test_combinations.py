@@ -34,7 +34,7 @@ OPTIONS = {
 ELSEWHERE = {"multi_task"}
 # What cannot be together is an error that says so.
 REFUSED = ("each want a head", "no phase that trains on labels", "No stage trains")
-QUICK, ALL = 3, 30
+QUICK, ALL = 2, 30
 NAMED = (
     "gradual_unfreezing:unfreeze=2+dann+l2_sp",
     "fine_tune:unfreeze=2+lora:rank=2+distill:teacher={teacher},unlabelled=1",

@@ -324,7 +324,8 @@ def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, mo
 
 
 @pytest.mark.parametrize("recipe", ["feature_extraction:epochs=2,augment=none,dropout=0",
-                                    "l2_sp:head_epochs=1,epochs=1,views=-1"])  # fmt: skip
+                                    pytest.param("l2_sp:head_epochs=1,epochs=1,views=-1",
+                                                 marks=pytest.mark.slow)])  # fmt: skip
 def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch, recipe):
     real, fails = Step.__call__, [2]
 
@@ -614,7 +615,7 @@ def what_became(run):
 
 @pytest.mark.parametrize(
     "method",
-    [next(iter(METHODS)), *(pytest.param(m, marks=pytest.mark.slow) for m in list(METHODS)[1:])],
+    [pytest.param(method, marks=pytest.mark.slow) for method in METHODS],
 )
 def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
     source_run, digits, tmp_path, quiet, request, method
@@ -635,7 +636,7 @@ def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
 
 @pytest.mark.parametrize(
     ("recipe", "ended"),
-    [(f"{TUNED}+wise_ft", "tune"),
+    [pytest.param(f"{TUNED}+wise_ft", "tune", marks=pytest.mark.slow),
      pytest.param("few_shot+simclr:pretrain_epochs=1", "simclr", marks=pytest.mark.slow),
      pytest.param(f"{TUNED}+adabn", "tune", marks=pytest.mark.slow),
      pytest.param(f"{TUNED}+lora+adda:epochs=1", "tune", marks=pytest.mark.slow)],

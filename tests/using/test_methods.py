@@ -364,7 +364,7 @@ def uncertainty(run):
 @pytest.mark.parametrize(
     ("method", "figure"),
     [SLOW("mmd", lambda run: run.result["phases"][-1]["judged"]["domain_gap"]),
-     ("ddc", mean_distance), SLOW("coral", covariance_distance),
+     SLOW("ddc", mean_distance), SLOW("coral", covariance_distance),
      SLOW("entropy:strength=1", uncertainty)],
 )  # fmt: skip
 def test_a_method_makes_its_own_figure_smaller(adapted, unadapted, method, figure):

@@ -18,7 +18,7 @@ from tftransfer.using.comparison import per_example
 from tftransfer.using.single_tasks import of_task, train_alone
 
 TASKS = ("digit", "is even", "above4")
-BALANCED = ["uncertainty", "gradnorm", "fixed"]
+BALANCED = ["uncertainty", "gradnorm", pytest.param("fixed", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +148,7 @@ def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path, quiet):
     assert done.result["baselines"]["linear_probe"]["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
     wanted = experiment(table, "scratch:augment=shift,epochs=3+multi_task:balance=uncertainty")
     whole = tftransfer.train(wanted, tmp_path / "whole", say=quiet, export=False)

@@ -13,7 +13,7 @@ from tftransfer.parts.backbones.applications import (
 from tftransfer.parts.backbones.stages import cut_into_stages
 
 SIZE = 96
-FAST = {"densenet121", "efficientnet_b0", "mobilenet_v2", "nasnet_mobile", "resnet50", "vgg16"}
+FAST = {"densenet121", "efficientnet_b0", "mobilenet_v2", "resnet50", "vgg16"}
 
 
 def applications():

@@ -360,6 +360,7 @@ def test_a_handle_that_cannot_be_fetched_is_a_user_error(monkeypatch):
     assert "local folder" in error.value.remedy
 
 
+@pytest.mark.slow
 def test_the_real_module_equals_keras_applications_and_trains(shared_data):
     folder = shared_data / "hub_modules" / "mobilenet_v2_035_feature_vector"
     module = load_backbone(str(folder), image_size=96, trust_code=True)
