@@ -59,7 +59,7 @@ def prototypes(
             away = left_out.means_logits(
                 np.where(y > 0, away, near), x, y, left_out.blocks_of(units), _minus_distances
             )
-            scale = 1 / _temperature(away, near, y, target, units)
+            scale = 1 / _temperature(away, near, y, target, left_out.usable(y, target, units))
     bias = bias - middle @ kernel
     return _over_all(scale * kernel, scale * bias, present)
 
@@ -95,7 +95,7 @@ def cosine(
                 np.where(y > 0, (own - length) / np.sqrt(rest), near), x, y,
                 left_out.blocks_of(units), lambda x, sums, _: x @ normalize(sums).T,
             )  # fmt: skip
-            scale = 1 / _temperature(away, near, y, target, units)
+            scale = 1 / _temperature(away, near, y, target, left_out.usable(y, target, units))
     return _over_all(scale * kernel, np.zeros(kernel.shape[1]), present)
 
 
@@ -120,17 +120,16 @@ def ridge(
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         space, mean = row_space(x), wanted.mean(axis=0)
-        blocks = left_out.blocks_of(units)
+        blocks, usable = left_out.blocks_of(units), left_out.usable(y, target, units)
         away = blocks, left_out.grams(space[0], blocks)
         if strength is None:
-            usable = left_out.usable(y, target, units)
             strength = _best_strength(space, wanted - mean, usable, away)
         weights, residuals = _ridge(space, wanted - mean, strength, away)
         kernel = space[1] @ weights
         if target == "regression":
             temperature = 1.0
         elif temperature is None:
-            temperature = _temperature(wanted - residuals, x @ kernel + mean, y, target, units)
+            temperature = _temperature(wanted - residuals, x @ kernel + mean, y, target, usable)
     bias = mean - middle @ kernel
     return _over_all(kernel / temperature, bias / temperature, present)
 
@@ -261,10 +260,9 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
 
 
 def _temperature(
-    away: np.ndarray, whole: np.ndarray, y: np.ndarray, target: str, units: Units
+    away: np.ndarray, whole: np.ndarray, y: np.ndarray, target: str, rows: np.ndarray
 ) -> float:
-    """Their spread, times what fits the logits [n, k] of examples that can be left out."""
-    rows = left_out.usable(y, target, units)
+    """Their spread, times what fits the logits [n, k] of `rows`, which can be left out."""
     logits = np.where(rows[:, None], away, whole)
     level = logits.mean(axis=1, keepdims=True) if target == "single_label" else 0.0
     spread = float(np.sqrt(((logits - level) ** 2).mean())) or 1.0
