@@ -1,8 +1,8 @@
 """What benchmarks choose by training data alone."""
 
 import tftransfer
-from tftransfer.using.plan import make_plan
-from tftransfer.using.taps import compared_taps, pooled_taps
+from tftransfer.planning.plan import make_plan
+from tftransfer.probes.layer_probes import compared_taps, pooled_taps
 
 
 def best_tap(fields, seed):

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 import tftransfer
-from tftransfer.parts.data.examples import read_item
-from tftransfer.using.intake import read_all
-from tftransfer.using.restored import load
+from tftransfer.data.examples import read_item
+from tftransfer.data.load import read_all
+from tftransfer.runs.load import load
 
 _AT_ONCE = 32
 

@@ -85,7 +85,7 @@ def be_the_child(name, folder):
 def prepare(folder):
     """The digits, and a source that has learnt half of them."""
     import tftransfer
-    from tftransfer.top.demo import write_digits
+    from tftransfer.cli.demo import write_digits
 
     write_digits(folder / "digits")
     source = tftransfer.Experiment(
@@ -277,10 +277,10 @@ def mutated(folder):
     import numpy as np
     import tensorflow as tf
 
-    from tftransfer.parts.data.examples import PART_DTYPE, Examples
-    from tftransfer.parts.data.scan import scan
-    from tftransfer.parts.inputs import Inputs
-    from tftransfer.parts.kinds.image.form import ImageForm
+    from tftransfer.data.examples import PART_DTYPE, Examples
+    from tftransfer.data.input_pipeline import Inputs
+    from tftransfer.data.scan import scan
+    from tftransfer.preprocessing.image.preprocessor import ImageForm
 
     rng, whole = random.Random(0), pictures()
     items = whole + [damaged(rng.choice(whole), rng) for _ in range(FLAGS.mutations)]
@@ -367,12 +367,12 @@ LINES = {"kill -9": killed, "SIGTERM": stopped, "cost": costly, "mutations": mut
 def main(argv):
     del argv
     if FLAGS.child:
-        from tftransfer.ground import stops
+        from tftransfer.utils import signals
 
         try:
             be_the_child(FLAGS.child, Path(FLAGS.folder))
-        except stops.Stopped:
-            sys.exit(stops.RESUMABLE)
+        except signals.Stopped:
+            sys.exit(signals.RESUMABLE)
         return
     folder = Path(tempfile.mkdtemp())
     prepare(folder)

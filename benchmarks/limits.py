@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tftransfer.building.network import dtype_policy
-from tftransfer.parts import forward
+from tftransfer.features import autotune
+from tftransfer.models.network import dtype_policy
 
 SIZE, STEP, SPLITS = 160, 64, 5
 SIDE, PRODUCTS = 2048, 10
@@ -102,8 +102,8 @@ def ways(module, constructor, options, path):
     found = {}
     for policy, word in (("float32", ""), ("mixed_bfloat16", "bf16 ")):
         with dtype_policy(policy):
-            candidate = forward.Candidate(network(module, constructor, options, path))
-        for name, make in forward.VARIANTS.items():
+            candidate = autotune.Candidate(network(module, constructor, options, path))
+        for name, make in autotune.VARIANTS.items():
             if not word or name in ("graph", "constants"):
                 found[word + name] = make(candidate)
     return found

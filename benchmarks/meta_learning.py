@@ -21,7 +21,7 @@ from absl import app, flags
 from results import runs_of, table_of_ways
 
 import tftransfer
-from tftransfer.using import few_shot
+from tftransfer.evaluation import few_shot_episodes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", None, "folder of mnist_10k.npz", required=True)
@@ -58,7 +58,7 @@ def closed_form(network, x, y, seed):
     found = [
         network.predict(as_input(x[at : at + 256]))["features"] for at in range(0, len(x), 256)
     ]
-    rows = few_shot.episodes(
+    rows = few_shot_episodes.episodes(
         np.concatenate(found), y, queries=_QUERIES, episodes=FLAGS.episodes, seed=seed
     )
     return {f"{row['method']}, {row['shots']}-shot": row["accuracy"] for row in rows}

@@ -34,8 +34,8 @@ from results import (
 )
 
 import tftransfer
-from tftransfer.using.adapting import best_run
-from tftransfer.using.few_shot import table as table_of_episodes
+from tftransfer.evaluation.few_shot_episodes import table as table_of_episodes
+from tftransfer.training.domain_adaptation import best_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", "", "folder of mnist_10k.npz and usps.npz")

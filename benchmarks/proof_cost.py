@@ -42,7 +42,7 @@ class Switch(keras.callbacks.Callback):
 
     def patched(self):
         """Inside, what a run saves is written only while this is on."""
-        from tftransfer.using.saving import Saver
+        from tftransfer.checkpoints.async_saver import Saver
 
         due, save = Saver.due, Saver.save
 
@@ -69,8 +69,8 @@ def measured_cost(folder, blocks):
       checkpoint holds was taken, which both sides do, by the run's. `ratio`: 1 and all three.
     """
     import tftransfer
-    from tftransfer.building.network import Network
-    from tftransfer.using.loop import Loop
+    from tftransfer.models.network import Network
+    from tftransfer.training.phase_loop import Loop
 
     switch, proofs, copies = Switch(), [], []
 

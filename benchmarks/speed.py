@@ -23,8 +23,8 @@ from absl import app, flags
 from results import write_results
 
 import tftransfer
-from tftransfer.parts import forward
-from tftransfer.parts.backbones.load import shelf_of_process
+from tftransfer.backbones.load import shelf_of_process
+from tftransfer.features import autotune
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
@@ -135,8 +135,8 @@ def features(folder):
     x = keras.applications.mobilenet_v2.preprocess_input(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(x)))
     ways = {"model.predict": lambda x: model.predict(x, batch_size=BATCH, verbose=0)}
-    candidate = forward.Candidate(model)
-    ways |= {name: make(candidate) for name, make in forward.VARIANTS.items()}
+    candidate = autotune.Candidate(model)
+    ways |= {name: make(candidate) for name, make in autotune.VARIANTS.items()}
     seconds = {name: [] for name in ways}
     for way in ways.values():
         way(pictures[:64])

@@ -25,7 +25,7 @@ from choosing import best_by_validation, best_tap
 from results import interval, runs_of, said
 
 import tftransfer
-from tftransfer.using.trainer import Trainer
+from tftransfer.training.trainer import Trainer
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("sst2", "", "folder of train.tsv and test.tsv")

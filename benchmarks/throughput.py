@@ -29,12 +29,12 @@ from limits import limits
 from results import write_results
 
 import tftransfer
-from tftransfer.parts.data.scan import scan
-from tftransfer.parts.data.sources import read_source
-from tftransfer.parts.inputs import Inputs
-from tftransfer.parts.kinds.image.decode import decode_resized
-from tftransfer.parts.kinds.image.form import ImageForm
-from tftransfer.using.export import export_network
+from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.scan import scan
+from tftransfer.data.sources import read_source
+from tftransfer.preprocessing.image.decode import decode_resized
+from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.serving.saved_model import export_network
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")

@@ -53,7 +53,7 @@ def quiet():
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """scikit-learn's digits as folders of pictures: source/0 to source/4, target/5 to target/9."""
-    from tftransfer.top.demo import write_digits
+    from tftransfer.cli.demo import write_digits
 
     folder = tmp_path_factory.mktemp("digits")
     write_digits(folder)

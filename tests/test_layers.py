@@ -57,9 +57,9 @@ def test_every_module_is_in_a_layer():
 
 def test_an_upward_import_would_be_found(tmp_path):
     file = tmp_path / "x.py"
-    file.write_text("def f():\n    from tftransfer.top.cli import main\n    return main\n")
-    assert imports_of(file) == {"tftransfer.top.cli"}
-    assert layer_of("tftransfer.top.cli") > layer_of("tftransfer.parts.arrays")
+    file.write_text("def f():\n    from tftransfer.cli.main import main\n    return main\n")
+    assert imports_of(file) == {"tftransfer.cli.main"}
+    assert layer_of("tftransfer.cli.main") > layer_of("tftransfer.checkpoints.weights")
 
 
 def test_the_ground_knows_no_tensorflow():

@@ -12,27 +12,27 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "Experiment": "tftransfer.ground.experiment",
-    "Head": "tftransfer.ground.recipe",
-    "Phase": "tftransfer.ground.recipe",
-    "Recipe": "tftransfer.ground.recipe",
-    "UserError": "tftransfer.ground.errors",
-    "losses": "tftransfer.parts.losses",
-    "recipes": "tftransfer.building.recipes",
-    "register_method": "tftransfer.building.recipes",
-    "register_recipe": "tftransfer.building.recipes",
-    "register_backbone": "tftransfer.parts.backbones.registered",
-    "compare": "tftransfer.top.api",
-    "config": "tftransfer.building.config",
-    "episodes": "tftransfer.top.api",
-    "evaluate": "tftransfer.top.api",
-    "export": "tftransfer.top.api",
-    "from_waveforms": "tftransfer.parts.data.waveforms",
-    "inspect": "tftransfer.top.api",
-    "load": "tftransfer.top.api",
-    "plan": "tftransfer.top.api",
-    "predict": "tftransfer.top.api",
-    "train": "tftransfer.top.api",
+    "Experiment": "tftransfer.core.experiment",
+    "Head": "tftransfer.core.recipe",
+    "Phase": "tftransfer.core.recipe",
+    "Recipe": "tftransfer.core.recipe",
+    "UserError": "tftransfer.utils.errors",
+    "losses": "tftransfer.losses",
+    "recipes": "tftransfer.recipes",
+    "register_method": "tftransfer.recipes",
+    "register_recipe": "tftransfer.recipes",
+    "register_backbone": "tftransfer.backbones.registry",
+    "compare": "tftransfer.api",
+    "config": "tftransfer.cli.config",
+    "episodes": "tftransfer.api",
+    "evaluate": "tftransfer.api",
+    "export": "tftransfer.api",
+    "from_waveforms": "tftransfer.data.waveforms",
+    "inspect": "tftransfer.api",
+    "load": "tftransfer.api",
+    "plan": "tftransfer.api",
+    "predict": "tftransfer.api",
+    "train": "tftransfer.api",
 }
 _MODULES = {"losses", "recipes"}
 
@@ -42,9 +42,9 @@ __all__ = sorted([*_HOME, "__version__"])
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
-    from tftransfer.ground import imports
+    from tftransfer.utils import import_time
 
-    with imports.counted():
+    with import_time.counted():
         module = importlib.import_module(_HOME[name])
     value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value  # over a submodule of the same name, which an import leaves here

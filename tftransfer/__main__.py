@@ -1,6 +1,6 @@
 """`python -m tftransfer` is the program `tftransfer`."""
 
-from tftransfer.top.cli import entry_point
+from tftransfer.cli.main import entry_point
 
 if __name__ == "__main__":
     entry_point()

@@ -1,0 +1,36 @@
+"""What the options of backbones of sound may be."""
+
+import pytest
+
+from tftransfer.backbones.load import load_backbone
+from tftransfer.utils.errors import UserError
+
+REFUSED = {
+    "yamnet:frames=96": "named 'frames'.\nThere are: hop, pool",
+    "yamnet:hop=0": "yamnet:hop=0: 0 is no whole number above 0",
+    "yamnet:hop=-3": "-3 is no whole number",
+    "yamnet:hop=2.5": "2.5 is no whole number",
+    "yamnet:hop=far": "far is no whole number",
+    "small_cnn:width=0": "width=0: 0 is no whole number",
+    "small_cnn:depth=0": "depth=0: 0 is no whole number",
+    "small_cnn:depth=9": "cannot be built for 1 s",
+    "small_cnn:depht=2": "Did you mean depth",
+    "whisper:layers=0": "layers=0: 0 is no whole number",
+    "whisper:heads=5": "no multiple of its 5 heads",
+    "whisper:lyers=2": "Did you mean layers",
+    "whisper:preset=whisper_tiny_en,layers=2": "has its own sizes",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_options_that_cannot_be_are_refused_in_a_line(name):
+    with pytest.raises(UserError) as error:
+        load_backbone(name, kind="audio", weights="none", length=1.0)
+    assert REFUSED[name] in str(error.value) and str(error.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("depth, strides", ((4, 2), (6, 1)))
+def test_the_small_network_strides_where_its_stages_leave_room(depth, strides):
+    name = f"small_cnn:depth={depth},width=2"
+    model = load_backbone(name, kind="audio", weights="none", length=1.0).model
+    assert model.get_layer("conv1a").strides == (strides, strides)

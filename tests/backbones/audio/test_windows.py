@@ -1,0 +1,116 @@
+"""Long clips for networks of pictures: each window is seen as if it were alone."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from tftransfer.backbones import load as general
+from tftransfer.backbones.audio import load_backbone
+from tftransfer.backbones.audio.windows import in_windows
+from tftransfer.core.recipe import Head
+from tftransfer.features import autotune
+from tftransfer.models.network import FEATURES, INPUT, Network
+from tftransfer.preprocessing.audio.preprocessors import SpectrogramForm
+from tftransfer.utils.errors import UserError
+
+NAME = "mobilenet_v2:alpha=0.35"
+
+
+def loaded(name, length, seed=0):
+    return load_backbone(
+        name, weights="none", image_size=32, seed=seed, trust_code=False, cache=None, length=length
+    )
+
+
+@pytest.fixture(scope="module")
+def long():
+    return loaded(f"{NAME},window=1", 3.0)
+
+
+def test_a_clip_is_as_many_pictures_as_it_has_windows(long):
+    assert long.form.shape == (32, 96, 3) and long.form.said == "3 s as 3 spectrograms of 32 px"
+    assert "3 in a row" in long.remarks[-1]
+    assert loaded(NAME, 10.0).form.shape == (32, 32, 3)
+    assert loaded(NAME, 25.0).form.shape == (32, 96, 3)  # 10 s a picture at most
+
+
+def test_features_are_the_mean_of_what_each_window_gives(long):
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 96, 3)).astype(np.float32)
+    plain = Network(loaded(NAME, 1.0), [Head()], units=2)
+    each = [plain.predict(pixels[:, :, at : at + 32])[FEATURES] for at in (0, 32, 64)]
+    network = Network(long, [Head()], units=2)
+    np.testing.assert_allclose(
+        network.predict(pixels)[FEATURES], np.mean(each, axis=0), rtol=1e-4, atol=1e-5
+    )
+    tensors = [pixels]
+    for start, end in zip(network.cuts, network.cuts[1:]):
+        tensors = network.part(start, end)(tensors)
+        tensors = tensors if isinstance(tensors, list) else [tensors]
+    np.testing.assert_allclose(tensors[0], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+    assert network.cuts[0] == INPUT and network.form() == Network(long, [Head()], units=2).form()
+
+
+def test_random_weights_are_given_to_the_layers_inside(long):
+    network = Network(long, [Head()], units=2)
+    before = network.digest(["stage2"])
+    network.reset(["stage2"], 5)
+    after = network.digest(["stage2"])
+    network.reset(["stage2"], 5)
+    assert before != after == network.digest(["stage2"])
+
+
+def test_windows_of_a_picture_hold_the_parts_of_the_clip():
+    rng = np.random.default_rng(0)
+    clip = np.concatenate([np.zeros(16_000), rng.normal(0, 0.3, 16_000)]).astype(np.float32)
+    form = SpectrogramForm(length=2.0, image_size=24, windows=2)
+    picture = form.of_samples(clip).numpy()
+    assert picture.shape == (24, 48, 3)
+    assert picture[:, :22].mean() < 20 < 60 < picture[:, 26:].mean()
+
+
+def pixels_of(count, windows=3):
+    rng = np.random.default_rng(0)
+    return rng.uniform(0, 255, (count, 32, 32 * windows, 3)).astype(np.float32)
+
+
+def test_the_fastest_forward_is_found_for_windows_too(long, monkeypatch):
+    monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
+    said = []
+    found = autotune.fastest(long.model, 9, memory=None, say=said.append)
+    expected = np.asarray(long.model([pixels_of(2)], training=False))
+    np.testing.assert_allclose(found(pixels_of(2))[0], expected, rtol=1e-3, atol=1e-4)
+    assert said
+
+
+def test_vectors_of_windows_are_averaged():
+    plain = loaded(NAME, 1.0)
+    vectors = keras.layers.GlobalAveragePooling2D()(plain.stages[-1].outputs[0])
+    last = replace(plain.stages[-1], outputs=(vectors,))
+    model = keras.Model(plain.model.inputs, vectors)
+    plain = replace(plain, model=model, stages=(*plain.stages[:-1], last))
+    each = [model(pixels_of(2)[:, :, at : at + 32]).numpy() for at in (0, 32, 64)]
+    found = in_windows(plain, 3).model(pixels_of(2)).numpy()
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["window=1,tap={}", "tap={},window=1"])
+@pytest.mark.parametrize("tap", ["stage2", "block_3_expand"])
+def test_windows_are_cut_short_at_stages_and_layers(name, tap):
+    options = {"weights": "none", "kind": "audio", "image_size": 32, "length": 3.0}
+    name = f"{NAME},{name.format(tap)}"
+    backbone = general.load_backbone(name, **options)
+    whole = loaded(f"{NAME},window=1", 3.0)
+    assert len(backbone.stages) < len(whole.stages) and backbone.model.input_shape[2] == 96
+    again = general.load_backbone(backbone.architecture, **options)
+    assert again.model.output_shape == backbone.model.output_shape and backbone.name == name
+    assert set(backbone.random_weights(1)) >= {
+        layer.name for stage in backbone.stages for layer in stage.layers
+    }
+
+
+@pytest.mark.parametrize("window", ["0", "-1", "long"])
+def test_a_window_is_a_number_of_seconds(window):
+    with pytest.raises(UserError, match="no number of seconds"):
+        loaded(f"{NAME},window={window}", 3.0)

@@ -1,0 +1,170 @@
+import dataclasses
+import math
+
+import pytest
+
+from tftransfer.core.experiment import Experiment
+from tftransfer.core.recipe import Head, Loss, Phase, Recipe, match_blocks
+from tftransfer.utils.errors import UserError
+
+BLOCKS = ("stem", "stage1", "stage2", "stage3", "head")
+
+
+def _phase(**changes):
+    return Phase(**{"name": "tune", "train": {"head": 1.0}, "losses": (), **changes})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("head", ["head"]),
+        ("stage2", ["stage2"]),
+        ("stage-1", ["stage3"]),
+        ("stage-3", ["stage1"]),
+        ("stage*", ["stage1", "stage2", "stage3"]),
+        ("stage[12]", ["stage1", "stage2"]),
+        ("st*", ["stem", "stage1", "stage2", "stage3"]),
+        ("*", list(BLOCKS)),
+    ],
+)
+def test_match_blocks(pattern, found):
+    assert match_blocks(pattern, BLOCKS) == found
+
+
+def test_match_blocks_counts_stages_and_not_letters():
+    blocks = [f"stage{k}" for k in range(1, 12)] + ["stage_extra"]
+    assert match_blocks("stage-1", blocks) == ["stage11"]
+    assert match_blocks("stage-11", blocks) == ["stage1"]
+
+
+@pytest.mark.parametrize("pattern", ["stage-0", "stage-4", "Head", "hea", "stage4", "conv*", ""])
+def test_a_pattern_that_matches_nothing_is_an_error(pattern):
+    with pytest.raises(UserError) as caught:
+        match_blocks(pattern, BLOCKS)
+    assert caught.value.what == f"There is no block named {pattern!r}."
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("haed", "Did you mean head?"),
+        ("stage-9", "Did you mean stage3 or stage2 or stage1?"),
+        ("conv*", "There are: head, stage1, stage2, stage3, stem."),
+    ],
+)
+def test_the_nearest_blocks_are_listed(pattern, remedy):
+    with pytest.raises(UserError) as caught:
+        match_blocks(pattern, BLOCKS)
+    assert caught.value.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("train", "rates"),
+    [
+        ({}, (0, 0, 0, 0, 0)),
+        ({"head": 1}, (0, 0, 0, 0, 1)),
+        ({"head": 1, "stage-1": 0.3, "stage-2": 0.09}, (0, 0, 0.09, 0.3, 1)),
+        ({"*": 0.5, "stem": 0}, (0, 0.5, 0.5, 0.5, 0.5)),
+        ({"stem": 0.1, "*": 0.5}, (0.5, 0.5, 0.5, 0.5, 0.5)),
+        ({"stage*": 1, "stage-1": 0.1}, (0, 1, 1, 0.1, 0)),
+    ],
+)
+def test_rates_freeze_what_is_not_named_and_a_later_pattern_wins(train, rates):
+    found = _phase(train=train).rates(BLOCKS)
+    assert list(found) == list(BLOCKS)
+    assert tuple(found.values()) == rates
+    assert all(type(rate) is float for rate in found.values())
+
+
+def test_rates_refuse_a_pattern_without_a_block():
+    with pytest.raises(UserError, match="no block named 'hed'"):
+        _phase(train={"head": 1.0, "hed": 1.0}).rates(BLOCKS)
+
+
+def test_a_phase_keeps_its_own_copy_of_train():
+    train = {"head": 1.0}
+    phase = _phase(train=train)
+    train["stage1"] = 1.0
+    assert phase.train == {"head": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"batch_norm": "freeze"}, r"no batch_norm \(of tune\) named 'freeze'"),
+        ({"schedule": "cos"}, r"no schedule \(of tune\) named 'cos'"),
+        ({"schedule": None}, r"no schedule \(of tune\) named None"),
+        ({"augment": "flipp"}, r"no augment \(of tune\) named 'flipp'"),
+        ({"epochs": 0}, "'tune'.* epochs=0"),
+        ({"epochs": -1}, "'tune'.* epochs=-1"),
+        ({"learning_rate": 0.0}, "'tune'.* learning_rate=0.0"),
+        ({"learning_rate": -1e-3}, "'tune'.* learning_rate=-0.001"),
+        ({"learning_rate": 100.0}, "'tune'.* learning_rate=100.0"),
+        ({"learning_rate": math.nan}, "'tune'.* learning_rate=nan"),
+    ],
+)
+def test_a_phase_refuses_bad_values(changes, what):
+    with pytest.raises(UserError, match=what):
+        _phase(**changes)
+
+
+def test_a_wrong_word_gets_the_nearest():
+    with pytest.raises(UserError) as caught:
+        _phase(batch_norm="freeze")
+    assert caught.value.remedy == "Did you mean frozen?"
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"target": "multilabel"}, r"no target \(of experiment\) named 'multilabel'"),
+        ({"xla": True}, r"no xla \(of experiment\) named True"),
+        ({"precision": "float16"}, r"no precision \(of experiment\) named 'float16'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"validation_fraction": -0.1}, "validation_fraction is -0.1"),
+        ({"validation_fraction": 0.9}, "validation_fraction is 0.9"),
+        ({"test_fraction": 1.0}, "test_fraction is 1.0"),
+        ({"test_fraction": math.nan}, "test_fraction is nan"),
+    ],
+)
+def test_an_experiment_refuses_bad_values(changes, what):
+    with pytest.raises(UserError, match=what):
+        Experiment(**changes)
+
+
+@pytest.mark.parametrize("name", ["validation_fraction", "test_fraction"])
+def test_an_experiment_may_do_without_a_part(name):
+    assert getattr(Experiment(**{name: 0.0}), name) == 0.0
+
+
+def test_nouns_are_frozen_and_keyword_only():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Head().units = 3
+    with pytest.raises(TypeError):
+        Recipe("name")
+
+
+def test_the_base_loss_computes_nothing():
+    with pytest.raises(NotImplementedError):
+        Loss()({})
+
+
+def test_a_recipe_prints_its_phases():
+    first = _phase(name="warm", losses=(Loss(),), epochs=3, learning_rate=0.01)
+    second = _phase(
+        train={"head": 1.0, "stage-1": 0.25}, losses=(Loss(), Loss(weight=0.5)), reset=("head",)
+    )
+    lines = str(Recipe(name="mine", phases=(first, second))).splitlines()
+    assert lines[0] == "recipe mine"
+    assert lines[1] == "  1. warm: trains head ×1; all else is frozen"
+    assert "peak rate 0.01, cosine, up to 3 epochs" in lines[2]
+    assert lines[3] == "     minimises Loss"
+    assert lines[4] == "  2. tune: trains head ×1, stage-1 ×0.25; all else is frozen"
+    assert lines[6] == "     minimises Loss + 0.5 Loss"
+    assert lines[7] == "     starts head from random weights"
+    assert len(lines) == 8
+
+
+def test_a_phase_that_trains_nothing_says_so():
+    assert "trains nothing;" in str(Recipe(name="r", phases=(_phase(train={}),)))

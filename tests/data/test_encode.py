@@ -1,0 +1,88 @@
+"""Values in memory: the first tells the kind, and what does not fit is named by it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.data.sources import read_source, read_unlabelled
+from tftransfer.preprocessing.audio.wav import wav_header, wav_samples
+from tftransfer.utils.errors import UserError
+
+LABELS = [0, 1] * 3
+TEXTS = ["good film", "bad film"] * 3
+WAVES = np.random.default_rng(0).uniform(-1, 1, (6, 800)).astype(np.float32)
+STEREO = np.stack([WAVES, -WAVES], axis=2)
+
+
+@pytest.mark.parametrize(
+    "texts", [TEXTS, np.array(TEXTS), np.array(TEXTS, object), [t.encode() for t in TEXTS]]
+)
+def test_texts_of_every_type_are_texts(texts):
+    found = read_source((texts, LABELS))
+    assert found.kind == "text" and found.items[:2] == [b"good film", b"bad film"]
+    assert read_unlabelled(list(texts)).items == found.items
+
+
+@pytest.mark.parametrize(
+    ("waves", "channels"),
+    [
+        (WAVES, 1), (list(WAVES), 1), (WAVES.tolist(), 1), (STEREO, 2), (list(STEREO), 2),
+        ([WAVES[0][:90], *WAVES[1:]], 1), (WAVES[..., None], 1),
+    ],
+    ids=["array", "list", "plain lists", "stereo", "list of stereo", "two lengths", "mono"],
+)  # fmt: skip
+def test_waveforms_of_every_form_are_clips(waves, channels):
+    found = read_source((waves, LABELS))
+    assert found.kind == "audio" and found.remarks == ()
+    assert wav_header(found.items[1]).channels == channels
+    np.testing.assert_allclose(wav_samples(found.items[1])[:, 0], WAVES[1])
+    assert read_unlabelled(waves).items == found.items
+
+
+def test_samples_of_16_bits_are_scaled_and_that_is_said():
+    whole = np.round(WAVES * 32_767).astype(np.int16)
+    found = read_source((whole, LABELS))
+    np.testing.assert_allclose(wav_samples(found.items[0])[:, 0], WAVES[0], atol=1e-4)
+    assert found.remarks == ("samples of int16 were divided by 32,768",)
+
+
+@pytest.mark.parametrize("form", ["pair", "dictionary"])
+@pytest.mark.parametrize("waves", [WAVES, STEREO, np.int16(WAVES * 9_999)])
+def test_a_dataset_of_waveforms(waves, form):
+    elements = (waves, LABELS) if form == "pair" else {"audio": waves, "label": LABELS}
+    found = read_source(tf.data.Dataset.from_tensor_slices(elements))
+    assert (found.kind, len(found), found.target) == ("audio", 6, "single_label")
+
+
+def test_pictures_stay_pictures():
+    grey = np.zeros((6, 40, 30), np.uint8)
+    assert read_source((grey, LABELS)).kind == read_unlabelled(grey).kind == "image"
+    assert read_source((np.zeros((6, 300, 300)), LABELS)).kind == "image"
+
+
+REFUSED = {
+    "None among texts": ([*TEXTS[:-1], None], LABELS, "Text 5 is None"),
+    "NaN among texts": ([*TEXTS[:-1], float("nan")], LABELS, "Text 5 is nan"),
+    "None at first": ([None, *TEXTS[1:]], LABELS, "Example 0 is None"),
+    "None among clips": ([*WAVES[:-1], None], LABELS, "Clip 5 is None"),
+    "NaN in a clip": ([*WAVES[:-1], WAVES[5] * np.nan], LABELS, "Clip 5 is float32"),
+    "a clip of nothing": ([*WAVES[:-1], WAVES[5, :0]], LABELS, r"Clip 5 .* shape \(0,\)"),
+    "channels first": (np.moveaxis(STEREO, 2, 1), LABELS, r"Clip 0 has the shape \(2, 800\)"),
+    "whole numbers": (np.ones((6, 800), int), LABELS, "Clip 0 is int64"),
+    "a text among pictures": ([np.zeros((9, 9)), "x"], [0, 1], "Image 1 has the shape"),
+    "numbers": ([1.5] * 6, LABELS, "Example 0 is 1.5: no text"),
+    "uneven lists": ([[1.0, [2.0]]] * 6, LABELS, "Example 0 is of the type list"),
+    "nothing": ([], [], "There are no examples"),
+    "labels of None": (TEXTS, [1, None] * 3, "label of example 1 is None"),
+    "labels of two types": (TEXTS, np.array(["a", 1] * 3, object), "names and some are numbers"),
+    "uneven labels": (TEXTS, [[1], [1, 2]] * 3, "labels are no array"),
+    "one label": (TEXTS, 1, "labels are no array"),
+    "fewer labels": (TEXTS, [0, 1], "6 texts but 2 labels"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_named(case):
+    values, labels, said = REFUSED[case]
+    with pytest.raises(UserError, match=said):
+        read_source((values, labels))

@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.data.encode import encode_png
+from tftransfer.data.in_memory import from_arrays, from_dataset, labels_from_array
+from tftransfer.data.sources import read_source
+from tftransfer.preprocessing.image.decode import decode
+from tftransfer.utils.errors import UserError
+
+
+def _pictures(count=4, size=(5, 6), channels=3):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, *size, channels), np.uint8)
+
+
+def _decoded(items):
+    return np.stack([decode(tf.constant(data)).numpy() for data in items])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_uint8_arrays_come_back_exactly(channels):
+    images = _pictures(channels=channels)
+    found = from_arrays(images, [3, 1, 1, 2])
+    np.testing.assert_array_equal(_decoded(found.items), np.broadcast_to(images, (4, 5, 6, 3)))
+    assert found.names == ["#0", "#1", "#2", "#3"] and found.remarks == ()
+    assert found.classes == ("1", "2", "3") and found.labels.tolist() == [2, 0, 0, 1]
+    assert found.parts.tolist() == [""] * 4 and found.parts.dtype.itemsize >= 4 * len("train-kept")
+
+
+def test_grey_arrays_without_a_channel_axis():
+    images = _pictures()[..., 0]
+    found = _decoded(from_arrays(images, [0, 1, 0, 1]).items)
+    np.testing.assert_array_equal(found, np.repeat(images[..., None], 3, axis=-1))
+
+
+def test_transparency_is_dropped():
+    images = _pictures(channels=4)
+    found = _decoded(from_arrays(images, [0, 1, 0, 1]).items)
+    np.testing.assert_array_equal(found, images[..., :3])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_arrays_are_rounded_to_8_bits_and_that_is_remarked(dtype):
+    values = np.array([0.0, 0.499 / 255, 0.501 / 255, 0.5, 254.6 / 255, 1.0], dtype)
+    found = from_arrays(np.stack([values.reshape(2, 3)] * 2), [0, 1])
+    assert found.remarks == (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
+    expected = np.round(values.astype(np.float64) * 255).reshape(2, 3)
+    np.testing.assert_array_equal(_decoded(found.items)[0, ..., 0], expected)
+
+
+def test_a_list_of_pictures_of_several_sizes():
+    found = from_arrays([_pictures(1, (2, 3))[0], _pictures(1, (4, 1))[0]], ["b", "a"])
+    assert [decode(tf.constant(data)).shape for data in found.items] == [(2, 3, 3), (4, 1, 3)]
+    assert found.classes == ("a", "b") and found.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("image", "what"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"Image 7 has the shape \(4, 4, 2\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"Image 7 has the shape \(2, 4, 4, 3\)"),
+        (np.zeros(9, np.uint8), r"Image 7 has the shape \(9, *\)|Image 7 has the shape \(9,\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"Image 7 has the shape \(0, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.float32), r"Image 7 has the shape \(0, 4, 3\)"),
+        ("photo.jpg", r"Image 7 has the shape \(\)"),
+        (np.full((2, 2), 1.01), r"Image 7 is float64 with values outside \[0, 1\]"),
+        (np.full((2, 2), -0.01), r"outside \[0, 1\]"),
+        (np.full((2, 2), np.nan), r"outside \[0, 1\]"),
+        (np.full((2, 2), np.inf), r"outside \[0, 1\]"),
+        (np.full((2, 2), 255, np.int64), r"Image 7 is int64 with values outside"),
+        (np.full((2, 2), 300, np.uint16), r"Image 7 is uint16 with values outside"),
+    ],
+)
+def test_bad_pictures_are_named(image, what):
+    with pytest.raises(UserError, match=what):
+        encode_png(image, 7)
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "kind", "classes", "expected"),
+    [
+        ([5, 3, 5], "auto", "single_label", ("3", "5"), [1, 0, 1]),
+        ([[5], [3], [5]], "auto", "single_label", ("3", "5"), [1, 0, 1]),
+        (["dog", "cat", "dog"], "auto", "single_label", ("cat", "dog"), [1, 0, 1]),
+        ([b"dog", b"k\xc3\xa4fer"], "auto", "single_label", ("dog", "käfer"), [0, 1]),
+        ([True, False], "auto", "single_label", ("False", "True"), [1, 0]),
+        ([10, 9], "auto", "single_label", ("9", "10"), [1, 0]),
+        ([1.0, 0.0], "auto", "single_label", ("0.0", "1.0"), [1, 0]),
+        ([0.5, 2.0], "auto", "regression", ("y0",), [[0.5], [2.0]]),
+        ([1, 2], "regression", "regression", ("y0",), [[1.0], [2.0]]),
+        ([[0.5, 2], [1, 1]], "auto", "regression", ("y0", "y1"), [[0.5, 2], [1, 1]]),
+        ([[0, 2], [1, 1]], "auto", "regression", ("y0", "y1"), [[0, 2], [1, 1]]),
+        ([[0, 1], [1, 1]], "auto", "multi_label", ("y0", "y1"), [[0, 1], [1, 1]]),
+        ([[0], [1]], "multi_label", "multi_label", ("y0",), [[0], [1]]),
+    ],
+)
+def test_labels_and_their_kind(labels, target, kind, classes, expected):
+    found, found_kind, found_classes = labels_from_array(np.asarray(labels), target, ())
+    assert (found_kind, found_classes) == (kind, classes)
+    np.testing.assert_array_equal(found, np.array(expected, found.dtype))
+    assert found.dtype == (np.int64 if kind == "single_label" else np.float32)
+
+
+def test_given_classes_are_counted_from_zero():
+    found, _, classes = labels_from_array(np.array([2, 0]), "auto", ("a", "b", "c"))
+    assert found.tolist() == [2, 0] and classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("labels", "target", "classes", "what"),
+    [
+        ([0, 1, 2], "auto", ("a", "b"), "Label 2 of example 2 is outside 0 to 1"),
+        ([0, -1, 2], "auto", ("a", "b"), "Label -1 of example 1 is outside 0 to 1"),
+        ([0, -1], "auto", (), "Label -1 of example 1 is negative"),
+        ([0.0, np.nan], "single_label", (), "Label nan of example 1 is negative or not finite"),
+        ([0.0, np.nan], "auto", (), "Label of example 1 is not a finite number"),
+        ([[1.5, 1], [2, np.inf]], "auto", (), "Label of example 1 is not a finite number"),
+        ([[0, 1], [2, 0]], "multi_label", (), "Label of example 1 is not 0 or 1"),
+        ([[0, 1], [np.nan, 0]], "multi_label", (), "Label of example 1 is not 0 or 1"),
+        ([[0, 1], [1, 0]], "single_label", (), r"shape \(2, 2\) are not one per example"),
+        ([[[0, 1]], [[1, 0]]], "auto", (), r"shape \(2, 1, 2\) are not one per example"),
+        (["a", "b"], "regression", (), "'a'.* are no numbers"),
+        (["a", "b"], "multi_label", (), "'a'.* are no numbers"),
+    ],
+)
+def test_bad_labels_are_named(labels, target, classes, what):
+    with pytest.raises(UserError, match=what):
+        labels_from_array(np.asarray(labels), target, classes)
+
+
+def test_arrays_must_be_of_one_length():
+    with pytest.raises(UserError, match="4 pictures but 3 labels"):
+        from_arrays(_pictures(), [0, 1, 2])
+
+
+@pytest.mark.parametrize("pair", [tuple, list])
+def test_a_pair_of_arrays_is_a_source(pair):
+    found = read_source(pair([_pictures(), np.array([[0], [1], [1], [0]], np.uint8)]))
+    assert found.labels.tolist() == [0, 1, 1, 0]
+    np.testing.assert_array_equal(found.targets(), [[1, 0], [0, 1], [0, 1], [1, 0]])
+
+
+def test_the_target_reaches_arrays_and_datasets():
+    images, labels = _pictures(), np.array([0, 1, 2, 3])
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
+    for data in ((images, labels), dataset):
+        found = read_source(data, target="regression")
+        assert found.target == "regression" and found.labels.tolist() == [[0], [1], [2], [3]]
+
+
+@pytest.mark.parametrize("form", ["pair", "dictionary", "more keys"])
+def test_a_dataset_of_pictures(form):
+    images, labels = _pictures(), np.array(["b", "a", "b", "c"])
+    elements = {
+        "pair": (images, labels),
+        "dictionary": {"label": labels, "image": images},
+        "more keys": {"id": labels, "image": images, "label": labels},
+    }[form]
+    found = read_source(tf.data.Dataset.from_tensor_slices(elements))
+    assert found.classes == ("a", "b", "c") and found.labels.tolist() == [1, 0, 1, 2]
+    np.testing.assert_array_equal(_decoded(found.items), images)
+    assert found.names == ["#0", "#1", "#2", "#3"]
+
+
+def test_a_dataset_of_encoded_pictures_keeps_their_bytes():
+    items = [tf.io.encode_jpeg(image).numpy() for image in _pictures()]
+    found = from_dataset(tf.data.Dataset.from_tensor_slices((items, [0, 1, 0, 1])))
+    assert found.items == items
+
+
+def test_a_dataset_of_several_labels():
+    labels = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
+    found = from_dataset(tf.data.Dataset.from_tensor_slices((_pictures(), labels)))
+    assert found.target == "multi_label"
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "what"),
+    [
+        (lambda: tf.data.Dataset.from_tensor_slices(_pictures()), "The dataset yields ndarray"),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices({"image": _pictures(), "y": [0] * 4}),
+            "The dataset yields dict",
+        ),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices((_pictures(), [0] * 4, [1] * 4)),
+            "The dataset yields tuple",
+        ),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices((_pictures(), [0] * 4)).batch(2),
+            r"Image 0 has the shape \(2, 5, 6, 3\)",
+        ),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices((_pictures() / 1.0, [0] * 4)),
+            "Image 0 is float64 with values outside",
+        ),
+        (
+            lambda: tf.data.Dataset.from_tensor_slices((_pictures(), [0] * 4)).repeat(),
+            "The dataset never ends",
+        ),
+    ],
+)
+def test_bad_datasets_are_refused(dataset, what):
+    with pytest.raises(UserError, match=what):
+        from_dataset(dataset())

@@ -1,0 +1,153 @@
+"""Labels of several tasks: stored, joined, split, and judged where they are known."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tftransfer.data.examples import PART_DTYPE, Examples, join, join_unlabelled, with_classes
+from tftransfer.data.in_memory import from_arrays, labels_from_array
+from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
+from tftransfer.data.split import split
+from tftransfer.metrics import metrics
+from tftransfer.utils.errors import UserError
+
+CLASSES = ("a=x", "a=y", "a=z", "b=0", "b=1")
+TASKS = (Task("a", 0, 3), Task("b", 3, 2))
+LABELS = np.array([[0, 1], [2, -1], [-1, 0], [1, 1]])
+
+
+def examples(labels=LABELS, classes=CLASSES):
+    count = len(labels)
+    return Examples(
+        names=[f"n{k}" for k in range(count)], items=[f"{k}".encode() for k in range(count)],
+        labels=np.array(labels), target="multi_task", classes=classes,
+        parts=np.full(count, "", PART_DTYPE),
+        sha256=[hashlib.sha256(f"{k}".encode()).hexdigest() for k in range(count)],
+    )  # fmt: skip
+
+
+def test_the_classes_name_their_tasks():
+    assert tasks_of(CLASSES, "multi_task") == TASKS
+    assert tasks_of(CLASSES, "single_label") == ()
+    assert tasks_of(("a=x=1", "a=y"), "multi_task") == (Task("a", 0, 2),)
+    np.testing.assert_array_equal(from_one_hot(one_hot(LABELS, TASKS), TASKS), LABELS)
+
+
+def test_other_data_may_lack_tasks_and_classes():
+    other = examples([[1, 0], [0, -1]], ("b=0", "b=1", "a=x", "a=z"))
+    np.testing.assert_array_equal(with_classes(other, CLASSES, "multi_task").labels,
+                                  [[0, 1], [-1, 0]])  # fmt: skip
+    only = examples([[1], [0]], ("b=0", "b=1"))
+    joined = join(examples(), only)
+    np.testing.assert_array_equal(joined.labels[4:], [[-1, 1], [-1, 0]])
+    with pytest.raises(UserError, match="training lacks: c=0"):
+        with_classes(examples([[0], [1]], ("c=0", "c=1")), CLASSES, "multi_task")
+    more = join_unlabelled(examples(), only, "unlabelled")
+    assert (more.labels[4:] == -1).all() and not more.targets()[4:].any()
+
+
+def test_the_digest_tells_an_unknown_label():
+    other = LABELS.copy()
+    other[0, 1] = -1
+    assert examples().digest() != examples(other).digest()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])],
+)
+def test_arrays_of_numbers_and_names(labels):
+    found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, target="multi_task")
+    assert found.classes == ("task0=3", "task0=7", "task1=0", "task1=5")
+    np.testing.assert_array_equal(found.labels, [[0, 0], [1, -1], [-1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ([[0, 1], [1, -2]], "Label -2 of example 1 is below -1"),
+        ([[0, 1], [-1, -1], [1, 0]], "row 1: no task has a label"),
+        ([[0, 1], [1, 1]], "task task1 has one class, 1"),
+        ([[0, -1], [1, -1]], "task task1 has no label"),
+        ([[0.5, 1], [1, 1]], "float64 and the shape"),
+        ([0, 1], "the shape"),
+    ],
+)
+def test_bad_arrays_are_refused(labels, what):
+    with pytest.raises(UserError, match=what):
+        labels_from_array(np.array(labels), "multi_task", ())
+
+
+def test_a_split_gives_each_part_of_every_class_and_data_set():
+    rng = np.random.default_rng(0)
+    labels = np.stack([rng.integers(0, 3, 300), rng.integers(0, 2, 300)], axis=1)
+    labels[:150, 1], labels[150:, 0] = -1, -1  # two data sets, each of one task
+    found = split(examples(labels))
+    for part in ("train", "val", "test"):
+        assert (found.targets()[found.where(part)].sum(axis=0) > 0).all()
+    few = split(examples(labels), labels_per_class=8)
+    counts = few.targets()[few.where("train")].sum(axis=0) + few.targets()[few.where("val")].sum(0)
+    assert counts.tolist() == [8] * 5
+
+
+def test_a_task_that_cannot_be_learnt_is_said():
+    labels = np.array([[k % 2, -1] for k in range(40)] + [[0, 0], [1, 1]])
+    given = examples(labels, ("a=x", "a=y", "b=0", "b=1"))
+    parts = given.parts.copy()
+    parts[-1] = "test"
+    with pytest.raises(UserError, match="fewer than two classes of the task b"):
+        split(replace(given, parts=parts))
+
+
+def test_copies_of_which_each_knows_a_task_do_not_contradict():
+    labels = np.array([[k % 3, k % 2] for k in range(40)])
+    labels[0], labels[1] = [0, -1], [-1, 1]
+    given = examples(labels)
+    twins = replace(given, sha256=[given.sha256[0], *given.sha256[:1], *given.sha256[2:]])
+    assert not any("different labels" in remark for remark in split(twins).remarks)
+    labels[1] = [1, 1]
+    twins = replace(twins, labels=labels)
+    assert any("different labels" in remark for remark in split(twins).remarks)
+
+
+RNG = np.random.default_rng(2)
+TRUTH = np.stack([RNG.integers(0, 3, 50), RNG.integers(0, 2, 50)], axis=1)
+TRUTH[:20, 1] = -1
+Y = one_hot(TRUTH, TASKS)
+Z = RNG.normal(size=(50, 5)) + Y
+
+
+def test_the_figures_are_the_means_of_the_tasks():
+    values = metrics.probabilities(Z, "multi_task", 2.0, TASKS)
+    np.testing.assert_allclose(values[:, :3], metrics.softmax(Z[:, :3], 2.0))
+    first = metrics.metrics(values[:, :3], Y[:, :3], "single_label")
+    second = metrics.metrics(values[20:, 3:], Y[20:, 3:], "single_label")
+    got = metrics.with_intervals(values, Y, "multi_task", TASKS)
+    for name in ("accuracy", "macro_f1", "log_loss", "ece"):
+        assert got[name] == pytest.approx((first[name] + second[name]) / 2)
+    for name, (low, high) in got["intervals"].items():
+        assert low < got[name] < high
+    assert metrics.log_loss(values, Y, TASKS) == pytest.approx(got["log_loss"])
+
+
+def test_scores_of_unknown_labels_change_no_figure():
+    other = Z.copy()
+    other[:20, 3:] = RNG.normal(size=(20, 2)) * 9
+    both = [
+        metrics.with_intervals(
+            metrics.probabilities(z, "multi_task", 1.0, TASKS), Y, "multi_task", TASKS
+        )
+        for z in (Z, other)
+    ]
+    assert both[0] == both[1]
+    assert metrics.fit_temperature(Z, Y, "multi_task", TASKS) == metrics.fit_temperature(
+        other, Y, "multi_task", TASKS
+    )
+
+
+def test_a_share_of_each_example_means_the_mean_over_tasks():
+    known = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]], bool)
+    values = np.array([[1.0, 9, 9], [0, 1, 9], [0, 9, 9]])
+    assert metrics.mean_over_tasks(values, known).mean() == pytest.approx((1 / 3 + 1) / 2)

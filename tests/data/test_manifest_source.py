@@ -1,0 +1,259 @@
+import numpy as np
+import pytest
+
+from tftransfer.data.manifest import from_manifest
+from tftransfer.data.sources import read_source
+from tftransfer.utils.errors import UserError
+
+
+@pytest.fixture
+def table(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "sub/d e.png"):
+        (folder / name).write_bytes(b"x")
+    (tmp_path / "outside.png").write_bytes(b"x")
+
+    def write(text, name="table.csv", encoding="utf-8"):
+        path = folder / name
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "path,label\na.png,cat\nb.png,dog\nsub/d e.png,cat\n"),
+        ("t.CSV", "path,label\r\na.png,cat\r\nb.png,dog\r\nsub/d e.png,cat"),
+        ("t.tsv", "path\tlabel\na.png\tcat\nb.png\tdog\nsub/d e.png\tcat\n"),
+        ("t.csv", "label,other,FileName\n cat,1,a.png\ndog ,2,b.png\ncat,3,sub/d e.png\n"),
+        ("t.csv", 'path, label\n"a.png","cat"\nb.png,dog\n"sub/d e.png",cat\n'),
+        ("t.csv", "\ufeffpath,label\na.png,cat\nb.png,dog\nsub/d e.png,cat\n"),
+        ("t.csv", "image,animal\na.png,cat\n\nb.png,dog\n\nsub/d e.png,cat\n"),
+        ("t.csv", "path,label\n./a.png,cat\nsub/../b.png,dog\nsub/d e.png,cat\n"),
+    ],
+)
+def test_one_label_per_row(table, name, text):
+    path = table(text, name)
+    found = read_source(path)
+    assert found.target == "single_label" and found.classes == ("cat", "dog")
+    np.testing.assert_array_equal(found.labels, [0, 1, 0])
+    folder = path.parent.resolve()
+    assert found.items == [str(folder / part) for part in ("a.png", "b.png", "sub/d e.png")]
+    assert found.names[2] == "sub/d e.png" and set(found.parts) == {""}
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes", "labels"),
+    [
+        (("10", "9", "1"), ("1", "9", "10"), [2, 1, 0]),
+        (("b", "10", "2"), ("2", "10", "b"), [2, 1, 0]),
+        (("1.0", "2.0", "1.0"), ("1.0", "2.0"), [0, 1, 0]),
+        (("1", "01", "001"), ("001", "01", "1"), [2, 1, 0]),
+        (("²", "x", "²"), ("x", "²"), [1, 0, 1]),
+    ],
+)
+def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
+    rows = "".join(f"{name}.png,{cell}\n" for name, cell in zip("abc", cells))
+    found = from_manifest(table("path,label\n" + rows))
+    assert (found.target, found.classes) == ("single_label", classes)
+    np.testing.assert_array_equal(found.labels, labels)
+
+
+@pytest.mark.parametrize("separator", ["|", ";", " | "])
+def test_several_labels_in_a_cell(table, separator):
+    text = f"path,labels\na.png,sky{separator}sea\nb.png,sea\nc.png,\n"
+    found = from_manifest(table(text))
+    assert (found.target, found.classes) == ("multi_label", ("sea", "sky"))
+    np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0], [0, 0]])
+    assert found.labels.dtype == np.float32
+
+
+def test_one_label_each_may_be_called_multi_label(table):
+    found = from_manifest(table("path,label\na.png,sky\nb.png,sea\n"), target="multi_label")
+    np.testing.assert_array_equal(found.labels, [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "columns", "labels"),
+    [
+        ("path,y\na.png,0.5\nb.png,2\n", "auto", ("y",), [[0.5], [2]]),
+        ("path,y\na.png,1\nb.png,2\n", "regression", ("y",), [[1], [2]]),
+        ("path,width,height\na.png,1,-2\nb.png,3,4e1\n", "auto", ("width", "height"),
+         [[1, -2], [3, 40]]),
+    ],
+)  # fmt: skip
+def test_regression(table, text, target, columns, labels):
+    found = from_manifest(table(text), target=target)
+    assert (found.target, found.classes) == ("regression", columns)
+    np.testing.assert_allclose(found.labels, np.array(labels, np.float32))
+    assert found.labels.dtype == np.float32
+
+
+@pytest.mark.parametrize("column", ["split", "Subset"])
+def test_the_column_of_parts(table, column):
+    text = f"path,{column},label\na.png,Train,x\nb.png,valid,y\nc.png,test,x\nsub/d e.png,,y\n"
+    found = from_manifest(table(text))
+    assert found.parts.tolist() == ["train", "val", "test", ""]
+    assert found.classes == ("x", "y")
+
+
+def test_a_column_of_parts_is_no_label(table):
+    found = from_manifest(table("path,split,animal\na.png,train,x\nb.png,test,y\n"))
+    assert found.classes == ("x", "y")
+
+
+def test_absolute_paths_may_lead_anywhere(table):
+    path = table("")
+    outside = path.parent.parent / "outside.png"
+    found = from_manifest(table(f"path,label\n{outside},x\na.png,y\n"))
+    assert found.items[0] == str(outside.resolve())
+
+
+@pytest.mark.parametrize("target", ["auto", "multi_task"])
+def test_several_columns_of_names_are_tasks(table, target):
+    text = "path,digit,parity,split\na.png,10,even,train\nb.png,9,,\nc.png,,odd,test\n"
+    found = from_manifest(table(text), target=target)
+    assert found.target == "multi_task"
+    assert found.classes == ("digit=9", "digit=10", "parity=even", "parity=odd")
+    np.testing.assert_array_equal(found.labels, [[1, 0], [0, -1], [-1, 1]])
+    assert found.labels.dtype == np.int64
+    assert [(task.name, task.start, task.count) for task in found.tasks] == [
+        ("digit", 0, 2), ("parity", 2, 2)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found.targets(), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    assert "digit, parity" in found.remarks[0] and "--target=regression" in found.remarks[0]
+
+
+def test_one_column_may_be_called_a_task(table):
+    found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), target="multi_task")
+    assert found.classes == ("digit=1", "digit=2") and found.labels.shape == (2, 1)
+
+
+HEAD = "path,label\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        ("", "no rows below its header", "row per picture"),
+        (HEAD, "no rows below its header", "row per picture"),
+        (HEAD + "\n\n", "no rows below its header", "row per picture"),
+        (HEAD + "a.png,x\nb.png\n", "row 3 has 1 cells, the header 2", "Quote"),
+        (HEAD + "\na.png,x\n\nb.png,y,z\n", "row 5 has 3 cells, the header 2", "Quote"),
+        (HEAD + "a.png,x\nz.png,y\n", "row 3: z.png does not exist", "Mend"),
+        (HEAD + "\n\nz.png,y\n", "row 4: z.png does not exist", "Mend"),
+        (HEAD + "a.png,x\n../outside.png,y\n", "row 3: ../outside.png leads out of", "below"),
+        (HEAD + "sub/../../outside.png,y\n", "row 2: .* leads out of", "below"),
+        (HEAD + "a.png,x\nb.png, \n", "row 3: the label is empty", "Fill"),
+        (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
+        (
+            "name,label\na.png,x\n",
+            "no column of paths and none of texts. There are: label, name",
+            "path",
+        ),
+        ("pth,label\na.png,x\n", "no column of paths and none of texts. Did you mean pth?", "path"),
+        (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Count"),
+        (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
+        ("path\na.png\n", "no label column; it has: path", "label"),
+        ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
+        ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
+        ("path,w,h\na.png,red,big\n", "the task w has one class, red", "leave it out"),
+        ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "leave it out"),
+        ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Fill"),
+        ("path,w,h\na.png,1,x\nb.png,-1,y\n", "row 3: the label -1 is negative", "Count"),
+        ("path,w,h=1\na.png,a,x\nb.png,b,y\n", "a task named 'h=1'", "without ="),
+        ("path,w,h\na.png,0.5,2\nb.png,,3\n", "row 3: ', 3' is not a finite", "Mend"),
+        ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
+        ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Mend"),
+        ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Mend"),
+    ],
+)
+def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
+    path = table(text)
+    with pytest.raises(UserError, match=what) as caught:
+        from_manifest(path)
+    assert "table.csv" in caught.value.what and remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "what"),
+    [
+        (HEAD + "a.png,x\n", "regression", "row 2: 'x' is not a finite number"),
+        (HEAD + "a.png,1\nb.png,\n", "regression", "row 3: '' is not a finite number"),
+        (HEAD + "a.png,\nb.png,|\n", "multi_label", "no label in any row"),
+        ("path,w,h\na.png,1,2\n", "single_label", "2 label columns of names"),
+    ],
+)
+def test_labels_must_fit_the_target(table, text, target, what):
+    with pytest.raises(UserError, match=what):
+        from_manifest(table(text), target=target)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_encodings_are_refused(table, encoding):
+    with pytest.raises(UserError, match=r"table\.csv is not UTF-8 text"):
+        from_manifest(table(HEAD + "a.png,grün\n", encoding=encoding))
+
+
+@pytest.mark.parametrize(("mark", "said"), [("\t", "tabs"), (";", "semicolons")])
+def test_a_csv_without_commas_in_its_header_is_parted_otherwise(table, mark, said):
+    found = from_manifest(table(f'path{mark}label\na.png{mark}"x, y"\nb.png{mark}z\n'))
+    assert found.classes == ("x, y", "z") and found.remarks == (f"its cells are parted by {said}",)
+
+
+def test_columns_may_be_named(table):
+    text = "label,where,kind,id\nno,a.png,x,1\nno,b.png,y,2\n"
+    found = from_manifest(table(text), columns="path=where, label=kind")
+    assert found.classes == ("x", "y") and found.names == ["a.png", "b.png"]
+    assert found.remarks == ("columns that are not used: label, id",)
+    text = "review,stars,mood,fold\ngood,5,glad,train\nbad,1,sad,test\n"
+    found = from_manifest(table(text), columns="text=review,label=stars,label=mood,split=fold")
+    assert found.kind == "text" and found.items == [b"good", b"bad"]
+    assert found.classes == ("stars=1", "stars=5", "mood=glad", "mood=sad")
+    assert found.parts.tolist() == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("text", "'text' is no pair"),
+        ("words=a", "kind of column named 'words'"),
+        ("path=where", "no column named 'where'"),
+        ("path=path,path=label", "two columns of path"),
+        ("path=path,text=label", "both paths and texts"),
+        ("path=path,label=lable", "no column named 'lable'"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(table, columns, said):
+    with pytest.raises(UserError, match=said):
+        from_manifest(table(HEAD + "a.png,x\nb.png,y\n"), columns=columns)
+
+
+def test_what_tells_every_row_apart_is_no_label(table):
+    rows = "".join(f"text {n},{'ab'[n % 2]},{n}\n" for n in range(12))
+    found = from_manifest(table(f"text,mood,id\n{rows}"))
+    assert (found.target, found.classes) == ("single_label", ("a", "b"))
+    assert found.remarks == ("columns that are not used: id",)
+    rows = "".join(f"text {n},{n / 7},{n / 3}\n" for n in range(12))
+    assert from_manifest(table(f"text,width,height\n{rows}")).classes == ("width", "height")
+
+
+def test_a_mark_in_few_labels_is_part_of_the_name(table):
+    rows = "".join(f"text {n},{'yes; no' if n == 11 else 'ab'[n % 2]}\n" for n in range(40))
+    path = table(f"text,label\n{rows}")
+    found = from_manifest(path)
+    assert (found.target, found.classes) == ("single_label", ("a", "b", "yes; no"))
+    assert "1 of 40 labels hold | or ; ('yes; no')" in found.remarks[0]
+    found = from_manifest(path, target="multi_label")
+    assert found.classes == ("a", "b", "no", "yes") and not found.remarks
+    found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
+    assert found.target == "multi_label" and "several labels each" in found.remarks[0]
+
+
+def test_columns_that_are_not_used_are_said(table):
+    text = "path,splt,label,\na.png,x,cat,\nb.png,y,dog,\n"
+    assert from_manifest(table(text)).remarks == ("columns that are not used: splt",)
+    assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).remarks == ()

@@ -1,0 +1,165 @@
+"""Texts from tables, folders, lists and data sets."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.data.scan import scan
+from tftransfer.data.sources import read_source, read_unlabelled
+from tftransfer.data.split import split
+from tftransfer.data.tables import read_table
+from tftransfer.utils.errors import UserError
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(content, name="t.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+LINES = ('good "film"', "bad, dull", "so-so")
+FILES = {
+    "t.csv": 'text,label\n"good ""film""",pos\n"bad, dull",neg\nso-so,pos\n',
+    "t.tsv": 'sentence\tlabel\ngood "film"\tpos\nbad, dull\tneg\nso-so\tpos\n',
+    "quoted.tsv": 'Review\tid\tsentiment\tlabel\n"good ""film"""\t1\tx\tpos\n'
+    '"bad, dull"\t2\ty\tneg\nso-so\t3\tz\tpos\n',
+    "t.jsonl": '{"text": "good \\"film\\"", "label": "pos"}\n\n'
+    '{"label": "neg", "text": "bad, dull"}\n{"text": "so-so", "label": "pos", "more": 1}\n',
+    "bom.csv": '\ufefftext,label\r\n"good ""film""",pos\r\n"bad, dull",neg\r\nso-so,pos\r\n',
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_table_of_texts(table, name):
+    found = read_source(table(FILES[name], name))
+    assert [item.decode() for item in found.items] == list(LINES)
+    assert (found.kind, found.classes) == ("text", ("neg", "pos"))
+    np.testing.assert_array_equal(found.labels, [1, 0, 1])
+    assert found.names[0].startswith(f"{name}, row ")
+
+
+def test_quotes_inside_unquoted_cells_survive(table):
+    text = 'text\tlabel\n" um , no . "\t0\nhe said " hi\t1\n"odd\t0\nplain\t1\n'
+    found = read_source(table(text, "t.tsv"))
+    assert [item.decode() for item in found.items] == [
+        '" um , no . "',
+        'he said " hi',
+        '"odd',
+        "plain",
+    ]
+    assert "quotes are part of the text: they do not enclose whole cells" in found.remarks
+
+
+def test_a_quoted_cell_may_hold_tabs_and_lines(table):
+    found = read_source(table('text\tlabel\n"two\nlines"\t0\n"a\ttab"\t1\n', "t.tsv"))
+    assert found.items == [b"two\nlines", b"a\ttab"]
+
+
+def test_a_real_table_keeps_every_text(shared_data):
+    path = shared_data / "sst2" / "test.tsv"
+    found = read_source(path)
+    lines = path.read_text().splitlines()[1:]
+    assert [item.decode() for item in found.items] == [
+        line.split("\t")[0].strip() for line in lines
+    ]
+    assert found.classes == ("0", "1") and len(found) == 872
+
+
+def test_the_encoding_of_a_table_is_told(table):
+    found = read_source(table("text,label\ncaf\u00e9,a\nb,b\n".encode("latin-1")))
+    assert found.items[0] == "caf\u00e9".encode()
+    assert "t.csv is in windows-1252, and was read so" in found.remarks
+
+
+def test_a_long_cell_is_read(table):
+    found = read_source(table(f"text,label\n{'a' * 300_000},x\nb,y\n"))
+    assert len(found.items[0]) == 300_000
+
+
+def test_several_labels_and_parts(table):
+    lines = '{"text": "a", "labels": ["x", "y"], "split": "test"}\n{"text": "b", "labels": ["x"]}\n'
+    found = read_source(table(lines, "t.jsonl"))
+    assert found.target == "multi_label" and found.parts.tolist() == ["test", ""]
+    np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"text": "a"\n', "line 1 is not JSON"),
+        ('{"text": "a", "label": 1}\n[1]\n', "line 2 is no JSON object"),
+        ("\n", "has no rows"),
+        ('{"txt": "a", "label": 1}\n', "no column of paths and none of texts"),
+    ],
+)
+def test_bad_lines_are_named(table, content, said):
+    with pytest.raises(UserError, match=said):
+        read_source(table(content, "t.jsonl"))
+
+
+def test_paths_win_over_texts(table, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = read_source(table("text,path,label\nseen,a.png,x\nseen,a.png,y\n"))
+    assert found.kind == "image" and "columns that are not used: text" in found.remarks
+
+
+def test_a_folder_of_text_files(tmp_path):
+    for name in ("bad", "good"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.txt").write_text(f"{name} film")
+    found = read_source(tmp_path)
+    assert found.kind == "text" and found.classes == ("bad", "good")
+
+
+def test_lists_and_data_sets(tmp_path):
+    found = read_source((["one", "two"], ["a", "b"]))
+    assert found.kind == "text" and found.items == [b"one", b"two"]
+    made = tf.data.Dataset.from_tensor_slices({"text": ["one", "two"], "label": [0, 1]})
+    assert read_source(made).kind == "text"
+
+
+def test_texts_without_labels(table):
+    path = table("text,other\none,1\ntwo,2\n")
+    for data in (path, ["one", "two"]):
+        found = read_unlabelled(data)
+        assert found.kind == "text" and found.items == [b"one", b"two"]
+
+
+def test_blank_rows_of_a_table_do_not_shift_its_numbers(table):
+    assert list(read_table(table("text,label\n\na,1\n\nb,2\n")).rows) == [3, 5]
+
+
+def test_one_line_in_another_encoding_does_not_change_the_others(table):
+    lines = [f"café {number},{'ab'[number % 2]}\n".encode() for number in range(9)]
+    data = b"text,label\n" + b"".join(lines) + "über,a\n".encode("latin-1")
+    found = read_source(table(data))
+    assert [found.items[0].decode(), found.items[-1].decode()] == ["café 0", "über"]
+    assert found.remarks == ("t.csv is in utf-8, but for 1 lines, read as windows-1252",)
+
+
+def test_nul_bytes_in_a_table_are_named(table):
+    with pytest.raises(UserError, match="UTF-16 without a mark"):
+        read_table(table("text,label\na,b\n".encode("utf-16-le")))
+
+
+def test_equal_numbers_of_json_are_one_class(table):
+    rows = '{"text": "a", "label": 1}\n{"text": "b", "label": 1.0}\n{"text": "c", "label": 0}\n'
+    assert read_source(table(rows, "t.jsonl")).classes == ("0", "1")
+
+
+def test_copies_that_differ_in_white_space_around_stay_in_one_part(tmp_path):
+    for label in ("good", "bad"):
+        (tmp_path / label).mkdir()
+        for number in range(30):
+            for copy, end in enumerate(("", "\n", " \r\n")):
+                file = tmp_path / label / f"{number}_{copy}.txt"
+                file.write_bytes(f"{label} film {number}{end}".encode())
+    found = scan(read_source(tmp_path), say=lambda line: None)
+    parts = {}
+    for sha, part in zip(found.sha256, split(found).parts):
+        parts.setdefault(sha, set()).add(str(part))
+    assert len(parts) == 60 and all(len(some) == 1 for some in parts.values())

@@ -1,0 +1,238 @@
+"""A run on clips, from their files to the SavedModel."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tftransfer
+from tftransfer.backbones.load import load_backbone, longest
+from tftransfer.commands.inspect import inspect
+from tftransfer.data.examples import PART_DTYPE, Examples
+from tftransfer.planning.plan import make_plan
+from tftransfer.preprocessing.audio.wav import encode_wav
+from tftransfer.probes import layer_probes
+from tftransfer.utils.errors import UserError
+
+HERTZ = {"high": 3000, "low": 300, "middle": 1000}
+
+
+def tone(hertz, number, rate):
+    random = np.random.default_rng([hertz, number])
+    time = np.arange(int(rate * random.uniform(0.5, 1.2))) / rate
+    sound = np.sin(2 * np.pi * hertz * random.uniform(0.9, 1.1) * time)
+    return (0.3 * sound + 0.02 * random.normal(size=len(time))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory):
+    """Three pitches by four players, at two rates."""
+    root = tmp_path_factory.mktemp("tones")
+    for name, hertz in HERTZ.items():
+        (root / name).mkdir()
+        for number in range(24):
+            rate, player = (16_000, 22_050)[number % 2], "abcd"[number // 6]
+            data = encode_wav(tone(hertz, number, rate), rate)
+            (root / name / f"{number}_{player}.wav").write_bytes(data)
+    (root / "low" / "cut_a.wav").write_bytes(encode_wav(np.ones(4_000))[:-7])
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tones, tmp_path_factory, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), backbone="small_cnn:width=8,depth=3", weights="none", batch_size=16,
+        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2", group_by=r"_(\w)\.",
+        validation_fraction=0.3,
+    )  # fmt: skip
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"), say=quiet)
+
+
+def test_pitches_are_learnt_of_other_players(run):
+    assert run.result["test"]["accuracy"] > 0.9
+    split = json.loads((run.workdir / "split.json").read_text())
+    place = {name: number for number, name in enumerate(split["columns"])}
+    by_part = {}
+    for row in split["examples"]:
+        player = row[place["name"]].partition("_")[2]
+        by_part.setdefault(row[place["part"]], set()).add(player)
+    assert len(by_part) == 3 and sum(map(len, by_part.values())) == 4
+    assert "cut off" in (run.workdir / "quarantine.csv").read_text()
+
+
+def test_the_run_evaluates_to_its_own_figures(run, quiet):
+    again = tftransfer.evaluate(run.workdir, say=quiet)
+    assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
+
+
+def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
+    served = tf.saved_model.load(str(run.export))
+    sound = tone(300, 99, 16_000)
+    by_bytes = served.signatures["serving_default"](
+        audio_bytes=tf.constant([encode_wav(sound), b"no clip"])
+    )
+    by_wave = served.signatures["waveform"](waveform=tf.constant(sound[None]))
+    assert by_bytes["label"].numpy().tolist() == [b"low", b""]
+    assert b"WAV" in by_bytes["error"].numpy()[1]
+    np.testing.assert_allclose(by_bytes["scores"][0], by_wave["scores"][0], atol=1e-5)
+    assert by_wave["label"].numpy().tolist() == [b"low"]
+    said = (run.export / "assets.extra" / "CLIENTS.txt").read_text()
+    assert "of a longer clip the export hears the middle 1.2 s" in said
+
+
+def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
+    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    sound, broken = tone(300, 99, 16_000), []
+    for place, value in ((3, np.nan), (-1, np.inf)):
+        broken.append(sound.copy())
+        broken[-1][place] = value
+    said = served(audio_bytes=tf.constant([encode_wav(each) for each in (*broken, sound)]))
+    assert said["label"].numpy().tolist() == [b"", b"", b"low"]
+    assert [bool(error) for error in said["error"].numpy()] == [True, True, False]
+    assert np.isnan(said["scores"][:2]).all() and np.isfinite(said["scores"][2]).all()
+
+
+def test_files_and_waveforms_are_predicted(run, tones):
+    said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
+    assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
+    sound = tone(300, 99, 16_000)
+    forms = [sound, np.int16(sound * 32_767), np.stack([sound, sound], axis=1), sound.tolist()]
+    assert [each["label"] for each in tftransfer.predict(run.workdir, forms)] == ["low"] * 4
+    with pytest.raises(UserError, match="Clip 1 is None"):
+        tftransfer.predict(run.workdir, [sound, None])
+
+
+def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path, quiet):
+    for file in tones.glob("*/[0-9]*_a.wav"):
+        place = tmp_path / file.parent.name / f"{file.stem.replace('_a', '')}.wav"
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(file)
+    assert tftransfer.evaluate(run.workdir, tmp_path, say=quiet)["test"]["accuracy"] > 0.5
+
+
+def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(
+    run, tones, tmp_path, quiet
+):
+    files = sorted((tones / "low").glob("[0-9]*.wav"))[:4]
+    (tmp_path / "m.csv").write_text("\n".join(["wav,class", *(f"{file},low" for file in files)]))
+    rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"], say=quiet)
+    assert [row["label"] for row in rows] == ["low"] * 4
+    assert (
+        tftransfer.evaluate(run.workdir, tmp_path / "m.csv", say=quiet)["test"]["accuracy"] == 1.0
+    )
+
+
+def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path):
+    long, short = np.tile(tone(300, 99, 16_000), 20), tone(300, 98, 16_000)
+    lines = []
+    found = tftransfer.predict(run.workdir, [short, long, long], say=lines.append)
+    assert "remark" not in found[0] and "cut to the middle" in found[1]["remark"]
+    assert found[1]["label"] == "low"
+    (line,) = [line for line in lines if "cut" in line]
+    assert line.startswith("2 clips longer than the") and line.endswith("#1 ...")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "heard"), [("mobilenet_v2:alpha=0.35,window=5", 20.0), ("small_cnn", 10.0)]
+)
+def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone, heard):
+    waves = np.random.default_rng(0).uniform(-1, 1, (20, 20_000)).astype(np.float32)
+    experiment = tftransfer.Experiment(
+        data=tftransfer.from_waveforms(waves, [0, 1] * 10, rate=1000), backbone=backbone,
+        weights="none", image_size=32, recipe="feature_extraction",
+    )  # fmt: skip
+    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    assert plan.network.backbone.form.length == plan.experiment.length == heard
+    said = next(choice for choice in plan.choices if choice.startswith("length"))
+    assert ("cut to their middle" in said) == (heard == 10.0)
+
+
+def test_how_long_a_network_hears_by_default_is_told_from_its_name(run):
+    def of(name):
+        return longest(name, "audio")
+
+    assert of("yamnet:tap=stage7") == of("whisper_tiny_en") == of("mobilenet_v2") == 30.0
+    assert of("small_cnn") == of(str(run.workdir)) == of("https://tfhub.dev/x/y/1") == 10.0
+    assert longest("mobilenet_v2", "image") == np.inf
+
+
+def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_folder, tmp_path):
+    experiment = tftransfer.Experiment(
+        data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"
+    )
+    with pytest.raises(UserError, match="clips, and the data are pictures"):
+        tftransfer.train(experiment, tmp_path / "run", say=lambda line: None)
+    source = load_backbone(f"{run.workdir}:tap=stage2", kind="audio")
+    assert [stage.name for stage in source.stages] == ["stage1", "stage2"]
+
+
+def test_stages_are_compared_by_a_probe_that_parts_no_players(tones):
+    said = inspect(
+        data=str(tones), backbone="small_cnn:depth=3", weights="none", group_by=r"_(\w)\.",
+        say=lambda line: None,
+    )  # fmt: skip
+    assert "linear probe on each stage" in said and "stage3" in said and " best" in said
+
+
+def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), backbone=str(run.workdir), recipe="few_shot", group_by=r"_(\w)\.",
+        validation_fraction=0.0,
+    )  # fmt: skip
+    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    taps = found.result["taps"]
+    assert list(taps["accuracy"]) == ["stage1", "stage2", "stage3"] and taps["examples"] > 30
+    text = (found.workdir / "report.md").read_text()
+    assert "## Which stage knows most" in text and "| stage2 |" in text
+    assert "taps" not in run.result  # nothing was known before: from scratch
+
+
+def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path, quiet):
+    experiment = tftransfer.Experiment(
+        data=str(tones), target_data=str(tones), backbone=str(run.workdir), image_size=0,
+        recipe="fine_tune:head_epochs=1,epochs=1,augment=none+mmd", batch_size=16,
+    )  # fmt: skip
+    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    assert found.result["taps"]["examples"] <= len(list(tones.rglob("*.wav")))
+
+
+def test_too_few_groups_leave_nothing_to_compare():
+    labels = np.repeat([0, 1], 10)
+    examples = Examples(
+        names=list(map(str, range(20))), items=[b""] * 20, labels=labels, target="single_label",
+        classes=("a", "b"), parts=np.full(20, "train", PART_DTYPE), groups=["x"] * 10 + ["y"] * 10,
+    )  # fmt: skip
+    values = {"stage1": np.random.default_rng(0).normal(size=(20, 3))}
+    assert layer_probes.compared_taps(values, examples) == {}
+
+
+def test_classes_of_few_examples_leave_nothing_to_compare(run):
+    few = Examples(
+        names=list("abcdef"), items=[b""] * 6, labels=np.repeat([0, 1, 2], 2), kind="audio",
+        target="single_label", classes=("a", "b", "c"), parts=np.full(6, "train", PART_DTYPE),
+    )  # fmt: skip
+    assert layer_probes.sampled_taps(tftransfer.load(run.workdir).network, few) == {}
+
+
+def test_of_many_classes_some_are_compared_whole():
+    labels = np.repeat(np.arange(100), 9)
+    examples = Examples(
+        names=list(map(str, range(900))), items=[b""] * 900, labels=labels, target="single_label",
+        classes=tuple(map(str, range(100))), parts=np.full(900, "train", PART_DTYPE),
+    )  # fmt: skip
+    some = labels[layer_probes._sample(examples, 0)]
+    assert len(some) == 200 and (np.unique(some, return_counts=True)[1] == 5).all()
+
+
+def test_a_network_of_pictures_hears_spectrograms():
+    backbone = load_backbone(
+        "mobilenet_v2:alpha=0.35", weights="none", kind="audio", image_size=64, length=1.0
+    )
+    assert backbone.form.shape == (64, 64, 3) and backbone.form.said.startswith("1 s as")
+    assert len(backbone.stages) > 3
+
+
+def test_a_backbone_of_clips_alone_is_described_without_data():
+    said = inspect(backbone="yamnet", weights="none")
+    assert "stage14" in said and "0.975 s" in said

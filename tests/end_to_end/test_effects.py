@@ -1,0 +1,122 @@
+"""Each recipe's effect on real data: handwritten digits 0-4 teach 5-9."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import tftransfer
+from tftransfer.checkpoints import weights
+
+WHOLE = (
+    "augment=shift,unfreeze=3,decay=1,learning_rate=1e-3,head_learning_rate=1e-2,batch_norm=train"
+)
+GRADUAL = "gradual_unfreezing:augment=shift,head_learning_rate=1e-2"
+
+
+@pytest.fixture(scope="module")
+def reached(source_run, digits, tmp_path_factory, quiet):
+    """Recipe text to its run, each trained once: 30 epochs on ten labels a class."""
+    runs = {}
+
+    def train(recipe):
+        if recipe not in runs:
+            experiment = tftransfer.Experiment(
+                data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
+                labels_per_class=10, validation_fraction=0.3, test_fraction=0.6, epochs=30,
+                recipe=recipe, seed=1,
+            )  # fmt: skip
+            folder = tmp_path_factory.mktemp("effect")
+            runs[recipe] = tftransfer.train(experiment, folder, export=False, say=quiet)
+        return runs[recipe]
+
+    return train
+
+
+def accuracy(run):
+    return run.result["test"]["accuracy"]
+
+
+@pytest.mark.slow
+def test_fine_tuning_beats_scratch_with_few_labels(reached):
+    assert (
+        accuracy(reached(f"fine_tune:{WHOLE}")) > accuracy(reached("scratch:augment=shift")) + 0.1
+    )
+
+
+def test_features_beat_a_guess_and_are_the_probe(reached):
+    result = reached("feature_extraction:augment=none,learning_rate=1e-2").result
+    assert result["test"]["accuracy"] > result["baselines"]["majority"]["accuracy"] + 0.3
+    gap = result["test"]["accuracy"] - result["baselines"]["linear_probe"]["accuracy"]
+    assert abs(gap) < 0.1
+
+
+@pytest.mark.parametrize("recipe", [GRADUAL, "deep_transfer:keep=1"])
+def test_the_other_recipes_learn(reached, recipe):
+    assert accuracy(reached(recipe)) > 0.4
+
+
+def distance(run, source):
+    before, after = weights.read(source.weights), weights.read(run.weights)
+    return sum(
+        float(((after[key] - value) ** 2).sum())
+        for key, value in before.items()
+        if key.startswith("stage") and key.endswith("kernel")
+    )
+
+
+def test_l2_sp_holds_the_weights_near_the_source(reached, source_run):
+    free = distance(reached(f"fine_tune:{WHOLE}"), source_run)
+    held = distance(reached(f"l2_sp:{WHOLE},strength=1.0"), source_run)
+    assert held < 0.5 * free
+
+
+def test_l2_sp_of_no_strength_is_fine_tuning(reached):
+    free = reached(f"fine_tune:{WHOLE}").result["weights_sha256"]
+    assert reached(f"l2_sp:{WHOLE},strength=0.0").result["weights_sha256"] == free
+
+
+def test_deep_transfer_keeps_and_renews_what_it_says(reached, source_run):
+    before = weights.read(source_run.weights)
+    after = weights.read(reached("deep_transfer:keep=1,frozen=1,epochs=20").weights)
+    for key, value in before.items():
+        same = np.array_equal(after[key], value)
+        if key.startswith("stage1"):
+            assert same, key
+        elif key.endswith("kernel"):
+            assert not same, key
+            correlation = np.corrcoef(after[key].ravel(), value.ravel())[0, 1]
+            assert abs(correlation) < 0.2 or key.startswith("head"), key
+
+
+def test_gradual_unfreezing_opens_one_stage_more_each_phase(reached):
+    phases = reached(GRADUAL).result["phases"]
+    opened = [sorted(b for b, rate in phase["rates"].items() if rate) for phase in phases]
+    assert opened == [
+        ["head"], ["head", "stage3"], ["head", "stage2", "stage3"],
+        ["head", "stage1", "stage2", "stage3"],
+    ]  # fmt: skip
+
+
+def test_scratch_forgets_the_source(reached, source_run):
+    after = weights.read(reached("scratch:augment=shift").weights)
+    before = weights.read(source_run.weights)
+    key = next(k for k in before if k.startswith("stage3") and k.endswith("kernel"))
+    assert abs(np.corrcoef(after[key].ravel(), before[key].ravel())[0, 1]) < 0.2
+
+
+def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path, quiet):
+    both = tftransfer.Phase(
+        name="both", train={"head": 1.0, "stage-1": 0.1}, epochs=2,
+        losses=(tftransfer.losses.CrossEntropy(),),
+    )  # fmt: skip
+    recipe = tftransfer.Recipe(name="mine", phases=(both,))
+    experiment = tftransfer.Experiment(
+        data=str(digits / "target"), backbone=str(source_run.workdir), recipe=recipe
+    )
+    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet)
+    resolved = replace(recipe, phases=(replace(both, augment="crop"),))
+    assert run.experiment.recipe == resolved
+    assert run.result["phases"][0]["rates"] == {
+        "stage1": 0.0, "stage2": 0.0, "stage3": 0.1, "head": 1.0
+    }  # fmt: skip

@@ -1,0 +1,239 @@
+"""Several tasks: from a table with several label columns to the SavedModel."""
+
+import csv
+import os
+import signal
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tftransfer
+from tftransfer.checkpoints import weights
+from tftransfer.cli import main
+from tftransfer.commands.compare import per_example
+from tftransfer.commands.single_task_baselines import of_task, train_alone
+from tftransfer.utils import signals
+
+TASKS = ("digit", "is even", "above4")
+BALANCED = ["uncertainty", "gradnorm", pytest.param("fixed", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """scikit-learn's digits: 200 to learn from, 60 to choose on, 400 to test; some cells empty."""
+    from sklearn.datasets import load_digits
+
+    folder, rng = tmp_path_factory.mktemp("tasks"), np.random.default_rng(0)
+    found = load_digits()
+    rows = [["path", *TASKS, "split"]]
+    for number, index in enumerate(rng.permutation(len(found.target))[:660]):
+        picture = (found.images[index][..., None] * 15.9).astype(np.uint8)
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(picture).numpy())
+        digit = int(found.target[index])
+        cells = [str(digit), "odd" if digit % 2 else "even", "yes" if digit > 4 else "no"]
+        if number % 4 == 1:
+            cells[number // 4 % 3] = ""
+        rows.append(
+            [
+                f"{number}.png",
+                *cells,
+                "train" if number < 200 else "val" if number < 260 else "test",
+            ]
+        )
+    with (folder / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return folder / "table.csv"
+
+
+def experiment(table, recipe, **fields):
+    return tftransfer.Experiment(
+        data=str(table), backbone="small_cnn", weights="none", image_size=16, recipe=recipe,
+        **fields,
+    )  # fmt: skip
+
+
+SCRATCH = "scratch:augment=none,epochs=25,learning_rate=3e-3"
+
+
+@pytest.fixture(scope="module")
+def run(table, tmp_path_factory, quiet):
+    folder = tmp_path_factory.mktemp("run")
+    return tftransfer.train(experiment(table, SCRATCH), folder, say=quiet)
+
+
+def test_all_tasks_are_learnt_and_judged_apart(run):
+    result = run.result
+    assert result["target"] == "multi_task" and len(result["classes"]) == 14
+    assert list(result["tasks"]) == list(TASKS)
+    accuracy = {name: found["test"]["accuracy"] for name, found in result["tasks"].items()}
+    assert accuracy["digit"] > 0.6 and min(accuracy["is even"], accuracy["above4"]) > 0.8
+    assert result["test"]["accuracy"] == pytest.approx(np.mean(list(accuracy.values())))
+    assert result["baselines"]["majority"]["accuracy"] < 0.45
+    assert sum(found["examples"] for found in result["tasks"].values()) == 3 * 400 - 100
+    low, high = result["test"]["intervals"]["accuracy"]
+    assert low < result["test"]["accuracy"] < high
+    assert "accuracy" in result["verdict"][0]
+
+
+def test_what_a_run_leaves_names_every_task(run):
+    header, *rows = csv.reader(run.predictions.open())
+    assert header[:5] == ["name", "true digit", "predicted digit", "true is even",
+                          "predicted is even"]  # fmt: skip
+    assert len(rows) == 400 and sum(row[1] == "" for row in rows) in range(30, 37)
+    assert per_example(run).mean() == pytest.approx(run.result["test"]["accuracy"])
+    report = (run.workdir / "report.md").read_text()
+    assert "## By task" in report and "| is even | " in report
+    assert {path.name for path in (run.workdir / "pictures").glob("confusion*")} == {
+        f"confusion-{number}.png" for number in (1, 2, 3)
+    }
+    counts = np.array(run.result["tasks"]["digit"]["confusion"])
+    assert counts.shape == (10, 10) and counts.sum() == run.result["tasks"]["digit"]["examples"]
+
+
+def test_the_run_serves_what_it_predicts(run, table, capsys):
+    files = [table.parent / f"{number}.png" for number in (300, 301, 302)]
+    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    data = [file.read_bytes() for file in files]
+    answer = served(image_bytes=tf.constant([*data, b"no picture"]))
+    ours = tftransfer.predict(run.workdir, files)
+    expected = [list(row["scores"].values()) for row in ours]
+    np.testing.assert_allclose(answer["scores"].numpy()[:3], expected, atol=1e-5)
+    for task in TASKS:
+        said = [label.decode() for label in answer[f"label_{task}"].numpy()]
+        assert said == [*(row["labels"][task] for row in ours), ""]
+    assert run.result["export"]["max_difference"] <= 1e-5
+    main.main(["predict", f"--workdir={run.workdir}", str(files[0])])
+    assert '"digit": ' in capsys.readouterr().out
+
+
+def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path, quiet):
+    again = tftransfer.evaluate(run.workdir, say=quiet)
+    assert again["test"]["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
+    with table.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["digit"]]
+    one = tmp_path / "one.csv"
+    one.write_text("\n".join(
+        ["path,digit", *(f"{table.parent / row['path']},{row['digit']}" for row in rows)]
+    ))  # fmt: skip
+    found = tftransfer.evaluate(run.workdir, str(one), say=quiet)
+    assert found["test"]["accuracy"] == pytest.approx(
+        run.result["tasks"]["digit"]["test"]["accuracy"]
+    )
+
+
+@pytest.mark.parametrize("balance", BALANCED)
+def test_each_balance_learns(balance, table, tmp_path, quiet):
+    done = tftransfer.train(
+        experiment(table, f"{SCRATCH}+multi_task:balance={balance}"), tmp_path, say=quiet,
+        export=False,
+    )  # fmt: skip
+    assert done.result["test"]["accuracy"] > done.result["baselines"]["majority"]["accuracy"] + 0.2
+    stored = weights.read(done.weights)
+    trained = [value for name, value in stored.items() if name.startswith("balance/")]
+    assert len(trained) == (balance != "fixed")
+    for value in trained:
+        assert value.shape == (3,) and np.abs(value).max() > 0.01
+    assert tftransfer.load(tmp_path).tasks[0].count == 10
+
+
+@pytest.mark.parametrize("recipe", ["fine_tune", "feature_extraction", "few_shot"])
+def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path, quiet):
+    changed = experiment(table, recipe, epochs=2)
+    changed = tftransfer.Experiment(**{**vars(changed), "backbone": str(run.workdir)})
+    done = tftransfer.train(changed, tmp_path, say=quiet, export=False)
+    assert done.result["test"]["accuracy"] > 0.6
+    assert done.result["baselines"]["linear_probe"]["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
+    wanted = experiment(table, "scratch:augment=shift,epochs=3+multi_task:balance=uncertainty")
+    whole = tftransfer.train(wanted, tmp_path / "whole", say=quiet, export=False)
+
+    def stop(epoch, logs):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(signals.Stopped):
+        tftransfer.train(
+            wanted, tmp_path / "stopped", say=quiet, export=False,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)],
+        )  # fmt: skip
+    again = tftransfer.train(wanted, tmp_path / "stopped", say=quiet, export=False)
+    assert again.result["weights_sha256"] == whole.result["weights_sha256"]
+    assert again.result["tasks"] == whole.result["tasks"]
+
+
+@pytest.mark.slow
+def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
+    recipes = ["scratch:augment=none", "scratch:augment=none+multi_task:balance=gradnorm"]
+    found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2, say=quiet)
+    assert found.figure == "accuracy"
+    for row in found.rows:
+        assert row["low"] <= row["figure"] <= row["high"]
+        best = next(each for each in found.rows if each["recipe"] == found.winner)
+        assert row["behind"] == pytest.approx(best["figure"] - row["figure"])
+    result = found.runs[found.winner].result
+    assert [row["task"] for row in found.tasks] == list(TASKS)
+    for number, row in enumerate(found.tasks, 1):
+        alone = tftransfer.load(tmp_path / f"{found.winner}-alone-{number}").run.result
+        assert row["alone"] == alone["test"]["accuracy"]
+        assert row["company"] == result["tasks"][row["task"]]["test"]["accuracy"]
+        assert row["gained"] == pytest.approx(row["company"] - row["alone"])
+        assert row["low"] <= row["gained"] <= row["high"]
+    assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
+
+
+def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quiet):
+    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+    labels = examples.labels.copy()
+    labels[examples.parts == "test", 2] = -1
+    said, trained = [], []
+
+    def train(wanted, place, **options):
+        trained.append((wanted.recipe, wanted.target, place.name, len(options["examples"])))
+
+    found = train_alone(
+        train, "multi_task:epochs=3,balance=fixed+l2_sp", experiment(table, "scratch"),
+        str(tmp_path / "best-alone"), replace(examples, labels=labels), resume=False,
+        say=said.append,
+    )  # fmt: skip
+    assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in said[-1]
+    known = (labels[:, 0] >= 0).sum()
+    assert trained[0] == ("fine_tune:epochs=3+l2_sp", "single_label", "best-alone-1", known)
+
+
+def test_the_examples_of_one_task(table, quiet):
+    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+    even = of_task(examples, 1)
+    assert (even.target, even.classes) == ("single_label", ("even", "odd"))
+    assert len(even) == (examples.labels[:, 1] >= 0).sum() < len(examples)
+    names = dict(zip(examples.names, examples.labels[:, 1]))
+    assert even.labels.tolist() == [names[name] for name in even.names]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "what"),
+    [
+        (
+            {"name": "scratch+multi_task", "balance": "fixed", "weights": (1, 2)},
+            "There are 3 tasks",
+        ),
+        ("scratch+multi_task:balance=gradnrm", "gradnrm"),
+        ("few_shot+multi_task", "no phase that trains on labels by steps"),
+        ("scratch+entropy", "needs classes that exclude each other"),
+    ],
+)
+def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table, quiet):
+    given = experiment(table, recipe, target_data=str(table.parent))
+    with pytest.raises(tftransfer.UserError, match=what):
+        tftransfer.plan(given, say=quiet)
+
+
+def test_one_task_has_nothing_to_weigh(digits, quiet):
+    with pytest.raises(tftransfer.UserError, match="the target is single_label") as caught:
+        tftransfer.plan(experiment(digits / "target", "multi_task"), say=quiet)
+    assert "several label columns" in caught.value.remedy

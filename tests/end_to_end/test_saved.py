@@ -1,0 +1,201 @@
+"""A finished run, opened again: evaluate, predict, load, inspect."""
+
+import functools
+import shutil
+
+import numpy as np
+import pytest
+
+import tftransfer
+from tftransfer.checkpoints import weights
+from tftransfer.utils import progress
+
+
+def test_evaluate_gives_the_figures_of_the_result(tuned_run, quiet):
+    again = tftransfer.evaluate(tuned_run.workdir, say=quiet)
+    for name, value in tuned_run.result["test"].items():
+        assert again["test"][name] == (
+            pytest.approx(value) if name != "intervals" else again["test"][name]
+        )
+    assert again["confusion"] == tuned_run.result["confusion"]
+    assert again["examples"] == tuned_run.result["examples"]
+
+
+def test_evaluate_other_data_takes_all_of_them(tuned_run, digits, tmp_path, quiet):
+    for label in ("9", "6"):
+        shutil.copytree(digits / "target" / label, tmp_path / label)
+    found = tftransfer.evaluate(tuned_run.workdir, str(tmp_path), say=quiet)
+    assert found["examples"] == len(list(tmp_path.rglob("*.png")))
+    matrix = np.array(found["confusion"])
+    assert (matrix.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
+
+
+def test_evaluate_names_classes_it_does_not_know(tuned_run, digits, quiet):
+    with pytest.raises(tftransfer.UserError, match="classes that training lacks: 0, 1"):
+        tftransfer.evaluate(tuned_run.workdir, str(digits / "source"), say=quiet)
+
+
+def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path, quiet):
+    moved = tmp_path / "target"
+    shutil.copytree(digits / "target", moved)
+    shutil.copy(digits / "source" / "0" / "0000.png", moved / "5" / "new.png")
+    tested = next(row[0] for row in tuned_run.split["examples"] if row[1] == "test")
+    (moved / tested).unlink()
+    config = (tuned_run.workdir / "config.json").read_text()
+    run = tmp_path / "run"
+    shutil.copytree(tuned_run.workdir, run)
+    (run / "config.json").write_text(config.replace(str(digits / "target"), str(moved)))
+    said = []
+    found = tftransfer.evaluate(run, say=said.append)
+    assert any("are not its own, 1 are gone" in line for line in said)
+    assert found["examples"] == tuned_run.result["examples"] - 1
+
+
+def test_predict_takes_paths_folders_bytes_and_arrays(tuned_run, digits):
+    files = sorted((digits / "target" / "7").iterdir())[:3]
+    by_path = tftransfer.predict(tuned_run.workdir, files)
+    by_bytes = tftransfer.predict(tuned_run.workdir, [f.read_bytes() for f in files])
+    import tensorflow as tf
+
+    pixels = [tf.io.decode_png(f.read_bytes()).numpy() for f in files]
+    by_array = tftransfer.predict(tuned_run.workdir, pixels)
+    folder = tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"])
+    for a, b, c, d in zip(by_path, by_bytes, by_array, folder):
+        assert a["scores"] == b["scores"] == c["scores"]
+        assert a["label"] == d["label"]
+        assert a["scores"] == pytest.approx(d["scores"], abs=1e-5)
+    assert len(folder) == len(list((digits / "target" / "7").iterdir()))
+
+
+def test_predict_names_what_it_cannot_read(tuned_run, tmp_path):
+    (tmp_path / "a.jpg").write_text("<html>")
+    (tmp_path / "b.png").write_bytes(b"")
+    rows = tftransfer.predict(tuned_run.workdir, [tmp_path])
+    assert [row["error"] for row in rows] == [
+        "not a picture: HTML, XML or SVG text", "the file is empty (0 bytes)"
+    ]  # fmt: skip
+
+
+def test_predict_of_a_path_that_is_not_there(tuned_run):
+    with pytest.raises(tftransfer.UserError, match=r"nowhere.jpg does not exist"):
+        tftransfer.predict(tuned_run.workdir, ["nowhere.jpg"])
+
+
+def test_load_gives_the_network_with_its_weights(tuned_run):
+    restored = tftransfer.load(tuned_run.workdir)
+    assert restored.network.digest(restored.network.blocks) == tuned_run.result["weights_sha256"]
+    assert restored.classes == ("5", "6", "7", "8", "9")
+    assert restored.network.model.output["logits"].shape == (None, 5)
+
+
+def test_a_run_does_not_need_its_source(tuned_run, source_run, tmp_path):
+    """The source's folder may go: the run holds all weights and the name of the architecture."""
+    assert tuned_run.result["architecture"] == "small_cnn"
+    run = tmp_path / "run"
+    shutil.copytree(tuned_run.workdir, run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace(str(source_run.workdir), "/gone"))
+    assert tftransfer.load(run).network.parameters("stage1") > 0
+
+
+@pytest.mark.parametrize("missing", ["config.json", "weights.npz"])
+def test_what_is_no_finished_run_is_said(tuned_run, tmp_path, missing):
+    run = tmp_path / "run"
+    shutil.copytree(tuned_run.workdir, run)
+    (run / missing).unlink()
+    message = "has no config.json" if missing == "config.json" else "is not finished"
+    with pytest.raises(tftransfer.UserError, match=message):
+        tftransfer.load(run)
+
+
+def test_a_damaged_weights_file_is_said(tuned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tuned_run.workdir, run)
+    data = (run / "weights.npz").read_bytes()
+    (run / "weights.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(tftransfer.UserError, match=r"weights.npz cannot be read"):
+        tftransfer.load(run)
+
+
+def test_weights_of_another_network_are_named(tuned_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tuned_run.workdir, run)
+    stored = weights.read(run / "weights.npz")
+    key = next(iter(stored))
+    stored[key] = stored[key][..., :-1]
+    weights.write(run / "weights.npz", stored)
+    with pytest.raises(tftransfer.UserError, match=key.split("/")[0]):
+        tftransfer.load(run)
+
+
+def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits, quiet):
+    data = tftransfer.inspect(data=str(digits / "target"), say=quiet)
+    assert "5 classes" in data and "formats: 896 PNG" in data and "8 × 8" in data
+    backbone = tftransfer.inspect(backbone="small_cnn", weights="none")
+    assert "stage3" in backbone and "4×4×64" in backbone
+    run = tftransfer.inspect(workdir=tuned_run.workdir)
+    assert "phase tune" in run and "best epoch" in run and str(tuned_run.export) in run
+
+
+def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path, quiet):
+    archive = shutil.make_archive(str(tmp_path / "data"), "zip", digits / "target")
+    of_run = functools.partial(tftransfer.evaluate, tuned_run.workdir)
+    for name, command in (("evaluate", of_run), ("inspect", tftransfer.inspect)):
+        command(data=archive, cache_dir=str(tmp_path / name), say=quiet)
+        assert list((tmp_path / name).glob("*/*/*/*.png"))
+
+
+def test_inspect_names_bad_files_and_duplicates(picture_folder, quiet):
+    (picture_folder / "red" / "page.jpg").write_text("<!doctype html>")
+    red = sorted((picture_folder / "red").glob("*.png"))[0]
+    shutil.copy(red, picture_folder / "blue" / "copy.png")
+    said = tftransfer.inspect(data=str(picture_folder), say=quiet)
+    assert "left out: 1" in said and "page.jpg: not a picture" in said
+    assert "with different labels" in said and "copy.png" in said
+
+
+def test_inspect_wants_one_thing(quiet):
+    with pytest.raises(tftransfer.UserError, match="not exactly one thing"):
+        tftransfer.inspect(say=quiet)
+
+
+def moved_run(tuned_run, digits, tmp_path):
+    """A copy of the run and of its data, which the test may change."""
+    data, run = tmp_path / "target", tmp_path / "run"
+    shutil.copytree(digits / "target", data)
+    shutil.copytree(tuned_run.workdir, run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(config.replace(str(digits / "target"), str(data)))
+    return run, data
+
+
+def test_a_class_added_since_is_left_out(tuned_run, digits, tmp_path, quiet):
+    run, data = moved_run(tuned_run, digits, tmp_path)
+    shutil.copytree(digits / "source" / "0", data / "0")
+    found = tftransfer.evaluate(run, say=quiet)
+    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
+    assert found["confusion"] == tuned_run.result["confusion"]
+
+
+def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, tmp_path, quiet):
+    run, data = moved_run(tuned_run, digits, tmp_path)
+    (data / "5").rename(data / "z")
+    found = tftransfer.evaluate(run, say=quiet)
+    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
+    report = tftransfer.export(run, tmp_path / "served", say=quiet)
+    assert report["max_difference"] <= 1e-5
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(tmp_path / "served")).signatures["serving_default"]
+    files = sorted((data / "z").iterdir())[:5]
+    labels = served(image_bytes=tf.constant([f.read_bytes() for f in files]))["label"].numpy()
+    expected = [row["label"] for row in tftransfer.predict(run, files)]
+    assert [label.decode() for label in labels] == expected
+
+
+def test_many_pictures_are_predicted_with_progress(tuned_run, digits, monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "SPEAK_EVERY", 0.0)
+    tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"], say=said.append)
+    assert any("scanning" in line for line in said)
+    assert any("predicting" in line for line in said)

@@ -1,0 +1,194 @@
+"""The frozen prefix: what is stored is what a direct computation gives, and is computed once."""
+
+import numpy as np
+import pytest
+
+from tftransfer.backbones.load import load_backbone
+from tftransfer.core.recipe import Head
+from tftransfer.data.in_memory import from_arrays
+from tftransfer.data.input_pipeline import Inputs
+from tftransfer.features.store import Key, PrefixStore
+from tftransfer.models.network import FEATURES, INPUT, Network, compiled
+from tftransfer.preprocessing.image.preprocessor import ImageForm
+
+COUNT, SIZE, SEED = 10, 16, 3
+EVERY = np.arange(COUNT)
+
+
+class FakeInputs:
+    """Pictures from an array that remember what was asked of them."""
+
+    def __init__(self):
+        self.array = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
+        self.asked = []
+
+    form = ImageForm(SIZE)
+
+    def batches(self, indices, size):
+        self.asked.extend(indices.tolist())
+        for start in range(0, len(indices), size):
+            yield self.array[indices[start : start + size]]
+
+
+@pytest.fixture(scope="module")
+def network():
+    backbone = load_backbone("small_cnn:width=4", weights="none", image_size=SIZE, seed=1)
+    return Network(backbone, [Head()], units=2)
+
+
+@pytest.fixture
+def pixels():
+    return FakeInputs()
+
+
+def new_store(pixels):
+    return PrefixStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED, lambda line: None)
+
+
+def fill(store, network, key, indices=EVERY, start=INPUT, source=None):
+    prefix = compiled(network.part(start, key.cut))
+    store.fill(key, indices, prefix, network.shapes_at(key.cut), source=source)
+
+
+@pytest.mark.parametrize("cut", ["stage1", "stage2", "stage3", FEATURES])
+def test_what_is_stored_equals_a_direct_computation(network, pixels, cut):
+    store, key = new_store(pixels), Key(cut, 0, "none", "w")
+    fill(store, network, key)
+    direct = network.part(INPUT, cut)([pixels.array.astype(np.float32)], training=False)
+    got = store.get(key, np.array([7, 2, 2]))
+    assert [array.shape[1:] for array in got] == network.shapes_at(cut)
+    direct = np.asarray(direct[0] if isinstance(direct, (list, tuple)) else direct)
+    np.testing.assert_allclose(got[0], direct[[7, 2, 2]], rtol=1e-5, atol=1e-6)
+    assert np.ptp(direct) > 0
+
+
+def test_from_a_deeper_source_equals_from_pixels(network, pixels):
+    shallow, deep = Key("stage1", 0, "none", "a"), Key("stage3", 0, "none", "b")
+    store = new_store(pixels)
+    fill(store, network, shallow)
+    asked = len(pixels.asked)
+    fill(store, network, deep, start="stage1", source=shallow)
+    assert len(pixels.asked) == asked
+    other = new_store(pixels)
+    fill(other, network, deep)
+    np.testing.assert_array_equal(store.get(deep, EVERY)[0], other.get(deep, EVERY)[0])
+
+
+def test_only_what_is_missing_is_computed(network, pixels):
+    store, key = new_store(pixels), Key("stage2", 0, "none", "w")
+    fill(store, network, key, np.array([4, 1]))
+    assert sorted(pixels.asked) == [1, 4]
+    assert store.has(key, np.array([1, 4, 4]))
+    assert not store.has(key, np.array([1, 2]))
+    before = store.get(key, np.array([1, 4]))[0]
+    fill(store, network, key, np.array([4, 2, 1, 9]))
+    assert sorted(pixels.asked) == [1, 2, 4, 9]
+    fill(store, network, key, np.array([9]))
+    assert sorted(pixels.asked) == [1, 2, 4, 9]
+    np.testing.assert_array_equal(store.get(key, np.array([1, 4]))[0], before)
+
+
+def test_views_are_the_picture_its_mirror_and_random_ones(network, pixels):
+    store = new_store(pixels)
+    keys = [Key("stage1", view, kind, "w") for view, kind in enumerate(["none", "mirror", "crop"])]
+    for key in keys:
+        fill(store, network, key)
+    prefix = compiled(network.part(INPUT, "stage1"))
+    array = pixels.array.astype(np.float32)
+    for key, changed in zip(keys, [array, array[:, :, ::-1]]):
+        expected = np.asarray(prefix(np.asarray(changed))).reshape(COUNT, 8, 8, 4)
+        np.testing.assert_allclose(store.get(key, EVERY)[0], expected, rtol=1e-5, atol=1e-6)
+    changed = store.get(keys[2], EVERY)[0]
+    assert np.abs(changed - store.get(keys[0], EVERY)[0]).max(axis=(1, 2, 3)).min() > 0
+
+
+def test_a_random_view_depends_on_its_picture_alone(network, pixels):
+    key, whole, parted = Key("stage1", 2, "crop", "w"), new_store(pixels), new_store(pixels)
+    fill(whole, network, key)
+    for some in ([7], [3, 1, 8], EVERY):
+        fill(parted, network, key, np.array(some))
+    got, expected = parted.get(key, EVERY)[0], whole.get(key, EVERY)[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
+    from tftransfer.features import store
+
+    class Many(FakeInputs):
+        def __init__(self):
+            super().__init__()
+            self.array = np.random.default_rng(1).integers(0, 256, (100, 8, 8, 3), np.uint8)
+            self.form = ImageForm(8)
+
+    found = []
+    for size in (32, 64, 256):
+        monkeypatch.setattr(store.PrefixStore, "_batch_rows", lambda *_, size=size: size)
+        store = PrefixStore(Many(), [f"{i:02}" for i in range(100)], SEED, lambda line: None)
+        key = Key("stage1", 2, "crop", "w")
+        store.fill(key, np.arange(100), lambda x: [x], [(8, 8, 3)])
+        found.append(store.get(key, np.arange(100))[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_keys_do_not_mix(network, pixels):
+    store = new_store(pixels)
+    old, new = Key("stage1", 0, "none", "old"), Key("stage1", 0, "none", "new")
+    deep = Key("stage3", 0, "none", "w")
+    fill(store, network, old)
+    assert not store.has(new, EVERY[:1])
+    fill(store, network, deep)
+    per_picture = 4 * (8 * 8 * 4 + 2 * 2 * 16)
+    assert store.nbytes() == COUNT * per_picture
+    assert store.has(old, EVERY) and store.has(deep, EVERY)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_pixels_are_the_pictures_in_any_order_and_number(keep):
+    array = FakeInputs().array
+    examples = from_arrays(array, np.arange(COUNT) % 2)
+    pixels = Inputs(examples, ImageForm(SIZE), keep=keep)
+    for indices in ([3, 1, 3], [0], list(range(COUNT))):
+        got = pixels.fetch(np.array(indices))
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(got, array[indices])
+    blocks = list(pixels.batches(EVERY[::-1], 4))
+    assert [len(block) for block in blocks] == [4, 4, 2]
+    np.testing.assert_array_equal(np.concatenate(blocks), array[::-1])
+    said = []
+    pixels.prepare(EVERY, said.append)
+    assert said == []
+
+
+def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
+    examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
+    pixels = Inputs(examples, ImageForm(SIZE), keep=True)
+    decoded, pipeline = [], pixels._pipeline
+    monkeypatch.setattr(
+        pixels, "_pipeline", lambda i, size: (decoded.extend(i.tolist()), pipeline(i, size))[1]
+    )
+    pixels.fetch(np.array([5, 5, 1]))
+    pixels.fetch(np.array([1, 5, 7]))
+    assert decoded == [1, 5, 7]
+
+
+def test_preparing_can_be_stopped_and_is_not_taken_for_done(monkeypatch):
+    from concurrent.futures import CancelledError
+
+    monkeypatch.setattr("tftransfer.data.input_pipeline._BLOCK", 2)
+    examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
+    pixels = Inputs(examples, ImageForm(SIZE), keep=True)
+    said = []
+    monkeypatch.setattr(
+        "tftransfer.data.input_pipeline.Progress.add",
+        lambda self, count: (said.append(count), pixels.stop()),
+    )
+    with pytest.raises(CancelledError):
+        pixels.prepare(EVERY, said.append)
+    assert said == [2] and not pixels._there.any()
+
+
+def test_pixels_are_resized_to_the_size_asked_for():
+    examples = from_arrays(np.full((2, 30, 20, 3), 90, np.uint8), np.array([0, 1]))
+    got = Inputs(examples, ImageForm(8), keep=False).fetch(np.array([0, 1]))
+    np.testing.assert_array_equal(got, np.full((2, 8, 8, 3), 90))

@@ -1,0 +1,145 @@
+"""WAV bytes to samples, checked against NumPy and scipy."""
+
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.signal import resample_poly
+
+from tftransfer.preprocessing.audio.decode import decode_wav, fitted, resample, waveform
+from tftransfer.preprocessing.audio.wav import encode_wav, wav_samples
+
+RATES = (8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+
+
+def wav(body, *, code=1, channels=1, rate=16_000, bits=16, before=b"", extensible=False, size=None):
+    block = channels * bits // 8
+    form = struct.pack("<HHIIHH", code, channels, rate, rate * block, block, bits)
+    if extensible:
+        guid = bytes.fromhex("000000001000800000aa00389b71")
+        form = struct.pack("<H", 0xFFFE) + form[2:]
+        form += struct.pack("<HHIH", 22, bits, 0, code) + guid
+    chunks = before + b"fmt " + struct.pack("<I", len(form)) + form
+    chunks += b"data" + struct.pack("<I", len(body) if size is None else size) + body
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
+
+
+def ramp(count=200):
+    return np.linspace(-0.9, 0.9, count)
+
+
+BODIES = {
+    "8 bits": (lambda x: np.round(x * 128 + 128).astype("u1").tobytes(), 1, 8, 2**-7),
+    "16 bits": (lambda x: np.round(x * 2**15).astype("<i2").tobytes(), 1, 16, 2**-15),
+    "24 bits": (
+        lambda x: (np.round(x * 2**23).astype("<i4") << 8).view("u1").reshape(-1, 4)[:, 1:]
+        .tobytes(), 1, 24, 2**-22,
+    ),
+    "32 bits": (lambda x: np.round(x * 2**31).astype("<i4").tobytes(), 1, 32, 1e-6),
+    "float": (lambda x: x.astype("<f4").tobytes(), 3, 32, 1e-6),
+    "double": (lambda x: x.astype("<f8").tobytes(), 3, 64, 1e-6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("extensible", [False, True])
+@pytest.mark.parametrize("kind", BODIES)
+def test_every_encoding_gives_the_samples(kind, extensible):
+    body, code, bits, close = BODIES[kind]
+    data = wav(body(ramp()), code=code, bits=bits, rate=22_050, extensible=extensible)
+    samples, rate = decode_wav(tf.constant(data))
+    np.testing.assert_allclose(samples, ramp(), atol=close)
+    np.testing.assert_allclose(wav_samples(data)[:, 0], samples, atol=1e-6)
+    assert int(rate) == 22_050
+
+
+def test_channels_are_averaged():
+    stereo = np.stack([ramp(), -0.5 * ramp()], axis=1)
+    samples, _ = decode_wav(tf.constant(encode_wav(stereo)))
+    np.testing.assert_allclose(samples, 0.25 * ramp(), atol=1e-6)
+
+
+def test_odd_chunks_before_the_samples_are_passed_over():
+    body = ramp().astype("<f4").tobytes()
+    odd = b"LIST" + struct.pack("<I", 5) + b"INFO!" + b"\0" + b"fact" + struct.pack("<I", 0)
+    samples, _ = decode_wav(tf.constant(wav(body, code=3, bits=32, before=odd)))
+    np.testing.assert_allclose(samples, ramp(), atol=1e-6)
+
+
+def test_a_stream_whose_length_was_unknown_is_read_to_its_end():
+    data = wav(ramp().astype("<f4").tobytes(), code=3, bits=32, size=0xFFFFFFFF)
+    assert decode_wav(tf.constant(data))[0].shape == (200,)
+    assert wav_samples(data).shape == (200, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"RIFF", wav(b"")[:30], wav(bytes(100))[:-10], wav(bytes(64), code=6), wav(b"")],
+    ids=["empty", "signature", "no samples chunk", "cut", "A-law", "0 samples"],
+)
+def test_bytes_that_are_no_whole_clip_fail(data):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.function(decode_wav)(tf.constant(data))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 24_000, -1])
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_a_sample_that_is_not_finite_fails_wherever_it_is(kind, place, value):
+    sound = np.zeros((48_000, 2))
+    sound[place, 1] = value
+    body, code, bits, _ = BODIES[kind]
+    data = wav(body(sound), code=code, bits=bits, channels=2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="NaN or infinite"):
+        decode_wav(tf.constant(data), seconds=0.5)
+
+
+def test_only_the_middle_of_a_long_clip_is_decoded():
+    data = encode_wav(np.arange(48_000) / 48_000)
+    samples, _ = decode_wav(tf.constant(data), seconds=0.5)
+    assert 8_000 <= len(samples) <= 8_500
+    assert abs(float(tf.reduce_mean(samples)) - 0.5) < 1e-3
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_resampled_sines_keep_their_shape(rate):
+    time, new, band = np.arange(rate) / rate, np.arange(16_000) / 16_000, min(rate, 16_000) / 2
+    for hertz in (100, 1000, 7_000 / 8_000 * band, 7_500 / 8_000 * band):
+        heard = resample(tf.constant(np.sin(2 * np.pi * hertz * time), tf.float32), rate).numpy()
+        assert len(heard) == 16_000
+        error = (heard - np.sin(2 * np.pi * hertz * new))[300:-300]
+        assert 10 * np.log10(np.mean(error**2) / 0.5) < -80, hertz
+
+
+@pytest.mark.parametrize("rate", [rate for rate in RATES if rate > 20_000])
+def test_what_is_above_the_new_band_is_silenced(rate):
+    time = np.arange(rate) / rate
+    heard = resample(tf.constant(np.sin(2 * np.pi * 8_100 * time), tf.float32), rate).numpy()
+    assert 10 * np.log10(np.mean(heard[300:-300] ** 2) / 0.5) < -80
+
+
+def test_noise_is_resampled_as_scipy_does(rate=44_100):
+    noise = np.random.default_rng(0).normal(size=rate).astype(np.float32)
+    low = resample_poly(resample_poly(noise, 1, 4), 4, 1)  # within the band that both pass
+    ours = resample(tf.constant(low, tf.float32), rate).numpy()
+    theirs = resample_poly(low, 160, 441)
+    np.testing.assert_allclose(ours[200:-200], theirs[200:-200], atol=3e-3)
+
+
+def test_a_rate_beside_all_others_is_taken_for_its_neighbour():
+    time = np.arange(44_056) / 44_056
+    heard = resample(tf.constant(np.sin(2 * np.pi * 440 * time), tf.float32), 44_056).numpy()
+    assert abs(len(heard) - 16_000) < 5
+    assert np.abs(heard).max() > 0.99
+
+
+def test_clips_are_fitted_by_silence_at_the_end_or_by_their_middle():
+    np.testing.assert_array_equal(fitted(tf.constant([1.0, 2.0]), 4), [1, 2, 0, 0])
+    np.testing.assert_array_equal(fitted(tf.constant([1.0, 2.0, 3.0, 4.0]), 2), [2, 3])
+
+
+def test_a_waveform_is_that_of_the_middle(rate=48_000):
+    sound = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    middle = waveform(tf.constant(encode_wav(sound, rate)), 16_000)
+    every = waveform(tf.constant(encode_wav(sound, rate)), 32_000)
+    np.testing.assert_allclose(middle[200:-200], every[8_200:-8_200], atol=1e-3)

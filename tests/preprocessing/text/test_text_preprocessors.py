@@ -1,0 +1,136 @@
+"""Bytes of texts to strings and ids: the same in Python, in a stream and in an export."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tftransfer.data.scan import examine
+from tftransfer.preprocessing import input_kind
+from tftransfer.preprocessing.text.checks import MAX_BYTES
+from tftransfer.preprocessing.text.preprocessor import StringForm, WordForm, as_utf8
+from tftransfer.utils.text_encoding import text_of
+
+KIND = input_kind("text")
+SAID = "Café “naïve” don’t\n日本語"
+FORM = WordForm(6, words=["café", "don't", "stop", "it", "?"])
+MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-8-sig": b""}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
+def test_an_encoding_is_told_from_the_bytes(encoding):
+    data = MARKS.get(encoding, b"") + SAID.encode(encoding)
+    assert text_of(data) == SAID == as_utf8(tf.constant(data)).numpy().decode()
+
+
+def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
+    data = bytes(range(1, 256))
+    assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data)
+    assert text_of(b"caf\xe9 \x93ok\x94") == "café “ok”"
+    assert examine(b"caf\xe9", KIND).notes == ("not in UTF-8, read as Windows-1252 (Latin-1)",)
+
+
+@pytest.mark.parametrize("around", [" ", "\n", "\u00a0\u3000", "\x0b\x1c\x85", "\u2028\t"])
+def test_white_space_around_is_no_part_of_a_text(around):
+    data = f"{around}a {around} b{around}".encode()
+    assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data).strip()
+    assert examine(data, KIND).sha256 == examine(data.strip(), KIND).sha256
+    assert examine(b"a\r\n", KIND).sha256 == examine("a".encode("utf-16"), KIND).sha256
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b" \n\t\xc2\xa0", "the text is empty"),
+        (b"a\0b", "NUL"),
+        ("no mark".encode("utf-16-le"), "NUL"),
+        (b"\xef\xbb\xbfcaf\xe9", "byte 6 is wrong"),
+        (b"a" * (MAX_BYTES + 1), "more than the 4 MiB of a book"),
+    ],
+)
+def test_what_is_no_text_is_named(data, reason):
+    assert reason in examine(data, KIND).reason
+
+
+def test_words_are_counted():
+    assert examine(b" two  words\n", KIND).measure == 2
+    assert examine("東京タワー, 2 times; ภาษาไทย".encode(), KIND).measure == 5 + 3 + 7
+
+
+def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
+    ids = FORM.encoded(tf.constant(["CAFÉ don’t know? Stop-it!", "", "zzz"]))
+    assert ids.numpy().tolist() == [[1, 2, 5, 3, 4, 0], [0] * 6, [0] * 6]
+    assert FORM.encoded(tf.constant(["stop " * 9])).numpy().tolist() == [[3] * 6]
+
+
+def test_accents_written_apart_make_no_difference():
+    apart = WordForm(4, words=["film", "cafe\u0301", "naïve"])
+    ids = apart.encoded(tf.constant(["Café CAFE\u0301 nai\u0308ve naïve"])).numpy()
+    assert ids.tolist() == [[2, 2, 3, 3]] and apart.size == 3
+    both = WordForm(4, words=["cafe\u0301", "café"])
+    assert both.encoded(tf.constant(["café cafe\u0301"])).numpy().tolist() == [[2, 1, 0, 0]]
+
+
+def test_hashed_words_all_have_ids():
+    ids = WordForm(4, buckets=50).encoded(tf.constant(["One two one", "two"])).numpy()
+    assert ids[0, 0] == ids[0, 2] != ids[0, 1] == ids[1, 0]
+    assert ids[0, 3] == 0 and (ids[0, :3] > 0).all() and ids.max() <= 50
+
+
+def test_one_text_and_a_batch_decode_alike():
+    items = [b"Stop it?", b"caf\xe9", b"\xff\xfe" + "it".encode("utf-16-le")]
+    rows, good = FORM.decode_each(tf.constant([*items, b"", b"a\0", b" "]))
+    assert good.numpy().tolist() == [True] * 3 + [False] * 3
+    for item, row in zip(items, rows.numpy()):
+        np.testing.assert_array_equal(FORM.decode(tf.constant(item)), row)
+    assert not rows.numpy()[3:].any()
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        FORM.decode(tf.constant(b" "))
+
+
+def test_strings_pass_as_they_are():
+    rows, good = StringForm().decode_each(tf.constant([b"caf\xe9", b""]))
+    assert rows.numpy().tolist() == ["café".encode(), b""] and good.numpy().tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_coverage_is_told():
+    said = FORM.remarks([b"stop it, now", b"it it it it it it it it"])
+    assert said[0].startswith("50.0% of the training texts are longer than 6 words")
+    assert said[1].startswith("90.9% of the words in the training texts have a vector, 66.7%")
+
+
+@pytest.mark.parametrize(("order", "told"), [(1, False), (-1, True)])
+def test_words_in_another_order_than_by_frequency_are_told(order, told):
+    words = [f"w{number}" for number in range(40)]
+    texts = [" ".join([word] * (50 - number)).encode() for number, word in enumerate(words)]
+    said = WordForm(99, words=words[::order], ranked=True).remarks(texts)
+    assert any("(Spearman -1.00), which sif" in line for line in said) == told
+    assert not any("Spearman" in line for line in WordForm(99, words=words[::-1]).remarks(texts))
+    assert not any("Spearman" in line for line in FORM.remarks(texts))
+
+
+@pytest.mark.parametrize("augment", ["drop", "strong", "noise"])
+def test_tokens_change_by_the_seed_of_their_row_alone(augment):
+    change = WordForm(200, buckets=50).augmenter(augment)
+    rows = np.ones((3, 200), np.int32)
+    rows[:, 150:] = 0
+    seeds = np.array([5, 6, 5])
+    changed = change.each(rows, seeds)
+    np.testing.assert_array_equal(changed[0], changed[2])
+    np.testing.assert_array_equal(changed[1], change.each(rows[1:2], seeds[1:2])[0])
+    share = (changed[:, :150] != 1).mean()
+    assert 0.05 < share < 0.4 and not changed[:, 150:].any()
+    np.testing.assert_array_equal(change(rows, 1, 2), change(rows, 1, 2))
+
+
+def test_words_are_left_out_of_strings():
+    row = np.array([b"one two three four five six seven eight nine ten"], object)
+    words = StringForm().augmenter("strong").each(row, np.array([1]))[0].split()
+    assert 0 < len(words) < 10 and set(words) < set(row[0].split())
+
+
+def test_length_holds_nearly_all_texts():
+    length, said = KIND.length(np.float32([5] * 99 + [1000]))
+    assert length == 24 and "at most 15 words (char" in said and "half at most 5" in said

@@ -1,0 +1,81 @@
+"""WordPiece of odd characters: the ids that Hugging Face's tokenizers have."""
+
+import pytest
+import tensorflow as tf
+
+from tftransfer.preprocessing.text.subword_preprocessor import TokenForm
+
+hub = pytest.importorskip("keras_hub")
+pytest.importorskip("tensorflow_text")
+WORDS = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "café", "cafe", "co", "##operate",
+    "zero", "##width", "½", "1", "ß", "ss", "σοφος", "σοφοσ", "日", "語", ".", "!", "?", "CAFÉ",
+    "ᄒ", "##ᅡ", "##ᆫ", "한", "ж", "##ж", "i", "##film", "“", "”", "ａ", "Film",
+]  # fmt: skip
+IDS = {word: number for number, word in enumerate(WORDS)}
+ODD = {
+    "a\u00a0film\u3000a\u2009film\u2028a\u2029film": ["a", "film"] * 3,
+    "a\tfilm\na\r\nfilm \u1680 a": ["a", "film", "a", "film", "a"],
+    "co\u00adoperate zero\u200bwidth \ufefffilm": ["co", "##operate", "zero", "##width", "film"],
+    "fi\x07lm f\x0bi\x85lm fi\ufffdlm \ue000film": ["film"] * 4,
+    "CAFÉ cafe\u0301": ["cafe", "cafe"],
+    "½ ß ΣΟΦΟΣ Ａ": ["½", "ß", "σοφοσ", "ａ"],
+    "日本語a.film!": ["日", "[UNK]", "語", "a", ".", "film", "!"],
+    "한 İ": ["ᄒ", "##ᅡ", "##ᆫ", "i"],
+    "“film”": ["“", "film", "”"],
+    "ж" * 100 + " " + "ж" * 101: ["ж", *["##ж"] * 99, "[UNK]"],
+    "\u200b": [],
+}
+
+
+def form(**settings):
+    return TokenForm(128, hub.models.BertTokenizer(WORDS, **settings), files={})
+
+
+UNCASED = {"lowercase": True, "strip_accents": True}
+
+
+def ids(form, texts):
+    return [row[row >= 0].tolist() for row in form.encoded(tf.constant(texts)).numpy()]
+
+
+def test_odd_characters_are_blanks_nothing_or_themselves():
+    expected = [[2, *(IDS[piece] for piece in pieces), 3] for pieces in ODD.values()]
+    assert ids(form(**UNCASED), list(ODD)) == expected
+
+
+def test_cased_letters_and_accents_stay():
+    (found,) = ids(form(), ["CAFÉ\u00a0café Film a"])
+    assert [WORDS[number] for number in found[1:-1]] == ["CAFÉ", "café", "Film", "a"]
+
+
+@pytest.mark.parametrize("settings", [UNCASED, {}, {"lowercase": True}])
+def test_the_tokenizers_of_hugging_face_agree(settings):
+    library = pytest.importorskip("tokenizers")
+    theirs = library.Tokenizer(library.models.WordPiece(IDS, unk_token="[UNK]"))
+    theirs.normalizer = library.normalizers.BertNormalizer(
+        lowercase=settings.get("lowercase", False),
+        strip_accents=settings.get("strip_accents", False),
+    )
+    theirs.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
+    texts = [*ODD, *(f"a{text}film" for text in ODD), "".join(ODD), " ".join(reversed(ODD))]
+    assert ids(form(**settings), texts) == [
+        [2, *theirs.encode(text).ids[:126], 3] for text in texts
+    ]
+
+
+def test_a_saved_model_has_the_same_ids(tmp_path):
+    ours = form(**UNCASED)
+    module = tf.Module()
+    module.encoded = tf.function(
+        ours.encoded, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    again = tf.saved_model.load(str(tmp_path)).encoded(tf.constant(list(ODD))).numpy()
+    assert (again == ours.encoded(tf.constant(list(ODD))).numpy()).all()
+
+
+def test_the_key_of_caches_tells_how_words_are_parted(monkeypatch):
+    before = form().basis
+    monkeypatch.setattr("tftransfer.preprocessing.text.subword_preprocessor.RULES", "others")
+    assert form().basis != before

@@ -1,0 +1,136 @@
+"""The SavedModel: alone with TensorFlow it says what the run says."""
+
+import csv
+import io
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import tftransfer
+from tftransfer.checkpoints import weights as weight_arrays
+from tftransfer.preprocessing.image.preprocessor import ImageForm
+
+ALONE = textwrap.dedent(
+    """
+    import json, sys
+    import tensorflow as tf
+    assert "keras" not in sys.modules or True
+    folder, *files = sys.argv[1:]
+    model = tf.saved_model.load(folder)
+    data = tf.constant([open(f, "rb").read() for f in files])
+    answer = model.signatures["serving_default"](image_bytes=data)
+    embedded = model.signatures["embed"](image_bytes=data)["embedding"]
+    assert not any(name.startswith("tftransfer") for name in sys.modules)
+    print(json.dumps({
+        "label": [x.decode() for x in answer["label"].numpy()],
+        "scores": answer["scores"].numpy().tolist(),
+        "classes": [x.decode() for x in answer["classes"].numpy()[0]],
+        "embedding": list(embedded.shape),
+    }))
+    """
+)
+
+
+def served(run):
+    return tf.saved_model.load(str(run.export)).signatures["serving_default"]
+
+
+def test_it_loads_where_only_tensorflow_is(tuned_run, digits, tmp_path):
+    import json
+
+    files = sorted((digits / "target").rglob("*.png"))[::90]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(tuned_run.export), *map(str, files)],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    ours = tftransfer.predict(tuned_run.workdir, files)
+    assert answer["label"] == [row["label"] for row in ours]
+    assert answer["classes"] == list(tuned_run.result["classes"])
+    assert answer["embedding"] == [len(files), 64]
+    expected = [list(row["scores"].values()) for row in ours]
+    np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
+
+
+def test_top_1_equals_evaluation_on_every_test_file(tuned_run, digits):
+    with tuned_run.predictions.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    data = [(digits / "target" / row["name"]).read_bytes() for row in rows]
+    answer = served(tuned_run)(image_bytes=tf.constant(data))
+    assert [x.decode() for x in answer["label"].numpy()] == [row["predicted"] for row in rows]
+    expected = [[float(row[c]) for c in tuned_run.result["classes"]] for row in rows]
+    np.testing.assert_allclose(answer["scores"].numpy(), expected, atol=1e-5)
+
+
+def encoded(mode, kind, **options):
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "mode, kind",
+    [("RGB", "JPEG"), ("L", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("L", "PNG"), ("P", "PNG"),
+     ("LA", "PNG"), ("I;16", "PNG"), ("P", "GIF"), ("RGB", "BMP"), ("RGB", "WEBP")],
+)  # fmt: skip
+def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, kind):
+    data = encoded(mode if mode != "I;16" else "L", kind)
+    signature = served(tuned_run)
+    alone = signature(image_bytes=tf.constant([data]))["scores"].numpy()
+    assert alone.shape == (1, 5)
+    np.testing.assert_allclose(alone.sum(), 1, rtol=1e-5)
+    mixed = signature(image_bytes=tf.constant([encoded("RGB", "JPEG"), data]))["scores"].numpy()
+    np.testing.assert_allclose(mixed[1], alone[0], atol=1e-6)
+
+
+def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
+    signature = served(tuned_run)
+    data = tf.constant([encoded("RGB", "PNG")])
+    first, second = (signature(image_bytes=data)["scores"].numpy() for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, monkeypatch):
+    whole = ImageForm.decode_each
+
+    def spoiled(self, items):
+        pixels, good = whole(self, items)
+        return 255 - pixels, good
+
+    monkeypatch.setattr(ImageForm, "decode_each", spoiled)
+    with pytest.raises(tftransfer.UserError, match="differs from the network"):
+        tftransfer.export(tuned_run.workdir, tmp_path / "new", say=quiet)
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_export_is_replaced_whole(tuned_run, tmp_path, quiet):
+    folder = tmp_path / "served" / "1"
+    first = tftransfer.export(tuned_run.workdir, folder, say=quiet)
+    (folder / "left_over").write_text("")
+    second = tftransfer.export(tuned_run.workdir, folder, say=quiet)
+    assert first == second
+    assert first["max_difference"] <= 1e-5
+    assert {p.name for p in folder.iterdir()} >= {"saved_model.pb", "variables"}
+    assert not (folder / "left_over").exists()
+
+
+def test_a_folder_of_something_else_is_not_replaced(tuned_run, tmp_path, quiet):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(tftransfer.UserError, match="is no SavedModel"):
+        tftransfer.export(tuned_run.workdir, tmp_path, say=quiet)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_it_holds_each_weight_once_and_no_state_of_training(tuned_run):
+    stored = tf.train.list_variables(str(tuned_run.export / "variables" / "variables"))
+    numbers = sum(int(np.prod(shape)) for name, shape in stored if "VARIABLE_VALUE" in name)
+    weights = sum(array.size for array in weight_arrays.read(tuned_run.weights).values())
+    assert weights <= numbers < weights + 100

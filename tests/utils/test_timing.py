@@ -1,0 +1,49 @@
+"""Seconds by part: exclusive, and together the whole."""
+
+import pytest
+
+from tftransfer.utils import import_time
+from tftransfer.utils import timing as clock_module
+from tftransfer.utils.timing import Clock
+
+
+@pytest.fixture
+def now(monkeypatch):
+    time = [0.0]
+    import_time.take()
+    monkeypatch.setattr(clock_module.time, "monotonic", lambda: time[0])
+    return time
+
+
+def test_an_inner_part_is_not_counted_twice(now):
+    clock = Clock()
+    now[0] = 5.0  # before any part: not counted
+    with clock.part("outer"):
+        now[0] += 1
+        with clock.part("inner"):
+            now[0] += 10
+        now[0] += 2
+    with clock.part("inner"):
+        now[0] += 4
+    assert clock.rounded() == {
+        "import": 0.0, "outer": 3.0, "inner": 14.0, "total": 17.0,
+    }  # fmt: skip
+
+
+def test_an_exception_ends_a_part(now):
+    clock = Clock()
+    with pytest.raises(ValueError), clock.part("outer"), clock.part("inner"):
+        now[0] += 1
+        raise ValueError
+    with clock.part("outer"):
+        now[0] += 2
+    assert clock.seconds == {"import": 0.0, "outer": 2.0, "inner": 1.0}
+
+
+def test_the_first_clock_takes_the_seconds_of_imports(monkeypatch):
+    import_time.take()
+    time = iter([0.0, 1.0])
+    monkeypatch.setattr(import_time.time, "monotonic", lambda: next(time, 1.0))
+    with import_time.counted(), import_time.counted():
+        pass
+    assert [Clock().seconds["import"] for _ in range(2)] == [1.0, 0.0]

@@ -1,1 +1,0 @@
-"""Networks, streams and recipes, built from the parts."""

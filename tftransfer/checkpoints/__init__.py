@@ -1,0 +1,1 @@
+"""Weights as arrays, and checkpoints that are complete or absent."""

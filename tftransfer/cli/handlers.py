@@ -1,0 +1,129 @@
+"""What each command of the binary calls, and how its answer is printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tftransfer import api
+from tftransfer.cli.config import experiment_from
+from tftransfer.cli.demo import DEFAULT_WORKDIR, run_demo
+from tftransfer.commands.compare import DEFAULT_RECIPES
+from tftransfer.evaluation.few_shot_episodes import table
+from tftransfer.planning.cost import estimate
+from tftransfer.utils.console import printable
+from tftransfer.utils.errors import UserError
+
+say = functools.partial(print, flush=True)
+
+
+def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer train`."""
+    if flags.dry_run:
+        plan = api.plan(experiment_from(experiment), say=say, **_cache(flags))
+        say("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
+        return
+    api.train(
+        experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
+        profile=flags.profile, say=say, **_cache(flags),
+    )  # fmt: skip
+
+
+def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer compare`."""
+    found = api.compare(
+        experiment_from(experiment), _workdir(flags), free or DEFAULT_RECIPES,
+        resume=flags.resume, export=flags.export, say=say, **_cache(flags),
+    )  # fmt: skip
+    say(f"\n{found}\n{flags.workdir}/comparison.md")
+
+
+def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer evaluate`."""
+    result = api.evaluate(_workdir(flags), experiment.get("data"), say=say, **_cache(flags))
+    say(f"{result['part']} part, {result['examples']:,} examples")
+    intervals = result["test"].get("intervals", {})
+    for name, value in result["test"].items():
+        if name != "intervals":
+            low_high = intervals.get(name)
+            said = f"   95 % interval {low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
+            say(f"{name:<24}{value:>9.4f}{said}")
+    for name, found in result.get("tasks", {}).items():
+        figures = (f"{k} {v:.3f}" for k, v in found["test"].items() if k != "intervals")
+        say(printable(f"  {name}: {', '.join(figures)}"))
+    for row in result["per_class"]:
+        say("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}"
+                             if k == "class" else f"{k} {v}" for k, v in row.items()))  # fmt: skip
+
+
+def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
+    """`tftransfer predict`: tab-separated name, label, score (or the error)."""
+    if not free:
+        raise UserError("Nothing was given.", "Write files after the flags: predict ... a.jpg")
+    bad = 0
+    # The answers may be read by a program: what else is said goes beside them.
+    progress = functools.partial(print, file=sys.stderr, flush=True)
+    for row in api.predict(_workdir(flags), list(_given(free)), say=progress):
+        if "error" in row:
+            bad += 1
+            said = f"-\t{row['error']}"
+        elif "label" in row:
+            said = f"{row['label']}\t{row['scores'][row['label']]:.4f}"
+        else:
+            by_task = isinstance(row.get("labels"), dict)
+            found = row["labels"] if by_task else row.get("values", row.get("scores"))
+            said = json.dumps(found, ensure_ascii=False)
+        say(f"{printable(row['name'])}\t{said}")
+    return 2 if bad else 0
+
+
+def _given(free: Iterable[str]) -> Iterator[Any]:
+    """Paths; for `-`, the lines of the standard input, each a text."""
+    for each in free:
+        if each == "-":
+            yield from (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+        else:
+            yield Path(each)
+
+
+def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer export`."""
+    report = api.export(
+        _workdir(flags), flags.folder or None, experiment.get("data"), say=say, **_cache(flags)
+    )
+    say(
+        f"exported to {report['folder']}: scores equal the network's within "
+        f"{report['max_difference']:.1g} on {report['examples']} examples"
+    )
+
+
+def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer episodes`."""
+    rows = api.episodes(
+        experiment_from(experiment), ways=flags.ways, count=flags.count, say=say, **_cache(flags)
+    )
+    say("\n".join(table(rows)))
+
+
+def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer inspect`."""
+    say(api.inspect(workdir=flags.workdir, say=say, **_cache(flags), **experiment))
+
+
+def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
+    """`tftransfer demo`."""
+    run_demo(flags.workdir or DEFAULT_WORKDIR, say=say)
+
+
+def _cache(flags: Any) -> dict[str, Any]:
+    return {"cache_dir": flags.cache_dir, "cache_bytes": flags.cache_bytes}
+
+
+def _workdir(flags: Any) -> str:
+    if not flags.workdir:
+        raise UserError("No folder for the run was given.", "Add --workdir=runs/NAME.")
+    return flags.workdir

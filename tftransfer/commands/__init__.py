@@ -1,0 +1,1 @@
+"""The verbs: train, compare, evaluate, predict, export, inspect, episodes."""

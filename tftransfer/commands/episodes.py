@@ -1,0 +1,55 @@
+"""What a backbone's frozen features are worth for classes of few examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tftransfer.core.experiment import Experiment
+from tftransfer.evaluation.few_shot_episodes import episodes as few_shot_episodes
+from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.extractor import Supply
+from tftransfer.planning.plan import make_plan
+from tftransfer.utils.errors import UserError
+
+
+def episodes(
+    experiment: Experiment, *, ways: int = 5, shots: Sequence[int] = (1, 5), count: int = 600,
+    cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Accuracy of the closed-form heads over episodes of few examples, of all the data.
+
+    Args:
+      experiment: for its data, backbone, weights, size and seed.
+      ways: classes of an episode.
+      shots: labelled examples of each class.
+      count: of the episodes, 200 or more.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
+      say: where progress goes.
+
+    Returns:
+      As `tftransfer.evaluation.few_shot_episodes.episodes`.
+
+    Raises:
+      UserError: the labels are not single ones, or there are too few classes or examples.
+    """
+    plan = make_plan(
+        replace(experiment, recipe="few_shot"), say=say, cache_dir=cache_dir,
+        cache_bytes=cache_bytes,
+    )  # fmt: skip
+    if plan.examples.target != "single_label":
+        raise UserError(
+            f"Episodes need one label per example; these are {plan.examples.target}.",
+            "Give a folder of class folders.",
+        )
+    supply = Supply(plan, plan.network, None, say)
+    features = supply.features(np.arange(len(plan.examples)))
+    supply.close()
+    return few_shot_episodes(
+        features, plan.examples.labels, ways=ways, shots=shots, episodes=count,
+        seed=experiment.seed,
+    )  # fmt: skip

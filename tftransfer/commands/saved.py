@@ -1,0 +1,236 @@
+"""What can be done with a finished run: evaluate, predict, export, load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tftransfer.data.encode import encoded_value
+from tftransfer.data.examples import PART_DTYPE, PARTS, Examples, with_classes
+from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.load import read_all
+from tftransfer.data.manifest import items_of
+from tftransfer.data.scan import Examined, examine_all, remarks_of
+from tftransfer.data.sources import files_below
+from tftransfer.data.tables import SUFFIXES
+from tftransfer.evaluation.evaluate import best, evaluate_logits, predict_logits
+from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.metrics import metrics
+from tftransfer.preprocessing import input_kind
+from tftransfer.runs.load import Restored, load
+from tftransfer.serving.saved_model import export_network
+from tftransfer.utils.errors import UserError
+
+
+def evaluate(
+    workdir: str | Path, data: Any = None, *, cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = print,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of a run on its own test part, or on all of `data`.
+
+    Args:
+      workdir: of a finished run.
+      data: as `Experiment.data`; None for the run's own.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
+      say: where progress goes.
+
+    Returns:
+      As `result.json`: `test`, `per_class`, `confusion`, `predictions`, ...
+    """
+    restored = load(workdir)
+    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
+    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
+    return evaluate_logits(
+        lambda some: predict_logits(restored.network, inputs, some, say),
+        examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
+    )  # fmt: skip
+
+
+def predict(
+    workdir: str | Path, pictures: Iterable[Any], *, say: Callable[[str], None] = lambda line: None
+) -> list[dict[str, Any]]:
+    """Names and calibrated scores of pictures.
+
+    Args:
+      workdir: of a finished run.
+      pictures: paths of files, folders or tables, of which each row is one; encoded bytes; or
+        arrays as in `from_arrays`, of sound waveforms at 16 kHz. For a run of texts: strings, which
+        are the texts, encoded bytes, or `pathlib.Path`s.
+      say: where progress goes.
+
+    Returns:
+      A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
+      `labels` (multi-label; by task where there are several) or `values` (regression);
+      `name` and `error` where it cannot be read. Beside the scores stands a `remark` where the
+      network does not take all of it, as of a clip that is longer than what it hears.
+    """
+    restored = load(workdir)
+    kind, columns = input_kind(restored.network.backbone.form.kind), restored.run.experiment.columns
+    named = list(
+        (_named_texts if kind.name == "text" else _named_items)(pictures, columns, kind.name)
+    )
+    scanned = examine_all([item for _, item in named], kind, say=say)
+    reasons = [found.reason for found in scanned]
+    good = [item for (_, item), reason in zip(named, reasons) if not reason]
+    cut = [_shortened(restored, found) for found in scanned]
+    for line in remarks_of([name for name, _ in named], cut, kind):
+        say(line)
+    empty = np.zeros((len(good), len(restored.classes)), np.float32)
+    examples = Examples(
+        names=[], items=good, labels=empty, target=restored.target, classes=restored.classes,
+        parts=np.full(len(good), "", PART_DTYPE), kind=kind.name,
+    )  # fmt: skip
+    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
+    logits = predict_logits(restored.network, inputs, np.arange(len(good)), say)
+    values = iter(
+        metrics.probabilities(logits, restored.target, restored.temperature, restored.tasks)
+    )
+    return [
+        {"name": name, "error": reason}
+        if reason
+        else {"name": name, **_said(restored, next(values)), **_remarked(found)}
+        for (name, _), reason, found in zip(named, reasons, cut)
+    ]
+
+
+def export(
+    workdir: str | Path,
+    folder: str | Path | None = None,
+    data: Any = None,
+    *,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Writes the run's network as a SavedModel, after comparing both on real pictures.
+
+    Args:
+      workdir: of a finished run.
+      folder: where to; None for `export` in the run's folder.
+      data: pictures to compare on; None for the run's own.
+      cache_dir: as of `train`.
+      cache_bytes: as of `train`.
+      say: where progress goes.
+
+    Returns:
+      `folder`, `max_difference` of the scores and `examples` compared.
+    """
+    restored = load(workdir)
+    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
+    target = Path(folder).expanduser() if folder else restored.run.export
+    if folder and target.exists() and not (target / "saved_model.pb").is_file():
+        raise UserError(f"{target} exists and is no SavedModel.", "Give a new folder.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    report = export_network(
+        restored.network, examples, target, temperature=restored.temperature, say=say
+    )
+    return {"folder": str(target), **report}
+
+
+def _examples(
+    restored: Restored, data: Any, say: Callable[[str], None], cache: FeatureCache | None
+) -> Examples:
+    experiment = restored.run.experiment
+    if data is not None and data != "":
+        # Groups matter to splits alone, and here there is none; a column of them is no label.
+        given = replace(experiment, data=data, test_data="", target=restored.target)
+        found = read_all(given, say, cache, to_train=False)
+        found = with_classes(found, restored.classes, restored.target)
+        return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
+    if experiment.data_is_in_memory:
+        raise UserError(
+            f"The run {restored.run.workdir} was trained on data from memory.",
+            "Give --data, or the argument data.",
+        )
+    return _as_split(restored, read_all(experiment, say, cache), say)
+
+
+def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]) -> Examples:
+    """The pictures that the run knows, with the parts, labels and classes that it stored."""
+    split = restored.run.split
+    place = {name: number for number, name in enumerate(split["columns"])}
+    rows = [row for row in split["examples"] if row[place["part"]] in PARTS]
+    stored = {row[place["sha256"]]: row for row in rows}
+    known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
+    new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
+    if gone or (new and not restored.run.experiment.labels_per_class):
+        say(f"the data changed since the run: {new} examples are not its own, {gone} are gone")
+    if not len(known):
+        raise UserError(
+            f"None of the examples of the run {restored.run.workdir} is there.", "Give --data."
+        )
+    kept = examples.keep(known)
+    rows = [stored[sha] for sha in kept.sha256]
+    return replace(
+        kept,
+        classes=restored.classes,
+        labels=np.array([row[place["label"]] for row in rows], examples.labels.dtype),
+        parts=np.array([row[place["part"]] for row in rows], PART_DTYPE),
+    )
+
+
+def _named_items(
+    pictures: Iterable[Any], columns: str, kind: str
+) -> Iterable[tuple[str, str | bytes]]:
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, bytes):
+            yield f"#{number}", picture
+        elif isinstance(picture, (str, os.PathLike)):
+            yield from _from_path(Path(picture).expanduser(), columns)
+        else:
+            yield f"#{number}", encoded_value(picture, number, kind)
+
+
+def _named_texts(
+    given: Iterable[Any], columns: str, kind: str
+) -> Iterable[tuple[str, str | bytes]]:
+    for number, text in enumerate(given):
+        if isinstance(text, str):
+            yield f"#{number}", text.encode("utf-8", "replace")
+        elif isinstance(text, bytes):
+            yield f"#{number}", text
+        elif not isinstance(text, os.PathLike):
+            yield f"#{number}", encoded_value(text, number, kind)
+        else:
+            yield from _from_path(Path(text).expanduser(), columns)
+
+
+def _from_path(path: Path, columns: str) -> Iterable[tuple[str, str | bytes]]:
+    """Of a file, all files below a folder, or the rows of a table."""
+    if not path.exists():
+        raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        yield from zip(*items_of(path, columns)[:2])
+        return
+    files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
+    for file in files:
+        yield str(file), str(file)
+
+
+def _shortened(restored: Restored, found: Examined) -> Examined:
+    """What was found, with nothing noted but that the network does not take all of it."""
+    note = "" if found.reason else restored.network.backbone.form.shortened(found.measure)
+    return replace(found, notes=(note,) if note else ())
+
+
+def _remarked(found: Examined) -> dict[str, str]:
+    return {"remark": found.notes[0]} if found.notes else {}
+
+
+def _said(restored: Restored, values: np.ndarray) -> dict[str, Any]:
+    by_class = {name: float(value) for name, value in zip(restored.classes, values)}
+    if restored.target == "regression":
+        return {"values": by_class}
+    if restored.tasks:
+        names = [task.name for task in restored.tasks]
+        said = best(values, restored.classes, restored.tasks)
+        return {"labels": dict(zip(names, said)), "scores": by_class}
+    if restored.target == "multi_label":
+        return {"labels": [n for n, v in by_class.items() if v >= 0.5], "scores": by_class}
+    return {"label": max(by_class, key=by_class.__getitem__), "scores": by_class}

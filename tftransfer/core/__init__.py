@@ -1,0 +1,1 @@
+"""The nouns as data: recipe, phase, head, loss, experiment, and their JSON."""

@@ -1,0 +1,79 @@
+"""From what the user names to examples: source, scan, split, and pictures without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tftransfer.core.experiment import Experiment
+from tftransfer.data.examples import UNLABELLED, Examples, join, join_unlabelled
+from tftransfer.data.groups import with_groups
+from tftransfer.data.scan import scan
+from tftransfer.data.scan_cache import Readable
+from tftransfer.data.sources import read_source, read_unlabelled
+from tftransfer.data.split import split
+from tftransfer.features.disk_cache import FeatureCache
+
+
+def read_examples(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
+    check: Callable[[Examples], None] = lambda found: None,
+) -> Examples:  # fmt: skip
+    """Source → check → scan → split; then the pictures without labels.
+
+    Args:
+      experiment: names them.
+      say: where progress goes.
+      cache: for what is unpacked, and for what a scan found.
+      check: raises what can be known of the examples before their files are looked at.
+    """
+    examples = split(
+        read_all(experiment, say, cache, check), seed=experiment.seed,
+        validation_fraction=experiment.validation_fraction,
+        test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
+    )  # fmt: skip
+    for part in UNLABELLED:
+        data = getattr(experiment, f"{part}_data")
+        if isinstance(data, str) and not data:
+            continue
+        folder = cache.folder if cache else None
+        found = read_unlabelled(data, cache=folder, columns=experiment.columns)
+        examples = join_unlabelled(examples, _scanned(found, experiment, say, cache), part)
+    return examples
+
+
+def read_all(
+    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
+    check: Callable[[Examples], None] = lambda found: None, *, to_train: bool = True,
+) -> Examples:  # fmt: skip
+    """Source → check → scan, with the test data joined where they come apart.
+
+    Only data to train on must have groups, and columns that are named.
+    """
+    folder = cache.folder if cache else None
+
+    def found(data: object, *, to_train: bool) -> Examples:
+        return read_source(
+            data, target=experiment.target, cache=folder, group_by=experiment.group_by,
+            columns=experiment.columns, to_train=to_train,
+        )  # fmt: skip
+
+    def scanned(found: Examples) -> Examples:
+        check(found)
+        return _scanned(found, experiment, say, cache)
+
+    examples = found(experiment.data, to_train=to_train)
+    pattern = "" if len(examples.groups) else experiment.group_by  # no column of the table
+    examples = scanned(with_groups(examples, pattern) if to_train else examples)
+    if isinstance(experiment.test_data, str) and not experiment.test_data:
+        return examples
+    test = found(experiment.test_data, to_train=False)
+    return join(examples, scanned(with_groups(test, pattern, required=False)))
+
+
+def _scanned(
+    found: Examples, experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None
+) -> Examples:
+    if len(found.sha256):
+        return found
+    readable = Readable(cache.folder, found.kind) if cache else None
+    return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)

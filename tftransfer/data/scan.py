@@ -1,0 +1,164 @@
+"""Reads every example once: applies the rules, decodes, hashes; names all that fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tftransfer.data.examples import Examples, Quarantined, read_item
+from tftransfer.data.files import not_empty
+from tftransfer.data.scan_cache import Readable
+from tftransfer.preprocessing import InputKind, input_kind
+from tftransfer.utils import signals
+from tftransfer.utils.console import stderr_kept_back
+from tftransfer.utils.errors import UserError
+from tftransfer.utils.progress import Progress
+
+_BLOCK = 32
+
+
+def scan(
+    examples: Examples, *, max_quarantine: float = 0.05, readable: Readable | None = None,
+    say: Callable[[str], None] = print,
+) -> Examples:  # fmt: skip
+    """The readable examples with their hashes; the others go to `quarantine`.
+
+    Args:
+      examples: from a source, unscanned.
+      max_quarantine: fraction of the files that may be left out.
+      readable: what an earlier scan decoded, which is only read and hashed.
+      say: where progress goes.
+
+    Raises:
+      UserError: too many files are unreadable, or a class has none left.
+    """
+    kind = input_kind(examples.kind)
+    with stderr_kept_back():  # the decoder tells of each bad file in its own way
+        results = examine_all(examples.items, kind, readable, say)
+    if readable:
+        readable.add(found.sha256 for found in results if not found.reason)
+    good = np.array([not found.reason for found in results], bool)
+    bad = tuple(
+        Quarantined(name=name, reason=found.reason)
+        for name, found in zip(examples.names, results)
+        if found.reason
+    )
+    everything = replace(
+        examples, sha256=[found.sha256 for found in results],
+        measures=np.array([found.measure for found in results], np.float32),
+    )  # fmt: skip
+    kept = everything.keep(
+        np.flatnonzero(good),
+        quarantine=examples.quarantine + bad,
+        remarks=examples.remarks + remarks_of(examples.names, results, kind),
+    )
+    _check_losses(examples, kept, max_quarantine)
+    return kept
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was found out of one file.
+
+    Attributes:
+      sha256: of its content; "" when it cannot be an example.
+      reason: why it cannot be one, or "".
+      notes: what is worth saying of it.
+      measure: see `InputKind.measure`.
+    """
+
+    sha256: str = ""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    measure: float = 0.0
+
+
+def remarks_of(
+    names: Sequence[str], results: Sequence[Examined], kind: InputKind
+) -> tuple[str, ...]:
+    """Each note once, with the number of files and the first of them."""
+    noted: dict[str, list[str]] = {}
+    for name, found in zip(names, results):
+        for note in found.notes:
+            noted.setdefault(note, []).append(name)
+    return tuple(
+        f"{len(some):,} {kind.one if len(some) == 1 else kind.many} {note}: "
+        f"{some[0]}{' ...' * (len(some) > 1)}"
+        for note, some in noted.items()
+    )
+
+
+def examine_all(
+    items: Sequence[str | bytes], kind: InputKind, readable: Readable | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Examined]:  # fmt: skip
+    """`examine` of each item, on every core."""
+
+    def some(items: Sequence[str | bytes]) -> list[Examined]:
+        found = [examine(item, kind, readable) for item in items]
+        progress.add(len(found))
+        signals.check()
+        return found
+
+    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    with (
+        Progress(say, "scanning", len(items), "files") as progress,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+        return [result for block in pool.map(some, blocks) for result in block]
+
+
+def examine(item: str | bytes, kind: InputKind, readable: Readable | None = None) -> Examined:
+    """Reads an item and applies the rules and notes of its kind to it."""
+    if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
+        return Examined(reason="its name is not UTF-8")
+    try:
+        data = read_item(item)
+    except OSError as error:
+        return Examined(reason=f"cannot be read: {error.strerror or error}")
+    sha256 = hashlib.sha256(kind.content(data)).hexdigest()
+    if not readable or sha256 not in readable:
+        reasons = (rule(data) for rule in (not_empty, *kind.rules))
+        reason = next(filter(None, reasons), None) or kind.undecodable(data)
+        if reason:
+            return Examined(reason=reason)
+    return Examined(
+        sha256, notes=tuple(filter(None, (note(data) for note in kind.notes))),
+        measure=kind.measure(data) if kind.measure else 0.0,
+    )  # fmt: skip
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> None:
+    lost, kind = len(before) - len(after), input_kind(before.kind)
+    if not len(after):
+        raise UserError(
+            f"No readable {kind.one} was found among "
+            f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
+            f"Give {kind.advice}.",
+        )
+    if lost > max_quarantine * len(before):
+        first = after.quarantine[-lost]
+        raise UserError(
+            f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
+            f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
+        )
+    if before.target in ("single_label", "multi_task"):
+        counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
+        for name, there, left in counts:
+            if there and not left:
+                raise UserError(
+                    f"No file of class {name!r} can be read.", "Mend its files or remove it."
+                )

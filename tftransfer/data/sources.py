@@ -1,0 +1,271 @@
+"""Where examples come from: a folder here, the other sources by what is given."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tftransfer.data.download import fetch, is_archive, unpacked
+from tftransfer.data.encode import encoded
+from tftransfer.data.examples import PART_DTYPE, PART_NAMES, Examples
+from tftransfer.data.file_types import kind_of_files
+from tftransfer.data.files import ignored
+from tftransfer.data.in_memory import from_arrays, from_dataset
+from tftransfer.data.manifest import from_manifest, items_of
+from tftransfer.data.tables import SUFFIXES
+from tftransfer.features.disk_cache import user_folder
+from tftransfer.utils.console import printable
+from tftransfer.utils.errors import UserError, unknown_name
+
+
+def read_source(
+    data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = "",
+    columns: str = "", to_train: bool = True,
+) -> Examples:  # fmt: skip
+    """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
+
+    Args:
+      data: see `tftransfer.Experiment`.
+      target: `auto` takes the kind of label from the data.
+      cache: where downloads and unpacked archives are kept; the user's when None.
+      group_by: see `tftransfer.Experiment`.
+      columns: see `tftransfer.Experiment`.
+      to_train: whether these are to have two classes and, in a table, all columns that are named.
+
+    Raises:
+      UserError: nothing there, or not of a form that is understood.
+    """
+    if isinstance(data, Examples):
+        return data
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return from_arrays(*data, target=target)
+    if hasattr(data, "as_numpy_iterator"):
+        return from_dataset(data, target=target)
+    text = os.fspath(data) if data else ""
+    if not text:
+        raise UserError("No data were given.", "Give a folder or a manifest by --data.")
+    if text.startswith("tfds:"):
+        from tftransfer.data.tfds import from_tfds
+
+        return from_tfds(text.removeprefix("tfds:"), target=target)
+    path = _local(text, cache or user_folder())
+    if path.is_dir():
+        if target not in ("auto", "single_label"):
+            raise UserError(
+                f"--target={target}, but a folder has one label per example.",
+                "Give a .csv or .tsv manifest.",
+            )
+        return _with_kind(from_folder(path, to_train=to_train))
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        found = from_manifest(
+            path, target=target, group_by=group_by, columns=columns, to_train=to_train,
+        )  # fmt: skip
+        return found if found.kind == "text" else _with_kind(found)
+    if path.exists():
+        raise UserError(
+            f"--data={text} is a file of a kind that is not understood.",
+            "Give a folder with one sub-folder per class, an archive of it, or a table: .csv, .tsv "
+            "or .jsonl.",
+        )
+    raise UserError(f"--data={text} does not exist.", _nearby(path))
+
+
+def _with_kind(found: Examples) -> Examples:
+    return replace(found, kind=kind_of_files(found.items))
+
+
+def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") -> Examples:
+    """Examples without labels: all below a folder or in an archive, images [n, h, w(, c)],
+    waveforms, a list of texts, a table, or what `read_source` reads, its labels put away.
+
+    Raises:
+      UserError: nothing there, or not of a form that is understood.
+    """  # fmt: skip
+    if _are_values(data):
+        kind, items = encoded(data)
+        names = [f"#{number}" for number in range(len(items))]
+        return replace(_without_labels(names, items), kind=kind)
+    if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
+        path = _local(os.fspath(data), cache or user_folder())
+        if path.is_dir():
+            files = files_below(path)
+            names = [os.path.relpath(file, path) for file in files]
+            return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
+        is_table = path.suffix.lower() in SUFFIXES and path.is_file()
+        if is_table:
+            names, rows, texts = items_of(path, columns)
+            found = _without_labels(names, rows)
+            return replace(found, kind="text") if texts else _with_kind(found)
+    found = read_source(data, cache=cache, columns=columns)
+    return replace(_without_labels(found.names, found.items), kind=found.kind)
+
+
+def _are_values(data: Any) -> bool:
+    """Whether these are examples themselves, and not a pair of examples and labels."""
+    if isinstance(data, list):
+        return len(data) != 2 or all(isinstance(each, (str, bytes)) for each in data)
+    return isinstance(data, np.ndarray) or hasattr(data, "numpy")  # of TensorFlow
+
+
+def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
+    if not len(items):
+        raise UserError("There are no examples without labels.", "Check the folder.")
+    return Examples(
+        names=names, items=items, labels=np.full(len(items), -1, np.int64), target="single_label",
+        classes=(), parts=np.full(len(items), "", PART_DTYPE),
+    )  # fmt: skip
+
+
+def _local(text: str, cache: Path) -> Path:
+    """The path of a file or folder; downloaded, and unpacked, where it has to be."""
+    path = _fetched(text, cache) if "://" in text else Path(text).expanduser()
+    if path.is_file() and is_archive(path):
+        path = _only_folder(unpacked(path, cache / "unpacked"))
+    return path
+
+
+def _fetched(url: str, cache: Path) -> Path:
+    path = fetch(url, cache / "downloads")
+    if not is_archive(path):
+        raise UserError(f"--data={url} is no archive.", "Give the address of a .zip or .tar.gz.")
+    return path
+
+
+def _only_folder(root: Path) -> Path:
+    """Archives often hold one folder, and the classes in that."""
+    inside = [entry for entry in root.iterdir() if not ignored(entry.name)]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+
+
+def from_folder(root: Path, *, to_train: bool = True) -> Examples:
+    """One sub-folder per class, or `train/`, `val/`, `test/` with such sub-folders in them.
+
+    Data to train on need two classes.
+    """
+    folders = _subfolders(root)
+    parts = {f: PART_NAMES[f.name.lower()] for f in folders if f.name.lower() in PART_NAMES}
+    if parts and len(parts) == len(folders):
+        roots = [(folder, part) for folder, part in parts.items()]
+    else:
+        _refuse_parts_beside_classes(folders, list(parts))
+        roots = [(root, "")]
+    for folder in (f for top, _ in roots for f in _subfolders(top)):
+        if root.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{folder} is a link to a folder above it.", "Remove the link.")
+    rows = [
+        (os.fspath(file), class_folder.name, part)
+        for folder, part in roots
+        for class_folder in _subfolders(folder)
+        for file in files_below(class_folder)
+    ]
+    classes = tuple(sorted({f.name for folder, _ in roots for f in _subfolders(folder)}))
+    if len(classes) < (2 if to_train else 1):
+        raise UserError(
+            f"{root} has {len(classes)} class folders{f' ({classes[0]})' if classes else ''}.",
+            "Put the examples of each class in a folder of its own, at least two.",
+        )
+    counts = Counter(label for _, label, _ in rows)
+    empty = [name for name in classes if not counts[name]]
+    if empty:
+        raise UserError(
+            f"The class folder {root / empty[0]} has no files.", "Fill it or remove it."
+        )
+    return Examples(
+        names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
+        items=[path for path, _, _ in rows],
+        labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
+        target="single_label",
+        classes=classes,
+        parts=np.array([part for _, _, part in rows], PART_DTYPE),
+        remarks=(
+            *_case_twins(classes),
+            *_links(root, [folder for folder, _ in roots], rows),
+            *_left_by_systems(root),
+        ),
+    )
+
+
+def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str, ...]:
+    """Links that lead out of the root, and those to folders below a class, which nobody follows."""
+    inside, remarks = os.path.realpath(root), []
+    folders = [folder for top in tops for folder in _subfolders(top)]
+    links = [path for path in folders if path.is_symlink()]
+    links += [Path(path) for path, _, _ in rows if Path(path).is_symlink()]
+    out = [path for path in links if not Path(os.path.realpath(path)).is_relative_to(inside)]
+    if out:
+        remarks.append(f"{len(out):,} links lead out of {root}: {out[0]}{' ...' * (len(out) > 1)}")
+    unseen = [
+        Path(top, name)
+        for folder in folders
+        for top, names, _ in os.walk(folder)
+        for name in names
+        if Path(top, name).is_symlink()
+    ]
+    if unseen:
+        remarks.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
+    return tuple(map(printable, remarks))
+
+
+def _left_by_systems(root: Path) -> tuple[str, ...]:
+    """Files and folders that nobody put there on purpose, and that are passed over."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(root):
+        found += [Path(top, name) for name in (*folders, *files) if ignored(name)]
+        folders[:] = [name for name in folders if not ignored(name)]
+    if not found:
+        return ()
+    first = printable(os.fspath(min(found).relative_to(root)))
+    return (f"{len(found):,} that systems leave are ignored: {first}{' ...' * (len(found) > 1)}",)
+
+
+def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:
+    for part in parts:
+        if _subfolders(part):
+            other = next(folder for folder in folders if folder not in parts)
+            raise UserError(
+                f"{part} holds class folders, but {other.name} stands beside it.",
+                "Keep only train/, val/ and test/ at the top, or only class folders.",
+            )
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            entry for entry in folder.iterdir() if entry.is_dir() and not ignored(entry.name)
+        )
+    except OSError as error:
+        _unreadable(error)
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise UserError(
+        f"{error.filename} cannot be read: {error.strerror}.", "Mend its rights."
+    ) from None
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder in order, without those that systems leave there."""
+    found: list[Path] = []
+    for top, folders, files in os.walk(folder, onerror=_unreadable):
+        folders[:] = sorted(name for name in folders if not ignored(name))
+        found.extend(Path(top, name) for name in sorted(files) if not ignored(name))
+    return found
+
+
+def _case_twins(classes: Sequence[str]) -> tuple[str, ...]:
+    lower = Counter(name.lower() for name in classes)
+    twins = [name for name in classes if lower[name.lower()] > 1]
+    return (f"classes that differ only in case: {', '.join(twins)}",) if twins else ()
+
+
+def _nearby(path: Path) -> str:
+    parent = path.parent
+    if not parent.is_dir():
+        return f"Nor does {parent}: check the path."
+    return unknown_name("folder", path.name, [p.name for p in parent.iterdir()]).remedy

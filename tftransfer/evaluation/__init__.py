@@ -1,0 +1,1 @@
+"""Evaluation of networks: metrics, baselines, episodes."""

@@ -1,0 +1,252 @@
+"""Final figures: test metrics with intervals, calibration, per class, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tftransfer.data.examples import Examples
+from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.label_tasks import Task
+from tftransfer.metrics import metrics
+from tftransfer.models.network import Network
+from tftransfer.probes.layer_probes import linear_probe
+from tftransfer.utils import signals
+from tftransfer.utils.progress import Progress
+
+_BATCH = 64
+
+
+def predict_logits(
+    network: Network, inputs: Inputs, indices: np.ndarray,
+    say: Callable[[str], None] = lambda line: None,
+) -> np.ndarray:  # fmt: skip
+    """Raw outputs of the whole network in inference, float32 [n, k].
+
+    Args:
+      network: as it is.
+      inputs: the decoded examples.
+      indices: of those wanted, int64 [n].
+      say: where progress goes.
+    """
+    parts = []
+    with Progress(say, "predicting", len(indices)) as progress:
+        for batch in inputs.batches(indices, inputs.form.rows(_BATCH)):
+            parts.append(network.predict(batch)["logits"].numpy())
+            progress.add(len(batch))
+            signals.check()
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+
+def evaluate_logits(
+    predict: Callable[[np.ndarray], np.ndarray], examples: Examples, *,
+    temperature: float | None = None, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures on the test part (or the validation part where there is no test part).
+
+    Args:
+      predict: indices to logits, float32 [n, k], of the network with its final weights.
+      examples: split.
+      temperature: divides the logits; None fits it on the validation part.
+      seed: of the bootstrap.
+
+    Returns:
+      `test`: metrics and intervals; `per_class`; `confusion` [true][predicted]; with several
+      tasks `tasks`, by name, with `test`, `confusion` and the number of `examples` of each;
+      `temperature`; `validation`, the figures of the part it was fitted on;
+      `part`, which says what was evaluated; `predictions`, a table, its header first.
+    """
+    target, tasks, labels = examples.target, examples.tasks, examples.targets()
+    validation: dict[str, float] = {}
+    if temperature is None:
+        val = examples.where("val")
+        logits = predict(val)
+        temperature = metrics.fit_temperature(logits, labels[val], target, tasks)
+        if len(val):
+            values = metrics.probabilities(logits, target, temperature, tasks)
+            validation = metrics.metrics(values, labels[val], target, tasks)
+    part = "test" if len(examples.where("test")) else "val"
+    indices = examples.where(part)
+    if not len(indices):
+        return {"part": "none", "examples": 0, "test": {}, "per_class": [], "predictions": [],
+                "validation": validation,
+                "temperature": temperature}  # fmt: skip
+    values = metrics.probabilities(predict(indices), target, temperature, tasks)
+    result: dict[str, Any] = {
+        "part": part,
+        "examples": len(indices),
+        "temperature": temperature,
+        "validation": validation,
+        "test": metrics.with_intervals(values, labels[indices], target, tasks, seed=seed),
+        "per_class": per_class(values, labels[indices], examples.classes, target, tasks),
+        "predictions": predictions(examples, indices, values),
+    }
+    if target == "single_label":
+        result["confusion"] = confusion(values, labels[indices]).tolist()
+    if tasks:
+        result["tasks"] = of_tasks(values, labels[indices], tasks, seed)
+    return result
+
+
+def of_tasks(
+    values: np.ndarray, labels: np.ndarray, tasks: Sequence[Task], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Of each task that has labels, its own figures, as a network for it alone would have them."""
+    return {
+        task.name: {
+            "examples": len(known),
+            "test": metrics.with_intervals(some, truth, "single_label", seed=seed),
+            "confusion": confusion(some, truth).tolist(),
+        }
+        for task, known, some, truth in metrics.by_task(values, labels, tasks)
+    }
+
+
+def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> list[list[Any]]:
+    """A table of name, true label, predicted label and every score; the header first.
+
+    Several labels in a cell are parted by `|`; regression has a `true` and a `predicted`
+    for its first column, and the values of all columns. Several tasks have a `true TASK` and a
+    `predicted TASK` each; nothing is true where the label is unknown.
+    """
+    classes, labels, target = examples.classes, examples.targets()[indices], examples.target
+    if examples.tasks:
+        return _predictions_of_tasks(examples, indices, values)
+
+    def said(row: np.ndarray) -> Any:
+        if target == "regression":
+            return float(row[0])
+        if target == "single_label":
+            return classes[int(row.argmax())]
+        return "|".join(name for name, value in zip(classes, row) if value >= 0.5)
+
+    table: list[list[Any]] = [["name", "true", "predicted", *classes]]
+    for index, truth, row in zip(indices, labels, values):
+        table.append([examples.names[index], said(truth), said(row), *map(float, row)])
+    return table
+
+
+def _predictions_of_tasks(
+    examples: Examples, indices: np.ndarray, values: np.ndarray
+) -> list[list[Any]]:
+    labels, tasks = examples.targets()[indices], examples.tasks
+    heads = [f"{what} {task.name}" for task in tasks for what in ("true", "predicted")]
+    table: list[list[Any]] = [["name", *heads, *examples.classes]]
+    for index, truth, row in zip(indices, labels, values):
+        pairs = zip(*(best(of, examples.classes, tasks) for of in (truth, row)))
+        said = [name for pair in pairs for name in pair]
+        table.append([examples.names[index], *said, *map(float, row)])
+    return table
+
+
+def best(row: np.ndarray, classes: Sequence[str], tasks: Sequence[Task]) -> list[str]:
+    """The class of the highest score of each task; "" where no score is above 0."""
+    names = [name.partition("=")[2] for name in classes]
+    return [
+        names[task.start + int(row[task.columns].argmax())] if row[task.columns].any() else ""
+        for task in tasks
+    ]
+
+
+def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts [true, predicted] over all classes, int64 [k, k]."""
+    from sklearn.metrics import confusion_matrix
+
+    k = labels.shape[1]
+    return confusion_matrix(labels.argmax(1), values.argmax(1), labels=np.arange(k))
+
+
+def per_class(
+    values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], target: str,
+    tasks: Sequence[Task] = (),
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Precision, recall, F1 and support of every class; error of every column in regression."""
+    if tasks:
+        return [
+            row
+            for task, _, some, truth in metrics.by_task(values, labels, tasks)
+            for row in per_class(some, truth, classes[task.columns], "single_label")
+        ]
+    if target == "regression":
+        errors = np.abs(values - labels).mean(axis=0)
+        return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
+    from sklearn.metrics import precision_recall_fscore_support
+
+    if target == "single_label":
+        guess = np.eye(values.shape[1])[values.argmax(1)]
+    else:
+        guess = values >= 0.5
+    rows = precision_recall_fscore_support(labels, guess, average=None, zero_division=0)
+    return [
+        {
+            "class": name,
+            "precision": float(p),
+            "recall": float(r),
+            "f1": float(f),
+            "support": int(s),
+        }
+        for name, p, r, f, s in zip(classes, *rows)
+    ]
+
+
+def baselines(
+    features: Callable[[np.ndarray], np.ndarray], examples: Examples, *, probe: bool
+) -> dict[str, Any]:
+    """What a guess and a linear probe on the source's features reach on the test part.
+
+    Args:
+      features: indices to pooled features of the network before training.
+      examples: split.
+      probe: whether to fit the probe (it needs one forward pass over the data).
+    """
+    part = "test" if len(examples.where("test")) else "val"
+    train, test = examples.where("train"), examples.where(part)
+    labels, target, tasks = examples.targets(), examples.target, examples.tasks
+    if not len(test):
+        return {}
+    constant = np.repeat(labels[train].mean(axis=0, keepdims=True), len(test), axis=0)
+    figure = metrics.main_metric(target)
+    found = {"majority": {figure: metrics.metrics(constant, labels[test], target, tasks)[figure]}}
+    if probe:
+        model = _probe(features(train), labels[train], target, tasks)
+        for name, indices in {figure: test, "validation": examples.where("val")}.items():
+            if len(indices):
+                values = _probed(model, features(indices), labels.shape[1], target, tasks)
+                reached = metrics.metrics(values, labels[indices], target, tasks)[figure]
+                found.setdefault("linear_probe", {})[name] = reached
+    return found
+
+
+def _probe(
+    features: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    if tasks:
+        each = metrics.by_task(labels, labels, tasks)
+        return [_probe(features[known], some, "single_label") for _, known, some, _ in each]
+    if target == "multi_label":
+        labels = labels.astype(int)
+    elif target == "single_label":
+        labels = labels.argmax(1)
+    # Threads of NumPy's own wait for TensorFlow's, ten times as long as one of them computes.
+    with threadpool_limits(1):
+        return linear_probe(target).fit(features, labels)
+
+
+def _probed(
+    model: Any, features: np.ndarray, k: int, target: str, tasks: Sequence[Task] = ()
+) -> np.ndarray:
+    if tasks:
+        pairs = zip(model, tasks, strict=True)
+        each = [_probed(one, features, task.count, "single_label") for one, task in pairs]
+        return np.concatenate(each, axis=1)
+    if target == "regression":
+        return model.predict(features).reshape(len(features), -1)
+    if target == "multi_label":
+        return model.predict_proba(features)
+    values = np.zeros((len(features), k))
+    values[:, model.classes_] = model.predict_proba(features)
+    return values

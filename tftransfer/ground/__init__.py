@@ -1,1 +1,0 @@
-"""The nouns and what every layer stands on; nothing here imports TensorFlow."""

@@ -1,0 +1,29 @@
+"""Losses of models that generate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from tftransfer.losses.functional.masked_rows import float32
+
+_LIMIT = 20.0
+
+
+def gaussian_kl(mean: Any, log_variance: Any) -> Any:
+    """`KL(N(m, e^v) || N(0, 1)) = 1/2 sum_k e^v + m^2 - 1 - v` (Kingma & Welling, 2014).
+
+    v is clipped to [-20, 20], which keeps e^v finite; outside, its gradient is 0.
+
+    Args:
+      mean: m, float [n, ...].
+      log_variance: v, float [n, ...], of the same shape.
+
+    Returns:
+      float32 [n], in nats, summed over all axes but the first.
+    """
+    mean = float32(mean)
+    log_variance = ops.clip(float32(log_variance), -_LIMIT, _LIMIT)
+    terms = ops.expm1(log_variance) - log_variance + ops.square(mean)
+    return 0.5 * ops.sum(terms, axis=tuple(range(1, len(terms.shape))))

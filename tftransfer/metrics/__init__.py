@@ -1,0 +1,1 @@
+"""Metrics from scores and labels, with intervals."""

@@ -1,0 +1,330 @@
+"""The `Network`: a backbone and its heads as one functional model, spoken of by blocks."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from tftransfer.backbones.backbone import Backbone
+from tftransfer.backbones.pooling import PatchPooling, SequencePooling
+from tftransfer.backbones.tfhub import HubLayer
+from tftransfer.checkpoints import weights
+from tftransfer.core.recipe import Head
+from tftransfer.data.length_bucketing import shortened
+from tftransfer.features.autotune import casting, traced
+from tftransfer.losses.functional import multilinear_map
+from tftransfer.models.heads import Balance, decoder_layers, dense_layers, sample_layer
+from tftransfer.models.lora import adapt, merge, updated
+from tftransfer.utils.errors import UserError, unknown_name
+
+INPUT = "input"
+FEATURES = "features"
+# Of moving statistics that train. Keras's 0.99 and 0.999 are made for 100,000 steps: over the
+# hundreds of steps of a small data set they lag so far that validation stays at chance.
+_MOMENTUM = 0.9
+
+
+class Network:
+    """Backbone plus heads.
+
+    Args:
+      backbone: cut into stages.
+      heads: hung on `features` (the pooled last stage) or on a stage.
+      units: outputs of a head whose `units` is 0.
+      target: of the labels; for `regression` the head ends in their unit, see `set_units`; for
+        `multi_task` it gives the scores of all tasks side by side: a linear head for each.
+
+    Attributes:
+      blocks: block name to its Keras layers; the stages in order, then the heads.
+      model: the form's arrays to a dictionary of the heads' outputs and `features`.
+      cuts: the points at which the network can be parted, from the input upwards.
+    """
+
+    def __init__(
+        self, backbone: Backbone, heads: Sequence[Head], *, units: int, target: str = "single_label"
+    ):
+        self.backbone = backbone
+        self.heads = tuple(heads)
+        self._target = target
+        self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
+        self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
+        self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
+        self._cut_tensors[FEATURES] = [self._features()]
+        self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
+        for head in self.heads:
+            self.outputs[head.output] = self._hang(head, units)
+        self.model = keras.Model(backbone.model.inputs, self.outputs, name="network")
+        self.cuts = list(self._cut_tensors)
+        self._forward: Any = None
+
+    def _hang(self, head: Head, units: int) -> Any:
+        tap = head.tap.removeprefix("~")
+        x = self._tapped(tap)
+        if len(x.shape) > 2:
+            x = self.pooled(tap, f"{head.name}_pool")
+        if head.kind == "decoder":
+            layers = decoder_layers(head.name, self._picture_size(head))
+        elif head.kind == "balance":
+            layers = [Balance(head.units, name=head.name, dtype="float32")]
+        else:
+            layers = dense_layers(head, units, regression=self._target == "regression")
+        if head.tap.startswith("~"):
+            layers = [sample_layer(head.name), *layers]
+        for layer in layers:
+            x = layer(x)
+        self.blocks[head.name] = layers
+        return x
+
+    def _picture_size(self, head: Head) -> int:
+        shape = self.backbone.form.shape
+        if len(shape) != 3 or shape[0] != shape[1]:
+            raise UserError(
+                f"The head {head.name!r} decodes pictures, but the input is "
+                f"{self.backbone.form.kind}.",
+                "Take another recipe: auto-encoders are for pictures.",
+            )
+        return shape[0]
+
+    def _features(self) -> Any:
+        last = self.backbone.stages[-1].name
+        if not self.backbone.unit:
+            return self.pooled(last, FEATURES)
+        unit = keras.layers.UnitNormalization(name=FEATURES, dtype="float32")
+        return unit(self.pooled(last, f"{FEATURES}_pool"))
+
+    def pooled(self, place: str, name: str) -> Any:
+        """The tensor at a cut as a vector per example; masks and weights beside it count."""
+        tensors = self._cut_tensors[place]
+        if len(tensors[0].shape) == 4 and len(tensors[-1].shape) == 2:
+            return PatchPooling(name=name, dtype="float32")(tensors[:2])
+        if len(tensors[0].shape) == 4:
+            return keras.layers.GlobalAveragePooling2D(name=name, dtype="float32")(tensors[0])
+        if len(tensors[0].shape) == 3:
+            return SequencePooling(self.backbone.pooling, name=name, dtype="float32")(tensors[:2])
+        return tensors[0]
+
+    def _tapped(self, tap: str) -> Any:
+        place, times, output = tap.partition("*")
+        if place not in {*self._cut_tensors, *self.outputs}:
+            raise unknown_name("tap", place, {**self._cut_tensors, **self.outputs})
+        x = self.tensor(place)
+        return multilinear_map(x, keras.ops.softmax(self.tensor(output))) if times else x
+
+    def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
+        """A head's output of another tensor than its own tap's, in training.
+
+        Args:
+          head: its name.
+          tensor: that it reads.
+          frozen: no gradient reaches the head's weights.
+        """
+        for layer in self.blocks[head]:
+            if frozen:
+                held = [keras.ops.stop_gradient(v.value) for v in layer.trainable_variables]
+                others = [v.value for v in layer.non_trainable_variables]
+                tensor, _ = layer.stateless_call(held, others, tensor)
+            else:
+                tensor = layer(tensor, training=True)
+        return tensor
+
+    def begin_as_source(self) -> None:
+        """Lets heads that are like the source's have its weights.
+
+        Raises:
+          UserError: the backbone is no run with a linear head.
+        """
+        for head in self.heads:
+            if head.like == "source":
+                self.blocks[head.name][-1].set_weights(self.backbone.source_head())
+
+    def set_units(self, labels: np.ndarray) -> None:
+        """Lets heads of a regression start at the labels' [n, k] mean, in steps of their spread."""
+        for head in self.heads:
+            unit = self.blocks[head.name][-1]
+            if isinstance(unit, keras.layers.Normalization):
+                spread = labels.var(axis=0)
+                unit.adapt_mean.assign(labels.mean(axis=0))
+                unit.adapt_variance.assign(np.where(spread > 0, spread, 1.0))
+                unit.finalize_state()
+
+    def set_trainable(self, rates: Mapping[str, float], *, batch_norm: str, lora: int = 0) -> None:
+        """Trains the blocks whose rate is above 0; `batch_norm` and `lora` as in `Phase`."""
+        for block, layers in self.blocks.items():
+            for number, layer in enumerate(_leaves(layers)):
+                norm = isinstance(layer, keras.layers.BatchNormalization)
+                layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
+                if norm and layer.trainable:
+                    layer.momentum = min(layer.momentum, _MOMENTUM)
+                if isinstance(layer, HubLayer):
+                    layer.batch_norm = batch_norm
+                if lora and rates[block] > 0 and block in self.cuts:
+                    adapt(layer, lora, seed=number)
+
+    def merge_lora(self) -> None:
+        """Low-rank updates become part of the kernels that they change."""
+        for layer in _leaves(layer for layers in self.blocks.values() for layer in layers):
+            merge(layer)
+
+    def cut_for(self, rates: Mapping[str, float], read: Iterable[str] = ()) -> str:
+        """The deepest point below which nothing trains: where the frozen prefix ends.
+
+        Args:
+          rates: multiplier of every block.
+          read: names of tensors that must not be below it, besides what the heads read.
+        """
+        taps = {head.tap.partition("*")[0] for head in self.heads} | set(read) & set(self.cuts)
+        for position, cut in enumerate(self.cuts[1:-1], 1):
+            if rates[cut] > 0 or self.cuts[position - 1] in taps:
+                return self.cuts[position - 1]
+        return self.cuts[-2] if self.cuts[-2] in taps else FEATURES
+
+    def part(self, start: str, end: str | Sequence[str]) -> keras.Model:
+        """The stretch between two cuts, or from a cut to named outputs; it shares all layers."""
+        tensors = self._cut_tensors[start]
+        if isinstance(end, str):
+            return keras.Model(tensors, self._cut_tensors[end], name=f"{start}_to_{end}")
+        outputs = {name: self.tensor(name) for name in end}
+        for name, tensor in outputs.items():
+            if any(tensor is given for given in tensors):
+                outputs[name] = keras.layers.Identity(dtype=tensor.dtype)(tensor)
+        return keras.Model(tensors, outputs, name=f"from_{start}")
+
+    def shortener(self, cut: str, outputs: Iterable[str]) -> Callable[..., list[Any]] | None:
+        """Takes from a batch at a cut the end that is padding in all its sequences.
+
+        None where no padding is known, where nothing at the cut is a sequence, or where an output
+        is one, as others compare it in its full length.
+        """
+        padding, whole = self.backbone.form.padding, {len(self.tensor(o).shape) for o in outputs}
+        if padding is None or cut == FEATURES or whole != {2}:
+            return None
+        return functools.partial(shortened, padding=padding)
+
+    def predict(self, inputs: Any) -> Any:
+        """All outputs in inference, by name, of inputs [n, *form.shape]; compiled once."""
+        if self._forward is None:
+            self._forward = compiled(self.model)
+        return self._forward(inputs)
+
+    def tensor(self, name: str) -> Any:
+        """An output or the (first) tensor at a cut, by name."""
+        if name in self.outputs:
+            return self.outputs[name]
+        if name in self._cut_tensors:
+            return self._cut_tensors[name][0]
+        raise unknown_name("tensor", name, [*self.outputs, *self._cut_tensors])
+
+    def shapes_at(self, cut: str) -> list[tuple[int, ...]]:
+        """Shapes of the tensors at a cut, without the batch axis."""
+        return [tuple(tensor.shape[1:]) for tensor in self._cut_tensors[cut]]
+
+    def blocks_below(self, cut: str) -> list[str]:
+        """The stages that a prefix up to `cut` contains."""
+        return [name for name in self.cuts[1 : self.cuts.index(cut) + 1] if name != FEATURES]
+
+    def variables(self, block: str, *, trainable: bool = False) -> list[Any]:
+        """All weights of a block, or only those that train now."""
+        every = weights.variables_of(self.blocks[block])
+        return [v for v in every if v.trainable] if trainable else every
+
+    def updated_kernels(self, block: str) -> list[tuple[Any, Any, tuple[Any, Any]]]:
+        """Of each low-rank update in a block: the kernel with it, the kernel, and its factors."""
+        return [found for found in map(updated, _leaves(self.blocks[block])) if found]
+
+    def digest(self, blocks: Iterable[str]) -> str:
+        """sha256 over all weights of the blocks, statistics included."""
+        return weights.digest(v for block in blocks for v in self.variables(block))
+
+    def form(self) -> str:
+        """sha256 of the backbone's layers, their settings and connections, and of what becomes of
+        its last stage; "" when unknown.
+
+        What trains is no part of it.
+        """
+        model = self.backbone.model
+        parts = [*model._flatten_layers(include_self=False), *model.operations]
+        names = {part.name: f"#{number}" for number, part in enumerate(parts)}
+        try:
+            text = self.backbone.model.to_json()
+        except (TypeError, ValueError, NotImplementedError):
+            return ""
+        text = re.sub(r'"trainable": (true|false)', "", text)
+        text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
+        pooled = f"{self.backbone.pooling} {self.backbone.unit}"
+        return hashlib.sha256(f"{text} {pooled}".encode()).hexdigest()
+
+    def parameters(self, block: str) -> int:
+        """The number of weights of a block, statistics included."""
+        return sum(int(np.prod(v.shape)) for v in self.variables(block))
+
+    def seed_states(self) -> list[Any]:
+        """The state variables of every random layer (dropout, stochastic depth)."""
+        generators = {
+            id(g): g.state
+            for layers in self.blocks.values()
+            for layer in _leaves(layers)
+            for g in getattr(layer, "_seed_generators", ())
+        }
+        extra = {
+            id(layer.seed_generator): layer.seed_generator.state
+            for layers in self.blocks.values()
+            for layer in _leaves(layers)
+            if getattr(layer, "seed_generator", None) is not None
+        }
+        return list((generators | extra).values())
+
+    def reset(self, blocks: Sequence[str], seed: int) -> None:
+        """Gives the blocks new random weights, decided by `seed`."""
+        stages = [block for block in blocks if block in self.cuts]
+        if stages:
+            random = self.backbone.random_weights(seed)
+            for block in stages:
+                for layer in self.blocks[block]:
+                    layer.set_weights(random[layer.name])
+                weights.settle(self.blocks[block])
+        for number, head in enumerate(self.heads):
+            if head.name in blocks:
+                keras.utils.set_random_seed(seed + number)
+                for layer in self.blocks[head.name]:
+                    _reinitialise(layer)
+
+
+def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
+    """The model in inference, traced once for any batch size; with `output`, that entry alone."""
+    function = traced(model, lambda outputs: outputs[output] if output else outputs)
+    return casting(function, model)
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers made inside compute in this precision; the global policy is put back after."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _leaves(layers: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for layer in layers:
+        inner = [each for each in layer._flatten_layers(include_self=False, recursive=True)]
+        found.extend(inner or [layer])
+    return found
+
+
+def _reinitialise(layer: Any) -> None:
+    for name in ("kernel", "bias"):
+        variable = getattr(layer, name, None)
+        if variable is not None:
+            initializer = keras.initializers.get(getattr(layer, f"{name}_initializer"))
+            fresh = type(initializer).from_config(initializer.get_config())
+            variable.assign(fresh(variable.shape, variable.dtype))

@@ -1,1 +1,0 @@
-"""The parts that networks and trainers are made of."""

@@ -1,0 +1,1 @@
+"""From an experiment to a plan: every open setting decided, checked and costed."""

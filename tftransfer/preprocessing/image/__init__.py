@@ -1,0 +1,36 @@
+"""Pictures: JPEG, PNG, GIF, BMP and WebP."""
+
+from __future__ import annotations
+
+import re
+
+from tftransfer.preprocessing.base import InputKind
+from tftransfer.preprocessing.image.checks import NOTES, RULES
+
+
+def _undecodable(data: bytes) -> str | None:
+    import tensorflow as tf
+
+    from tftransfer.preprocessing.image.decode import decode
+
+    try:
+        decode(tf.constant(data))
+    except (tf.errors.OpError, ValueError) as error:
+        said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])
+        return f"cannot be decoded: {' '.join(said.split())[:160]}"
+    return None
+
+
+KIND = InputKind(
+    name="image",
+    one="picture",
+    many="pictures",
+    rules=RULES,
+    notes=NOTES,
+    undecodable=_undecodable,
+    augments=("none", "flip", "shift", "crop", "full", "strong", "noise"),
+    augment="crop",
+    argument="image_bytes",
+    refused="not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP can",
+    advice="a folder with one sub-folder of pictures per class, or a .csv manifest",
+)

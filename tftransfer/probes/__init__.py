@@ -1,0 +1,1 @@
+"""Closed-form and linear probes on features."""

@@ -1,0 +1,68 @@
+"""The network of a finished run, with its final weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tftransfer.backbones.load import load_backbone
+from tftransfer.checkpoints import weights
+from tftransfer.data.label_tasks import Task, tasks_of
+from tftransfer.models.network import Network, dtype_policy
+from tftransfer.runs.run import Run, open_run
+from tftransfer.utils.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """The network of a finished run, with its final weights.
+
+    Attributes:
+      run: where it comes from.
+      network: `network.model` is the Keras model, inputs to outputs by name.
+      classes: names in the order of the outputs.
+      target: kind of label.
+      temperature: divides the logits before softmax or sigmoid.
+    """
+
+    run: Run
+    network: Network
+    classes: tuple[str, ...]
+    target: str
+    temperature: float
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the outputs are of; none unless the target is `multi_task`."""
+        return tasks_of(self.classes, self.target)
+
+
+def load(workdir: str | Path) -> Restored:
+    """The network of the run in `workdir`.
+
+    Raises:
+      UserError: no run there, or it is not finished.
+    """
+    run = open_run(workdir)
+    if not run.finished:
+        raise UserError(
+            f"The run {run.workdir} is not finished.",
+            f"Finish it: tftransfer train --config={run.workdir}/config.json "
+            f"--workdir={run.workdir} --resume",
+        )
+    experiment, result = run.experiment, run.result
+    with dtype_policy(experiment.precision):
+        backbone = load_backbone(
+            result["architecture"], weights="none", image_size=experiment.image_size,
+            trust_code=experiment.trust_code, kind=result["kind"], length=experiment.length,
+            assets=run.workdir / "assets",
+        )  # fmt: skip
+        network = Network(
+            backbone, experiment.recipe.heads, units=len(result["classes"]),
+            target=result["target"],
+        )  # fmt: skip
+    weights.assign_blocks(network.blocks, weights.read(run.weights), run.weights)
+    return Restored(
+        run=run, network=network, classes=tuple(result["classes"]), target=result["target"],
+        temperature=result["temperature"],
+    )  # fmt: skip

@@ -1,1 +1,0 @@
-"""The binary and the functions of a notebook: thin."""

@@ -1,0 +1,125 @@
+"""What a phase does about a loss that is no number, and about memory that does not do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tftransfer.checkpoints.checkpoint import Checkpoint
+from tftransfer.utils.errors import UserError
+
+_MOST_RETRIES = 3
+_START = "start-"
+
+
+class Diverged(Exception):
+    """A loss or weight that is no finite number."""
+
+    def __init__(self, what: str, epoch: int, step: int):
+        super().__init__(what)
+        self.what, self.epoch, self.step = what, epoch, step
+
+
+class NoMemory(Exception):
+    """A step found no memory."""
+
+
+class Mender:
+    """Takes a loop back to where its epoch began, with half the rate or smaller parts of a batch.
+
+    Args:
+      loop: the `Loop` of the phase.
+
+    Attributes:
+      start: all state where the epoch began.
+      retries: how often the loss was no number.
+      parts: into which each batch is cut.
+    """
+
+    def __init__(self, loop: Any):
+        self._loop = loop
+        self.start: Checkpoint | None = None
+        self.retries, self.parts = 0, 1
+
+    def lower_the_rate(self, error: Diverged) -> None:
+        """Goes back, with half the rate.
+
+        Raises:
+          UserError: that was done often enough.
+        """
+        loop, run = self._loop, self._loop.trainer.run
+        names = loop.batch_names(error.epoch, error.step)
+        where = f"phase {loop.phase.name}, epoch {error.epoch + 1}, step {error.step + 1}"
+        seen = f"{names[0]} and {len(names) - 1} others" if len(names) > 1 else names[0]
+        retries, scale = self.retries + 1, float(loop.scale.numpy()) / 2
+        run.incident({"what": error.what, "where": where, "batch": names})
+        if retries > _MOST_RETRIES:
+            raise UserError(
+                f"In {where}, on {seen}, {error.what}, for the {retries}th time.",
+                f"Look at the batch in {run.incidents}, or lower the recipe's "
+                "learning_rate; the last good checkpoint is kept.",
+            ) from None
+        self._go_back(retries, self.parts, scale)
+        loop.trainer.say(
+            f"  in {where}, on {seen}, {error.what}: back to epoch {loop.epochs_run + 1}, step "
+            f"{loop.step_done}, with {scale:g} times the rate; see incidents.jsonl"
+        )
+
+    def part_the_batch(self) -> None:
+        """Goes back, with smaller parts of each batch at a time.
+
+        Raises:
+          UserError: a part is one example already.
+        """
+        loop, trainer = self._loop, self._loop.trainer
+        size, parts = loop.streams.batch_size, self.parts * 2
+        if parts > size // trainer.strategy.num_replicas_in_sync:
+            raise UserError(
+                f"Memory does not do for one example in phase {loop.phase.name}.",
+                "Give a smaller --image_size, or a smaller backbone.",
+            ) from None
+        self._go_back(self.retries, parts, float(loop.scale.numpy()))
+        said = f"out of memory: each batch of {size} goes in {parts} parts, their gradients added"
+        trainer.run.incident({"what": said, "where": f"phase {loop.phase.name}"})
+        trainer.say(f"  {said} up")
+
+    def _go_back(self, retries: int, parts: int, scale: float) -> None:
+        """To where the epoch began; what was learnt of rate and memory since then stays."""
+        self._loop.put_back(self.start)
+        self._loop.scale.assign(scale)
+        self.retries = retries
+        if parts != self.parts:
+            self.parts = parts
+            self._loop.make_step()
+
+    def with_start(self, checkpoint: Checkpoint) -> Checkpoint:
+        """A checkpoint inside an epoch, and what of its start is another array."""
+        assert self.start is not None
+        groups = dict(checkpoint.groups)
+        for name, values in self.start.groups.items():
+            now = checkpoint.groups[name]
+            groups[_START + name] = {k: v for k, v in values.items() if v is not now.get(k)}
+        return Checkpoint(groups, {**checkpoint.state, "start": self.start.state})
+
+    def found_start(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The inverse of `with_start`; of a checkpoint between epochs, itself."""
+        if "start" not in checkpoint.state:
+            return checkpoint
+        groups = {
+            name: {**values, **checkpoint.groups[_START + name]}
+            for name, values in checkpoint.groups.items()
+            if not name.startswith(_START)
+        }
+        return Checkpoint(groups, checkpoint.state["start"])
+
+
+def check_finite(variables: Any, epoch: int, step: int) -> None:
+    """What is kept must be good to go on from.
+
+    Raises:
+      Diverged: a weight is no finite number.
+    """
+    for variable in variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise Diverged(f"{variable.path} became infinite or NaN", epoch, step)

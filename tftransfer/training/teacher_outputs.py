@@ -1,0 +1,85 @@
+"""Other networks' outputs for the pictures that a student sees, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import logsumexp
+
+from tftransfer.data.input_pipeline import Inputs
+from tftransfer.features.extractor import Supply
+from tftransfer.models.network import FEATURES
+from tftransfer.planning.plan import PhasePlan, Plan
+from tftransfer.planning.teachers import Teacher
+
+Beside = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_TEACHER = "teacher"
+
+
+class Lessons:
+    """The teachers of a plan, side by side.
+
+    A teacher sees the very view that the student sees, at its own size (Beyer et al., 2022), where
+    views are stored; else the picture as it is.
+
+    Args:
+      plan: with `teachers`.
+      supplies: of each of them.
+      inputs: of the student, for what has to tell the picture itself.
+    """
+
+    def __init__(self, plan: Plan, supplies: Sequence[Supply], inputs: Inputs):
+        self._plan, self._supplies, self._inputs = plan, list(supplies), inputs
+
+    def close(self) -> None:
+        """Waits until all that is to be kept is on disk."""
+        for supply in self._supplies:
+            supply.close()
+
+    def beside(
+        self, stream: str, planned: PhasePlan, indices: np.ndarray, augment: str
+    ) -> dict[str, Beside]:
+        """What a stream carries along: name of a teacher's tensor to a function of the examples."""
+        paths = [path.split(".") for loss in planned.phase.losses for path in loss.paths()]
+        names = {path[2] for path in paths if path[:2] == [stream, _TEACHER]}
+        found = {
+            f"{_TEACHER}.{name}": self._output(name, planned, indices, augment)
+            for name in sorted(names)
+        }
+        if [stream, "original"] in paths:
+            found["original"] = lambda some, view: self._inputs.fetch(some).astype(np.float32)
+        return found
+
+    def _output(self, name: str, planned: PhasePlan, indices: np.ndarray, augment: str) -> Beside:
+        views = max(1, planned.views)
+        each_view = [self._of_view(name, indices, view, augment) for view in range(views)]
+        place = np.zeros(len(self._plan.examples), np.int64)
+        place[indices] = np.arange(len(indices))
+        stacked = np.stack(each_view)
+        return lambda some, view: stacked[np.minimum(view, views - 1), place[some]]
+
+    def _of_view(self, name: str, indices: np.ndarray, view: int, augment: str) -> np.ndarray:
+        features = [
+            supply.stored(FEATURES, indices, view=view, augment=augment)[0]
+            for supply in self._supplies
+        ]
+        if name == FEATURES:
+            return np.concatenate(features, axis=1)
+        logits = [
+            _head(teacher, name, found)
+            for teacher, found in zip(self._plan.teachers, features, strict=True)
+        ]
+        return logits[0] if len(logits) == 1 else _mean_of_softmax(logits)
+
+
+def _head(teacher: Teacher, name: str, features: np.ndarray) -> np.ndarray:
+    """A teacher's scores from pooled features, in inference, in the order of our classes."""
+    scores = teacher.network.part(FEATURES, [name])([features], training=False)[name].numpy()
+    return scores[:, list(teacher.columns)]
+
+
+def _mean_of_softmax(logits: Sequence[np.ndarray]) -> np.ndarray:
+    """Logarithm of the mean of the probabilities: scores of several teachers as one."""
+    each = [x - logsumexp(x, axis=1, keepdims=True) for x in logits]
+    return (logsumexp(each, axis=0) - np.log(len(each))).astype(np.float32)

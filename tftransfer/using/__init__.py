@@ -1,1 +1,0 @@
-"""Plans, training, evaluation, reports and export of runs."""

@@ -1,0 +1,1 @@
+"""Helpers that know nothing of transfer learning: errors, files, signals, timing, console."""
