@@ -35,14 +35,25 @@ _V1 = "mobilenet_2_5_224_tf_no_top.h5"
 
 def lines():
     """Name of the line to what its experiments have in common."""
-    v2 = {"data": FLAGS.flowers, "backbone": "mobilenet_v2", "image_size": 160,
-          "weights": str(Path(FLAGS.weights, _V2.format("1.0")))}  # fmt: skip
-    v2_small = {**v2, "backbone": "mobilenet_v2:alpha=0.35",
-                "weights": str(Path(FLAGS.weights, _V2.format("0.35")))}  # fmt: skip
+    v2 = {
+        "data": FLAGS.flowers,
+        "backbone": "mobilenet_v2",
+        "image_size": 160,
+        "weights": str(Path(FLAGS.weights, _V2.format("1.0"))),
+    }
+    v2_small = {
+        **v2,
+        "backbone": "mobilenet_v2:alpha=0.35",
+        "weights": str(Path(FLAGS.weights, _V2.format("0.35"))),
+    }
     v1 = {**v2, "backbone": "mobilenet:alpha=0.25", "weights": str(Path(FLAGS.weights, _V1))}
     hub = {"data": FLAGS.flowers, "backbone": FLAGS.hub, "trust_code": True}
-    cifar = {"data": FLAGS.cifar10, "backbone": "mobilenet_v2", "image_size": 96,
-             "weights": v2["weights"]}  # fmt: skip
+    cifar = {
+        "data": FLAGS.cifar10,
+        "backbone": "mobilenet_v2",
+        "image_size": 96,
+        "weights": v2["weights"],
+    }
     size = {"image_size": 224}
     return {
         "flowers, feature_extraction": {**v2, "recipe": "feature_extraction"},
@@ -66,11 +77,13 @@ def measure(experiment, folder):
     keras.backend.clear_session()
     gc.collect()
     return {
-        "accuracy": result["test"]["accuracy"], "examples": result["examples"],
+        "accuracy": result["test"]["accuracy"],
+        "examples": result["examples"],
         "validation": result["validation"]["accuracy"],
         "probe": result["baselines"].get("linear_probe", {}).get("accuracy"),
-        "seconds": result["seconds"]["total"], "weights_sha256": result["weights_sha256"],
-    }  # fmt: skip
+        "seconds": result["seconds"]["total"],
+        "weights_sha256": result["weights_sha256"],
+    }
 
 
 def main(argv):
@@ -88,8 +101,11 @@ def main(argv):
             k: sum(r[k] for r in rows) / len(rows) for k in ("accuracy", "validation", "seconds")
         }
         each = "  ".join(f"{row['accuracy']:.4f}" for row in rows)
-        print(f"{name:<46}{each:<24}{mean['accuracy']:>7.4f}{mean['validation']:>12.4f}"
-              f"{mean['seconds']:>9.0f}", flush=True)  # fmt: skip
+        print(
+            f"{name:<46}{each:<24}{mean['accuracy']:>7.4f}{mean['validation']:>12.4f}"
+            f"{mean['seconds']:>9.0f}",
+            flush=True,
+        )
         write_results("accuracy", {name: rows}, sys.argv)
     shutil.rmtree(folder)
 

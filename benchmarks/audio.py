@@ -22,7 +22,7 @@ import exported
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_by_validation, best_tap
+from choosing import best_by_validation, best_layer
 from results import interval, runs_of, said
 
 import tftransfer
@@ -77,12 +77,14 @@ def esc10_rows(folder):
     }
     rows = {
         f"ESC-10: {name}": {
-            **data, **every[key], "recipes": recipes,
+            **data,
+            **every[key],
+            "recipes": recipes,
             # A head that is solved needs no validation part: its clips train too.
             "validation_fraction": 0.0 if recipes == _SOLVED else 0.2,
         }
         for key, (name, recipes) in every_recipe.items()
-    }  # fmt: skip
+    }
     frozen = rows[f"ESC-10: {every_recipe['YAMNet'][0]}"]
     for fold in "12":
         other = parted(FLAGS.esc10, folder / fold, lambda name, fold=fold: name[0] == fold)
@@ -97,17 +99,26 @@ def digit_rows(folder, speaker):
     adapting = {**data, "target_data": data["test_data"], **every["MobileNetV2"]}
     rows = {
         "YAMNet frozen, last layer": {**data, **every["YAMNet"], "recipes": _PROBE},
-        "YAMNet frozen, best tap": {**data, **every["YAMNet"], "recipes": _PROBE, "tapped": True},
+        "YAMNet frozen, best layer": {
+            **data,
+            **every["YAMNet"],
+            "recipes": _PROBE,
+            "chooses_layer": True,
+        },
         "MobileNetV2, source only": {**data, **every["MobileNetV2"], "recipes": ("fine_tune",)},
         "small CNN from scratch": {
-            **data, **every["small CNN from scratch"], "recipes": _SCRATCH,
+            **data,
+            **every["small CNN from scratch"],
+            "recipes": _SCRATCH,
         },
-    }  # fmt: skip
+    }
     for name, method in (("MMD", "mmd"), ("Deep CORAL", "coral"), ("DANN", "dann")):
         rows[f"MobileNetV2 + {name}"] = {**adapting, "recipes": (f"fine_tune+{method}",)}
     rows["MobileNetV2, all stages, source only"] = {
-        **data, **every["MobileNetV2"], "recipes": (_DEEP,),
-    }  # fmt: skip
+        **data,
+        **every["MobileNetV2"],
+        "recipes": (_DEEP,),
+    }
     rows["MobileNetV2, all stages + MMD"] = {**adapting, "recipes": (f"{_DEEP}+mmd",)}
     return {f"digits of {speaker}: {name}": fields for name, fields in rows.items()}
 
@@ -122,16 +133,16 @@ def exports(rows):
 
 
 def measure(fields, seed):
-    """The best of a row's recipes by validation, and the stage that was tapped."""
+    """The best of a row's recipes by validation, and the stage that was chosen."""
     fields = dict(fields)
-    recipes, tap = fields.pop("recipes"), ""
-    if fields.pop("tapped", False):
+    recipes, layer = fields.pop("recipes"), ""
+    if fields.pop("chooses_layer", False):
         # Of speakers that the probe has not heard, the test's own left out.
         heard = {**fields, "test_data": "", "test_fraction": 0.0, "group_by": r"_([a-z]+)_"}
-        tap = best_tap(heard, seed)
-        fields["backbone"] += f":tap={tap}"
+        layer = best_layer(heard, seed)
+        fields["backbone"] += f":layer={layer}"
     tried = [train({**fields, "recipe": recipe}, seed) for recipe in recipes]
-    return best_by_validation(tried) | ({"tap": tap} if tap else {})
+    return best_by_validation(tried) | ({"layer": layer} if layer else {})
 
 
 def train(fields, seed):
@@ -143,17 +154,19 @@ def train(fields, seed):
     keras.backend.clear_session()
     gc.collect()
     return {
-        "recipe": fields["recipe"], "accuracy": result["test"]["accuracy"],
-        "macro_f1": result["test"]["macro_f1"], "examples": result["examples"],
+        "recipe": fields["recipe"],
+        "accuracy": result["test"]["accuracy"],
+        "macro_f1": result["test"]["macro_f1"],
+        "examples": result["examples"],
         "validation": result.get("validation", {}).get("accuracy"),
         "seconds": result["seconds"]["total"],
-    }  # fmt: skip
+    }
 
 
 def figures(done):
-    """Accuracy and taps in words."""
+    """Accuracy and chosen layers, as text."""
     accuracy = interval([run["accuracy"] for run in done])
-    return f"{said(*accuracy)}  {' '.join(run['tap'] for run in done if 'tap' in run)}"
+    return f"{said(*accuracy)}  {' '.join(run['layer'] for run in done if 'layer' in run)}"
 
 
 def second_recipe(fields, seed):
@@ -182,15 +195,20 @@ def main(argv):
             runs_of("audio", name, functools.partial(measure, fields), FLAGS, figures)
         for name, fields in exports(rows).items() if FLAGS.esc10 else ():
             runs_of(
-                "audio", f"export: {name}", functools.partial(exported.as_evaluated, fields),
-                FLAGS, exported.said,
-            )  # fmt: skip
+                "audio",
+                f"export: {name}",
+                functools.partial(exported.as_evaluated, fields),
+                FLAGS,
+                exported.said,
+            )
         if FLAGS.esc10:
             runs_of(
-                "audio", "ESC-10: second recipe on the same clips, against the first",
-                functools.partial(second_recipe, next(iter(rows.values()))), FLAGS,
+                "audio",
+                "ESC-10: second recipe on the same clips, against the first",
+                functools.partial(second_recipe, next(iter(rows.values()))),
+                FLAGS,
                 lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
-            )  # fmt: skip
+            )
 
 
 if __name__ == "__main__":

@@ -28,22 +28,32 @@ def ratios():
     decoding = measured("throughput", "decoding")
     guide = speed["time to accuracy"]
     rows = [
-        ("the same again in a notebook, features stored\nagainst Keras's guide",
-         guide["guide"] / guide["again"]),
-        ("the same again in a new process\nagainst Keras's guide",
-         guide["guide"] / guide["new process"]),
+        (
+            "the same again in a notebook, features stored\nagainst Keras's guide",
+            guide["guide"] / guide["again"],
+        ),
+        (
+            "the same again in a new process\nagainst Keras's guide",
+            guide["guide"] / guide["new process"],
+        ),
         ("a first run, files to report\nagainst Keras's guide", guide["guide"] / guide["first"]),
-        ("fine-tuning two stages\nagainst the guide's second step",
-         speed["fine tuning"]["guide"] / speed["fine tuning"]["fine_tune"]),
-        ("features of pictures in memory\nagainst model.predict",
-         speed["features"]["model.predict"] / speed["features"]["xnnpack"]),
-    ]  # fmt: skip
+        (
+            "fine-tuning two stages\nagainst the guide's second step",
+            speed["fine tuning"]["guide"] / speed["fine tuning"]["fine_tune"],
+        ),
+        (
+            "features of pictures in memory\nagainst model.predict",
+            speed["features"]["model.predict"] / speed["features"]["xnnpack"],
+        ),
+    ]
     for size, shown in (("large", "1024×683"), ("small", "240×160")):
         row = decoding[size]["rows"]["tftransfer"]
         rows.append(
-            (f"decoding {shown} to 160 px\nagainst image_dataset_from_directory",
-             row["against image_dataset"])
-        )  # fmt: skip
+            (
+                f"decoding {shown} to 160 px\nagainst image_dataset_from_directory",
+                row["against image_dataset"],
+            )
+        )
     return rows
 
 
@@ -55,8 +65,14 @@ def speed_chart(path):
     values = [value for _, value in rows]
     axis.barh(range(len(rows)), values, color=_BLUE, height=0.6)
     for place, value in enumerate(values):
-        axis.annotate(f"{value:.1f}×", (value, place), xytext=(5, 0), textcoords="offset points",
-                      va="center", fontsize=10)  # fmt: skip
+        axis.annotate(
+            f"{value:.1f}×",
+            (value, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=10,
+        )
     axis.axvline(1, color=_ORANGE, linewidth=1, linestyle="--")
     axis.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=9)
     axis.set_xlim(0, max(values) * 1.12)
@@ -75,8 +91,13 @@ def views_chart(path):
     axis = figure.subplots()
     for seed in range(len(losses[0])):
         axis.plot(range(len(stored)), [each[seed] for each in losses], color=_GREY, linewidth=0.8)
-    axis.plot(range(len(stored)), np.mean(losses, axis=1), color=_BLUE, marker="o",
-              label="stored views, mean (grey: each split)")  # fmt: skip
+    axis.plot(
+        range(len(stored)),
+        np.mean(losses, axis=1),
+        color=_BLUE,
+        marker="o",
+        label="stored views, mean (grey: each split)",
+    )
     axis.axhline(np.mean(fresh), color=_ORANGE, linestyle="--", label="fresh crops in every epoch")
     axis.set_xticks(range(len(stored)), stored)
     axis.set_xlabel("stored views of each training picture")

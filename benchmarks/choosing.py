@@ -2,10 +2,10 @@
 
 import tftransfer
 from tftransfer.planning.plan import make_plan
-from tftransfer.probes.layer_probes import compared_taps, pooled_taps
+from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 
 
-def best_tap(fields, seed):
+def best_layer(fields, seed):
     """The stage whose linear probe is best, cross-validated on all but the test part.
 
     Args:
@@ -13,7 +13,7 @@ def best_tap(fields, seed):
       seed: of the experiment and the folds.
     """
     plan = make_plan(tftransfer.Experiment(**fields, seed=seed), say=lambda line: None)
-    found = compared_taps(pooled_taps(plan.network, plan.examples), plan.examples, seed)
+    found = probe_layers(pooled_layer_features(plan.network, plan.examples), plan.examples, seed)
     return max(found, key=found.get)
 
 

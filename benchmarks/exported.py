@@ -41,10 +41,12 @@ def as_evaluated(fields, seed):
         keras.backend.clear_session()
     labels = [classes.index(examples.classes[label]) for label in examples.labels]
     return {
-        "accuracy": said["accuracy"], "served": float(np.mean(theirs.argmax(1) == labels)),
+        "accuracy": said["accuracy"],
+        "served": float(np.mean(theirs.argmax(1) == labels)),
         "same": float(np.mean(ours.argmax(1) == theirs.argmax(1))),
-        "difference": float(np.abs(ours - theirs).max()), "examples": len(items),
-    }  # fmt: skip
+        "difference": float(np.abs(ours - theirs).max()),
+        "examples": len(items),
+    }
 
 
 def _served(folder, items):

@@ -42,14 +42,20 @@ RANDOM = "phases with random layers"
 SCENARIOS = {
     "head only": {"recipe": "feature_extraction:epochs=40,augment=flip"},
     "boundary": {"recipe": "fine_tune:unfreeze=1,head_epochs=4,epochs=4,augment=shift"},
-    RANDOM: {"recipe": "fine_tune:unfreeze=2,head_epochs=1,epochs=4,batch_norm=train,views=-1,"
-                       "augment=crop,mixup=0.2"},
-    "early stop, plateau": {"recipe": "fine_tune:unfreeze=1,head_epochs=2,epochs=40,patience=4,"
-                                      "schedule=plateau,learning_rate=0.02"},
-    "two streams, DANN": {"recipe": "fine_tune:unfreeze=2,head_epochs=2,epochs=4,augment=shift,"
-                                    "batch_norm=train+dann+l2_sp",
-                          "target_data": "digits/source"},
-}  # fmt: skip
+    RANDOM: {
+        "recipe": "fine_tune:unfreeze=2,head_epochs=1,epochs=4,batch_norm=train,views=-1,"
+        "augment=crop,mixup=0.2"
+    },
+    "early stop, plateau": {
+        "recipe": "fine_tune:unfreeze=1,head_epochs=2,epochs=40,patience=4,"
+        "schedule=plateau,learning_rate=0.02"
+    },
+    "two streams, DANN": {
+        "recipe": "fine_tune:unfreeze=2,head_epochs=2,epochs=4,augment=shift,"
+        "batch_norm=train+dann+l2_sp",
+        "target_data": "digits/source",
+    },
+}
 # What a record may differ in: when it was, and how long it took.
 _TIMES = ("seconds", "time")
 
@@ -67,9 +73,11 @@ def experiment(name, folder):
     if "target_data" in fields:
         fields["target_data"] = str(folder / fields["target_data"])
     return tftransfer.Experiment(
-        data=str(folder / "digits" / "target"), backbone=str(folder / "source"), batch_size=16,
+        data=str(folder / "digits" / "target"),
+        backbone=str(folder / "source"),
+        batch_size=16,
         **fields,
-    )  # fmt: skip
+    )
 
 
 def be_the_child(name, folder):
@@ -77,9 +85,12 @@ def be_the_child(name, folder):
     import tftransfer
 
     tftransfer.train(
-        experiment(name, folder), folder / "run", export=False, cache_dir=str(folder / "cache"),
+        experiment(name, folder),
+        folder / "run",
+        export=False,
+        cache_dir=str(folder / "cache"),
         say=lambda line: print(line, flush=True),
-    )  # fmt: skip
+    )
 
 
 def prepare(folder):
@@ -89,9 +100,12 @@ def prepare(folder):
 
     write_digits(folder / "digits")
     source = tftransfer.Experiment(
-        data=str(folder / "digits" / "source"), backbone="small_cnn", weights="none",
-        recipe="scratch:augment=shift", epochs=6,
-    )  # fmt: skip
+        data=str(folder / "digits" / "source"),
+        backbone="small_cnn",
+        weights="none",
+        recipe="scratch:augment=shift",
+        epochs=6,
+    )
     tftransfer.train(source, folder / "source", export=False, say=lambda line: None)
 
 
@@ -100,9 +114,11 @@ def start(name, folder):
     # Only the fault itself goes through this process: the child is the program as users run it.
     child = subprocess.Popen(
         [sys.executable, __file__, f"--child={name}", f"--folder={folder}"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    )
     lines = []
     for line in child.stdout:
         lines.append(line)
@@ -220,8 +236,13 @@ def stopped(folder):
         f = disturb(name, folder, count, signal.SIGTERM, 100 + number)
         slowest = max((s["seconds"] for s in f["seen"]), default=0.0)
         codes = sorted({s["code"] for s in f["seen"]})
-        found[name] = {"stops": len(f["seen"]), "codes": codes, "slowest": round(slowest, 2),
-                       "equal": f["equal"], "unequal": f["unequal"]}  # fmt: skip
+        found[name] = {
+            "stops": len(f["seen"]),
+            "codes": codes,
+            "slowest": round(slowest, 2),
+            "equal": f["equal"],
+            "unequal": f["unequal"],
+        }
     return found
 
 
@@ -260,10 +281,17 @@ def pictures():
     small, large = Image.fromarray(pixels), Image.fromarray(pixels).resize((320, 240))
     notes = Image.Exif()
     notes[0x0112] = 6
-    made = [(small, "PNG", {}), (small, "GIF", {}), (small, "BMP", {}), (small, "WEBP", {}),
-            (small.convert("P"), "PNG", {}), (small.convert("RGBA"), "PNG", {}),
-            (small, "JPEG", {}), (large, "JPEG", {"progressive": True}),
-            (large, "JPEG", {"exif": notes})]  # fmt: skip
+    made = [
+        (small, "PNG", {}),
+        (small, "GIF", {}),
+        (small, "BMP", {}),
+        (small, "WEBP", {}),
+        (small.convert("P"), "PNG", {}),
+        (small.convert("RGBA"), "PNG", {}),
+        (small, "JPEG", {}),
+        (large, "JPEG", {"progressive": True}),
+        (large, "JPEG", {"exif": notes}),
+    ]
     encoded = []
     for picture, kind, options in made:
         file = io.BytesIO()
@@ -277,28 +305,37 @@ def mutated(folder):
     import numpy as np
     import tensorflow as tf
 
-    from tftransfer.data.examples import PART_DTYPE, Examples
-    from tftransfer.data.input_pipeline import Inputs
+    from tftransfer.data.examples import SPLIT_DTYPE, Examples
+    from tftransfer.data.input_pipeline import InputPipeline
     from tftransfer.data.scan import scan
-    from tftransfer.preprocessing.image.preprocessor import ImageForm
+    from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
     rng, whole = random.Random(0), pictures()
     items = whole + [damaged(rng.choice(whole), rng) for _ in range(FLAGS.mutations)]
     given = Examples(
-        names=[f"#{k}" for k in range(len(items))], items=items, target="regression",
-        labels=np.zeros((len(items), 1), np.float32), classes=("y",),
-        parts=np.full(len(items), "", PART_DTYPE),
-    )  # fmt: skip
+        names=[f"#{k}" for k in range(len(items))],
+        items=items,
+        problem_type="regression",
+        labels=np.zeros((len(items), 1), np.float32),
+        classes=("y",),
+        splits=np.full(len(items), "", SPLIT_DTYPE),
+    )
     began = time.monotonic()
     found = scan(given, max_quarantine=1.0, say=lambda line: None)
     seconds = time.monotonic() - began
     tf.get_logger().setLevel("ERROR")
-    decoded = Inputs(found, ImageForm(32), keep=False).fetch(np.arange(len(found)))
+    decoded = InputPipeline(found, ImagePreprocessor(32), keep=False).fetch(np.arange(len(found)))
     reasons = all(entry.reason for entry in found.quarantine)
-    return {"pictures": {
-        "files": len(items), "kept": len(found), "left out": len(found.quarantine),
-        "with a reason": reasons, "decoded": len(decoded), "seconds": round(seconds, 1),
-    }}  # fmt: skip
+    return {
+        "pictures": {
+            "files": len(items),
+            "kept": len(found),
+            "left out": len(found.quarantine),
+            "with a reason": reasons,
+            "decoded": len(decoded),
+            "seconds": round(seconds, 1),
+        }
+    }
 
 
 def resident():
@@ -320,8 +357,15 @@ def served(folder):
     model = tf.saved_model.load(str(run.export))
     sign = model.signatures["serving_default"]
     good = [path.read_bytes() for path in sorted((folder / "digits" / "target").rglob("*.png"))]
-    bad = [b"", b"x", b"<html>", good[0][:40], b"\xff\xd8\xff\xe0" + b"\0" * 40, good[1][:-30],
-           b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\xea\x60" * 2]  # fmt: skip
+    bad = [
+        b"",
+        b"x",
+        b"<html>",
+        good[0][:40],
+        b"\xff\xd8\xff\xe0" + b"\0" * 40,
+        good[1][:-30],
+        b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\xea\x60" * 2,
+    ]
     expected = {data: sign(image_bytes=tf.constant([data]))["scores"].numpy()[0] for data in good}
     counts = {"requests": 0, "pictures": 0, "malformed": 0, "wrong": 0}
     lock, until = threading.Lock(), [0.0]
@@ -329,8 +373,9 @@ def served(folder):
     def send(seed):
         rng = random.Random(seed)
         while time.monotonic() < until[0]:
-            batch = [rng.choice(bad if rng.random() < 0.1 else good)
-                     for _ in range(rng.randint(1, 8))]  # fmt: skip
+            batch = [
+                rng.choice(bad if rng.random() < 0.1 else good) for _ in range(rng.randint(1, 8))
+            ]
             said = sign(image_bytes=tf.constant(batch))
             scores, errors = said["scores"].numpy(), said["error"].numpy()
             wrong = 0
@@ -360,8 +405,13 @@ def served(folder):
     return {"digits": counts | {"seconds": FLAGS.serve_seconds, "memory grew": round(grown, 4)}}
 
 
-LINES = {"kill -9": killed, "SIGTERM": stopped, "cost": costly, "mutations": mutated,
-         "serving": served}  # fmt: skip
+LINES = {
+    "kill -9": killed,
+    "SIGTERM": stopped,
+    "cost": costly,
+    "mutations": mutated,
+    "serving": served,
+}
 
 
 def main(argv):

@@ -50,11 +50,17 @@ def measure(folder):
     with tempfile.TemporaryDirectory() as runs:
         run = tftransfer.train(
             tftransfer.Experiment(
-                data=folder, backbone="mobilenet:alpha=0.25", weights=FLAGS.weights,
-                image_size=SIZE, recipe="feature_extraction:epochs=2", batch_size=256,
+                data=folder,
+                backbone="mobilenet:alpha=0.25",
+                weights=FLAGS.weights,
+                image_size=SIZE,
+                recipe="feature_extraction:epochs=2",
+                batch_size=256,
             ),
-            Path(runs, "run"), say=lambda line: None, cache_dir=str(Path(runs, "cache")),
-        )  # fmt: skip
+            Path(runs, "run"),
+            say=lambda line: None,
+            cache_dir=str(Path(runs, "cache")),
+        )
         seconds = run.result["seconds"]
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"seconds": seconds, "most_resident_bytes": most}
@@ -74,8 +80,11 @@ def main(argv):
             make_pictures(root / size, int(size))
         done = subprocess.run(
             [sys.executable, __file__, f"--measure={root / size}", f"--weights={FLAGS.weights}"],
-            check=True, capture_output=True, text=True, env={**os.environ},
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ},
+        )
         figures = json.loads(done.stdout.splitlines()[-1])
         found[size] = figures
         seconds = figures["seconds"]["total"] - figures["seconds"]["import"]

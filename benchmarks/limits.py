@@ -21,9 +21,14 @@ _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_224_no_top.h5"
 NETWORKS = {
     "MobileNetV2 0.35": ("mobilenet_v2", "MobileNetV2", {"alpha": 0.35}, _V2.format("0.35"), 512),
     "MobileNetV2 1.0": ("mobilenet_v2", "MobileNetV2", {"alpha": 1.0}, _V2.format("1.0"), 256),
-    "ResNet50": ("resnet", "ResNet50", {}, "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                 64),
-}  # fmt: skip
+    "ResNet50": (
+        "resnet",
+        "ResNet50",
+        {},
+        "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        64,
+    ),
+}
 
 
 def limits(flowers, weights, repeats):
@@ -43,18 +48,28 @@ def limits(flowers, weights, repeats):
         for dtype, rate in peak.items():
             print(f"limits  {name:<18}matrix product, {dtype:<11}{rate:>8.1f} GFLOP/s")
         for way, row in rows.items():
-            print(f"limits  {name:<18}{way:<16}{row['pictures/s']:>8.1f} /s{row['GFLOP/s']:>8.1f} "
-                  f"GFLOP/s{row['of peak']:>7.2f} of its peak", flush=True)  # fmt: skip
+            print(
+                f"limits  {name:<18}{way:<16}{row['pictures/s']:>8.1f} /s{row['GFLOP/s']:>8.1f} "
+                f"GFLOP/s{row['of peak']:>7.2f} of its peak",
+                flush=True,
+            )
         fastest = max(rates, key=rates.get)
         print(f"limits  {name:<18}fastest: {fastest}; {operations / 1e9:.3f} GFLOP a picture")
-        measured[name] = {"GFLOP/picture": operations / 1e9, "peak GFLOP/s": peak,
-                          "fastest": fastest, "weights": file if path else "random",
-                          "rows": rows}  # fmt: skip
+        measured[name] = {
+            "GFLOP/picture": operations / 1e9,
+            "peak GFLOP/s": peak,
+            "fastest": fastest,
+            "weights": file if path else "random",
+            "rows": rows,
+        }
         if path:
             found = probes(made["graph"], made["bf16 graph"], pictures, labels_of(flowers))
             measured[name] |= found
-            print(f"limits  {name:<18}probe on float32 {found['accuracy float32']:.4f}, on "
-                  f"bfloat16 {found['accuracy bfloat16']:.4f}", flush=True)  # fmt: skip
+            print(
+                f"limits  {name:<18}probe on float32 {found['accuracy float32']:.4f}, on "
+                f"bfloat16 {found['accuracy bfloat16']:.4f}",
+                flush=True,
+            )
         del made
         keras.backend.clear_session()
         gc.collect()

@@ -157,13 +157,15 @@ def _run_seed(seed, folder):
         tftransfer.Experiment(
             **fields, backbone="small_cnn", weights="none", recipe="scratch:augment=none,epochs=20"
         ),
-        folder / "usual", **quiet,
-    )  # fmt: skip
+        folder / "usual",
+        **quiet,
+    )
     recipe = "few_shot:solve=prototypes+episodic:episodic_rate=1e-3"
     episodic = tftransfer.train(
         tftransfer.Experiment(**fields, backbone=str(usual.workdir), recipe=recipe),
-        folder / "episodic", **quiet,
-    )  # fmt: skip
+        folder / "episodic",
+        **quiet,
+    )
     found = {}
     for name, run in (("trained as usual", usual), ("trained on by episodes", episodic)):
         for figure, accuracy in closed_form(network_of(run), *new, seed).items():

@@ -79,9 +79,12 @@ def from_to(source, target):
         (x, y, _, _), (unlabelled, _, *test) = digits(source), digits(target)
         some = np.random.default_rng(seed).permutation(len(x))[:_SOURCE]
         return {
-            "data": (x[some], y[some]), "test_data": tuple(test), "target_data": unlabelled,
-            "image_size": 28, "batch_size": 64,
-        }  # fmt: skip
+            "data": (x[some], y[some]),
+            "test_data": tuple(test),
+            "target_data": unlabelled,
+            "image_size": 28,
+            "batch_size": 64,
+        }
 
     return fields
 
@@ -111,8 +114,9 @@ def groups():
         cnn = {"backbone": "small_cnn", "weights": "none"}
         source = {**cnn, "recipe": "scratch:augment=none,epochs=40"}
         for title, domains in (
-            ("MNIST to USPS", ("MNIST", "USPS")), ("USPS to MNIST", ("USPS", "MNIST"))
-        ):  # fmt: skip
+            ("MNIST to USPS", ("MNIST", "USPS")),
+            ("USPS to MNIST", ("USPS", "MNIST")),
+        ):
             found[title] = Group(from_to(*domains), rows, source, {"backbone": _FIRST})
         found["digits: class, parity, greater than 4"] = several_tasks()
     if FLAGS.office:
@@ -133,10 +137,14 @@ def three_tasks(seed):
         return np.stack([labels, labels % 2, labels > 4], axis=1).astype(np.int64)
 
     return {
-        "data": (x[some], tasks(y[some])), "test_data": (x_test, tasks(y_test)),
-        "target": "multi_task", "backbone": "small_cnn", "weights": "none", "image_size": 28,
+        "data": (x[some], tasks(y[some])),
+        "test_data": (x_test, tasks(y_test)),
+        "problem_type": "multi_task",
+        "backbone": "small_cnn",
+        "weights": "none",
+        "image_size": 28,
         "validation_fraction": 0.2,
-    }  # fmt: skip
+    }
 
 
 def only(task):
@@ -144,7 +152,7 @@ def only(task):
 
     def changed(fields):
         parts = {key: (fields[key][0], fields[key][1][:, task]) for key in ("data", "test_data")}
-        return {**fields, **parts, "target": "single_label"}
+        return {**fields, **parts, "problem_type": "single_label"}
 
     return changed
 
@@ -161,21 +169,35 @@ def several_tasks():
 def flowers(labels):
     """Regularised ways of fine-tuning with few labels."""
     fields = {
-        "data": FLAGS.flowers, "labels_per_class": labels, "validation_fraction": 0.2,
+        "data": FLAGS.flowers,
+        "labels_per_class": labels,
+        "validation_fraction": 0.2,
         **mobilenet(160),
-    }  # fmt: skip
+    }
     rows = {
-        "scratch": "scratch:epochs=20", "linear probe": "feature_extraction:epochs=20",
-        "fine-tuning": "fine_tune", "gradual unfreezing": "gradual_unfreezing", "L2-SP": "l2_sp",
-        "DELTA": "delta", "BSS": "bss", "LoRA": "lora", "WiSE-FT": "wise_ft",
-    }  # fmt: skip
+        "scratch": "scratch:epochs=20",
+        "linear probe": "feature_extraction:epochs=20",
+        "fine-tuning": "fine_tune",
+        "gradual unfreezing": "gradual_unfreezing",
+        "L2-SP": "l2_sp",
+        "DELTA": "delta",
+        "BSS": "bss",
+        "LoRA": "lora",
+        "WiSE-FT": "wise_ft",
+    }
     return Group(lambda seed: fields, rows)
 
 
 def cifar():
     """A small student of a large teacher; and a small network with few labels."""
-    small = {"backbone": "small_cnn", "weights": "none", "image_size": 32, "batch_size": 64,
-             "data": FLAGS.cifar10, "unlabelled_data": f"{FLAGS.cifar10}/train"}  # fmt: skip
+    small = {
+        "backbone": "small_cnn",
+        "weights": "none",
+        "image_size": 32,
+        "batch_size": 64,
+        "data": FLAGS.cifar10,
+        "unlabelled_data": f"{FLAGS.cifar10}/train",
+    }
     student, few = {**small, "labels_per_class": 200}, {**small, "labels_per_class": 40}
     teacher = {**mobilenet(96), "recipe": "fine_tune:unfreeze=3", "unlabelled_data": ""}
     base = "scratch:epochs=30"
@@ -187,9 +209,13 @@ def cifar():
     }
     alone, longer = "scratch:epochs=60", "scratch:epochs=330"
     unlabelled = {
-        "scratch": alone, "scratch, longer": longer, "auto-encoder": f"{alone}+autoencoder",
-        "VAE": f"{alone}+vae", "SimCLR": f"{alone}+simclr", "FixMatch": f"{longer}+fixmatch",
-    }  # fmt: skip
+        "scratch": alone,
+        "scratch, longer": longer,
+        "auto-encoder": f"{alone}+autoencoder",
+        "VAE": f"{alone}+vae",
+        "SimCLR": f"{alone}+simclr",
+        "FixMatch": f"{longer}+fixmatch",
+    }
     return {
         "CIFAR-10, 200 labels a class, student of 73,000 parameters": Group(
             lambda seed: student, taught, teacher
@@ -246,13 +272,18 @@ class Bench:
         judged = [phase["judged"] for phase in result["phases"][:planned] if "judged" in phase]
         first = self.firsts[title, seed].result["test"]["accuracy"] if group.first else None
         return {
-            "accuracy": result["test"]["accuracy"], "examples": result["examples"],
-            "validation": result["validation"].get("accuracy"), "first": first,
+            "accuracy": result["test"]["accuracy"],
+            "examples": result["examples"],
+            "validation": result["validation"].get("accuracy"),
+            "first": first,
             "seconds": result["seconds"]["total"],
             **({"judged": judged[-1]} if judged else {}),
-            **({"tasks": [each["test"]["accuracy"] for each in result["tasks"].values()]}
-               if "tasks" in result else {}),
-        }  # fmt: skip
+            **(
+                {"tasks": [each["test"]["accuracy"] for each in result["tasks"].values()]}
+                if "tasks" in result
+                else {}
+            ),
+        }
 
     def measure_apart(self, group, recipe, changes, seed):
         """The mean of several trainings, each for a part of what the others do at once."""
@@ -264,15 +295,17 @@ class Bench:
             "examples": results[0]["examples"],
             "validation": float(np.mean([each["validation"]["accuracy"] for each in results])),
             "seconds": sum(each["seconds"]["total"] for each in results),
-        }  # fmt: skip
+        }
 
     def train(self, fields, seed):
         """A run in a folder of its own."""
         self.count += 1
         run = tftransfer.train(
-            tftransfer.Experiment(**fields, seed=seed), self.folder / str(self.count),
-            say=lambda *words: None, export=False,
-        )  # fmt: skip
+            tftransfer.Experiment(**fields, seed=seed),
+            self.folder / str(self.count),
+            say=lambda *words: None,
+            export=False,
+        )
         keras.backend.clear_session()
         gc.collect()
         return run
@@ -314,8 +347,11 @@ def tables():
     titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored if line not in few)
     text = Path(__file__).with_name("methods_head.md").read_text().rstrip().splitlines()
     for title in titles:
-        rows = {k.rpartition(": ")[2]: v["measured"] for k, v in stored.items()
-                if k.rpartition(": ")[0] == title}  # fmt: skip
+        rows = {
+            k.rpartition(": ")[2]: v["measured"]
+            for k, v in stored.items()
+            if k.rpartition(": ")[0] == title
+        }
         text += ["", f"## {title}", "", *table(rows), *chosen(rows)]
     for name, rows in few.items():
         text += ["", f"## Few labels: {name.partition(': ')[2]}", "", *table_of_episodes(rows)]
@@ -337,9 +373,10 @@ def chosen(rows):
         runs = {name: row["runs"][seed] for name, row in rows.items()}
         # The figures of what was undone are not those of the network that was kept.
         runs = {
-            name: run for name, run in runs.items()
+            name: run
+            for name, run in runs.items()
             if name == "source only" or run["accuracy"] != alone[seed]["accuracy"]
-        }  # fmt: skip
+        }
         judged = {name: run["judged"] for name, run in runs.items()}
         right = {name: run["validation"] for name, run in runs.items()}
         picked.append(runs[best_run(judged, right, count)]["accuracy"])
@@ -367,8 +404,12 @@ def table(rows):
     for name, row in rows.items():
         runs = row["runs"]
         mean, half = interval([run["accuracy"] for run in runs])
-        cells = [name, said(mean, half), len(runs),
-                 f"{np.mean([run['seconds'] for run in runs]):.0f}"]  # fmt: skip
+        cells = [
+            name,
+            said(mean, half),
+            len(runs),
+            f"{np.mean([run['seconds'] for run in runs]):.0f}",
+        ]
         if adapts:
             judged = [run["judged"] for run in runs]
             for key in ("domain_gap", "reverse_validation", "moved"):

@@ -42,9 +42,9 @@ class Switch(keras.callbacks.Callback):
 
     def patched(self):
         """Inside, what a run saves is written only while this is on."""
-        from tftransfer.checkpoints.async_saver import Saver
+        from tftransfer.checkpoints.async_saver import AsyncSaver
 
-        due, save = Saver.due, Saver.save
+        due, save = AsyncSaver.due, AsyncSaver.save
 
         def saves(saver, checkpoint):
             self.savers.add(saver)
@@ -52,8 +52,10 @@ class Switch(keras.callbacks.Callback):
                 save(saver, checkpoint)
 
         return mock.patch.multiple(
-            Saver, due=lambda saver: self.on and due(saver), save=saves,
-        )  # fmt: skip
+            AsyncSaver,
+            due=lambda saver: self.on and due(saver),
+            save=saves,
+        )
 
 
 def measured_cost(folder, blocks):
@@ -70,7 +72,7 @@ def measured_cost(folder, blocks):
     """
     import tftransfer
     from tftransfer.models.network import Network
-    from tftransfer.training.phase_loop import Loop
+    from tftransfer.training.phase_loop import PhaseLoop
 
     switch, proofs, copies = Switch(), [], []
 
@@ -84,17 +86,20 @@ def measured_cost(folder, blocks):
         return run
 
     settings = tftransfer.Experiment(
-        data=str(folder / "digits" / "target"), backbone=str(folder / "source"), batch_size=16,
+        data=str(folder / "digits" / "target"),
+        backbone=str(folder / "source"),
+        batch_size=16,
         recipe=_LONG.format((2 * blocks + 1) * _BLOCK),
-    )  # fmt: skip
+    )
     began = time.monotonic()
     with (
         switch.patched(),
         mock.patch.object(Network, "digest", timed(Network.digest, proofs)),
-        mock.patch.object(Loop, "_taken", timed(Loop._taken, copies)),
+        mock.patch.object(PhaseLoop, "_taken", timed(PhaseLoop._taken, copies)),
     ):
-        tftransfer.train(settings, folder / "run", export=False, callbacks=[switch],
-                         say=lambda line: None)  # fmt: skip
+        tftransfer.train(
+            settings, folder / "run", export=False, callbacks=[switch], say=lambda line: None
+        )
     whole = time.monotonic() - began
     shutil.rmtree(folder / "run", ignore_errors=True)
     # The first block waits for what is traced; each other one lies between two without.
@@ -104,7 +109,9 @@ def measured_cost(folder, blocks):
     shares = [checkpoints, sum(proofs) / whole, sum(copies) / whole]
     named = zip(("checkpoints", "proofs", "copies"), shares)
     return {
-        "ratio": round(1 + sum(shares), 4), **{name: round(share, 4) for name, share in named},
-        "seconds": round(whole), "epochs in a block": _BLOCK,
+        "ratio": round(1 + sum(shares), 4),
+        **{name: round(share, 4) for name, share in named},
+        "seconds": round(whole),
+        "epochs in a block": _BLOCK,
         "each": {"with": [round(s, 3) for s in saved], "without": [round(s, 3) for s in plain]},
-    }  # fmt: skip
+    }

@@ -23,7 +23,7 @@ from absl import app, flags
 from results import write_results
 
 import tftransfer
-from tftransfer.backbones.load import shelf_of_process
+from tftransfer.backbones.load import process_backbone_cache
 from tftransfer.features import autotune
 
 FLAGS = flags.FLAGS
@@ -50,9 +50,11 @@ def dataset(**options):
 def application():
     """MobileNetV2 with ImageNet weights, without its classifier."""
     return keras.applications.MobileNetV2(
-        alpha=ALPHA, include_top=False, input_shape=(SIZE, SIZE, 3),
+        alpha=ALPHA,
+        include_top=False,
+        input_shape=(SIZE, SIZE, 3),
         weights=str(Path(FLAGS.weights, _FILE.format(alpha=ALPHA))),
-    )  # fmt: skip
+    )
 
 
 def fit_guide(model, train, val, rate):
@@ -79,9 +81,12 @@ def keras_guide():
 def experiment(alpha=ALPHA, size=SIZE, **fields):
     """On the photographs, as the guide's."""
     return tftransfer.Experiment(
-        data=FLAGS.flowers, backbone=f"mobilenet_v2:alpha={alpha}", image_size=size,
-        weights=str(Path(FLAGS.weights, _FILE.format(alpha=alpha))), **fields,
-    )  # fmt: skip
+        data=FLAGS.flowers,
+        backbone=f"mobilenet_v2:alpha={alpha}",
+        image_size=size,
+        weights=str(Path(FLAGS.weights, _FILE.format(alpha=alpha))),
+        **fields,
+    )
 
 
 def probe(folder, cache):
@@ -96,7 +101,7 @@ def probe(folder, cache):
 
 def forget_backbones():
     """As in a new process."""
-    with shelf_of_process() as shelf:
+    with process_backbone_cache() as shelf:
         shelf.clear()
 
 
@@ -151,8 +156,10 @@ def features(folder):
 
 def together(folder, **network):
     """Seconds of five recipes compared, against the first of them alone."""
-    recipes = [f"feature_extraction:epochs={EPOCHS},augment=none,learning_rate={rate}"
-               for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)]  # fmt: skip
+    recipes = [
+        f"feature_extraction:epochs={EPOCHS},augment=none,learning_rate={rate}"
+        for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)
+    ]
     seconds = {"one recipe": [], "five recipes": []}
     for _ in range(FLAGS.repeats):
         for name, some in (("one recipe", recipes[:1]), ("five recipes", recipes)):
@@ -203,9 +210,12 @@ def fine_tuning(folder):
         shutil.rmtree(folder, ignore_errors=True)
         started = time.perf_counter()
         run = tftransfer.train(
-            experiment(recipe=f"fine_tune:unfreeze=2,epochs={EPOCHS}", seed=seed), folder / "run",
-            export=False, say=quiet, cache_dir=str(folder / "cache"),
-        )  # fmt: skip
+            experiment(recipe=f"fine_tune:unfreeze=2,epochs={EPOCHS}", seed=seed),
+            folder / "run",
+            export=False,
+            say=quiet,
+            cache_dir=str(folder / "cache"),
+        )
         accuracies["fine_tune"].append(run.result["test"]["accuracy"])
         seconds["fine_tune"].append(time.perf_counter() - started)
         keras.backend.clear_session()
@@ -214,9 +224,12 @@ def fine_tuning(folder):
 
 
 LINES = {
-    "time to accuracy": time_to_accuracy, "fine tuning": fine_tuning, "features": features,
-    "together": together, "together, larger": functools.partial(together, alpha=1.0, size=224),
-}  # fmt: skip
+    "time to accuracy": time_to_accuracy,
+    "fine tuning": fine_tuning,
+    "features": features,
+    "together": together,
+    "together, larger": functools.partial(together, alpha=1.0, size=224),
+}
 
 
 def main(argv):

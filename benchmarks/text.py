@@ -21,7 +21,7 @@ import exported
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_by_validation, best_tap
+from choosing import best_by_validation, best_layer
 from results import interval, runs_of, said
 
 import tftransfer
@@ -48,18 +48,20 @@ class Row:
     """Recipes of which the best on the validation part counts, and fields of the experiment.
 
     Attributes:
-      tapped: the backbone ends at the stage whose probe is best, by cross-validation.
+      ended_early: the backbone ends at the stage whose probe is best, by cross-validation.
     """
 
     recipes: tuple
     fields: dict = field(default_factory=dict)
-    tapped: bool = False
+    ended_early: bool = False
 
 
 def sst2():
     """The data, as fields of an experiment."""
-    return {"data": str(Path(FLAGS.sst2, "train.tsv")),
-            "test_data": str(Path(FLAGS.sst2, "test.tsv"))}  # fmt: skip
+    return {
+        "data": str(Path(FLAGS.sst2, "train.tsv")),
+        "test_data": str(Path(FLAGS.sst2, "test.tsv")),
+    }
 
 
 def rows():
@@ -73,7 +75,9 @@ def rows():
             (_SOLVED, linear.format("3e-2")), {**words, "backbone": "word_vectors:pool=sif"}
         ),
         "MiniLM, frozen": Row((_SOLVED, linear.format("3e-3")), minilm),
-        "MiniLM, frozen, best tap": Row((_SOLVED, linear.format("3e-3")), minilm, tapped=True),
+        "MiniLM, frozen, best layer": Row(
+            (_SOLVED, linear.format("3e-3")), minilm, ended_early=True
+        ),
         "MiniLM, fine-tuned": Row((_TUNED,), {**minilm, "validation_fraction": 0.05}),
         "MiniLM's network from scratch": Row(
             (_SCRATCH.format(3),), {**minilm, "validation_fraction": 0.05}
@@ -106,10 +110,13 @@ def exports():
     return {
         "MiniLM, strings in": {**sst2(), **few, "backbone": FLAGS.minilm, "recipe": _SOLVED},
         "word vectors, strings in": {
-            **sst2(), **few, "backbone": "word_vectors", "weights": FLAGS.vectors,
+            **sst2(),
+            **few,
+            "backbone": "word_vectors",
+            "weights": FLAGS.vectors,
             "recipe": _SOLVED,
         },
-    }  # fmt: skip
+    }
 
 
 class Bench:
@@ -124,27 +131,32 @@ class Bench:
         experiment = tftransfer.Experiment(**sst2(), recipe=recipe, seed=seed, **fields)
         began = time.monotonic()
         run = tftransfer.train(
-            experiment, self.folder / str(self.count), say=lambda *words: None, export=False,
+            experiment,
+            self.folder / str(self.count),
+            say=lambda *words: None,
+            export=False,
             cache_dir=cache_dir,
-        )  # fmt: skip
+        )
         keras.backend.clear_session()
         gc.collect()
         test = run.result["test"]
         return {
-            "recipe": recipe, "accuracy": test["accuracy"], "macro_f1": test["macro_f1"],
+            "recipe": recipe,
+            "accuracy": test["accuracy"],
+            "macro_f1": test["macro_f1"],
             "examples": run.result["examples"],
             "validation": run.result.get("validation", {}).get("accuracy"),
             "seconds": time.monotonic() - began,
-        }  # fmt: skip
+        }
 
     def row(self, row, seed):
         """The best of the row's recipes by validation; the seconds of all."""
-        fields, tap = row.fields, {}
-        if row.tapped:
-            tap = {"tap": best_tap({**sst2(), **fields}, seed)}
-            fields = {**fields, "backbone": f"{fields['backbone']}:tap={tap['tap']}"}
+        fields, layer = row.fields, {}
+        if row.ended_early:
+            layer = {"layer": best_layer({**sst2(), **fields}, seed)}
+            fields = {**fields, "backbone": f"{fields['backbone']}:layer={layer['layer']}"}
         tried = [self.train(fields, seed, recipe) for recipe in row.recipes]
-        return best_by_validation(tried) | tap
+        return best_by_validation(tried) | layer
 
     def without_padding(self, seed):
         """Seconds of an epoch on sentences in their full length, and without common padding."""
@@ -181,18 +193,26 @@ def main(argv):
         runs_of("text", name, lambda seed, row=row: bench.row(row, seed), FLAGS, figures)
     for name, fields in exports().items():
         runs_of(
-            "text", f"export: {name}", functools.partial(exported.as_evaluated, fields), FLAGS,
+            "text",
+            f"export: {name}",
+            functools.partial(exported.as_evaluated, fields),
+            FLAGS,
             exported.said,
-        )  # fmt: skip
+        )
     runs_of(
-        "text", "batches of alike lengths, cut where they end, against full length",
-        bench.without_padding, FLAGS,
+        "text",
+        "batches of alike lengths, cut where they end, against full length",
+        bench.without_padding,
+        FLAGS,
         lambda done: f"{np.median([run['ratio'] for run in done]):.2f} times as fast",
-    )  # fmt: skip
+    )
     runs_of(
-        "text", "second recipe on the same text, against the first", bench.second_recipe, FLAGS,
+        "text",
+        "second recipe on the same text, against the first",
+        bench.second_recipe,
+        FLAGS,
         lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
-    )  # fmt: skip
+    )
     shutil.rmtree(bench.folder)
 
 

@@ -11,7 +11,7 @@ import exported
 import numpy as np
 from results import interval, said, stored_results
 
-_TAPPED, _DIGITS = "stages that were tapped", "digits of "
+_CHOSEN, _DIGITS = "chosen layer", "digits of "
 
 
 def table(rows):
@@ -20,18 +20,26 @@ def table(rows):
     Args:
       rows: name to runs.
     """
-    tapped = any("tap" in run for runs in rows.values() for run in runs)
-    heads = ["", "accuracy, 95 % interval", "macro F1", "seeds", *([_TAPPED] if tapped else [])]
+    ended_early = any("layer" in run for runs in rows.values() for run in runs)
+    heads = [
+        "",
+        "accuracy, 95 % interval",
+        "macro F1",
+        "seeds",
+        *([_CHOSEN] if ended_early else []),
+    ]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name in sorted(rows, key=_labels_a_class):
         runs = rows[name]
         f1 = [run["macro_f1"] for run in runs if "macro_f1" in run]
         cells = [
-            name, said(*interval([run["accuracy"] for run in runs])),
-            said(*interval(f1)) if f1 else "", str(len(runs)),
-        ]  # fmt: skip
-        if tapped:
-            cells.append(", ".join(dict.fromkeys(run["tap"] for run in runs if "tap" in run)))
+            name,
+            said(*interval([run["accuracy"] for run in runs])),
+            said(*interval(f1)) if f1 else "",
+            str(len(runs)),
+        ]
+        if ended_early:
+            cells.append(", ".join(dict.fromkeys(run["layer"] for run in runs if "layer" in run)))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -42,7 +50,7 @@ def table_of_speakers(found):
     Args:
       found: name of a speaker to the runs of each way, by name.
     """
-    heads = ["", *found, "mean", "seeds", _TAPPED]
+    heads = ["", *found, "mean", "seeds", _CHOSEN]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for way in dict.fromkeys(way for ways in found.values() for way in ways):
         runs = [ways.get(way, []) for ways in found.values()]
@@ -50,8 +58,10 @@ def table_of_speakers(found):
         cells = [said(*interval(each)) if each else "" for each in accuracies]
         mean = f"{np.mean([np.mean(each) for each in accuracies]):.3f}" if all(runs) else ""
         seeds = ", ".join(dict.fromkeys(str(len(each)) for each in runs if each))
-        taps = dict.fromkeys(run["tap"] for each in runs for run in each if "tap" in run)
-        lines.append(f"| {' | '.join([way, *cells, mean, seeds, ', '.join(taps)])} |")
+        layer_probes = dict.fromkeys(
+            run["layer"] for each in runs for run in each if "layer" in run
+        )
+        lines.append(f"| {' | '.join([way, *cells, mean, seeds, ', '.join(layer_probes)])} |")
     return lines
 
 

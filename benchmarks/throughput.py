@@ -29,11 +29,11 @@ from limits import limits
 from results import write_results
 
 import tftransfer
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.scan import scan
 from tftransfer.data.sources import read_source
 from tftransfer.preprocessing.image.decode import decode_resized
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.serving.saved_model import export_network
 
 FLAGS = flags.FLAGS
@@ -88,7 +88,7 @@ def grain_decoding(files):
 
 
 def our_decoding(examples):
-    pixels = Inputs(examples, ImageForm(SIZE), keep=False)
+    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=False)
     return lambda: len(pixels.fetch(np.arange(len(examples))))
 
 
@@ -116,10 +116,12 @@ def decoding(folder):
         examples = scan(read_source(str(root)), say=lambda *words: None)
         files = list(examples.items)
         ways = {
-            "image_dataset": keras_decoding(root), "grain": grain_decoding(files),
-            "tftransfer": our_decoding(examples), "limit": decoding_limit(files),
+            "image_dataset": keras_decoding(root),
+            "grain": grain_decoding(files),
+            "tftransfer": our_decoding(examples),
+            "limit": decoding_limit(files),
             "limit, reduced": decoding_limit(files, min_height=SIZE, min_width=SIZE),
-        }  # fmt: skip
+        }
         for way in ways.values():
             assert way() == len(files)
         rates = {way: [] for way in ways}
@@ -131,15 +133,21 @@ def decoding(folder):
                 rates[way].append(len(files) / (time.perf_counter() - started))
         median = {way: float(np.median(each)) for way, each in rates.items()}
         rows = {
-            way: {"pictures/s": rate, "of limit": rate / median["limit"],
-                  "against image_dataset": rate / median["image_dataset"]}
+            way: {
+                "pictures/s": rate,
+                "of limit": rate / median["limit"],
+                "against image_dataset": rate / median["image_dataset"],
+            }
             for way, rate in median.items()
-        }  # fmt: skip
+        }
         measured[name] = {"pictures": len(files), "rates": rates, "rows": rows}
         for way, row in rows.items():
-            print(f"decoding {name:<11}{way:<24}{row['pictures/s']:>8.0f} /s"
-                  f"{row['of limit']:>7.2f} of the limit{row['against image_dataset']:>7.2f} "
-                  "times image_dataset", flush=True)  # fmt: skip
+            print(
+                f"decoding {name:<11}{way:<24}{row['pictures/s']:>8.0f} /s"
+                f"{row['of limit']:>7.2f} of the limit{row['against image_dataset']:>7.2f} "
+                "times image_dataset",
+                flush=True,
+            )
     return {**measured, "packages": versions("grain", "pillow", "simplejpeg")}
 
 
@@ -166,11 +174,14 @@ def export(folder):
     """Milliseconds from bytes to scores, against Keras's export of the network and a decoding."""
     plan = tftransfer.plan(
         tftransfer.Experiment(
-            data=FLAGS.flowers, backbone="mobilenet_v2:alpha=0.35", image_size=SIZE,
-            weights=str(Path(FLAGS.weights, EXPORTED)), recipe="feature_extraction",
+            data=FLAGS.flowers,
+            backbone="mobilenet_v2:alpha=0.35",
+            image_size=SIZE,
+            weights=str(Path(FLAGS.weights, EXPORTED)),
+            recipe="feature_extraction",
         ),
         say=lambda *words: None,
-    )  # fmt: skip
+    )
     export_network(plan.network, plan.examples, folder / "ours", temperature=1.0)
     quietly(plan.network.model.export, folder / "bare", verbose=False)
     loaded = [tf.saved_model.load(str(folder / name)) for name in ("ours", "bare")]
@@ -195,10 +206,17 @@ def export(folder):
         each = latency(sides, calls * FLAGS.repeats)
         median = {name: float(np.median(one)) for name, one in each.items()}
         ratio = median["export"] / (median["bare"] + median["decode"])
-        measured[f"batch {batch}"] = {"calls": calls * FLAGS.repeats, "milliseconds": median,
-                                      "export / (bare + decode)": ratio}  # fmt: skip
-        print(f"export batch {batch:<7}" + "".join(f"{n} {v:.2f} ms  " for n, v in median.items())
-              + f"export / (bare + decode) {ratio:.2f}", flush=True)  # fmt: skip
+        measured[f"batch {batch}"] = {
+            "calls": calls * FLAGS.repeats,
+            "milliseconds": median,
+            "export / (bare + decode)": ratio,
+        }
+        print(
+            f"export batch {batch:<7}"
+            + "".join(f"{n} {v:.2f} ms  " for n, v in median.items())
+            + f"export / (bare + decode) {ratio:.2f}",
+            flush=True,
+        )
     return measured
 
 

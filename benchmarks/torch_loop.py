@@ -45,9 +45,10 @@ SIZE, BATCH, WORKERS = 160, 32, 2
 # glibc gives large blocks back to the system when they are freed, and every layer of every step
 # asks for them anew; and threads that outnumber the cores wait for each other.
 _TUNED = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 33),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
     "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) - WORKERS)),
-}  # fmt: skip
+}
 # Name to memory format and environment.
 WAYS = {
     "usual": ("contiguous_format", {}),
@@ -102,11 +103,14 @@ def timed(folder, epochs, memory_format):
 
 def environment():
     return {
-        "torch": torch.__version__, "torchvision": torchvision.__version__,
-        "timm": timm.__version__, "python": sys.version.split()[0],
-        "platform": platform.platform(), "cpus": os.cpu_count(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-    }  # fmt: skip
+    }
 
 
 def short(word):

@@ -33,12 +33,19 @@ def one(folder, views, seed):
     shutil.rmtree(folder, ignore_errors=True)
     run = tftransfer.train(
         tftransfer.Experiment(
-            data=FLAGS.flowers, backbone="mobilenet_v2:alpha=0.35", image_size=160, seed=seed,
-            weights=str(Path(FLAGS.weights, _FILE)), recipe=f"fine_tune:views={views}",
+            data=FLAGS.flowers,
+            backbone="mobilenet_v2:alpha=0.35",
+            image_size=160,
+            seed=seed,
+            weights=str(Path(FLAGS.weights, _FILE)),
+            recipe=f"fine_tune:views={views}",
             validation_fraction=0.3,
         ),
-        folder / "run", export=False, say=lambda line: None, cache_dir=str(folder / "cache"),
-    )  # fmt: skip
+        folder / "run",
+        export=False,
+        say=lambda line: None,
+        cache_dir=str(folder / "cache"),
+    )
     keras.backend.clear_session()
     figures = {name: run.result["validation"][name] for name in ("accuracy", "log_loss")}
     return {**figures, "seconds": run.result["seconds"]["total"]}
@@ -54,8 +61,9 @@ def main(argv):
         shown = "fresh" if views == "-1" else f"{views} stored"
         print(
             f"{shown:<10}accuracy {mean['accuracy']:.3f}  log loss {mean['log_loss']:.3f}"
-            f"{mean['seconds']:>8.1f} s", flush=True,
-        )  # fmt: skip
+            f"{mean['seconds']:>8.1f} s",
+            flush=True,
+        )
     write_results("views", {"views": found}, sys.argv)
     shutil.rmtree(folder)
 

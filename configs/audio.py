@@ -5,7 +5,7 @@
 YAMNet's weights are fetched once; without a network give `--weights=` yamnet.h5 or the folder of
 its SavedModel. On ESC-10, with all of folds 1 and 2, expect 0.92 on fold 3. Which layer transfers
 best is another for other sounds: `tftransfer inspect --data=DIR --backbone=yamnet` compares them,
-and `--backbone=yamnet:tap=stage8` takes one.
+and `--backbone=yamnet:layer=stage8` takes one.
 """
 
 import tftransfer

@@ -12,6 +12,8 @@ import tftransfer
 
 def get_config():
     return tftransfer.config(
-        backbone="small_cnn", weights="none", image_size=64,
+        backbone="small_cnn",
+        weights="none",
+        image_size=64,
         recipe={"name": "scratch+simclr", "epochs": 30, "pretrain_epochs": 50},
-    )  # fmt: skip
+    )

@@ -13,6 +13,7 @@ import tftransfer
 
 def get_config():
     return tftransfer.config(
-        target="multi_task", image_size=160,
+        problem_type="multi_task",
+        image_size=160,
         recipe={"name": "multi_task", "balance": "uncertainty"},
-    )  # fmt: skip
+    )

@@ -17,7 +17,11 @@ def get_config():
         backbone="all_minilm_l6_v2_en",
         length=40,
         recipe={
-            "name": "fine_tune", "unfreeze": 7, "decay": 0.85, "learning_rate": 2e-4,
-            "head_epochs": 5, "epochs": 3,
+            "name": "fine_tune",
+            "unfreeze": 7,
+            "decay": 0.85,
+            "learning_rate": 2e-4,
+            "head_epochs": 5,
+            "epochs": 3,
         },
-    )  # fmt: skip
+    )

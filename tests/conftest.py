@@ -66,9 +66,12 @@ def source_run(digits, tmp_path_factory, quiet):
     import tftransfer
 
     experiment = tftransfer.Experiment(
-        data=str(digits / "source"), backbone="small_cnn", weights="none",
-        recipe="scratch:augment=shift", epochs=20,
-    )  # fmt: skip
+        data=str(digits / "source"),
+        backbone="small_cnn",
+        weights="none",
+        recipe="scratch:augment=shift",
+        epochs=20,
+    )
     folder = tmp_path_factory.mktemp("source")
     return tftransfer.train(experiment, folder, export=False, say=quiet)
 
@@ -79,10 +82,14 @@ def tuned_run(source_run, digits, tmp_path_factory, quiet):
     import tftransfer
 
     experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
+        data=str(digits / "target"),
+        backbone=str(source_run.workdir),
+        batch_size=16,
         recipe="fine_tune:unfreeze=2,head_epochs=3,epochs=3,augment=shift",
-        labels_per_class=12, test_fraction=0.5, validation_fraction=0.25,
-    )  # fmt: skip
+        labels_per_class=12,
+        test_fraction=0.5,
+        validation_fraction=0.25,
+    )
     return tftransfer.train(experiment, tmp_path_factory.mktemp("tuned"), say=quiet)
 
 
@@ -134,10 +141,16 @@ def tiny_bert(tmp_path_factory):
     tensors = {name: value.astype(np.float32) for name, value in tensors.items()}
     save_file(tensors, folder / "model.safetensors")
     config = {
-        "model_type": "bert", "architectures": ["BertModel"], "vocab_size": len(VOCABULARY),
-        "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": width,
-        "intermediate_size": inner, "max_position_embeddings": 16, "hidden_act": "gelu",
-    }  # fmt: skip
+        "model_type": "bert",
+        "architectures": ["BertModel"],
+        "vocab_size": len(VOCABULARY),
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "max_position_embeddings": 16,
+        "hidden_act": "gelu",
+    }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
@@ -156,13 +169,21 @@ def tiny_albert(tmp_path_factory):
     names = {"pad": "<pad>", "unk": "<unk>", "bos": "[CLS]", "eos": "[SEP]"}
     pieces.SentencePieceTrainer.train(
         sentence_iterator=iter(["a good film it is not very fun", "a dull film a boring mess"] * 9),
-        model_writer=model, vocab_size=26, minloglevel=2, user_defined_symbols="[MASK]",
+        model_writer=model,
+        vocab_size=26,
+        minloglevel=2,
+        user_defined_symbols="[MASK]",
         **{f"{name}_id": number for number, name in enumerate(names)},
         **{f"{name}_piece": piece for name, piece in names.items()},
-    )  # fmt: skip
+    )
     hub.models.AlbertTokenizer(proto=model.getvalue()).save_to_preset(folder)
     hub.models.AlbertBackbone(
-        vocabulary_size=26, num_layers=2, num_heads=2, embedding_dim=8, hidden_dim=16,
-        intermediate_dim=32, max_sequence_length=32,
-    ).save_to_preset(folder)  # fmt: skip
+        vocabulary_size=26,
+        num_layers=2,
+        num_heads=2,
+        embedding_dim=8,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=32,
+    ).save_to_preset(folder)
     return folder

@@ -50,9 +50,12 @@ def huge(file):
 ENTRIES = {
     "soft link": lambda file: file.__setitem__("a", h5py.SoftLink("/layers")),
     "external link": lambda file: file.__setitem__("a", h5py.ExternalLink("/etc/passwd", "/")),
-    "external data": external, "virtual data": virtual, "cycle": cycle, "huge": huge,
+    "external data": external,
+    "virtual data": virtual,
+    "cycle": cycle,
+    "huge": huge,
     "references": lambda file: file.create_dataset("a", (2,), h5py.ref_dtype),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ENTRIES)

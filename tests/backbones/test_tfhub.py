@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tftransfer.backbones import tfhub
 from tftransfer.backbones.load import load_backbone
-from tftransfer.backbones.tfhub import HubLayer
+from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import Network
 from tftransfer.utils.errors import UserError
@@ -214,7 +214,7 @@ def test_frozen_batch_norm_keeps_the_statistics_while_the_rest_trains(tmp_path):
 
 
 def test_regularization_losses_count_once_per_call(tmp_path):
-    layer = HubLayer(str(saved(tmp_path / "module", Mean)))
+    layer = TFHubLayer(str(saved(tmp_path / "module", Mean)))
     model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layer])
     for _ in range(2):
         model(pictures())
@@ -224,20 +224,20 @@ def test_regularization_losses_count_once_per_call(tmp_path):
 
 
 def test_the_lists_of_tf_hubs_reusable_form_say_what_trains(tmp_path):
-    module, form = Mean(), tf.train.Checkpoint()
+    module, module_form = Mean(), tf.train.Checkpoint()
     spec = tf.TensorSpec((None, SIDE, SIDE, 3), tf.float32)
     module.__call__.get_concrete_function(spec)
-    form.__call__ = module.__call__
-    form.other = tf.Variable(1.0)
-    form.variables, form.trainable_variables = [module.statistic, module.kernel], []
-    tf.saved_model.save(form, str(tmp_path / "module"))
-    layer = HubLayer(str(tmp_path / "module"))
+    module_form.__call__ = module.__call__
+    module_form.other = tf.Variable(1.0)
+    module_form.variables, module_form.trainable_variables = [module.statistic, module.kernel], []
+    tf.saved_model.save(module_form, str(tmp_path / "module"))
+    layer = TFHubLayer(str(tmp_path / "module"))
     assert [weight.name for weight in layer.weights] == ["block_statistic", "block_kernel"]
     assert not layer.trainable_weights
 
 
 def test_the_variables_are_shared_with_the_module(tmp_path):
-    layer = HubLayer(str(saved(tmp_path / "module", Mean)))
+    layer = TFHubLayer(str(saved(tmp_path / "module", Mean)))
     layer.trainable_weights[0].assign(np.zeros((3, 5)))
     assert not np.asarray(layer(pictures())).any()
 
@@ -271,9 +271,9 @@ def test_keras_exports_the_trained_module(tmp_path):
 @pytest.mark.parametrize("side, asked, got", [(None, 0, 224), (None, 16, 16), (12, 0, 12)])
 def test_the_declared_image_size_is_read(tmp_path, side, asked, got):
     folder = saved(tmp_path / "module", Mean, side)
-    assert tfhub.declared_image_size(HubLayer(str(folder))) == (side or 0)
+    assert tfhub.declared_image_size(TFHubLayer(str(folder))) == (side or 0)
     backbone = load_backbone(str(folder), image_size=asked, trust_code=True)
-    assert backbone.form.image_size == got
+    assert backbone.preprocessor.image_size == got
     assert backbone.model.input_shape == (None, got, got, 3)
 
 

@@ -88,17 +88,23 @@ def test_an_unknown_name_inside_is_two_lines_too(digits, tmp_path):
     done = call("train", f"--data={digits / 'targt'}", f"--workdir={tmp_path}")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        f"tftransfer: --data={digits / 'targt'} does not exist.", "Did you mean target?"
-    ]  # fmt: skip
+        f"tftransfer: --data={digits / 'targt'} does not exist.",
+        "Did you mean target?",
+    ]
 
 
 def test_train_predict_evaluate_export_inspect(digits, tmp_path, source_run):
     """The commands of a first day, one after the other, as the README has them."""
     run = tmp_path / "run"
     trained = call(
-        "train", f"--data={digits / 'target'}", f"--backbone={source_run.workdir}",
-        f"--workdir={run}", "--recipe=feature_extraction", "--epochs=2", "--seed=3",
-    )  # fmt: skip
+        "train",
+        f"--data={digits / 'target'}",
+        f"--backbone={source_run.workdir}",
+        f"--workdir={run}",
+        "--recipe=feature_extraction",
+        "--epochs=2",
+        "--seed=3",
+    )
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr == ""
     assert "report:" in trained.stdout and "Next:" in trained.stdout
@@ -134,9 +140,12 @@ def test_predict_tells_what_it_cannot_read(tuned_run, tmp_path):
 
 def test_a_dry_run_prints_and_trains_nothing(digits, tmp_path, source_run):
     done = call(
-        "train", "--dry_run", f"--data={digits / 'target'}", f"--backbone={source_run.workdir}",
+        "train",
+        "--dry_run",
+        f"--data={digits / 'target'}",
+        f"--backbone={source_run.workdir}",
         f"--workdir={tmp_path / 'run'}",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     for needed in ("block", "parameters", "phase 1", "peak rate", "cost", "nothing was trained"):
         assert needed in done.stdout
@@ -150,9 +159,13 @@ def test_flags_win_over_the_config(digits, tmp_path):
         "    return tftransfer.config(backbone='small_cnn', weights='none', seed=4, batch_size=8)\n"
     )
     done = call(
-        "train", "--dry_run", f"--config={config}", f"--data={digits / 'target'}",
-        "--batch_size=64", "--config.recipe.unfreeze=2",
-    )  # fmt: skip
+        "train",
+        "--dry_run",
+        f"--config={config}",
+        f"--data={digits / 'target'}",
+        "--batch_size=64",
+        "--config.recipe.unfreeze=2",
+    )
     assert "steps of 64" in done.stdout
     assert "stage2, stage3, head" in done.stdout
 
@@ -221,10 +234,15 @@ def test_a_run_with_ones_own_backbone_is_used_by_registering_it(digits, tmp_path
     )
     run = tmp_path / "run"
     done = call(
-        "train", f"--register={tmp_path / 'mine.py'}", "--backbone=mine", "--weights=none",
-        f"--data={digits / 'target'}", "--recipe=scratch:epochs=1", "--noexport",
+        "train",
+        f"--register={tmp_path / 'mine.py'}",
+        "--backbone=mine",
+        "--weights=none",
+        f"--data={digits / 'target'}",
+        "--recipe=scratch:epochs=1",
+        "--noexport",
         f"--workdir={run}",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     picture = str(next((digits / "target" / "5").iterdir()))
     refused = call("predict", f"--workdir={run}", picture)
@@ -271,18 +289,25 @@ def test_recipe_options_are_checked_before_anything_runs(digits, recipe, what, q
 
 def test_one_hidden_layer_may_be_written_as_a_number(digits, quiet):
     experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone="small_cnn", weights="none",
+        data=str(digits / "target"),
+        backbone="small_cnn",
+        weights="none",
         recipe="feature_extraction:hidden=64",
-    )  # fmt: skip
+    )
     assert tftransfer.plan(experiment, say=quiet).recipe.heads[0].hidden == (64,)
 
 
 @pytest.mark.slow
 def test_a_run_on_pictures_imports_nothing_of_text_or_audio(picture_folder, tmp_path):
     arguments = [
-        "train", f"--data={picture_folder}", "--backbone=small_cnn", "--weights=none",
-        "--image_size=16", "--recipe=scratch:epochs=1", f"--workdir={tmp_path / 'run'}",
-    ]  # fmt: skip
+        "train",
+        f"--data={picture_folder}",
+        "--backbone=small_cnn",
+        "--weights=none",
+        "--image_size=16",
+        "--recipe=scratch:epochs=1",
+        f"--workdir={tmp_path / 'run'}",
+    ]
     program = (
         "import sys\nfrom tftransfer.cli.main import main\n"
         f"assert main({arguments!r}) == 0\n"

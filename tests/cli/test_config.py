@@ -34,8 +34,9 @@ def _parsed(*arguments):
 
 
 def _experiment(found):
-    return experiment_from({k: v.to_dict() if hasattr(v, "to_dict") else v
-                            for k, v in found.items()})  # fmt: skip
+    return experiment_from(
+        {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in found.items()}
+    )
 
 
 @pytest.fixture
@@ -62,15 +63,15 @@ def test_config_fills_in_the_options_of_the_recipe():
     for name in ("decay", "epochs", "head_epochs", "learning_rate", "label_smoothing", "dropout"):
         assert found[name] == recipe_options("fine_tune")[name], name
     assert {"batch_norm", "weight_decay", "schedule", "patience", "mixup"} <= set(found)
-    assert not {"target", "stages"} & set(found)
+    assert not {"problem_type", "stages"} & set(found)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-@pytest.mark.parametrize(("target", "stages"), [("single_label", 5), ("multi_label", 2)])
-def test_a_config_makes_the_recipe_that_its_name_makes(name, target, stages):
+@pytest.mark.parametrize(("problem_type", "stages"), [("single_label", 5), ("multi_label", 2)])
+def test_a_config_makes_the_recipe_that_its_name_makes(name, problem_type, stages):
     experiment = _experiment(config(recipe=name))
-    found = make_recipe(experiment.recipe, target=target, stages=stages)
-    assert found == make_recipe(name, target=target, stages=stages)
+    found = make_recipe(experiment.recipe, problem_type=problem_type, stages=stages)
+    assert found == make_recipe(name, problem_type=problem_type, stages=stages)
     assert found.name == name
 
 
@@ -124,10 +125,16 @@ def test_experiment_from_checks_names_and_values():
 
 def test_overrides_reach_a_config_file(config_file):
     found, free = _parsed(
-        f"--config={config_file}", "--config.seed=5", "--config.recipe.decay=0.25",
-        "--config.recipe.batch_norm=train", "--config.recipe.weight_decay=0.5",
-        "--config.recipe.patience=2", "--config.test_fraction=0.5", "extra", "--seed=3",
-    )  # fmt: skip
+        f"--config={config_file}",
+        "--config.seed=5",
+        "--config.recipe.decay=0.25",
+        "--config.recipe.batch_norm=train",
+        "--config.recipe.weight_decay=0.5",
+        "--config.recipe.patience=2",
+        "--config.test_fraction=0.5",
+        "extra",
+        "--seed=3",
+    )
     assert free == ["extra"]
     assert (found.data, found.batch_size, found.seed) == ("photos", 8, 5)
     assert found.test_fraction == 0.5
@@ -137,8 +144,8 @@ def test_overrides_reach_a_config_file(config_file):
 
 
 @pytest.mark.parametrize("form", [["--config={}"], ["--config", "{}"], ["-config={}"]])
-def test_the_flag_may_be_written_in_several_ways(config_file, form):
-    found, free = _parsed(*(word.format(config_file) for word in form), "word")
+def test_the_flag_may_be_written_in_several_ways(config_file, preprocessor):
+    found, free = _parsed(*(word.format(config_file) for word in preprocessor), "word")
     assert found.batch_size == 8 and free == ["word"]
 
 
@@ -225,7 +232,7 @@ def test_the_json_of_a_run_refuses_unknown_overrides(tmp_path, stored):
     [
         ({"sed": 1}, "no field of Experiment named 'sed'"),
         ({"type": "Experimentt"}, "no type named 'Experimentt'"),
-        ({"target": "multi"}, r"no target \(of experiment\) named 'multi'"),
+        ({"problem_type": "multi"}, r"no problem_type \(of experiment\) named 'multi'"),
     ],
 )
 def test_a_changed_json_is_checked(tmp_path, stored, change, what):

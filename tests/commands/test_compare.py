@@ -15,12 +15,19 @@ from tftransfer.runs.run import Run, open_run
 @pytest.fixture(scope="module")
 def compared(source_run, digits, tmp_path_factory, quiet):
     experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
-        labels_per_class=10, validation_fraction=0.3, test_fraction=0.5,
-    )  # fmt: skip
+        data=str(digits / "target"),
+        backbone=str(source_run.workdir),
+        batch_size=16,
+        labels_per_class=10,
+        validation_fraction=0.3,
+        test_fraction=0.5,
+    )
     folder = tmp_path_factory.mktemp("compared")
-    recipes = ["scratch:augment=none", "feature_extraction:augment=none,learning_rate=1e-2",
-               "feature_extraction:augment=none,learning_rate=1e-6"]  # fmt: skip
+    recipes = [
+        "scratch:augment=none",
+        "feature_extraction:augment=none,learning_rate=1e-2",
+        "feature_extraction:augment=none,learning_rate=1e-6",
+    ]
     found = tftransfer.compare(experiment, folder, recipes, epochs=12, say=quiet)
     return found, folder
 
@@ -37,24 +44,35 @@ def test_every_recipe_gets_the_same_split_and_budget(compared):
 def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path, quiet):
     """The runs share backbone, pictures, features and baselines; no training is left in them."""
     experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
-        labels_per_class=10, validation_fraction=0.3, test_fraction=0.5,
-    )  # fmt: skip
+        data=str(digits / "target"),
+        backbone=str(source_run.workdir),
+        batch_size=16,
+        labels_per_class=10,
+        validation_fraction=0.3,
+        test_fraction=0.5,
+    )
     recipes = [
         "fine_tune:unfreeze=3,batch_norm=train,head_epochs=1,epochs=2,augment=shift",
         "feature_extraction:dropout=0.3,augment=shift",
         "fine_tune:unfreeze=1,head_epochs=1,epochs=2,augment=shift,dropout=0.2",
     ]
     found = tftransfer.compare(
-        experiment, tmp_path / "all", recipes, epochs=3, say=quiet,
+        experiment,
+        tmp_path / "all",
+        recipes,
+        epochs=3,
+        say=quiet,
         cache_dir=str(tmp_path / "cache"),
-    )  # fmt: skip
+    )
     for number in (1, 2):
         run = list(found.runs.values())[number]
         alone = tftransfer.train(
-            run.experiment, tmp_path / f"{number}", export=False, say=quiet,
+            run.experiment,
+            tmp_path / f"{number}",
+            export=False,
+            say=quiet,
             cache_dir=str(tmp_path / f"cache{number}"),
-        )  # fmt: skip
+        )
         for figure in ("weights_sha256", "baselines", "test"):
             assert alone.result[figure] == run.result[figure]
 
@@ -102,9 +120,14 @@ def test_words_of_the_verdict(low, high, word):
 def test_the_report_shows_figures_pictures_and_proof(tuned_run):
     text = (tuned_run.workdir / "report.md").read_text()
     promised = [
-        "95 % interval", "Frozen blocks, proved unchanged", "pictures/curves.png",
-        "pictures/confusion.png", "pictures/blocks.png", "linear probe", "| 5 |",
-    ]  # fmt: skip
+        "95 % interval",
+        "Frozen blocks, proved unchanged",
+        "pictures/curves.png",
+        "pictures/confusion.png",
+        "pictures/blocks.png",
+        "linear probe",
+        "| 5 |",
+    ]
     assert [needed for needed in promised if needed not in text] == []
 
 
@@ -150,14 +173,26 @@ RESULT = {
         ({}, "feature_extraction", 200, "only the head was trained"),
         ({}, "scratch", 200, "nothing is transferred"),
         ({}, "fine_tune", 10, "class a has 10 training examples"),
-        ({"baselines": {"linear_probe": {"accuracy": 0.9, "validation": 0.95}}}, "fine_tune", 200,
-         "probe is better"),
-        ({"test": {"accuracy": 0.9, "intervals": {"accuracy": (0.7, 1.0)}}}, "fine_tune", 200,
-         "a wide interval"),
-        ({"per_class": [{"class": "a", "f1": 0.95}, {"class": "b", "f1": 0.5}]}, "fine_tune", 200,
-         "class b (F1 0.50)"),
+        (
+            {"baselines": {"linear_probe": {"accuracy": 0.9, "validation": 0.95}}},
+            "fine_tune",
+            200,
+            "probe is better",
+        ),
+        (
+            {"test": {"accuracy": 0.9, "intervals": {"accuracy": (0.7, 1.0)}}},
+            "fine_tune",
+            200,
+            "a wide interval",
+        ),
+        (
+            {"per_class": [{"class": "a", "f1": 0.95}, {"class": "b", "f1": 0.5}]},
+            "fine_tune",
+            200,
+            "class b (F1 0.50)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_biggest_problem_is_named(changes, recipe, counts, problem):
     lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe)
     assert len(lines) == 3 and problem in lines[1]
@@ -170,31 +205,35 @@ def test_few_examples_of_every_class_are_no_problem_of_one():
     assert lines[2] == "Next: label more of every class"
 
 
-TAPS = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
+PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [("yamnet", "yamnet:tap=stage2"), ("x:a=1", "x:a=1,tap=stage2")]
+    ("name", "command"), [("yamnet", "yamnet:layer=stage2"), ("x:a=1", "x:a=1,layer=stage2")]
 )
 def test_a_middle_stage_that_knows_more_is_named(name, command):
-    result = {**RESULT, "taps": TAPS, "backbone": name}
+    result = {**RESULT, "layer_probes": PROBES, "backbone": name}
     lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
     assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
     assert lines[2] == f"Next: tftransfer train --backbone={command}"
-    near = {**TAPS, "accuracy": {"stage1": 0.2, "stage2": 0.53, "stage3": 0.5}}
-    lines = verdict({**result, "taps": near}, _of_two_classes(200, 300), "fine_tune")
+    near = {**PROBES, "accuracy": {"stage1": 0.2, "stage2": 0.53, "stage3": 0.5}}
+    lines = verdict({**result, "layer_probes": near}, _of_two_classes(200, 300), "fine_tune")
     assert "stage2" not in lines[1]
 
 
 def _of_two_classes(a, b):
-    from tftransfer.data.examples import PART_DTYPE, Examples
+    from tftransfer.data.examples import SPLIT_DTYPE, Examples
 
     labels = np.repeat([0, 1, 1], [a, b, 400])
-    parts = np.repeat(["train", "val"], [a + b, 400]).astype(PART_DTYPE)
+    splits = np.repeat(["train", "val"], [a + b, 400]).astype(SPLIT_DTYPE)
     return Examples(
-        names=[], items=[b""] * len(labels), labels=labels, target="single_label",
-        classes=("a", "b"), parts=parts,
-    )  # fmt: skip
+        names=[],
+        items=[b""] * len(labels),
+        labels=labels,
+        problem_type="single_label",
+        classes=("a", "b"),
+        splits=splits,
+    )
 
 
 def test_the_plan_prints_what_will_happen(source_run, digits, quiet):
@@ -203,9 +242,13 @@ def test_the_plan_prints_what_will_happen(source_run, digits, quiet):
     )
     said = str(tftransfer.plan(experiment, say=quiet))
     promised = [
-        "646 train, 71 val, 179 test", "XLA off", "precision float32", "×0.3",
-        "prefix up to stage1: computed once for 6 views", "peak rate 0.0003",
-    ]  # fmt: skip
+        "646 train, 71 val, 179 test",
+        "XLA off",
+        "precision float32",
+        "×0.3",
+        "prefix up to stage1: computed once for 6 views",
+        "peak rate 0.0003",
+    ]
     assert [needed for needed in promised if needed not in said] == []
 
 

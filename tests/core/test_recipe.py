@@ -117,7 +117,7 @@ def test_a_wrong_word_gets_the_nearest():
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"target": "multilabel"}, r"no target \(of experiment\) named 'multilabel'"),
+        ({"problem_type": "multilabel"}, r"no problem_type \(of experiment\) named 'multilabel'"),
         ({"xla": True}, r"no xla \(of experiment\) named True"),
         ({"precision": "float16"}, r"no precision \(of experiment\) named 'float16'"),
         ({"batch_size": 0}, "batch_size is 0"),

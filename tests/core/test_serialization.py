@@ -10,7 +10,7 @@ from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.core.serialization import (
     from_jsonable,
     read_json,
-    serialisable,
+    register_serializable,
     to_jsonable,
     write_json,
 )
@@ -38,9 +38,9 @@ def _through_text(value):
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-@pytest.mark.parametrize("target", ["single_label", "multi_label", "regression"])
-def test_named_recipes_come_back_equal(name, target):
-    recipe = make_recipe(name, target=target)
+@pytest.mark.parametrize("problem_type", ["single_label", "multi_label", "regression"])
+def test_named_recipes_come_back_equal(name, problem_type):
+    recipe = make_recipe(name, problem_type=problem_type)
     assert _through_text(recipe) == recipe
 
 
@@ -108,7 +108,7 @@ def test_values_are_checked_on_the_way_back():
 
 
 def test_a_users_own_loss_may_be_made_serialisable():
-    @serialisable
+    @register_serializable
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class OnlyForThisTest:
         rate: float = 0.5
@@ -116,7 +116,7 @@ def test_a_users_own_loss_may_be_made_serialisable():
     assert _through_text(OnlyForThisTest(rate=0.25)) == OnlyForThisTest(rate=0.25)
     other = dataclasses.make_dataclass("OnlyForThisTest", [("rate", float)])
     with pytest.raises(ValueError, match="type named 'OnlyForThisTest' is registered already"):
-        serialisable(other)
+        register_serializable(other)
 
 
 def test_files_are_utf8_whatever_the_locale(tmp_path):

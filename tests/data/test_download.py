@@ -73,9 +73,15 @@ def test_a_file_is_fetched_once(server, tmp_path):
 
 @pytest.mark.parametrize(
     "url",
-    ["http://example.org/x", "ftp://example.org/x", "file:///etc/passwd", "https:///x",
-     "https://user:secret@example.org/x", "data:text/plain,x"],
-)  # fmt: skip
+    [
+        "http://example.org/x",
+        "ftp://example.org/x",
+        "file:///etc/passwd",
+        "https:///x",
+        "https://user:secret@example.org/x",
+        "data:text/plain,x",
+    ],
+)
 def test_only_https_is_fetched(server, tmp_path, url):
     with pytest.raises(UserError, match="is not fetched"):
         download.fetch(url, tmp_path)
@@ -180,9 +186,10 @@ def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
     load_backbone("small_cnn", weights="none").model.save_weights(weights)
     server.answers += [Answer(Path(each).read_bytes()) for each in (archive, weights)]
     experiment = tftransfer.Experiment(
-        data="https://example.org/photos.zip", backbone="small_cnn",
+        data="https://example.org/photos.zip",
+        backbone="small_cnn",
         weights="https://example.org/x.weights.h5",
-    )  # fmt: skip
+    )
     plan = tftransfer.plan(experiment, say=quiet, cache_dir=str(tmp_path / "chosen"))
     assert len(server.asked) == 2
     assert Path(plan.examples.items[0]).is_relative_to(tmp_path / "chosen" / "unpacked")

@@ -19,21 +19,26 @@ STEREO = np.stack([WAVES, -WAVES], axis=2)
 )
 def test_texts_of_every_type_are_texts(texts):
     found = read_source((texts, LABELS))
-    assert found.kind == "text" and found.items[:2] == [b"good film", b"bad film"]
+    assert found.modality == "text" and found.items[:2] == [b"good film", b"bad film"]
     assert read_unlabelled(list(texts)).items == found.items
 
 
 @pytest.mark.parametrize(
     ("waves", "channels"),
     [
-        (WAVES, 1), (list(WAVES), 1), (WAVES.tolist(), 1), (STEREO, 2), (list(STEREO), 2),
-        ([WAVES[0][:90], *WAVES[1:]], 1), (WAVES[..., None], 1),
+        (WAVES, 1),
+        (list(WAVES), 1),
+        (WAVES.tolist(), 1),
+        (STEREO, 2),
+        (list(STEREO), 2),
+        ([WAVES[0][:90], *WAVES[1:]], 1),
+        (WAVES[..., None], 1),
     ],
     ids=["array", "list", "plain lists", "stereo", "list of stereo", "two lengths", "mono"],
-)  # fmt: skip
+)
 def test_waveforms_of_every_form_are_clips(waves, channels):
     found = read_source((waves, LABELS))
-    assert found.kind == "audio" and found.remarks == ()
+    assert found.modality == "audio" and found.remarks == ()
     assert wav_header(found.items[1]).channels == channels
     np.testing.assert_allclose(wav_samples(found.items[1])[:, 0], WAVES[1])
     assert read_unlabelled(waves).items == found.items
@@ -48,16 +53,16 @@ def test_samples_of_16_bits_are_scaled_and_that_is_said():
 
 @pytest.mark.parametrize("form", ["pair", "dictionary"])
 @pytest.mark.parametrize("waves", [WAVES, STEREO, np.int16(WAVES * 9_999)])
-def test_a_dataset_of_waveforms(waves, form):
-    elements = (waves, LABELS) if form == "pair" else {"audio": waves, "label": LABELS}
+def test_a_dataset_of_waveforms(waves, preprocessor):
+    elements = (waves, LABELS) if preprocessor == "pair" else {"audio": waves, "label": LABELS}
     found = read_source(tf.data.Dataset.from_tensor_slices(elements))
-    assert (found.kind, len(found), found.target) == ("audio", 6, "single_label")
+    assert (found.modality, len(found), found.problem_type) == ("audio", 6, "single_label")
 
 
 def test_pictures_stay_pictures():
     grey = np.zeros((6, 40, 30), np.uint8)
-    assert read_source((grey, LABELS)).kind == read_unlabelled(grey).kind == "image"
-    assert read_source((np.zeros((6, 300, 300)), LABELS)).kind == "image"
+    assert read_source((grey, LABELS)).modality == read_unlabelled(grey).modality == "image"
+    assert read_source((np.zeros((6, 300, 300)), LABELS)).modality == "image"
 
 
 REFUSED = {

@@ -21,9 +21,9 @@ def _tree(root, *files):
 
 def test_one_folder_per_class(picture_folder):
     found = read_source(str(picture_folder))
-    assert found.classes == ("blue", "green", "red") and found.target == "single_label"
+    assert found.classes == ("blue", "green", "red") and found.problem_type == "single_label"
     assert len(found) == 36 and np.bincount(found.labels).tolist() == [12, 12, 12]
-    assert found.labels.dtype == np.int64 and set(found.parts) == {""}
+    assert found.labels.dtype == np.int64 and set(found.splits) == {""}
     assert found.names[0] == os.path.join("blue", "blue00.png")
     for name, item, label in zip(found.names, found.items, found.labels):
         assert item == str(picture_folder / name)
@@ -43,9 +43,9 @@ def test_given_parts(tmp_path, folders):
     names = [f"{folder}/{label}/{k}.png" for folder in folders for label in "ab" for k in range(2)]
     found = from_folder(_tree(tmp_path, *names))
     assert found.classes == ("a", "b")
-    parts = dict(zip(found.names, found.parts))
+    splits = dict(zip(found.names, found.splits))
     for folder, part in zip(folders, ("train", "val", "test")):
-        assert parts[os.path.join(folder, "a", "1.png")] == part
+        assert splits[os.path.join(folder, "a", "1.png")] == part
     assert [len(found.where(part)) for part in ("train", "val", "test")] == [4, 4, 4]
 
 
@@ -57,14 +57,22 @@ def test_a_class_may_be_absent_from_a_part(tmp_path):
 
 def test_part_names_beside_others_are_classes(tmp_path):
     found = from_folder(_tree(tmp_path, "train/1.png", "plane/1.png"))
-    assert found.classes == ("plane", "train") and set(found.parts) == {""}
+    assert found.classes == ("plane", "train") and set(found.splits) == {""}
 
 
 def test_files_of_systems_are_no_examples(tmp_path):
     root = _tree(
-        tmp_path, "a/1.jpg", "a/._1.jpg", "a/.DS_Store", "a/Thumbs.db", "b/1.jpg", "notes.txt",
-        "__MACOSX/a/1.jpg", ".ipynb_checkpoints/1.jpg", "b/.ipynb_checkpoints/1.jpg",
-    )  # fmt: skip
+        tmp_path,
+        "a/1.jpg",
+        "a/._1.jpg",
+        "a/.DS_Store",
+        "a/Thumbs.db",
+        "b/1.jpg",
+        "notes.txt",
+        "__MACOSX/a/1.jpg",
+        ".ipynb_checkpoints/1.jpg",
+        "b/.ipynb_checkpoints/1.jpg",
+    )
     found = from_folder(root)
     assert found.names == [os.path.join("a", "1.jpg"), os.path.join("b", "1.jpg")]
     assert found.remarks == ("6 that systems leave are ignored: .ipynb_checkpoints ...",)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.data.examples import PART_DTYPE, Examples, join
+from tftransfer.data.examples import SPLIT_DTYPE, Examples, join
 from tftransfer.data.groups import units, with_groups
 from tftransfer.data.load import read_all
 from tftransfer.data.manifest import from_manifest
@@ -18,10 +18,14 @@ SPEAKERS = ("ann", "bob", "cid", "dan", "eve")
 
 def clips(names, **changes):
     values = {
-        "names": names, "items": list(names), "classes": ("0", "1"), "target": "single_label",
-        "labels": np.arange(len(names)) % 2, "parts": np.full(len(names), "", PART_DTYPE),
+        "names": names,
+        "items": list(names),
+        "classes": ("0", "1"),
+        "problem_type": "single_label",
+        "labels": np.arange(len(names)) % 2,
+        "splits": np.full(len(names), "", SPLIT_DTYPE),
         "sha256": [f"sha {name}" for name in names],
-    }  # fmt: skip
+    }
     return Examples(**{**values, **changes})
 
 
@@ -53,8 +57,8 @@ def test_groups_that_share_a_content_are_one():
 
 
 def test_training_clips_of_speakers_of_a_given_test_part_are_dropped():
-    parts = np.array(["test" if n < 3 else "" for n in range(60)], PART_DTYPE)  # three of ann
-    found = with_groups(clips(by_speaker().names, parts=parts), r"_([a-z]+)_")
+    splits = np.array(["test" if n < 3 else "" for n in range(60)], SPLIT_DTYPE)  # three of ann
+    found = with_groups(clips(by_speaker().names, splits=splits), r"_([a-z]+)_")
     done = split(found, validation_fraction=0.2)
     assert "ann" not in {done.groups[i] for i in done.where("train")}
     assert any("or their groups also stand in the given test part" in r for r in done.remarks)
@@ -65,7 +69,7 @@ def test_a_column_of_the_manifest_holds_the_groups(tmp_path):
         (tmp_path / f"{name}.wav").write_bytes(b"x")
     (tmp_path / "m.csv").write_text("path,label,speaker\na.wav,0,ann\nb.wav,1,bob\n")
     found = from_manifest(tmp_path / "m.csv", group_by="speaker")
-    assert found.groups == ["ann", "bob"] and found.target == "single_label"
+    assert found.groups == ["ann", "bob"] and found.problem_type == "single_label"
     assert from_manifest(tmp_path / "m.csv", group_by="(a)").groups == ()
 
 
@@ -100,8 +104,12 @@ def test_test_data_of_other_names_and_of_some_groups_are_read(picture_folder, tm
     for file, name in zip(files, ("new.png", "0_zoe_.png")):
         (tmp_path / "test" / file.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / "test" / file.parent.name / name)
-    named = Experiment(data=str(picture_folder), backbone="small_cnn",
-                       test_data=str(tmp_path / "test"), group_by=r"_([a-z]+)_")  # fmt: skip
+    named = Experiment(
+        data=str(picture_folder),
+        backbone="small_cnn",
+        test_data=str(tmp_path / "test"),
+        group_by=r"_([a-z]+)_",
+    )
     found = read_all(named, lambda line: None)
     test = found.where("test")
     assert sorted(found.groups[i] for i in test) == ["", "zoe"]
@@ -122,16 +130,18 @@ def test_new_tables_need_no_column_of_groups_and_it_is_no_label(tmp_path):
     (tmp_path / "n.csv").write_text("text,mood\na b,0\nb c,1\n")
     for name, groups in (("m", ["ann", "bob"]), ("n", ())):
         found = from_manifest(tmp_path / f"{name}.csv", group_by="speaker", to_train=False)
-        assert found.target == "single_label" and found.groups == groups
+        assert found.problem_type == "single_label" and found.groups == groups
 
 
 @pytest.mark.parametrize(
     ("group_by", "said"),
     [
-        ("_([a-z]+", "no pattern"), ("_[a-z]+_", "0 groups"), ("(zz)", "does not match"),
+        ("_([a-z]+", "no pattern"),
+        ("_[a-z]+_", "0 groups"),
+        ("(zz)", "does not match"),
         ("(z*)", "does not match"),
     ],
-)  # fmt: skip
+)
 def test_patterns_that_cannot_be_are_refused(group_by, said):
     with pytest.raises(UserError, match=said):
         with_groups(by_speaker(), group_by)

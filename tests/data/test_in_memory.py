@@ -25,7 +25,9 @@ def test_uint8_arrays_come_back_exactly(channels):
     np.testing.assert_array_equal(_decoded(found.items), np.broadcast_to(images, (4, 5, 6, 3)))
     assert found.names == ["#0", "#1", "#2", "#3"] and found.remarks == ()
     assert found.classes == ("1", "2", "3") and found.labels.tolist() == [2, 0, 0, 1]
-    assert found.parts.tolist() == [""] * 4 and found.parts.dtype.itemsize >= 4 * len("train-kept")
+    assert found.splits.tolist() == [""] * 4 and found.splits.dtype.itemsize >= 4 * len(
+        "train-kept"
+    )
 
 
 def test_grey_arrays_without_a_channel_axis():
@@ -78,7 +80,7 @@ def test_bad_pictures_are_named(image, what):
 
 
 @pytest.mark.parametrize(
-    ("labels", "target", "kind", "classes", "expected"),
+    ("labels", "problem_type", "expected_type", "classes", "expected"),
     [
         ([5, 3, 5], "auto", "single_label", ("3", "5"), [1, 0, 1]),
         ([[5], [3], [5]], "auto", "single_label", ("3", "5"), [1, 0, 1]),
@@ -95,11 +97,11 @@ def test_bad_pictures_are_named(image, what):
         ([[0], [1]], "multi_label", "multi_label", ("y0",), [[0], [1]]),
     ],
 )
-def test_labels_and_their_kind(labels, target, kind, classes, expected):
-    found, found_kind, found_classes = labels_from_array(np.asarray(labels), target, ())
-    assert (found_kind, found_classes) == (kind, classes)
+def test_labels_and_their_kind(labels, problem_type, expected_type, classes, expected):
+    found, found_kind, found_classes = labels_from_array(np.asarray(labels), problem_type, ())
+    assert (found_kind, found_classes) == (expected_type, classes)
     np.testing.assert_array_equal(found, np.array(expected, found.dtype))
-    assert found.dtype == (np.int64 if kind == "single_label" else np.float32)
+    assert found.dtype == (np.int64 if modality == "single_label" else np.float32)
 
 
 def test_given_classes_are_counted_from_zero():
@@ -108,7 +110,7 @@ def test_given_classes_are_counted_from_zero():
 
 
 @pytest.mark.parametrize(
-    ("labels", "target", "classes", "what"),
+    ("labels", "problem_type", "classes", "what"),
     [
         ([0, 1, 2], "auto", ("a", "b"), "Label 2 of example 2 is outside 0 to 1"),
         ([0, -1, 2], "auto", ("a", "b"), "Label -1 of example 1 is outside 0 to 1"),
@@ -124,9 +126,9 @@ def test_given_classes_are_counted_from_zero():
         (["a", "b"], "multi_label", (), "'a'.* are no numbers"),
     ],
 )
-def test_bad_labels_are_named(labels, target, classes, what):
+def test_bad_labels_are_named(labels, problem_type, classes, what):
     with pytest.raises(UserError, match=what):
-        labels_from_array(np.asarray(labels), target, classes)
+        labels_from_array(np.asarray(labels), problem_type, classes)
 
 
 def test_arrays_must_be_of_one_length():
@@ -145,18 +147,18 @@ def test_the_target_reaches_arrays_and_datasets():
     images, labels = _pictures(), np.array([0, 1, 2, 3])
     dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     for data in ((images, labels), dataset):
-        found = read_source(data, target="regression")
-        assert found.target == "regression" and found.labels.tolist() == [[0], [1], [2], [3]]
+        found = read_source(data, problem_type="regression")
+        assert found.problem_type == "regression" and found.labels.tolist() == [[0], [1], [2], [3]]
 
 
 @pytest.mark.parametrize("form", ["pair", "dictionary", "more keys"])
-def test_a_dataset_of_pictures(form):
+def test_a_dataset_of_pictures(preprocessor):
     images, labels = _pictures(), np.array(["b", "a", "b", "c"])
     elements = {
         "pair": (images, labels),
         "dictionary": {"label": labels, "image": images},
         "more keys": {"id": labels, "image": images, "label": labels},
-    }[form]
+    }[preprocessor]
     found = read_source(tf.data.Dataset.from_tensor_slices(elements))
     assert found.classes == ("a", "b", "c") and found.labels.tolist() == [1, 0, 1, 2]
     np.testing.assert_array_equal(_decoded(found.items), images)
@@ -172,7 +174,7 @@ def test_a_dataset_of_encoded_pictures_keeps_their_bytes():
 def test_a_dataset_of_several_labels():
     labels = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
     found = from_dataset(tf.data.Dataset.from_tensor_slices((_pictures(), labels)))
-    assert found.target == "multi_label"
+    assert found.problem_type == "multi_label"
     np.testing.assert_array_equal(found.labels, labels)
 
 

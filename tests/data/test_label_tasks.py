@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tftransfer.data.examples import PART_DTYPE, Examples, join, join_unlabelled, with_classes
+from tftransfer.data.examples import SPLIT_DTYPE, Examples, join, join_unlabelled, with_classes
 from tftransfer.data.in_memory import from_arrays, labels_from_array
 from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.data.split import split
@@ -21,11 +21,14 @@ LABELS = np.array([[0, 1], [2, -1], [-1, 0], [1, 1]])
 def examples(labels=LABELS, classes=CLASSES):
     count = len(labels)
     return Examples(
-        names=[f"n{k}" for k in range(count)], items=[f"{k}".encode() for k in range(count)],
-        labels=np.array(labels), target="multi_task", classes=classes,
-        parts=np.full(count, "", PART_DTYPE),
+        names=[f"n{k}" for k in range(count)],
+        items=[f"{k}".encode() for k in range(count)],
+        labels=np.array(labels),
+        problem_type="multi_task",
+        classes=classes,
+        splits=np.full(count, "", SPLIT_DTYPE),
         sha256=[hashlib.sha256(f"{k}".encode()).hexdigest() for k in range(count)],
-    )  # fmt: skip
+    )
 
 
 def test_the_classes_name_their_tasks():
@@ -37,8 +40,9 @@ def test_the_classes_name_their_tasks():
 
 def test_other_data_may_lack_tasks_and_classes():
     other = examples([[1, 0], [0, -1]], ("b=0", "b=1", "a=x", "a=z"))
-    np.testing.assert_array_equal(with_classes(other, CLASSES, "multi_task").labels,
-                                  [[0, 1], [-1, 0]])  # fmt: skip
+    np.testing.assert_array_equal(
+        with_classes(other, CLASSES, "multi_task").labels, [[0, 1], [-1, 0]]
+    )
     only = examples([[1], [0]], ("b=0", "b=1"))
     joined = join(examples(), only)
     np.testing.assert_array_equal(joined.labels[4:], [[-1, 1], [-1, 0]])
@@ -59,7 +63,7 @@ def test_the_digest_tells_an_unknown_label():
     [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])],
 )
 def test_arrays_of_numbers_and_names(labels):
-    found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, target="multi_task")
+    found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, problem_type="multi_task")
     assert found.classes == ("task0=3", "task0=7", "task1=0", "task1=5")
     np.testing.assert_array_equal(found.labels, [[0, 0], [1, -1], [-1, 1]])
 
@@ -95,10 +99,10 @@ def test_a_split_gives_each_part_of_every_class_and_data_set():
 def test_a_task_that_cannot_be_learnt_is_said():
     labels = np.array([[k % 2, -1] for k in range(40)] + [[0, 0], [1, 1]])
     given = examples(labels, ("a=x", "a=y", "b=0", "b=1"))
-    parts = given.parts.copy()
-    parts[-1] = "test"
+    splits = given.splits.copy()
+    splits[-1] = "test"
     with pytest.raises(UserError, match="fewer than two classes of the task b"):
-        split(replace(given, parts=parts))
+        split(replace(given, splits=splits))
 
 
 def test_copies_of_which_each_knows_a_task_do_not_contradict():

@@ -38,11 +38,11 @@ def table(tmp_path):
 def test_one_label_per_row(table, name, text):
     path = table(text, name)
     found = read_source(path)
-    assert found.target == "single_label" and found.classes == ("cat", "dog")
+    assert found.problem_type == "single_label" and found.classes == ("cat", "dog")
     np.testing.assert_array_equal(found.labels, [0, 1, 0])
     folder = path.parent.resolve()
     assert found.items == [str(folder / part) for part in ("a.png", "b.png", "sub/d e.png")]
-    assert found.names[2] == "sub/d e.png" and set(found.parts) == {""}
+    assert found.names[2] == "sub/d e.png" and set(found.splits) == {""}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_one_label_per_row(table, name, text):
 def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
     rows = "".join(f"{name}.png,{cell}\n" for name, cell in zip("abc", cells))
     found = from_manifest(table("path,label\n" + rows))
-    assert (found.target, found.classes) == ("single_label", classes)
+    assert (found.problem_type, found.classes) == ("single_label", classes)
     np.testing.assert_array_equal(found.labels, labels)
 
 
@@ -66,28 +66,32 @@ def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
 def test_several_labels_in_a_cell(table, separator):
     text = f"path,labels\na.png,sky{separator}sea\nb.png,sea\nc.png,\n"
     found = from_manifest(table(text))
-    assert (found.target, found.classes) == ("multi_label", ("sea", "sky"))
+    assert (found.problem_type, found.classes) == ("multi_label", ("sea", "sky"))
     np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0], [0, 0]])
     assert found.labels.dtype == np.float32
 
 
 def test_one_label_each_may_be_called_multi_label(table):
-    found = from_manifest(table("path,label\na.png,sky\nb.png,sea\n"), target="multi_label")
+    found = from_manifest(table("path,label\na.png,sky\nb.png,sea\n"), problem_type="multi_label")
     np.testing.assert_array_equal(found.labels, [[0, 1], [1, 0]])
 
 
 @pytest.mark.parametrize(
-    ("text", "target", "columns", "labels"),
+    ("text", "problem_type", "columns", "labels"),
     [
         ("path,y\na.png,0.5\nb.png,2\n", "auto", ("y",), [[0.5], [2]]),
         ("path,y\na.png,1\nb.png,2\n", "regression", ("y",), [[1], [2]]),
-        ("path,width,height\na.png,1,-2\nb.png,3,4e1\n", "auto", ("width", "height"),
-         [[1, -2], [3, 40]]),
+        (
+            "path,width,height\na.png,1,-2\nb.png,3,4e1\n",
+            "auto",
+            ("width", "height"),
+            [[1, -2], [3, 40]],
+        ),
     ],
-)  # fmt: skip
-def test_regression(table, text, target, columns, labels):
-    found = from_manifest(table(text), target=target)
-    assert (found.target, found.classes) == ("regression", columns)
+)
+def test_regression(table, text, problem_type, columns, labels):
+    found = from_manifest(table(text), problem_type=problem_type)
+    assert (found.problem_type, found.classes) == ("regression", columns)
     np.testing.assert_allclose(found.labels, np.array(labels, np.float32))
     assert found.labels.dtype == np.float32
 
@@ -96,7 +100,7 @@ def test_regression(table, text, target, columns, labels):
 def test_the_column_of_parts(table, column):
     text = f"path,{column},label\na.png,Train,x\nb.png,valid,y\nc.png,test,x\nsub/d e.png,,y\n"
     found = from_manifest(table(text))
-    assert found.parts.tolist() == ["train", "val", "test", ""]
+    assert found.splits.tolist() == ["train", "val", "test", ""]
     assert found.classes == ("x", "y")
 
 
@@ -112,23 +116,24 @@ def test_absolute_paths_may_lead_anywhere(table):
     assert found.items[0] == str(outside.resolve())
 
 
-@pytest.mark.parametrize("target", ["auto", "multi_task"])
-def test_several_columns_of_names_are_tasks(table, target):
+@pytest.mark.parametrize("problem_type", ["auto", "multi_task"])
+def test_several_columns_of_names_are_tasks(table, problem_type):
     text = "path,digit,parity,split\na.png,10,even,train\nb.png,9,,\nc.png,,odd,test\n"
-    found = from_manifest(table(text), target=target)
-    assert found.target == "multi_task"
+    found = from_manifest(table(text), problem_type=problem_type)
+    assert found.problem_type == "multi_task"
     assert found.classes == ("digit=9", "digit=10", "parity=even", "parity=odd")
     np.testing.assert_array_equal(found.labels, [[1, 0], [0, -1], [-1, 1]])
     assert found.labels.dtype == np.int64
     assert [(task.name, task.start, task.count) for task in found.tasks] == [
-        ("digit", 0, 2), ("parity", 2, 2)
-    ]  # fmt: skip
+        ("digit", 0, 2),
+        ("parity", 2, 2),
+    ]
     np.testing.assert_array_equal(found.targets(), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-    assert "digit, parity" in found.remarks[0] and "--target=regression" in found.remarks[0]
+    assert "digit, parity" in found.remarks[0] and "--problem_type=regression" in found.remarks[0]
 
 
 def test_one_column_may_be_called_a_task(table):
-    found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), target="multi_task")
+    found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), problem_type="multi_task")
     assert found.classes == ("digit=1", "digit=2") and found.labels.shape == (2, 1)
 
 
@@ -179,7 +184,7 @@ def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
 
 
 @pytest.mark.parametrize(
-    ("text", "target", "what"),
+    ("text", "problem_type", "what"),
     [
         (HEAD + "a.png,x\n", "regression", "row 2: 'x' is not a finite number"),
         (HEAD + "a.png,1\nb.png,\n", "regression", "row 3: '' is not a finite number"),
@@ -187,9 +192,9 @@ def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
         ("path,w,h\na.png,1,2\n", "single_label", "2 label columns of names"),
     ],
 )
-def test_labels_must_fit_the_target(table, text, target, what):
+def test_labels_must_fit_the_target(table, text, problem_type, what):
     with pytest.raises(UserError, match=what):
-        from_manifest(table(text), target=target)
+        from_manifest(table(text), problem_type=problem_type)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
@@ -211,9 +216,9 @@ def test_columns_may_be_named(table):
     assert found.remarks == ("columns that are not used: label, id",)
     text = "review,stars,mood,fold\ngood,5,glad,train\nbad,1,sad,test\n"
     found = from_manifest(table(text), columns="text=review,label=stars,label=mood,split=fold")
-    assert found.kind == "text" and found.items == [b"good", b"bad"]
+    assert found.modality == "text" and found.items == [b"good", b"bad"]
     assert found.classes == ("stars=1", "stars=5", "mood=glad", "mood=sad")
-    assert found.parts.tolist() == ["train", "test"]
+    assert found.splits.tolist() == ["train", "test"]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ def test_columns_that_cannot_be_are_refused(table, columns, said):
 def test_what_tells_every_row_apart_is_no_label(table):
     rows = "".join(f"text {n},{'ab'[n % 2]},{n}\n" for n in range(12))
     found = from_manifest(table(f"text,mood,id\n{rows}"))
-    assert (found.target, found.classes) == ("single_label", ("a", "b"))
+    assert (found.problem_type, found.classes) == ("single_label", ("a", "b"))
     assert found.remarks == ("columns that are not used: id",)
     rows = "".join(f"text {n},{n / 7},{n / 3}\n" for n in range(12))
     assert from_manifest(table(f"text,width,height\n{rows}")).classes == ("width", "height")
@@ -245,12 +250,12 @@ def test_a_mark_in_few_labels_is_part_of_the_name(table):
     rows = "".join(f"text {n},{'yes; no' if n == 11 else 'ab'[n % 2]}\n" for n in range(40))
     path = table(f"text,label\n{rows}")
     found = from_manifest(path)
-    assert (found.target, found.classes) == ("single_label", ("a", "b", "yes; no"))
+    assert (found.problem_type, found.classes) == ("single_label", ("a", "b", "yes; no"))
     assert "1 of 40 labels hold | or ; ('yes; no')" in found.remarks[0]
-    found = from_manifest(path, target="multi_label")
+    found = from_manifest(path, problem_type="multi_label")
     assert found.classes == ("a", "b", "no", "yes") and not found.remarks
     found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
-    assert found.target == "multi_label" and "several labels each" in found.remarks[0]
+    assert found.problem_type == "multi_label" and "several labels each" in found.remarks[0]
 
 
 def test_columns_that_are_not_used_are_said(table):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tftransfer.data.examples import (
-    PART_DTYPE,
+    SPLIT_DTYPE,
     Examples,
     Quarantined,
     join,
@@ -20,9 +20,9 @@ from tftransfer.data.examples import (
     write_quarantine,
 )
 from tftransfer.data.files import ignored, not_empty
-from tftransfer.data.scan import Examined, examine, scan
-from tftransfer.data.scan_cache import Readable
-from tftransfer.preprocessing.image import KIND
+from tftransfer.data.scan import ScannedFile, examine, scan
+from tftransfer.data.scan_cache import ScanCache
+from tftransfer.preprocessing.image import MODALITY
 from tftransfer.preprocessing.image.checks import (
     MAX_PIXELS,
     header_size,
@@ -70,14 +70,18 @@ def _segment(marker, length, *sides):
     return body + b"\x01" * (length + 2 - len(body))
 
 
-def _examples(items, labels=None, classes=("a", "b"), target="single_label", quarantine=()):
+def _examples(items, labels=None, classes=("a", "b"), problem_type="single_label", quarantine=()):
     labels = [0] * len(items) if labels is None else labels
-    kind = np.int64 if target == "single_label" else np.float32
+    kind = np.int64 if problem_type == "single_label" else np.float32
     return Examples(
-        names=[f"n{k}" for k in range(len(items))], items=items, labels=np.array(labels, kind),
-        target=target, classes=classes, parts=np.full(len(items), "", PART_DTYPE),
+        names=[f"n{k}" for k in range(len(items))],
+        items=items,
+        labels=np.array(labels, kind),
+        problem_type=problem_type,
+        classes=classes,
+        splits=np.full(len(items), "", SPLIT_DTYPE),
         quarantine=quarantine,
-    )  # fmt: skip
+    )
 
 
 GOOD = _encoded("PNG")
@@ -166,11 +170,17 @@ def test_only_nothing_is_empty():
 @pytest.mark.parametrize(
     ("name", "system"),
     [
-        ("._photo.jpg", True), (".DS_Store", True), ("Thumbs.db", True), ("__MACOSX", True),
-        (".ipynb_checkpoints", True), ("photo.jpg", False), ("_photo.jpg", False),
-        (".hidden.jpg", False), ("", False),
+        ("._photo.jpg", True),
+        (".DS_Store", True),
+        ("Thumbs.db", True),
+        ("__MACOSX", True),
+        (".ipynb_checkpoints", True),
+        ("photo.jpg", False),
+        ("_photo.jpg", False),
+        (".hidden.jpg", False),
+        ("", False),
     ],
-)  # fmt: skip
+)
 def test_ignored_names(name, system):
     assert ignored(name) == system
 
@@ -178,7 +188,7 @@ def test_ignored_names(name, system):
 @pytest.mark.parametrize("case", BAD)
 def test_bad_bytes_get_a_reason(case):
     data, reason = BAD[case]
-    assert examine(data, KIND).reason.startswith(reason)
+    assert examine(data, MODALITY).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
@@ -186,26 +196,34 @@ def test_bad_bytes_get_a_reason(case):
 def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     data = _encoded(kind)
     (tmp_path / name).write_bytes(data)
-    found = examine(str(tmp_path / name), KIND)
+    found = examine(str(tmp_path / name), MODALITY)
     assert (found.sha256, found.reason) == (hashlib.sha256(data).hexdigest(), "")
 
 
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
-        ("JPEG", "CMYK"), ("JPEG", "L"), ("BMP", "L"), ("BMP", "RGBA"), ("PNG", "1"),
-        ("PNG", "P"), ("PNG", "LA"), ("PNG", "RGBA"), ("PNG", "I;16"), ("GIF", "P"),
+        ("JPEG", "CMYK"),
+        ("JPEG", "L"),
+        ("BMP", "L"),
+        ("BMP", "RGBA"),
+        ("PNG", "1"),
+        ("PNG", "P"),
+        ("PNG", "LA"),
+        ("PNG", "RGBA"),
+        ("PNG", "I;16"),
+        ("GIF", "P"),
     ],
-)  # fmt: skip
+)
 def test_other_colours_are_read(kind, mode):
-    assert examine(_encoded(kind, mode=mode), KIND).reason == ""
+    assert examine(_encoded(kind, mode=mode), MODALITY).reason == ""
 
 
 def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     found = [
-        examine(str(tmp_path / name), KIND).reason
+        examine(str(tmp_path / name), MODALITY).reason
         for name in ("dangling.jpg", "folder.jpg", "x.jpg")
     ]
     missing = "cannot be read: No such file or directory"
@@ -214,7 +232,7 @@ def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert examine(str(tmp_path / "pipe.jpg"), KIND) == Examined(
+    assert examine(str(tmp_path / "pipe.jpg"), MODALITY) == ScannedFile(
         reason="cannot be read: not a regular file"
     )
     with pytest.raises(OSError, match="not a regular file"):
@@ -225,7 +243,7 @@ def test_a_name_that_is_not_utf8_is_left_out(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.png"
     with open(path, "wb") as file:
         file.write(GOOD)
-    assert examine(os.fsdecode(path), KIND).reason == "its name is not UTF-8"
+    assert examine(os.fsdecode(path), MODALITY).reason == "its name is not UTF-8"
 
 
 def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
@@ -236,7 +254,7 @@ def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
     assert found.names == ["n0", "n1", "n3"] and found.items == [items[0], items[1], items[3]]
     assert found.sha256 == [hashlib.sha256(data).hexdigest() for data in found.items]
     np.testing.assert_array_equal(found.labels, [0, 1, 1])
-    assert len(found.parts) == 3
+    assert len(found.splits) == 3
     html = Quarantined(name="n2", reason="not a picture: HTML, XML or SVG text")
     assert found.quarantine == (*before, html)
 
@@ -299,7 +317,7 @@ def test_write_quarantine(tmp_path):
 def test_targets_are_one_hot_for_single_labels_only():
     single = _examples([b""] * 3, [2, 0, 1], classes=("a", "b", "c"))
     np.testing.assert_array_equal(single.targets(), [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
-    several = _examples([b""] * 2, [[1, 1], [0, 0]], target="multi_label")
+    several = _examples([b""] * 2, [[1, 1], [0, 0]], problem_type="multi_label")
     np.testing.assert_array_equal(several.targets(), [[1, 1], [0, 0]])
     assert single.targets().dtype == several.targets().dtype == np.float32
 
@@ -310,47 +328,51 @@ def test_digest_sees_content_label_and_part_but_no_order():
     assert found.keep(np.array([2, 0, 1])).digest() == found.digest()
     others = [scan(_examples(items, [0, 1, 1])), scan(_examples([*items[:2], GOOD], [0, 1, 0]))]
     parted = found.keep(np.arange(3))
-    parted.parts[0] = "test"
+    parted.splits[0] = "test"
     others.append(scan(_examples(items, [0, 1, 0], classes=("a", "c"))))
     assert len({found.digest(), parted.digest(), *(other.digest() for other in others)}) == 5
 
 
 @pytest.mark.parametrize(
-    ("labels", "classes", "target", "known", "expected"),
+    ("labels", "classes", "problem_type", "known", "expected"),
     [
         ([0, 1, 1], ("b", "c"), "single_label", ("a", "b", "c"), [1, 2, 2]),
         (
-            [[1, 0], [1, 1]], ("c", "a"), "multi_label", ("a", "b", "c"), [[0, 0, 1], [1, 0, 1]],
+            [[1, 0], [1, 1]],
+            ("c", "a"),
+            "multi_label",
+            ("a", "b", "c"),
+            [[0, 0, 1], [1, 0, 1]],
         ),
         ([[1.5, -2.0]], ("y", "x"), "regression", ("x", "y"), [[-2.0, 1.5]]),
     ],
-)  # fmt: skip
-def test_with_classes_counts_labels_anew(labels, classes, target, known, expected):
-    examples = _examples([b""] * len(labels), labels, classes, target)
-    found = with_classes(examples, known, target)
+)
+def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, expected):
+    examples = _examples([b""] * len(labels), labels, classes, problem_type)
+    found = with_classes(examples, known, problem_type)
     np.testing.assert_array_equal(found.labels, expected)
     assert found.classes == known
 
 
 @pytest.mark.parametrize(
-    ("classes", "target", "known", "wanted", "what"),
+    ("classes", "problem_type", "known", "wanted", "what"),
     [
         (("a", "z"), "single_label", ("a", "b"), "single_label", "training lacks: z"),
         (("a", "b"), "single_label", ("a", "b"), "multi_label", "single_label against multi_label"),
         (("x",), "regression", ("x", "y"), "regression", "lack columns of the training data: y"),
     ],
 )
-def test_with_classes_refuses_what_does_not_fit(classes, target, known, wanted, what):
-    labels = [[0.5]] if target == "regression" else [0]
+def test_with_classes_refuses_what_does_not_fit(classes, problem_type, known, wanted, what):
+    labels = [[0.5]] if problem_type == "regression" else [0]
     with pytest.raises(UserError, match=what):
-        with_classes(_examples([b""], labels, classes, target), known, wanted)
+        with_classes(_examples([b""], labels, classes, problem_type), known, wanted)
 
 
 def test_join_makes_all_of_the_second_the_test_part():
     first = scan(_examples([_encoded("PNG", (3 + k, 4)) for k in range(2)], [0, 1]))
     test = scan(_examples([GOOD], [0], classes=("b",)))
     found = join(first, test)
-    assert found.parts.tolist() == ["", "", "test"] and found.labels.tolist() == [0, 1, 1]
+    assert found.splits.tolist() == ["", "", "test"] and found.labels.tolist() == [0, 1, 1]
     assert found.items[2] == GOOD and len(found.sha256) == len(found.names) == 3
 
 
@@ -358,26 +380,28 @@ def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
     import tftransfer.preprocessing.image as module
 
     decoded = []
-    seen = replace(KIND, undecodable=lambda data: decoded.append(data) or KIND.undecodable(data))
+    seen = replace(
+        MODALITY, undecodable=lambda data: decoded.append(data) or MODALITY.undecodable(data)
+    )
     monkeypatch.setattr(module, "KIND", seen)
     bad = GOOD[:-30]
-    first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=Readable(tmp_path))
+    first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=ScanCache(tmp_path))
     assert sorted(decoded) == sorted([GOOD, bad]) and len(first) == 1
     decoded.clear()
-    again = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=Readable(tmp_path))
+    again = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=ScanCache(tmp_path))
     assert decoded == [bad]  # what was not readable is examined again, and named again
     assert again.sha256 == first.sha256 and again.quarantine == first.quarantine
 
 
 def test_a_damaged_list_of_readable_content_knows_nothing(tmp_path):
-    Readable(tmp_path).add(["0" * 64])
+    ScanCache(tmp_path).add(["0" * 64])
     (path,) = tmp_path.iterdir()
-    assert "0" * 64 in Readable(tmp_path)
+    assert "0" * 64 in ScanCache(tmp_path)
     path.write_bytes(b"\xff\xfe" + b"0" * 70)
-    assert "0" * 64 not in Readable(tmp_path)
+    assert "0" * 64 not in ScanCache(tmp_path)
     path.unlink()
     path.mkdir()
-    Readable(tmp_path).add(["1" * 64])  # cannot be written: no error
+    ScanCache(tmp_path).add(["1" * 64])  # cannot be written: no error
 
 
 def _frames(kind):
@@ -401,9 +425,9 @@ def _frames(kind):
         (_encoded("PNG", (1, 1)), ("smaller than 8 px on a side",)),
         (_encoded("PNG", (10, 200)), ("over eight times as long as wide",)),
     ],
-)  # fmt: skip
+)
 def test_what_loses_something_is_noted(data, notes):
-    assert examine(data, KIND).notes == notes
+    assert examine(data, MODALITY).notes == notes
 
 
 def test_a_note_is_said_once_with_the_first_of_its_files():

@@ -4,23 +4,23 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from tftransfer.data.examples import PART_DTYPE, Examples
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.split import split
 from tftransfer.utils.errors import UserError
 
 
-def _examples(labels, contents=None, *, parts="", target="single_label", remarks=()):
-    labels = np.array(labels, np.int64 if target == "single_label" else np.float32)
+def _examples(labels, contents=None, *, splits="", problem_type="single_label", remarks=()):
+    labels = np.array(labels, np.int64 if problem_type == "single_label" else np.float32)
     contents = range(len(labels)) if contents is None else contents
-    columns = int(labels.max()) + 1 if target == "single_label" else labels.shape[1]
-    given = np.full(len(labels), parts, PART_DTYPE) if isinstance(parts, str) else parts
+    columns = int(labels.max()) + 1 if problem_type == "single_label" else labels.shape[1]
+    given = np.full(len(labels), splits, SPLIT_DTYPE) if isinstance(splits, str) else splits
     return Examples(
         names=[f"n{k}" for k in range(len(labels))],
         items=[f"{content}".encode() for content in contents],
         labels=labels,
-        target=target,
+        problem_type=problem_type,
         classes=tuple("abcdefgh"[:columns]),
-        parts=np.array(given, PART_DTYPE),
+        splits=np.array(given, SPLIT_DTYPE),
         sha256=[hashlib.sha256(f"{content}".encode()).hexdigest() for content in contents],
         remarks=remarks,
     )
@@ -32,7 +32,7 @@ def _counts(examples, part):
 
 
 def _part_of(examples):
-    return dict(zip(examples.names, examples.parts.tolist()))
+    return dict(zip(examples.names, examples.splits.tolist()))
 
 
 def test_every_class_gives_its_share():
@@ -68,7 +68,7 @@ def test_the_seed_decides_and_nothing_else():
 def test_the_source_is_not_changed():
     examples = _examples([0, 1] * 10)
     split(examples)
-    assert set(examples.parts) == {""}
+    assert set(examples.splits) == {""}
 
 
 def test_examples_keep_their_label_name_and_hash():
@@ -85,24 +85,24 @@ def test_copies_of_one_content_are_never_parted(labels_per_class):
     contents = [k // 3 for k in range(90)]
     labels = [(k // 3) % 2 for k in range(90)]
     found = split(_examples(labels, contents), seed=5, labels_per_class=labels_per_class)
-    parts = defaultdict(set)
-    for sha, part in zip(found.sha256, found.parts):
-        parts[sha].add(part)
-    assert all(len(where) == 1 for where in parts.values())
-    assert {part for where in parts.values() for part in where} == {"train", "val", "test"}
+    splits = defaultdict(set)
+    for sha, part in zip(found.sha256, found.splits):
+        splits[sha].add(part)
+    assert all(len(where) == 1 for where in splits.values())
+    assert {part for where in splits.values() for part in where} == {"train", "val", "test"}
     # The shares count files, not contents: a fifth of 45, and what is left up to whole contents.
     assert _counts(found, "test") == [9, 9]
     assert sum(_counts(found, "train") + _counts(found, "val")) == 2 * (labels_per_class or 36)
-    assert all(found.sha256.count(sha) == 3 for sha in parts)
+    assert all(found.sha256.count(sha) == 3 for sha in splits)
 
 
 def test_copies_in_two_classes_are_never_parted():
     contents = [*range(20), *range(20)]
     found = split(_examples([0] * 20 + [1] * 20, contents), seed=2, validation_fraction=0.2)
-    parts = defaultdict(set)
-    for sha, part in zip(found.sha256, found.parts):
-        parts[sha].add(part)
-    assert all(len(where) == 1 for where in parts.values()) and len(parts) == 20
+    splits = defaultdict(set)
+    for sha, part in zip(found.sha256, found.splits):
+        splits[sha].add(part)
+    assert all(len(where) == 1 for where in splits.values()) and len(splits) == 20
 
 
 def test_adding_files_hardly_moves_the_others():
@@ -125,20 +125,20 @@ def test_adding_files_hardly_moves_the_others():
     ],
 )
 def test_given_parts_are_kept(given, kept):
-    parts = [part for part, count in given.items() for _ in range(count)]
-    examples = _examples([0, 1] * (len(parts) // 2), parts=parts)
+    splits = [part for part, count in given.items() for _ in range(count)]
+    examples = _examples([0, 1] * (len(splits) // 2), splits=splits)
     found = split(examples, test_fraction=0.4, validation_fraction=0.2)
     assert {part: len(found.where(part)) for part in kept} == kept
-    for name, part in zip(examples.names, parts):
+    for name, part in zip(examples.names, splits):
         # Only a validation part may be taken from what was given for training.
         allowed = {"train": {"train", "val"}, "": {"train", "val", "test"}}.get(part, {part})
         assert _part_of(found)[name] in allowed
 
 
 def test_what_stands_in_a_given_test_part_is_dropped_from_the_rest():
-    parts = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     contents = [0, 1, 2, 3, 4, 5, 6, 7, 0, 6, 8, 9]
-    found = split(_examples([0, 1] * 6, contents, parts=parts), validation_fraction=0.0)
+    found = split(_examples([0, 1] * 6, contents, splits=splits), validation_fraction=0.0)
     assert sorted(found.names) == sorted(f"n{k}" for k in range(12) if k not in (0, 6))
     assert len(found.where("test")) == 4
     assert found.remarks[0] == (
@@ -148,17 +148,17 @@ def test_what_stands_in_a_given_test_part_is_dropped_from_the_rest():
 
 
 def test_what_stands_in_a_given_validation_part_is_dropped_from_training():
-    parts = ["train"] * 8 + ["val"] * 2
+    splits = ["train"] * 8 + ["val"] * 2
     contents = [0, 1, 2, 3, 4, 5, 6, 7, 3, 8]
-    found = split(_examples([0, 1] * 5, contents, parts=parts), test_fraction=0.0)
+    found = split(_examples([0, 1] * 5, contents, splits=splits), test_fraction=0.0)
     assert "n3" not in found.names and len(found) == 9
     assert "1 training pictures also stand in the given val part" in found.remarks[0]
 
 
 def test_a_free_copy_of_what_was_given_for_training_is_not_taken_for_testing():
-    parts = ["train"] * 10 + [""] * 10
+    splits = ["train"] * 10 + [""] * 10
     contents = [*range(10), *range(10)]
-    found = split(_examples([0, 1] * 10, contents, parts=parts), test_fraction=0.5)
+    found = split(_examples([0, 1] * 10, contents, splits=splits), test_fraction=0.5)
     assert not len(found.where("test"))
     train, val = ({found.sha256[i] for i in found.where(part)} for part in ("train", "val"))
     assert not train & val and len(train | val) == 10
@@ -180,11 +180,13 @@ def test_the_validation_part_comes_from_the_labels_that_are_kept():
 
 
 def test_a_given_validation_part_is_not_thinned():
-    parts = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
-    found = split(_examples([0, 1] * 40, parts=parts), labels_per_class=5)
+    splits = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
+    found = split(_examples([0, 1] * 40, splits=splits), labels_per_class=5)
     assert [_counts(found, part) for part in ("train", "val", "test")] == [
-        [5, 5], [10, 10], [10, 10],
-    ]  # fmt: skip
+        [5, 5],
+        [10, 10],
+        [10, 10],
+    ]
 
 
 def test_more_labels_per_class_than_there_are_keep_all():
@@ -206,12 +208,12 @@ def test_fewer_labels_are_among_the_more():
 def test_regression_is_stratified_by_quintiles(values):
     order = np.random.default_rng(0).permutation(100)
     labels = np.stack([values, np.zeros(100)], axis=1)[order]
-    found = split(_examples(labels, target="regression"), validation_fraction=0.25)
+    found = split(_examples(labels, problem_type="regression"), validation_fraction=0.25)
     quintile = (np.argsort(np.argsort(values)) // 20)[order]
     where = {name: k for k, name in enumerate(_part_of(found))}
-    parts = np.array([found.parts[where[f"n{k}"]] for k in range(100)])
+    splits = np.array([found.splits[where[f"n{k}"]] for k in range(100)])
     for part, count in (("test", 4), ("val", 4), ("train", 12)):
-        assert np.bincount(quintile[parts == part], minlength=5).tolist() == [count] * 5
+        assert np.bincount(quintile[splits == part], minlength=5).tolist() == [count] * 5
 
 
 def test_several_labels_are_stratified_by_the_rarest():
@@ -220,7 +222,7 @@ def test_several_labels_are_stratified_by_the_rarest():
     labels[:40, 1] = 1
     labels[:10, 2] = 1
     labels[90:] = 0
-    found = split(_examples(labels, target="multi_label"), validation_fraction=0.0)
+    found = split(_examples(labels, problem_type="multi_label"), validation_fraction=0.0)
     test = found.labels[found.where("test")]
     # strata: 10 with the rarest, 30 with the next, 50 with the first alone, 10 with none
     assert [int(test[:, k].sum()) for k in (2, 1, 0)] == [2, 2 + 6, 2 + 6 + 10]
@@ -228,14 +230,17 @@ def test_several_labels_are_stratified_by_the_rarest():
 
 
 @pytest.mark.parametrize(
-    ("count", "parts"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (2, 0, 1)), (4, (2, 1, 1))]
+    ("count", "splits"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (2, 0, 1)), (4, (2, 1, 1))]
 )
-def test_small_classes(count, parts):
+def test_small_classes(count, splits):
     found = split(_examples([0] * 40 + [1] * count))
-    assert tuple(_counts(found, part)[1] for part in ("train", "val", "test")) == parts
-    said = {part for part in ("train", "val", "test") if f"the {part} part has no example of: b"
-            in found.remarks}  # fmt: skip
-    assert said == {part for part, n in zip(("train", "val", "test"), parts) if not n}
+    assert tuple(_counts(found, part)[1] for part in ("train", "val", "test")) == splits
+    said = {
+        part
+        for part in ("train", "val", "test")
+        if f"the {part} part has no example of: b" in found.remarks
+    }
+    assert said == {part for part, n in zip(("train", "val", "test"), splits) if not n}
 
 
 def test_earlier_remarks_stay_in_front():
@@ -245,14 +250,14 @@ def test_earlier_remarks_stay_in_front():
 
 def test_no_part_is_made_of_no_fraction():
     found = split(_examples([0, 1] * 10), test_fraction=0.0, validation_fraction=0.0)
-    assert set(found.parts) == {"train"} and found.remarks == ()
+    assert set(found.splits) == {"train"} and found.remarks == ()
 
 
 def test_nothing_for_training_is_an_error():
     with pytest.raises(UserError, match="No example is left for training, of 4"):
-        split(_examples([0, 1] * 2, parts="test"))
+        split(_examples([0, 1] * 2, splits="test"))
     with pytest.raises(UserError, match="No example is left for training, of 2"):
-        split(_examples([0, 1], contents=[5, 5], parts=["train", "test"]))
+        split(_examples([0, 1], contents=[5, 5], splits=["train", "test"]))
 
 
 def test_small_classes_and_torn_contents_are_said():

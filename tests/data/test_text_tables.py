@@ -37,7 +37,7 @@ FILES = {
 def test_a_table_of_texts(table, name):
     found = read_source(table(FILES[name], name))
     assert [item.decode() for item in found.items] == list(LINES)
-    assert (found.kind, found.classes) == ("text", ("neg", "pos"))
+    assert (found.modality, found.classes) == ("text", ("neg", "pos"))
     np.testing.assert_array_equal(found.labels, [1, 0, 1])
     assert found.names[0].startswith(f"{name}, row ")
 
@@ -83,7 +83,7 @@ def test_a_long_cell_is_read(table):
 def test_several_labels_and_parts(table):
     lines = '{"text": "a", "labels": ["x", "y"], "split": "test"}\n{"text": "b", "labels": ["x"]}\n'
     found = read_source(table(lines, "t.jsonl"))
-    assert found.target == "multi_label" and found.parts.tolist() == ["test", ""]
+    assert found.problem_type == "multi_label" and found.splits.tolist() == ["test", ""]
     np.testing.assert_array_equal(found.labels, [[1, 1], [1, 0]])
 
 
@@ -104,7 +104,7 @@ def test_bad_lines_are_named(table, content, said):
 def test_paths_win_over_texts(table, tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     found = read_source(table("text,path,label\nseen,a.png,x\nseen,a.png,y\n"))
-    assert found.kind == "image" and "columns that are not used: text" in found.remarks
+    assert found.modality == "image" and "columns that are not used: text" in found.remarks
 
 
 def test_a_folder_of_text_files(tmp_path):
@@ -112,21 +112,21 @@ def test_a_folder_of_text_files(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.txt").write_text(f"{name} film")
     found = read_source(tmp_path)
-    assert found.kind == "text" and found.classes == ("bad", "good")
+    assert found.modality == "text" and found.classes == ("bad", "good")
 
 
 def test_lists_and_data_sets(tmp_path):
     found = read_source((["one", "two"], ["a", "b"]))
-    assert found.kind == "text" and found.items == [b"one", b"two"]
+    assert found.modality == "text" and found.items == [b"one", b"two"]
     made = tf.data.Dataset.from_tensor_slices({"text": ["one", "two"], "label": [0, 1]})
-    assert read_source(made).kind == "text"
+    assert read_source(made).modality == "text"
 
 
 def test_texts_without_labels(table):
     path = table("text,other\none,1\ntwo,2\n")
     for data in (path, ["one", "two"]):
         found = read_unlabelled(data)
-        assert found.kind == "text" and found.items == [b"one", b"two"]
+        assert found.modality == "text" and found.items == [b"one", b"two"]
 
 
 def test_blank_rows_of_a_table_do_not_shift_its_numbers(table):
@@ -159,7 +159,7 @@ def test_copies_that_differ_in_white_space_around_stay_in_one_part(tmp_path):
                 file = tmp_path / label / f"{number}_{copy}.txt"
                 file.write_bytes(f"{label} film {number}{end}".encode())
     found = scan(read_source(tmp_path), say=lambda line: None)
-    parts = {}
-    for sha, part in zip(found.sha256, split(found).parts):
-        parts.setdefault(sha, set()).add(str(part))
-    assert len(parts) == 60 and all(len(some) == 1 for some in parts.values())
+    splits = {}
+    for sha, part in zip(found.sha256, split(found).splits):
+        splits.setdefault(sha, set()).add(str(part))
+    assert len(splits) == 60 and all(len(some) == 1 for some in splits.values())

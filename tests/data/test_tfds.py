@@ -138,7 +138,7 @@ def _prepared(builder_class, tmp_path):
 def test_a_prepared_folder(tmp_path):
     folder = _prepared(TinyTransferPhotos, tmp_path)
     found = read_source(f"tfds:{folder}")
-    assert (found.target, found.classes) == ("single_label", ("cat", "dog"))
+    assert (found.problem_type, found.classes) == ("single_label", ("cat", "dog"))
     assert [len(found.where(part)) for part in ("train", "val", "test")] == [6, 2, 3]
     shades = [int(decode(tf.constant(data)).numpy()[0, 0, 0]) // 10 for data in found.items]
     assert [shade % 2 for shade in shades] == found.labels.tolist()
@@ -161,20 +161,20 @@ def test_encoded_bytes_are_taken_as_they_were_stored(tmp_path):
 
 def test_a_lone_train_split_is_left_to_be_split_and_keys_are_found_by_kind(tmp_path):
     found = from_tfds(_prepared(TinyTransferTrainOnly, tmp_path))
-    assert found.parts.tolist() == [""] * 4 and found.classes == ("cat", "dog")
+    assert found.splits.tolist() == [""] * 4 and found.classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
-    ("builder", "target", "kind", "classes", "labels"),
+    ("builder", "problem_type", "expected_type", "classes", "labels"),
     [
         (TinyTransferAges, "auto", "regression", ("y0",), [[0.5], [1.5], [2.5]]),
         (TinyTransferWords, "auto", "single_label", ("a", "b"), [0, 1, 1]),
         (TinyTransferTrainOnly, "regression", "regression", None, [[0.0], [0.0], [1.0], [1.0]]),
     ],
 )
-def test_other_labels(tmp_path, builder, target, kind, classes, labels):
-    found = from_tfds(_prepared(builder, tmp_path), target=target)
-    assert found.target == kind and classes in (None, found.classes)
+def test_other_labels(tmp_path, builder, problem_type, expected_type, classes, labels):
+    found = from_tfds(_prepared(builder, tmp_path), problem_type=problem_type)
+    assert found.problem_type == expected_type and classes in (None, found.classes)
     assert sorted(found.labels.tolist()) == labels
 
 
@@ -196,7 +196,7 @@ def test_data_sets_that_do_not_fit(tmp_path, builder, what):
 @pytest.mark.parametrize("builder", [TinyTransferSounds, TinyTransferDeepSounds])
 def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path, builder):
     found = from_tfds(_prepared(builder, tmp_path))
-    assert (found.kind, found.classes) == ("audio", ("high", "low"))
+    assert (found.modality, found.classes) == ("audio", ("high", "low"))
     assert {(wav_header(data).rate, wav_header(data).frames) for data in found.items} == {
         (8_000, 800)
     }

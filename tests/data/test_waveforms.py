@@ -15,9 +15,9 @@ WAVES = np.random.default_rng(0).uniform(-1, 1, (6, 800)).astype(np.float32)
 
 def test_pairs_of_waveforms_and_labels_are_clips():
     found = read_source((WAVES, ["a", "b"] * 3))
-    assert (found.kind, found.classes) == ("audio", ("a", "b"))
+    assert (found.modality, found.classes) == ("audio", ("a", "b"))
     np.testing.assert_array_equal(wav_samples(found.items[2])[:, 0], WAVES[2])
-    assert read_unlabelled(WAVES).kind == "audio"
+    assert read_unlabelled(WAVES).modality == "audio"
 
 
 def test_clips_of_other_rates_channels_and_lengths_are_kept_as_they_are():
@@ -56,12 +56,14 @@ def module(tmp_path):
 
 
 def test_a_module_of_single_clips_gives_the_mean_over_its_patches(module):
-    backbone = load_backbone(str(module), kind="audio", length=1.0, trust_code=True)
-    batch = np.random.default_rng(1).normal(size=(2, *backbone.form.shape)).astype(np.float32)
+    backbone = load_backbone(str(module), modality="audio", length=1.0, trust_code=True)
+    batch = (
+        np.random.default_rng(1).normal(size=(2, *backbone.preprocessor.shape)).astype(np.float32)
+    )
     expected = np.repeat(batch.reshape(2, -1, 4).sum(-1).mean(1)[:, None], 3, axis=1)
     np.testing.assert_allclose(backbone.model(batch), expected, atol=1e-4)
     scores = load_backbone(
-        f"{module}:output=scores", kind="audio", length=1.0, trust_code=True
+        f"{module}:output=scores", modality="audio", length=1.0, trust_code=True
     ).model(batch)
     np.testing.assert_allclose(scores, expected[:, :1], atol=1e-4)
     assert "whole numbers" in backbone.remarks[-1]
@@ -69,9 +71,9 @@ def test_a_module_of_single_clips_gives_the_mean_over_its_patches(module):
 
 def test_a_module_needs_trust_and_names_its_outputs(module):
     with pytest.raises(UserError, match="trust_code"):
-        load_backbone(str(module), kind="audio", length=1.0)
+        load_backbone(str(module), modality="audio", length=1.0)
     with pytest.raises(UserError, match="log_mel"):
-        load_backbone(f"{module}:output=log", kind="audio", length=1.0, trust_code=True)
+        load_backbone(f"{module}:output=log", modality="audio", length=1.0, trust_code=True)
 
 
 def test_a_module_may_be_an_address(module, monkeypatch):
@@ -79,20 +81,21 @@ def test_a_module_may_be_an_address(module, monkeypatch):
 
     monkeypatch.setattr(tensorflow_hub, "resolve", lambda url: str(module))
     for name in ("https://example.org/sounds/1", "https://example.org/sounds/1:output=scores"):
-        assert load_backbone(name, kind="audio", length=1.0, trust_code=True).name == name
+        assert load_backbone(name, modality="audio", length=1.0, trust_code=True).name == name
 
 
 @pytest.mark.slow
 def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp_path, quiet):
     path = shared_data / "audio_models" / "yamnet_savedmodel"
-    hub = load_backbone(str(path), kind="audio", length=0.975, trust_code=True)
-    ours = load_backbone("yamnet", weights=str(path), kind="audio", length=0.975)
+    hub = load_backbone(str(path), modality="audio", length=0.975, trust_code=True)
+    ours = load_backbone("yamnet", weights=str(path), modality="audio", length=0.975)
     wave = tf.constant(np.random.default_rng(2).normal(size=(2, 15_600)) / 9, tf.float32)
     theirs = hub.model(wave)
-    mine = tf.reduce_mean(ours.model(ours.form.of_plain(wave)), axis=(1, 2))
+    mine = tf.reduce_mean(ours.model(ours.preprocessor.of_plain(wave)), axis=(1, 2))
     np.testing.assert_allclose(mine, theirs, atol=1e-3)
-    data = tftransfer.from_waveforms(np.tile(WAVES, (6, 1)) * np.linspace(0.1, 1, 36)[:, None],
-                                     [0, 1] * 18)  # fmt: skip
+    data = tftransfer.from_waveforms(
+        np.tile(WAVES, (6, 1)) * np.linspace(0.1, 1, 36)[:, None], [0, 1] * 18
+    )
     experiment = tftransfer.Experiment(
         data=data, backbone=str(path), recipe="feature_extraction:epochs=2", trust_code=True
     )

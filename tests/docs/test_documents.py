@@ -30,7 +30,7 @@ def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tm
     config = module.get_config()
     config.data, config.backbone, config.weights = str(digits / "target"), "small_cnn", "none"
     config.image_size, config.labels_per_class, config.epochs = 32, 8, 4
-    if config.target == "multi_task":
+    if config.problem_type == "multi_task":
         config.data = str(_table_of_tasks(digits / "target", tmp_path / "table.csv"))
     if config.target_data:
         config.target_data = str(digits / "source")
@@ -44,8 +44,10 @@ def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tm
 
 
 def _table_of_tasks(folder, path):
-    rows = [f"{file},{file.parent.name},{int(file.parent.name) % 2}"
-            for file in sorted(folder.glob("*/*.png"))]  # fmt: skip
+    rows = [
+        f"{file},{file.parent.name},{int(file.parent.name) % 2}"
+        for file in sorted(folder.glob("*/*.png"))
+    ]
     path.write_text("\n".join(["path,digit,parity", *rows]))
     return path
 

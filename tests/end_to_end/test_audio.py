@@ -9,7 +9,7 @@ import tensorflow as tf
 import tftransfer
 from tftransfer.backbones.load import load_backbone, longest
 from tftransfer.commands.inspect import inspect
-from tftransfer.data.examples import PART_DTYPE, Examples
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.planning.plan import make_plan
 from tftransfer.preprocessing.audio.wav import encode_wav
 from tftransfer.probes import layer_probes
@@ -42,10 +42,14 @@ def tones(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(tones, tmp_path_factory, quiet):
     experiment = tftransfer.Experiment(
-        data=str(tones), backbone="small_cnn:width=8,depth=3", weights="none", batch_size=16,
-        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2", group_by=r"_(\w)\.",
+        data=str(tones),
+        backbone="small_cnn:width=8,depth=3",
+        weights="none",
+        batch_size=16,
+        recipe="scratch:epochs=30,augment=none,learning_rate=1e-2",
+        group_by=r"_(\w)\.",
         validation_fraction=0.3,
-    )  # fmt: skip
+    )
     return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"), say=quiet)
 
 
@@ -139,11 +143,14 @@ def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path):
 def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone, heard):
     waves = np.random.default_rng(0).uniform(-1, 1, (20, 20_000)).astype(np.float32)
     experiment = tftransfer.Experiment(
-        data=tftransfer.from_waveforms(waves, [0, 1] * 10, rate=1000), backbone=backbone,
-        weights="none", image_size=32, recipe="feature_extraction",
-    )  # fmt: skip
+        data=tftransfer.from_waveforms(waves, [0, 1] * 10, rate=1000),
+        backbone=backbone,
+        weights="none",
+        image_size=32,
+        recipe="feature_extraction",
+    )
     plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
-    assert plan.network.backbone.form.length == plan.experiment.length == heard
+    assert plan.network.backbone.preprocessor.length == plan.experiment.length == heard
     said = next(choice for choice in plan.choices if choice.startswith("length"))
     assert ("cut to their middle" in said) == (heard == 10.0)
 
@@ -152,7 +159,7 @@ def test_how_long_a_network_hears_by_default_is_told_from_its_name(run):
     def of(name):
         return longest(name, "audio")
 
-    assert of("yamnet:tap=stage7") == of("whisper_tiny_en") == of("mobilenet_v2") == 30.0
+    assert of("yamnet:layer=stage7") == of("whisper_tiny_en") == of("mobilenet_v2") == 30.0
     assert of("small_cnn") == of(str(run.workdir)) == of("https://tfhub.dev/x/y/1") == 10.0
     assert longest("mobilenet_v2", "image") == np.inf
 
@@ -163,73 +170,104 @@ def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_fo
     )
     with pytest.raises(UserError, match="clips, and the data are pictures"):
         tftransfer.train(experiment, tmp_path / "run", say=lambda line: None)
-    source = load_backbone(f"{run.workdir}:tap=stage2", kind="audio")
+    source = load_backbone(f"{run.workdir}:layer=stage2", modality="audio")
     assert [stage.name for stage in source.stages] == ["stage1", "stage2"]
 
 
 def test_stages_are_compared_by_a_probe_that_parts_no_players(tones):
     said = inspect(
-        data=str(tones), backbone="small_cnn:depth=3", weights="none", group_by=r"_(\w)\.",
+        data=str(tones),
+        backbone="small_cnn:depth=3",
+        weights="none",
+        group_by=r"_(\w)\.",
         say=lambda line: None,
-    )  # fmt: skip
+    )
     assert "linear probe on each stage" in said and "stage3" in said and " best" in said
 
 
 def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path, quiet):
     experiment = tftransfer.Experiment(
-        data=str(tones), backbone=str(run.workdir), recipe="few_shot", group_by=r"_(\w)\.",
+        data=str(tones),
+        backbone=str(run.workdir),
+        recipe="few_shot",
+        group_by=r"_(\w)\.",
         validation_fraction=0.0,
-    )  # fmt: skip
+    )
     found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
-    taps = found.result["taps"]
-    assert list(taps["accuracy"]) == ["stage1", "stage2", "stage3"] and taps["examples"] > 30
+    layer_probes = found.result["layer_probes"]
+    assert (
+        list(layer_probes["accuracy"]) == ["stage1", "stage2", "stage3"]
+        and layer_probes["examples"] > 30
+    )
     text = (found.workdir / "report.md").read_text()
     assert "## Which stage knows most" in text and "| stage2 |" in text
-    assert "taps" not in run.result  # nothing was known before: from scratch
+    assert "layer_probes" not in run.result  # nothing was known before: from scratch
 
 
 def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path, quiet):
     experiment = tftransfer.Experiment(
-        data=str(tones), target_data=str(tones), backbone=str(run.workdir), image_size=0,
-        recipe="fine_tune:head_epochs=1,epochs=1,augment=none+mmd", batch_size=16,
-    )  # fmt: skip
+        data=str(tones),
+        target_data=str(tones),
+        backbone=str(run.workdir),
+        image_size=0,
+        recipe="fine_tune:head_epochs=1,epochs=1,augment=none+mmd",
+        batch_size=16,
+    )
     found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
-    assert found.result["taps"]["examples"] <= len(list(tones.rglob("*.wav")))
+    assert found.result["layer_probes"]["examples"] <= len(list(tones.rglob("*.wav")))
 
 
 def test_too_few_groups_leave_nothing_to_compare():
     labels = np.repeat([0, 1], 10)
     examples = Examples(
-        names=list(map(str, range(20))), items=[b""] * 20, labels=labels, target="single_label",
-        classes=("a", "b"), parts=np.full(20, "train", PART_DTYPE), groups=["x"] * 10 + ["y"] * 10,
-    )  # fmt: skip
+        names=list(map(str, range(20))),
+        items=[b""] * 20,
+        labels=labels,
+        problem_type="single_label",
+        classes=("a", "b"),
+        splits=np.full(20, "train", SPLIT_DTYPE),
+        groups=["x"] * 10 + ["y"] * 10,
+    )
     values = {"stage1": np.random.default_rng(0).normal(size=(20, 3))}
-    assert layer_probes.compared_taps(values, examples) == {}
+    assert layer_probes.probe_layers(values, examples) == {}
 
 
 def test_classes_of_few_examples_leave_nothing_to_compare(run):
     few = Examples(
-        names=list("abcdef"), items=[b""] * 6, labels=np.repeat([0, 1, 2], 2), kind="audio",
-        target="single_label", classes=("a", "b", "c"), parts=np.full(6, "train", PART_DTYPE),
-    )  # fmt: skip
-    assert layer_probes.sampled_taps(tftransfer.load(run.workdir).network, few) == {}
+        names=list("abcdef"),
+        items=[b""] * 6,
+        labels=np.repeat([0, 1, 2], 2),
+        modality="audio",
+        problem_type="single_label",
+        classes=("a", "b", "c"),
+        splits=np.full(6, "train", SPLIT_DTYPE),
+    )
+    assert layer_probes.probe_sampled_layers(tftransfer.load(run.workdir).network, few) == {}
 
 
 def test_of_many_classes_some_are_compared_whole():
     labels = np.repeat(np.arange(100), 9)
     examples = Examples(
-        names=list(map(str, range(900))), items=[b""] * 900, labels=labels, target="single_label",
-        classes=tuple(map(str, range(100))), parts=np.full(900, "train", PART_DTYPE),
-    )  # fmt: skip
+        names=list(map(str, range(900))),
+        items=[b""] * 900,
+        labels=labels,
+        problem_type="single_label",
+        classes=tuple(map(str, range(100))),
+        splits=np.full(900, "train", SPLIT_DTYPE),
+    )
     some = labels[layer_probes._sample(examples, 0)]
     assert len(some) == 200 and (np.unique(some, return_counts=True)[1] == 5).all()
 
 
 def test_a_network_of_pictures_hears_spectrograms():
     backbone = load_backbone(
-        "mobilenet_v2:alpha=0.35", weights="none", kind="audio", image_size=64, length=1.0
+        "mobilenet_v2:alpha=0.35", weights="none", modality="audio", image_size=64, length=1.0
     )
-    assert backbone.form.shape == (64, 64, 3) and backbone.form.said.startswith("1 s as")
+    assert backbone.preprocessor.shape == (
+        64,
+        64,
+        3,
+    ) and backbone.preprocessor.description.startswith("1 s as")
     assert len(backbone.stages) > 3
 
 

@@ -29,13 +29,13 @@ import tftransfer
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import checkpoint
 from tftransfer.checkpoints import weights as weight_arrays
-from tftransfer.checkpoints.async_saver import Saver
+from tftransfer.checkpoints.async_saver import AsyncSaver
 from tftransfer.cli import main
 from tftransfer.commands import train
 from tftransfer.data import load, scan
 from tftransfer.data.in_memory import from_arrays
 from tftransfer.planning import preflight
-from tftransfer.training.train_step import Step
+from tftransfer.training.train_step import TrainStep
 
 SETTINGS = (
     "--backbone=small_cnn",
@@ -92,10 +92,10 @@ def told_in_two_lines(capsys):
     return lines[0]
 
 
-def encoded(kind="PNG", size=(16, 16), mode="RGB", **options):
+def encoded(modality="PNG", size=(16, 16), mode="RGB", **options):
     file = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
-    Image.fromarray(pixels).convert(mode).save(file, kind, **options)
+    Image.fromarray(pixels).convert(mode).save(file, modality, **options)
     return file.getvalue()
 
 
@@ -146,7 +146,7 @@ NO_PICTURES = {
     "TIFF named .jpg": (encoded("TIFF"), "not a picture: a TIFF file"),
     "PNG whose header says 60,000 × 60,000": (black_png(60_000, 1), "60000 × 60000 pixels"),
     "a real 12,000² PNG": (black_png(12_000, 12_000), "12000 × 12000 pixels"),
-}  # fmt: skip
+}
 
 
 def dangling(path):
@@ -204,8 +204,14 @@ def test_a_name_that_is_not_utf8_is_left_out_and_can_be_said(place, capsys):
 
 
 def system_files(place):
-    for name in ("red/._x.jpg", "__MACOSX/red/x.jpg", ".DS_Store", "blue/Thumbs.db",
-                 ".ipynb_checkpoints/x.png", "blue/.ipynb_checkpoints/x.png"):  # fmt: skip
+    for name in (
+        "red/._x.jpg",
+        "__MACOSX/red/x.jpg",
+        ".DS_Store",
+        "blue/Thumbs.db",
+        ".ipynb_checkpoints/x.png",
+        "blue/.ipynb_checkpoints/x.png",
+    ):
         place.write(name, b"not a picture")
 
 
@@ -244,8 +250,10 @@ def wrote(name, data):
 
 
 SAID = {
-    "._x.jpg, __MACOSX/, .DS_Store, Thumbs.db, .ipynb_checkpoints/":
-        (system_files, ["6 that systems leave are ignored: "]),
+    "._x.jpg, __MACOSX/, .DS_Store, Thumbs.db, .ipynb_checkpoints/": (
+        system_files,
+        ["6 that systems leave are ignored: "],
+    ),
     ".webp": (wrote("red/a.webp", encoded("WEBP")), []),
     ".jfif": (wrote("red/a.jfif", JPEG), []),
     "no extension": (wrote("red/a", JPEG), []),
@@ -261,24 +269,30 @@ SAID = {
     "EXIF rotation": (wrote("red/a.jpg", turned_by_a_camera()), []),
     "1×1": (wrote("red/a.png", encoded(size=(1, 1))), ["smaller than 8 px on a side: red/a.png"]),
     "1×5000": (wrote("red/a.png", encoded(size=(1, 5000))), ["smaller than 8 px on a side: red"]),
-    "unicode in names":
-        (wrote("red/größe 猫.png", encoded(mode="LA")), ["dropped: red/größe 猫.png"]),
+    "unicode in names": (
+        wrote("red/größe 猫.png", encoded(mode="LA")),
+        ["dropped: red/größe 猫.png"],
+    ),
     "newline in names": (wrote("red/a\nb.png", encoded(mode="LA")), ["dropped: red/a\\nb.png\n"]),
-    "glob characters in names":
-        (wrote("red/[*]?.png", encoded(mode="LA")), ["dropped: red/[*]?.png"]),
+    "glob characters in names": (
+        wrote("red/[*]?.png", encoded(mode="LA")),
+        ["dropped: red/[*]?.png"],
+    ),
     "link out of the root": (linked_out, ["1 links lead out of", "red/link.png"]),
-    "classes A and a":
-        (lambda p: (copied(p, "red/red01.png", "A/1.png"), copied(p, "red/red02.png", "a/1.png")),
-         ["classes that differ only in case: A, a"]),
-    "the same image in train and test":
-        (given_test_part,
-         ["3 training pictures also stand in the given test part", "blue/blue03.png"]),
-    "the same image in two classes":
-        (lambda p: copied(p, "red/red00.png", "blue/again.png"),
-         ["1 examples stand under different labels: blue/again.png and red/red00.png"]),
-    "a class of 3 images":
-        (three_only, ["classes of fewer than 10 examples: rare (3)"]),
-}  # fmt: skip
+    "classes A and a": (
+        lambda p: (copied(p, "red/red01.png", "A/1.png"), copied(p, "red/red02.png", "a/1.png")),
+        ["classes that differ only in case: A, a"],
+    ),
+    "the same image in train and test": (
+        given_test_part,
+        ["3 training pictures also stand in the given test part", "blue/blue03.png"],
+    ),
+    "the same image in two classes": (
+        lambda p: copied(p, "red/red00.png", "blue/again.png"),
+        ["1 examples stand under different labels: blue/again.png and red/red00.png"],
+    ),
+    "a class of 3 images": (three_only, ["classes of fewer than 10 examples: rare (3)"]),
+}
 
 
 @pytest.mark.parametrize("row", SAID)
@@ -291,8 +305,10 @@ def test_what_can_be_used_is_used_and_what_is_lost_is_said(place, capsys, row):
     for text in expected:
         assert text in said.out
     files = [path for path in place.root.rglob("*") if path.is_file()]
-    systems, dropped = (re.search(rf"(\d+) {what}", said.out) for what in
-                        ("that systems leave", "training pictures also stand"))  # fmt: skip
+    systems, dropped = (
+        re.search(rf"(\d+) {what}", said.out)
+        for what in ("that systems leave", "training pictures also stand")
+    )
     gone = sum(int(found[1]) for found in (systems, dropped) if found)
     assert count(said.out) == len(files) - gone and "left out" not in said.out
 
@@ -408,7 +424,7 @@ def weights(change=None, backbone="small_cnn", name="x.weights.h5"):
     return make
 
 
-def cut(path):
+def boundary(path):
     path.write_bytes(path.read_bytes()[:5000])
 
 
@@ -453,8 +469,10 @@ def own_config(place):
 STOPPED = {
     "a class empties": (all_of_red_cut, "No file of class 'red' can be read"),
     "more than 5 % is lost": (two_bad, "2 of 38 files cannot be used, the first red/bad0.jpg"),
-    "newline in the name of a file that is named":
-        (lambda p: (p.write("red/a\nb.jpg"), "--max_quarantine=0")[1], "red/a\\nb.jpg"),
+    "newline in the name of a file that is named": (
+        lambda p: (p.write("red/a\nb.jpg"), "--max_quarantine=0")[1],
+        "red/a\\nb.jpg",
+    ),
     "symlink loop": (loop, "loop is a link to a folder above it"),
     "unreadable class folder": (unreadable_class, "red cannot be read: Permission denied"),
     "empty class folder": (lambda p: (p.root / "new").mkdir(), "new has no files"),
@@ -468,43 +486,53 @@ STOPPED = {
     "CSV: unknown column": (table(header="pth,label"), "table.csv has no column of paths and none"),
     "CSV: missing image path": (table("red/no.png,red"), "row 10: red/no.png does not exist"),
     "CSV: path escaping the root": (leading_out, "row 10: ../out.png leads out of"),
-    "labels: negative":
-        (text("path,label\nred/red00.png,0\nred/red01.png,-1\n"), "row 3: the label -1 is neg"),
+    "labels: negative": (
+        text("path,label\nred/red00.png,0\nred/red01.png,-1\n"),
+        "row 3: the label -1 is neg",
+    ),
     "labels: NaN beside names": (table("red/red05.png,nan"), "row 10: the label nan is neg"),
     "labels: NaN": (text("path,y\nred/red00.png,0.5\nred/red01.png,nan\n"), "row 3: 'nan'"),
     "labels: Inf": (text("path,y\nred/red00.png,0.5\nred/red01.png,inf\n"), "row 3: 'inf'"),
     "labels: strings for a regression": (
-        lambda p: (table("red/red05.png,x")(p), "--target=regression"), "row 2: 'blue'"),
+        lambda p: (table("red/red05.png,x")(p), "--problem_type=regression"),
+        "row 2: 'blue'",
+    ),
     "drop_remainder": (lambda p: "--drop_remainder", "no flag of tftransfer train named"),
     "too many steps": (lambda p: "--steps=99999", "no flag of tftransfer train named '--steps'"),
-    "weights file cut": (weights(cut), "x.weights.h5 cannot be read"),
-    "weights of other shape":
-        (weights(backbone="small_cnn:width=8"),
-         "x.weights.h5 does not fit small_cnn: layer conv1a has shape (3, 3, 3, 16), the file's "
-         "has (3, 3, 3, 8)"),
-    "weights of other shape, as of Keras 2":
-        (weights(legacy, name="x.weights.h5"), "conv1a has shapes [(3, 3, 3, 16)]"),
-    "weights of another model":
-        (weights(backbone="small_cnn:depth=2"),
-         "x.weights.h5 does not fit small_cnn: layer conv3a is "
-         "missing in the file"),
+    "weights file cut": (weights(boundary), "x.weights.h5 cannot be read"),
+    "weights of other shape": (
+        weights(backbone="small_cnn:width=8"),
+        "x.weights.h5 does not fit small_cnn: layer conv1a has shape (3, 3, 3, 16), the file's "
+        "has (3, 3, 3, 8)",
+    ),
+    "weights of other shape, as of Keras 2": (
+        weights(legacy, name="x.weights.h5"),
+        "conv1a has shapes [(3, 3, 3, 16)]",
+    ),
+    "weights of another model": (
+        weights(backbone="small_cnn:depth=2"),
+        "x.weights.h5 does not fit small_cnn: layer conv3a is missing in the file",
+    ),
     "weights of wrong hash": (wrong_hash, "is not the expected one: sha256"),
-    "weights that are not there":
-        (lambda p: ("--weights=gone.h5", "--recipe=fine_tune"), "gone.h5 does not exist"),
+    "weights that are not there": (
+        lambda p: ("--weights=gone.h5", "--recipe=fine_tune"),
+        "gone.h5 does not exist",
+    ),
     "archive with ../": (archive("x.zip", "../a/1.png"), "x.zip is refused for its member '../a/1"),
     "archive with ../ in a tar file": (archive("x.tar.gz", "../a.png"), "member '../a.png'"),
     "a bomb": (archive("x.zip", "a/1.png", big=True), "x.zip is refused for its member 'a/1.png'"),
     "a Lambda layer": (with_lambda, "x.keras is a whole model, which may hold code"),
-    "a SavedModel with file operations":
-        (module, "a program that runs with your rights (it uses WriteFile)"),
+    "a SavedModel with file operations": (
+        module,
+        "a program that runs with your rights (it uses WriteFile)",
+    ),
     "unknown flag": (lambda p: "--bakbone=x", "named '--bakbone'"),
     "unknown config key": (lambda p: "--config.recipe.epocs=2", "named 'epocs'"),
     "unknown backbone": (lambda p: "--backbone=mobilenet_v9", "backbone named 'mobilenet_v9'"),
     "unknown recipe": (lambda p: "--recipe=fine_tun", "recipe named 'fine_tun'"),
     "unknown block": (own_config, "There is no block named 'staje1'"),
-    "unknown part": (
-        text("path,label,split\nred/red00.png,a,trian\n"), "no part ("),
-}  # fmt: skip
+    "unknown part": (text("path,label,split\nred/red00.png,a,trian\n"), "no part ("),
+}
 
 
 @pytest.mark.parametrize("row", STOPPED)
@@ -556,8 +584,8 @@ FROM_MEMORY = {
 
 @pytest.mark.parametrize("row", FROM_MEMORY)
 def test_arrays_are_refused_with_the_row(row, quiet):
-    kind, value, labels, what = FROM_MEMORY[row]
-    images = np.zeros((2, 8, 8, 3), kind)
+    modality, value, labels, what = FROM_MEMORY[row]
+    images = np.zeros((2, 8, 8, 3), modality)
     images[1, 0, 0] = value
     settings = tftransfer.Experiment(data=(images, np.array(labels)), backbone="small_cnn")
     with pytest.raises(tftransfer.UserError, match=what):
@@ -582,9 +610,11 @@ def full(place):
 BEFORE_TRAINING = {
     "output folder read-only": (read_only, "--workdir=.*run cannot be written"),
     "disk full": (full, "--workdir=.*run needs about .* MiB, its disk has 0 MiB free"),
-    "TF_CONFIG malformed":
-        (lambda place: place.patch.setenv("TF_CONFIG", "{"), "variable TF_CONFIG cannot be under"),
-}  # fmt: skip
+    "TF_CONFIG malformed": (
+        lambda place: place.patch.setenv("TF_CONFIG", "{"),
+        "variable TF_CONFIG cannot be under",
+    ),
+}
 
 
 @pytest.mark.parametrize("row", BEFORE_TRAINING)
@@ -631,7 +661,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(place, capsys):
         return real(path, values)
 
     place.patch.setattr(checkpoint.weights, "write", write)
-    place.patch.setattr(Saver, "due", lambda self: True)
+    place.patch.setattr(AsyncSaver, "due", lambda self: True)
     code, run = trained(place, "--recipe=scratch:epochs=3", "--batch_size=8")
     assert code == 2 and "No space left on device" in told_in_two_lines(capsys)
     assert checkpoint.load_newest(run / "checkpoints")
@@ -639,7 +669,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(place, capsys):
 
 def poisoned(place, times):
     """From the second group of steps on the loss is no number, so many times."""
-    real, calls = Step.__call__, []
+    real, calls = TrainStep.__call__, []
 
     def call(self, group):
         figures = real(self, group)
@@ -648,7 +678,7 @@ def poisoned(place, times):
             return {**figures, "loss": figures["loss"] * np.nan}
         return figures
 
-    place.patch.setattr(Step, "__call__", call)
+    place.patch.setattr(TrainStep, "__call__", call)
 
 
 def test_a_loss_of_nan_is_rolled_back_and_its_files_are_named(place, capsys):

@@ -18,18 +18,39 @@ from tftransfer.core.serialization import from_jsonable, to_jsonable
 from tftransfer.recipes import METHODS, RECIPES, make_recipe
 
 BASES = {
-    "scratch": "", "feature_extraction": "", "fine_tune": ":unfreeze=2",
-    "gradual_unfreezing": ":unfreeze=2", "deep_transfer": ":keep=2", "few_shot": "",
-}  # fmt: skip
+    "scratch": "",
+    "feature_extraction": "",
+    "fine_tune": ":unfreeze=2",
+    "gradual_unfreezing": ":unfreeze=2",
+    "deep_transfer": ":keep=2",
+    "few_shot": "",
+}
 OPTIONS = {
-    "l2_sp": "", "delta": "", "bss": "", "lwf": "", "lora": ":rank=2", "wise_ft": "",
-    "distill": ":teacher={teacher}", "distill_features": ":teacher={teacher}",
-    "dann": "", "cdan": "", "mmd": "", "ddc": "", "coral": "", "entropy": "",
-    "adda": ":epochs=1", "adabn": "", "reweight": "", "fixmatch": "",
-    "simclr": ":pretrain_epochs=1", "simsiam": ":pretrain_epochs=1",
-    "autoencoder": ":pretrain_epochs=1,noise=1", "vae": ":pretrain_epochs=1",
-    "episodic": ":episodic_epochs=1", "setfit": ":pair_epochs=1",
-}  # fmt: skip
+    "l2_sp": "",
+    "delta": "",
+    "bss": "",
+    "lwf": "",
+    "lora": ":rank=2",
+    "wise_ft": "",
+    "distill": ":teacher={teacher}",
+    "distill_features": ":teacher={teacher}",
+    "dann": "",
+    "cdan": "",
+    "mmd": "",
+    "ddc": "",
+    "coral": "",
+    "entropy": "",
+    "adda": ":epochs=1",
+    "adabn": "",
+    "reweight": "",
+    "fixmatch": "",
+    "simclr": ":pretrain_epochs=1",
+    "simsiam": ":pretrain_epochs=1",
+    "autoencoder": ":pretrain_epochs=1,noise=1",
+    "vae": ":pretrain_epochs=1",
+    "episodic": ":episodic_epochs=1",
+    "setfit": ":pair_epochs=1",
+}
 # It needs several label columns: see test_multi_task.py.
 ELSEWHERE = {"multi_task"}
 # What cannot be together is an error that says so.
@@ -42,13 +63,17 @@ NAMED = (
 # Together they have every loss but that of several tasks.
 WHOLE = "deep_transfer:keep=3,frozen=0,augment=none,batch_norm=frozen"
 OF_EVERY_LOSS = (
-    f"{WHOLE}+dann+l2_sp+delta", f"{WHOLE}+cdan+entropy+bss", f"{WHOLE}+mmd+coral+ddc",
+    f"{WHOLE}+dann+l2_sp+delta",
+    f"{WHOLE}+cdan+entropy+bss",
+    f"{WHOLE}+mmd+coral+ddc",
     f"{WHOLE}+lwf+lora:rank=2+distill:teacher={{teacher}}",
     f"{WHOLE}+distill_features:teacher={{teacher}}+fixmatch",
-    f"{WHOLE}+simclr:pretrain_epochs=1", f"{WHOLE}+simsiam:pretrain_epochs=1",
-    f"{WHOLE}+vae:pretrain_epochs=1", "few_shot+episodic:episodic_epochs=1",
+    f"{WHOLE}+simclr:pretrain_epochs=1",
+    f"{WHOLE}+simsiam:pretrain_epochs=1",
+    f"{WHOLE}+vae:pretrain_epochs=1",
+    "few_shot+episodic:episodic_epochs=1",
     "few_shot+setfit:pair_epochs=1",
-)  # fmt: skip
+)
 
 
 def spelled(name):
@@ -97,17 +122,20 @@ def test_every_public_name_is_here():
 
 def test_every_loss_and_kind_of_head_is_in_some_recipe():
     recipes = [
-        make_recipe(spelled(name) if name in BASES else f"fine_tune+{spelled(name)}", target=target)
+        make_recipe(
+            spelled(name) if name in BASES else f"fine_tune+{spelled(name)}",
+            problem_type=problem_type,
+        )
         for name in (*BASES, *OPTIONS)
-        for target in ("single_label", "multi_label", "regression")
+        for problem_type in ("single_label", "multi_label", "regression")
     ]
-    recipes.append(make_recipe("fine_tune+multi_task", target="multi_task"))
+    recipes.append(make_recipe("fine_tune+multi_task", problem_type="multi_task"))
     used = {type(loss).__name__ for r in recipes for phase in r.phases for loss in phase.losses}
     assert used == {name for name in losses.__all__ if name[0].isupper()}
     heads = [head for recipe in recipes for head in recipe.heads]
     assert {head.kind for head in heads} == {"dense", "decoder", "balance"}
     with pytest.raises(tftransfer.UserError, match="no kind"):
-        Head(kind="nothing of the kind")
+        Head(modality="nothing of the kind")
 
 
 def pictures(first):
@@ -122,10 +150,15 @@ def pictures(first):
 
 def settings(source_run, recipe, **others):
     return tftransfer.Experiment(
-        data=pictures(0), target_data=pictures(20)[0], unlabelled_data=pictures(40)[0],
-        backbone=str(source_run.workdir), image_size=16, batch_size=16, recipe=recipe,
+        data=pictures(0),
+        target_data=pictures(20)[0],
+        unlabelled_data=pictures(40)[0],
+        backbone=str(source_run.workdir),
+        image_size=16,
+        batch_size=16,
+        recipe=recipe,
         **{"epochs": 1, "validation_fraction": 0.2, "test_fraction": 0.2, **others},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +169,11 @@ def teacher_run(source_run, tmp_path_factory, quiet):
 
 @pytest.mark.parametrize(
     "spec",
-    [spec if k < QUICK else pytest.param(spec, marks=pytest.mark.slow)
-     for k, spec in enumerate((*COMBINATIONS, *NAMED))],
-)  # fmt: skip
+    [
+        spec if k < QUICK else pytest.param(spec, marks=pytest.mark.slow)
+        for k, spec in enumerate((*COMBINATIONS, *NAMED))
+    ],
+)
 def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, quiet, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
     run = tftransfer.train(settings(source_run, recipe), tmp_path, export=False, say=quiet)
@@ -214,16 +249,21 @@ def test_two_replicas_equal_one(digits, source_run, tuned_run, tmp_path):
     """What compares the examples of a batch does so within each replica: that it runs is all."""
     base = "deep_transfer:keep=3,frozen=0,epochs=2,augment=none,batch_norm=frozen"
     recipes = [
-        f"{base}+dann+l2_sp", f"{base}+distill:teacher={tuned_run.workdir}", f"{base}+delta",
+        f"{base}+dann+l2_sp",
+        f"{base}+distill:teacher={tuned_run.workdir}",
+        f"{base}+delta",
         f"{base}+lora",
-    ]  # fmt: skip
+    ]
     count = len(recipes)
     recipes += [spec.format(teacher=tuned_run.workdir) for spec in OF_EVERY_LOSS]
     arguments = [digits / "target", digits / "source", source_run.workdir, count, tmp_path]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments), *recipes],
-        capture_output=True, text=True, check=False, env=os.environ,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert len(told) == len(recipes)

@@ -22,10 +22,16 @@ def reached(source_run, digits, tmp_path_factory, quiet):
     def train(recipe):
         if recipe not in runs:
             experiment = tftransfer.Experiment(
-                data=str(digits / "target"), backbone=str(source_run.workdir), batch_size=16,
-                labels_per_class=10, validation_fraction=0.3, test_fraction=0.6, epochs=30,
-                recipe=recipe, seed=1,
-            )  # fmt: skip
+                data=str(digits / "target"),
+                backbone=str(source_run.workdir),
+                batch_size=16,
+                labels_per_class=10,
+                validation_fraction=0.3,
+                test_fraction=0.6,
+                epochs=30,
+                recipe=recipe,
+                seed=1,
+            )
             folder = tmp_path_factory.mktemp("effect")
             runs[recipe] = tftransfer.train(experiment, folder, export=False, say=quiet)
         return runs[recipe]
@@ -93,9 +99,11 @@ def test_gradual_unfreezing_opens_one_stage_more_each_phase(reached):
     phases = reached(GRADUAL).result["phases"]
     opened = [sorted(b for b, rate in phase["rates"].items() if rate) for phase in phases]
     assert opened == [
-        ["head"], ["head", "stage3"], ["head", "stage2", "stage3"],
+        ["head"],
+        ["head", "stage3"],
+        ["head", "stage2", "stage3"],
         ["head", "stage1", "stage2", "stage3"],
-    ]  # fmt: skip
+    ]
 
 
 def test_scratch_forgets_the_source(reached, source_run):
@@ -107,9 +115,11 @@ def test_scratch_forgets_the_source(reached, source_run):
 
 def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path, quiet):
     both = tftransfer.Phase(
-        name="both", train={"head": 1.0, "stage-1": 0.1}, epochs=2,
+        name="both",
+        train={"head": 1.0, "stage-1": 0.1},
+        epochs=2,
         losses=(tftransfer.losses.CrossEntropy(),),
-    )  # fmt: skip
+    )
     recipe = tftransfer.Recipe(name="mine", phases=(both,))
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone=str(source_run.workdir), recipe=recipe
@@ -118,5 +128,8 @@ def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path, quiet):
     resolved = replace(recipe, phases=(replace(both, augment="crop"),))
     assert run.experiment.recipe == resolved
     assert run.result["phases"][0]["rates"] == {
-        "stage1": 0.0, "stage2": 0.0, "stage3": 0.1, "head": 1.0
-    }  # fmt: skip
+        "stage1": 0.0,
+        "stage2": 0.0,
+        "stage3": 0.1,
+        "head": 1.0,
+    }

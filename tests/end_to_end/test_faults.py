@@ -26,7 +26,7 @@ from tftransfer.features import autotune
 from tftransfer.planning import preflight
 from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation, phase_loop
-from tftransfer.training.train_step import Step
+from tftransfer.training.train_step import TrainStep
 from tftransfer.utils import files, signals
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -34,8 +34,12 @@ PHASES = "fine_tune:unfreeze=2,head_epochs=2,epochs=2,augment=shift,views=2"
 
 
 def experiment(source_run, digits, **changes):
-    fields = {"data": str(digits / "target"), "backbone": str(source_run.workdir),
-              "batch_size": 16, "recipe": PHASES}  # fmt: skip
+    fields = {
+        "data": str(digits / "target"),
+        "backbone": str(source_run.workdir),
+        "batch_size": 16,
+        "recipe": PHASES,
+    }
     return tftransfer.Experiment(**fields | changes)
 
 
@@ -60,9 +64,12 @@ def whole_run(source_run, digits, tmp_path_factory, quiet):
 
 def interrupted(source_run, digits, folder, quiet, callback, **changes):
     return tftransfer.train(
-        experiment(source_run, digits, **changes), folder, say=quiet, export=False,
+        experiment(source_run, digits, **changes),
+        folder,
+        say=quiet,
+        export=False,
         callbacks=[callback],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -157,8 +164,14 @@ def half_run(source_run, digits, tmp_path_factory, quiet):
     folder = tmp_path_factory.mktemp("half")
     shutil.copytree(digits / "target", folder / "data")
     with pytest.raises(ZeroDivisionError):
-        interrupted(source_run, digits, folder / "run", quiet, At(3, lambda: 1 / 0),
-                    data=str(folder / "data"))  # fmt: skip
+        interrupted(
+            source_run,
+            digits,
+            folder / "run",
+            quiet,
+            At(3, lambda: 1 / 0),
+            data=str(folder / "data"),
+        )
     return folder
 
 
@@ -219,12 +232,16 @@ def resumed(source_run, digits, folder, quiet, **changes):
     ("key", "value", "said"),
     [
         ("tensorflow", "2.99.0", r"TensorFlow \(.* then, 2.99.0 now\)"),
-        ("keras", "4.0.0", "other Keras"), ("numpy", "9.9", "other NumPy"),
-        ("tftransfer", "9.9", "other tftransfer"), ("cpus", 97, "number of CPUs"),
-        ("intra_op_threads", 31, "intra-op threads"), ("inter_op_threads", 31, "inter-op"),
-        ("machine", "abacus", "processor"), ("devices", ["/device:GPU:0"], "devices"),
+        ("keras", "4.0.0", "other Keras"),
+        ("numpy", "9.9", "other NumPy"),
+        ("tftransfer", "9.9", "other tftransfer"),
+        ("cpus", 97, "number of CPUs"),
+        ("intra_op_threads", 31, "intra-op threads"),
+        ("inter_op_threads", 31, "inter-op"),
+        ("machine", "abacus", "processor"),
+        ("devices", ["/device:GPU:0"], "devices"),
     ],
-)  # fmt: skip
+)
 def test_another_environment_is_refused_by_name(
     source_run, digits, half_run, quiet, monkeypatch, key, value, said
 ):
@@ -236,9 +253,13 @@ def test_another_environment_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"seed": 5}, "seed"), ({"batch_size": 8}, "batch_size"), ({"image_size": 16}, "image_size"),
-     ({"recipe": PHASES + ",learning_rate=0.01"}, "learning_rate")],
-)  # fmt: skip
+    [
+        ({"seed": 5}, "seed"),
+        ({"batch_size": 8}, "batch_size"),
+        ({"image_size": 16}, "image_size"),
+        ({"recipe": PHASES + ",learning_rate=0.01"}, "learning_rate"),
+    ],
+)
 def test_another_configuration_is_refused_by_name(
     source_run, digits, half_run, quiet, changes, said
 ):
@@ -278,8 +299,8 @@ class Poison:
 
 
 def poisoned(monkeypatch, times):
-    poison = Poison(times, Step.__call__)
-    monkeypatch.setattr(Step, "__call__", lambda self, group: poison(self, group))
+    poison = Poison(times, TrainStep.__call__)
+    monkeypatch.setattr(TrainStep, "__call__", lambda self, group: poison(self, group))
 
 
 def test_a_loss_that_is_no_number_is_rolled_back(source_run, digits, tmp_path, monkeypatch):
@@ -308,7 +329,7 @@ def test_after_three_times_it_stops_and_keeps_what_was_good(
 
 
 def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, monkeypatch):
-    real, count = Step.__call__, [0]
+    real, count = TrainStep.__call__, [0]
 
     def call(self, group):
         figures = real(self, group)
@@ -317,7 +338,7 @@ def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, mo
             self._variables[0].assign(self._variables[0] * np.nan)
         return figures
 
-    monkeypatch.setattr(Step, "__call__", call)
+    monkeypatch.setattr(TrainStep, "__call__", call)
     said = []
     run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
     assert any("became infinite or NaN" in line for line in said) or any(
@@ -326,11 +347,15 @@ def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, mo
     assert np.isfinite(run.result["test"]["log_loss"])
 
 
-@pytest.mark.parametrize("recipe", ["feature_extraction:epochs=2,augment=none,dropout=0",
-                                    pytest.param("l2_sp:head_epochs=1,epochs=1,views=-1",
-                                                 marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "feature_extraction:epochs=2,augment=none,dropout=0",
+        pytest.param("l2_sp:head_epochs=1,epochs=1,views=-1", marks=pytest.mark.slow),
+    ],
+)
 def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch, recipe):
-    real, fails = Step.__call__, [2]
+    real, fails = TrainStep.__call__, [2]
 
     def call(self, group):
         if fails[0] and self._parts < 4:
@@ -341,7 +366,7 @@ def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch
 
     settings = experiment(source_run, digits, recipe=recipe)
     plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
-    monkeypatch.setattr(Step, "__call__", call)
+    monkeypatch.setattr(TrainStep, "__call__", call)
     said = []
     run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
     assert any("each batch of 16 goes in 2 parts" in line for line in said)
@@ -357,7 +382,7 @@ def test_memory_that_does_not_do_for_one_example_is_an_error(
     def call(self, group):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(Step, "__call__", call)
+    monkeypatch.setattr(TrainStep, "__call__", call)
     with pytest.raises(tftransfer.UserError, match="Memory does not do for one example"):
         tftransfer.train(
             experiment(source_run, digits, batch_size=2), tmp_path, say=quiet, export=False
@@ -366,8 +391,10 @@ def test_memory_that_does_not_do_for_one_example_is_an_error(
 
 def some_checkpoint(number):
     rng = np.random.default_rng(number)
-    groups = {"weights": {"head/0000/kernel": rng.normal(size=(40, 30)).astype(np.float32)},
-              "optimizer": {"0": np.array(number, np.int64)}}  # fmt: skip
+    groups = {
+        "weights": {"head/0000/kernel": rng.normal(size=(40, 30)).astype(np.float32)},
+        "optimizer": {"0": np.array(number, np.int64)},
+    }
     return Checkpoint(groups, {"phase": 0, "epoch": number, "step": 0})
 
 
@@ -502,16 +529,22 @@ def test_a_line_that_was_cut_short_is_passed_over(tmp_path):
 
 
 def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, quiet, monkeypatch):
-    monkeypatch.setattr(phase_loop.Loop, "_validate", lambda self: {"val_log_loss": 1.0})
+    monkeypatch.setattr(phase_loop.PhaseLoop, "_validate", lambda self: {"val_log_loss": 1.0})
     scales = []
     watch = keras.callbacks.LambdaCallback(
         on_epoch_begin=lambda *_: scales.append(float(watch.model.optimizer.scale.numpy()))
     )
     tftransfer.train(
-        experiment(source_run, digits, recipe="feature_extraction:epochs=8,patience=0,"
-                   "schedule=plateau,augment=none"),
-        tmp_path, say=quiet, export=False, callbacks=[watch],
-    )  # fmt: skip
+        experiment(
+            source_run,
+            digits,
+            recipe="feature_extraction:epochs=8,patience=0,schedule=plateau,augment=none",
+        ),
+        tmp_path,
+        say=quiet,
+        export=False,
+        callbacks=[watch],
+    )
     np.testing.assert_allclose(scales, [1, 1, 1, 1, 1 / 3, 1 / 3, 1 / 3, 1 / 9], rtol=1e-6)
 
 
@@ -639,11 +672,13 @@ def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
 
 @pytest.mark.parametrize(
     ("recipe", "ended"),
-    [pytest.param(f"{TUNED}+wise_ft", "tune", marks=pytest.mark.slow),
-     pytest.param("few_shot+simclr:pretrain_epochs=1", "simclr", marks=pytest.mark.slow),
-     pytest.param(f"{TUNED}+adabn", "tune", marks=pytest.mark.slow),
-     pytest.param(f"{TUNED}+lora+adda:epochs=1", "tune", marks=pytest.mark.slow)],
-)  # fmt: skip
+    [
+        pytest.param(f"{TUNED}+wise_ft", "tune", marks=pytest.mark.slow),
+        pytest.param("few_shot+simclr:pretrain_epochs=1", "simclr", marks=pytest.mark.slow),
+        pytest.param(f"{TUNED}+adabn", "tune", marks=pytest.mark.slow),
+        pytest.param(f"{TUNED}+lora+adda:epochs=1", "tune", marks=pytest.mark.slow),
+    ],
+)
 def test_a_stop_between_two_phases_loses_nothing(
     source_run, digits, tmp_path, quiet, recipe, ended
 ):
@@ -662,7 +697,7 @@ def test_a_stop_between_two_phases_loses_nothing(
 
 def poisoned_once(monkeypatch, epoch, step):
     """The loss of the last phase is no number, once, from a step of an epoch on."""
-    real, left = phase_loop.Loop._count, [1]
+    real, left = phase_loop.PhaseLoop._count, [1]
 
     def count(self, figures, now):
         if left[0] and (self.phase.name, now + 1) == ("tune", epoch) and self.step_done >= step:
@@ -670,7 +705,7 @@ def poisoned_once(monkeypatch, epoch, step):
             figures = {**figures, "loss": figures["loss"] * np.nan}
         real(self, figures, now)
 
-    monkeypatch.setattr(phase_loop.Loop, "_count", count)
+    monkeypatch.setattr(phase_loop.PhaseLoop, "_count", count)
 
 
 @pytest.mark.slow
@@ -693,14 +728,14 @@ def test_after_a_resume_inside_an_epoch_a_rollback_goes_to_its_start(
 def test_what_is_known_of_memory_and_rate_stays_when_an_epoch_begins_anew(
     source_run, digits, tmp_path, monkeypatch
 ):
-    real, said = Step.__call__, []
+    real, said = TrainStep.__call__, []
 
     def call(self, group):
         if self._parts < 2:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
         return real(self, group)
 
-    monkeypatch.setattr(Step, "__call__", call)
+    monkeypatch.setattr(TrainStep, "__call__", call)
     poisoned_once(monkeypatch, epoch=1, step=0)
     run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
     told = [line for line in said if "out of memory" in line or "became nan" in line]
@@ -744,7 +779,7 @@ def test_a_callbacks_wish_to_stop_outlives_an_interruption(
 
 
 def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkeypatch):
-    real, sizes, said = phase_loop.Loop._build, [], []
+    real, sizes, said = phase_loop.PhaseLoop._build, [], []
 
     def build(self, reference):
         real(self, reference)
@@ -758,10 +793,14 @@ def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkey
 
         self.forward = forward
 
-    settings = experiment(source_run, digits, recipe="feature_extraction:epochs=2,augment=none,"
-                          "dropout=0", validation_fraction=0.3)  # fmt: skip
+    settings = experiment(
+        source_run,
+        digits,
+        recipe="feature_extraction:epochs=2,augment=none,dropout=0",
+        validation_fraction=0.3,
+    )
     plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
-    monkeypatch.setattr(phase_loop.Loop, "_build", build)
+    monkeypatch.setattr(phase_loop.PhaseLoop, "_build", build)
     run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
     assert max(sizes) > 40 and sizes[-1] <= 32
     assert sum("out of memory" in line for line in said) == 3

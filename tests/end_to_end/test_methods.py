@@ -14,13 +14,13 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 import tftransfer
 from tftransfer.checkpoints import weights
 from tftransfer.data.encode import encode_png
-from tftransfer.features.extractor import Supply
+from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.preprocessing.image.augmentation import Augmenter
 from tftransfer.preprocessing.image.decode import decode_resized
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.recipes import make_recipe
 from tftransfer.training import domain_adaptation, stepless_phases
-from tftransfer.training.teacher_outputs import Lessons
+from tftransfer.training.teacher_outputs import TeacherOutputs
 
 SIZE = 16
 # One phase that trains every stage, so that two runs differ in their method alone.
@@ -54,9 +54,14 @@ def anew(source_run, tmp_path_factory, quiet):
 
     def train(recipe, *, export=False, say=quiet, **settings):
         defaults = {
-            "data": NEW, "backbone": str(source_run.workdir), "image_size": SIZE, "seed": 1,
-            "batch_size": 16, "validation_fraction": 0.2, "test_fraction": 0.2,
-        }  # fmt: skip
+            "data": NEW,
+            "backbone": str(source_run.workdir),
+            "image_size": SIZE,
+            "seed": 1,
+            "batch_size": 16,
+            "validation_fraction": 0.2,
+            "test_fraction": 0.2,
+        }
         experiment = tftransfer.Experiment(recipe=recipe, **defaults | settings)
         return tftransfer.train(
             experiment, tmp_path_factory.mktemp("method"), export=export, say=say
@@ -236,16 +241,18 @@ def test_a_student_agrees_with_its_teacher(student, teacher):
 
 
 def test_the_teacher_says_everything_once(anew, teacher, monkeypatch):
-    asked, real = [], Lessons._of_view
-    monkeypatch.setattr(Lessons, "_of_view", lambda *args: asked.append(args[3]) or real(*args))
-    filled, fill = [], Supply.fill
+    asked, real = [], TeacherOutputs._of_view
+    monkeypatch.setattr(
+        TeacherOutputs, "_of_view", lambda *args: asked.append(args[3]) or real(*args)
+    )
+    filled, fill = [], FeatureExtractor.fill
 
     def counted(self, key, indices):
         if self._network is not self._plan.network and not self.store.has(key, indices):
             filled.append(key)
         fill(self, key, indices)
 
-    monkeypatch.setattr(Supply, "fill", counted)
+    monkeypatch.setattr(FeatureExtractor, "fill", counted)
     recipe = "fine_tune:unfreeze=1,head_epochs=1,epochs=6,augment=shift,views=2"
     anew(f"{recipe}+distill:teacher={teacher.workdir}")
     assert asked == [0, 1]
@@ -256,7 +263,7 @@ def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(mo
     from tftransfer.planning import teachers
 
     more = SimpleNamespace(
-        classes=("d", "a", "c", "b"), network="its network", target="single_label"
+        classes=("d", "a", "c", "b"), network="its network", problem_type="single_label"
     )
     monkeypatch.setattr(teachers, "load", lambda name: more)
     monkeypatch.setattr(teachers.Path, "is_file", lambda path: True)
@@ -265,7 +272,7 @@ def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(mo
     assert found.columns == (1, 3, 0)
     with pytest.raises(tftransfer.UserError, match="does not know these classes: e"):
         teachers.load_teachers(recipe, experiment, ("a", "e"))
-    more.target = "multi_label"
+    more.problem_type = "multi_label"
     with pytest.raises(tftransfer.UserError, match="its target is multi_label"):
         teachers.load_teachers(recipe, experiment, ("a", "b"))
 
@@ -293,14 +300,14 @@ def test_a_teacher_without_classes_teaches_features(anew, monkeypatch):
 
 def test_several_teachers_say_the_mean_of_their_probabilities(anew, teacher, trained):
     second = trained(TUNED)
-    asked, real = [], Lessons._of_view
+    asked, real = [], TeacherOutputs._of_view
 
     def kept(self, *args):
         asked.append((args[1], real(self, *args)))
         return asked[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lessons, "_of_view", kept)
+        patch.setattr(TeacherOutputs, "_of_view", kept)
         anew(f"{WHOLE.format('frozen', 1)}+distill:teacher={teacher.workdir}|{second.workdir}")
     (_, said), *_ = asked
     assert np.exp(said).sum(axis=1) == pytest.approx(1, abs=1e-4)
@@ -362,10 +369,13 @@ def uncertainty(run):
 
 @pytest.mark.parametrize(
     ("method", "figure"),
-    [SLOW("mmd", lambda run: run.result["phases"][-1]["judged"]["domain_gap"]),
-     SLOW("ddc", mean_distance), SLOW("coral", covariance_distance),
-     SLOW("entropy:strength=1", uncertainty)],
-)  # fmt: skip
+    [
+        SLOW("mmd", lambda run: run.result["phases"][-1]["judged"]["domain_gap"]),
+        SLOW("ddc", mean_distance),
+        SLOW("coral", covariance_distance),
+        SLOW("entropy:strength=1", uncertainty),
+    ],
+)
 def test_a_method_makes_its_own_figure_smaller(adapted, unadapted, method, figure):
     assert figure(adapted(f"{ADAPTED}+{method}")) < 0.8 * figure(unadapted)
 
@@ -405,13 +415,21 @@ def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path, qui
     before, after = (
         tftransfer.train(
             tftransfer.Experiment(
-                data=known, test_data=test, target_data=target, backbone="small_cnn",
-                weights="none", image_size=28, batch_size=64, recipe=recipe,
+                data=known,
+                test_data=test,
+                target_data=target,
+                backbone="small_cnn",
+                weights="none",
+                image_size=28,
+                batch_size=64,
+                recipe=recipe,
             ),
-            tmp_path / str(len(recipe)), say=quiet, export=False,
+            tmp_path / str(len(recipe)),
+            say=quiet,
+            export=False,
         ).result["test"]["accuracy"]
         for recipe in (SOURCE_ALONE, f"{SOURCE_ALONE}+adda:epochs=15")
-    )  # fmt: skip
+    )
     assert after > before + 0.1
 
 
@@ -436,8 +454,10 @@ def test_reweighting_counts_what_is_like_the_target(anew, source_run):
     assert np.isfinite(run.result["test"]["log_loss"])
 
 
-@pytest.mark.parametrize("method", sorted({"dann", "cdan", "mmd", "ddc", "coral", "entropy",
-                                           "adda", "adabn", "reweight"}))  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    sorted({"dann", "cdan", "mmd", "ddc", "coral", "entropy", "adda", "adabn", "reweight"}),
+)
 def test_adaptation_needs_pictures_of_the_target(anew, method):
     refused(anew, "target domain, and there are none", method)
 
@@ -577,26 +597,44 @@ def test_few_shot_is_as_good_as_scikit_learn(anew, solve):
 def test_what_needs_one_class_each_is_refused_for_other_labels(anew):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(NEW[0]), 2)).astype(np.float32)
-    for target, labels in (("regression", values), ("multi_label", (values > 0).astype(np.int64))):
+    for problem_type, labels in (
+        ("regression", values),
+        ("multi_label", (values > 0).astype(np.int64)),
+    ):
         for recipe in ("fine_tune+cdan", "fine_tune+entropy", "fine_tune+fixmatch"):
-            refused(anew, "classes that exclude each other", recipe, data=(NEW[0], labels),
-                    target=target, target_data=DARK)  # fmt: skip
+            refused(
+                anew,
+                "classes that exclude each other",
+                recipe,
+                data=(NEW[0], labels),
+                problem_type=problem_type,
+                target_data=DARK,
+            )
         for solve in ("prototypes", "cosine"):
-            refused(anew, "closed form", f"few_shot:solve={solve}", data=(NEW[0], labels),
-                    target=target)  # fmt: skip
+            refused(
+                anew,
+                "closed form",
+                f"few_shot:solve={solve}",
+                data=(NEW[0], labels),
+                problem_type=problem_type,
+            )
 
 
 def test_ridge_solves_a_regression(anew):
     brightness = NEW[0].mean(axis=(1, 2))[:, None].astype(np.float32)
-    run = anew("few_shot:solve=ridge", data=(NEW[0], brightness), target="regression")
+    run = anew("few_shot:solve=ridge", data=(NEW[0], brightness), problem_type="regression")
     assert run.result["test"]["r2"] > 0.3
 
 
 @pytest.mark.parametrize(
     ("recipe", "match"),
-    [("few_shot+dann", "no phase that trains on labels"), ("few_shot+lora", "No stage trains"),
-     ("dann+cdan", "each want a head 'domain'"), ("autoencoder+vae", "head 'decoder'")],
-)  # fmt: skip
+    [
+        ("few_shot+dann", "no phase that trains on labels"),
+        ("few_shot+lora", "No stage trains"),
+        ("dann+cdan", "each want a head 'domain'"),
+        ("autoencoder+vae", "head 'decoder'"),
+    ],
+)
 def test_methods_that_would_do_nothing_or_disagree_are_refused(anew, recipe, match):
     refused(anew, match, recipe, target_data=DARK)
 

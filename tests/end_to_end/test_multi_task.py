@@ -50,9 +50,13 @@ def table(tmp_path_factory):
 
 def experiment(table, recipe, **fields):
     return tftransfer.Experiment(
-        data=str(table), backbone="small_cnn", weights="none", image_size=16, recipe=recipe,
+        data=str(table),
+        backbone="small_cnn",
+        weights="none",
+        image_size=16,
+        recipe=recipe,
         **fields,
-    )  # fmt: skip
+    )
 
 
 SCRATCH = "scratch:augment=none,epochs=25,learning_rate=3e-3"
@@ -66,7 +70,7 @@ def run(table, tmp_path_factory, quiet):
 
 def test_all_tasks_are_learnt_and_judged_apart(run):
     result = run.result
-    assert result["target"] == "multi_task" and len(result["classes"]) == 14
+    assert result["problem_type"] == "multi_task" and len(result["classes"]) == 14
     assert list(result["tasks"]) == list(TASKS)
     accuracy = {name: found["test"]["accuracy"] for name, found in result["tasks"].items()}
     assert accuracy["digit"] > 0.6 and min(accuracy["is even"], accuracy["above4"]) > 0.8
@@ -80,8 +84,13 @@ def test_all_tasks_are_learnt_and_judged_apart(run):
 
 def test_what_a_run_leaves_names_every_task(run):
     header, *rows = csv.reader(run.predictions.open())
-    assert header[:5] == ["name", "true digit", "predicted digit", "true is even",
-                          "predicted is even"]  # fmt: skip
+    assert header[:5] == [
+        "name",
+        "true digit",
+        "predicted digit",
+        "true is even",
+        "predicted is even",
+    ]
     assert len(rows) == 400 and sum(row[1] == "" for row in rows) in range(30, 37)
     assert per_example(run).mean() == pytest.approx(run.result["test"]["accuracy"])
     report = (run.workdir / "report.md").read_text()
@@ -115,9 +124,9 @@ def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path, q
     with table.open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["digit"]]
     one = tmp_path / "one.csv"
-    one.write_text("\n".join(
-        ["path,digit", *(f"{table.parent / row['path']},{row['digit']}" for row in rows)]
-    ))  # fmt: skip
+    one.write_text(
+        "\n".join(["path,digit", *(f"{table.parent / row['path']},{row['digit']}" for row in rows)])
+    )
     found = tftransfer.evaluate(run.workdir, str(one), say=quiet)
     assert found["test"]["accuracy"] == pytest.approx(
         run.result["tasks"]["digit"]["test"]["accuracy"]
@@ -127,9 +136,11 @@ def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path, q
 @pytest.mark.parametrize("balance", BALANCED)
 def test_each_balance_learns(balance, table, tmp_path, quiet):
     done = tftransfer.train(
-        experiment(table, f"{SCRATCH}+multi_task:balance={balance}"), tmp_path, say=quiet,
+        experiment(table, f"{SCRATCH}+multi_task:balance={balance}"),
+        tmp_path,
+        say=quiet,
         export=False,
-    )  # fmt: skip
+    )
     assert done.result["test"]["accuracy"] > done.result["baselines"]["majority"]["accuracy"] + 0.2
     stored = weights.read(done.weights)
     trained = [value for name, value in stored.items() if name.startswith("balance/")]
@@ -159,9 +170,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
 
     with pytest.raises(signals.Stopped):
         tftransfer.train(
-            wanted, tmp_path / "stopped", say=quiet, export=False,
+            wanted,
+            tmp_path / "stopped",
+            say=quiet,
+            export=False,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)],
-        )  # fmt: skip
+        )
     again = tftransfer.train(wanted, tmp_path / "stopped", say=quiet, export=False)
     assert again.result["weights_sha256"] == whole.result["weights_sha256"]
     assert again.result["tasks"] == whole.result["tasks"]
@@ -190,17 +204,21 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
 def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quiet):
     examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
     labels = examples.labels.copy()
-    labels[examples.parts == "test", 2] = -1
+    labels[examples.splits == "test", 2] = -1
     said, trained = [], []
 
     def train(wanted, place, **options):
-        trained.append((wanted.recipe, wanted.target, place.name, len(options["examples"])))
+        trained.append((wanted.recipe, wanted.problem_type, place.name, len(options["examples"])))
 
     found = train_alone(
-        train, "multi_task:epochs=3,balance=fixed+l2_sp", experiment(table, "scratch"),
-        str(tmp_path / "best-alone"), replace(examples, labels=labels), resume=False,
+        train,
+        "multi_task:epochs=3,balance=fixed+l2_sp",
+        experiment(table, "scratch"),
+        str(tmp_path / "best-alone"),
+        replace(examples, labels=labels),
+        resume=False,
         say=said.append,
-    )  # fmt: skip
+    )
     assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in said[-1]
     known = (labels[:, 0] >= 0).sum()
     assert trained[0] == ("fine_tune:epochs=3+l2_sp", "single_label", "best-alone-1", known)
@@ -209,7 +227,7 @@ def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quie
 def test_the_examples_of_one_task(table, quiet):
     examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
     even = of_task(examples, 1)
-    assert (even.target, even.classes) == ("single_label", ("even", "odd"))
+    assert (even.problem_type, even.classes) == ("single_label", ("even", "odd"))
     assert len(even) == (examples.labels[:, 1] >= 0).sum() < len(examples)
     names = dict(zip(examples.names, examples.labels[:, 1]))
     assert even.labels.tolist() == [names[name] for name in even.names]

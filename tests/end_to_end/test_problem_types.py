@@ -46,7 +46,7 @@ def run(data, folder, quiet, **options):
 def test_several_labels(squares, tmp_path, quiet):
     done = run(squares / "several.csv", tmp_path, quiet, epochs=20, learning_rate=3e-3)
     result = done.result
-    assert result["target"] == "multi_label" and result["classes"] == ["green", "red"]
+    assert result["problem_type"] == "multi_label" and result["classes"] == ["green", "red"]
     assert result["test"]["macro_f1"] > 0.95
     assert set(result["test"]) >= {"exact_match", "micro_f1", "mean_average_precision", "ece"}
     assert result["phases"][0]["rates"]["head"] == 1
@@ -66,7 +66,7 @@ def test_several_labels(squares, tmp_path, quiet):
 def test_regression_of_two_columns(squares, tmp_path, quiet):
     done = run(squares / "numbers.csv", tmp_path, quiet, epochs=40, learning_rate=5e-3)
     result = done.result
-    assert result["target"] == "regression"
+    assert result["problem_type"] == "regression"
     assert result["classes"] == ["brightness", "contrast"]
     assert result["test"]["r2"] > 0.8
     assert result["baselines"]["majority"]["r2"] < 0.05
@@ -82,7 +82,7 @@ def test_regression_of_two_columns(squares, tmp_path, quiet):
 
 def test_the_target_can_be_said(squares, tmp_path, quiet):
     experiment = tftransfer.Experiment(
-        data=str(squares / "numbers.csv"), target="single_label", backbone="small_cnn"
+        data=str(squares / "numbers.csv"), problem_type="single_label", backbone="small_cnn"
     )
     with pytest.raises(tftransfer.UserError, match="2 label columns of names"):
         tftransfer.plan(experiment, say=quiet)
@@ -94,8 +94,12 @@ def test_arrays_and_datasets_train_too(tmp_path, quiet):
     labels = np.repeat([0, 1], 40)
     images = rng.integers(0, 50, (80, 16, 16), dtype=np.uint8)
     images[labels == 1, 4:12, 4:12] = 230
-    settings = {"backbone": "small_cnn", "weights": "none", "image_size": 16,
-                "recipe": "scratch:epochs=25,augment=none"}  # fmt: skip
+    settings = {
+        "backbone": "small_cnn",
+        "weights": "none",
+        "image_size": 16,
+        "recipe": "scratch:epochs=25,augment=none",
+    }
     a = tftransfer.train(
         tftransfer.Experiment(data=(images, labels), **settings), tmp_path / "a", say=quiet
     )
@@ -129,6 +133,6 @@ def test_no_more_than_a_guess_is_said_first(squares, tmp_path, quiet):
     result = run(squares / "several.csv", tmp_path, quiet, epochs=1, learning_rate=1e-7).result
 
     class Several:
-        target = "multi_label"
+        problem_type = "multi_label"
 
     assert "no better than" in verdict(result, Several, "fine_tune")[1]

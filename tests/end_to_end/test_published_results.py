@@ -31,10 +31,14 @@ def trained(photographs, shared_data, tmp_path_factory, quiet):
 
     def train(recipe, *, weights=V2, data="flowers", seed=0, export=False, **fields):
         settings = {
-            "data": str(photographs / data), "backbone": "mobilenet_v2", "image_size": 160,
+            "data": str(photographs / data),
+            "backbone": "mobilenet_v2",
+            "image_size": 160,
             "weights": str(shared_data / "weights" / weights) if weights else "none",
-            "recipe": recipe, "seed": seed, **fields,
-        }  # fmt: skip
+            "recipe": recipe,
+            "seed": seed,
+            **fields,
+        }
         key = tuple(sorted(settings.items()))
         if key not in runs:
             folder = tmp_path_factory.mktemp("run")
@@ -88,9 +92,11 @@ def test_a_hub_module_equals_the_same_network_of_keras(trained, shared_data):
         "feature_extraction", backbone=str(module), weights="", image_size=224, trust_code=True
     )
     ours = trained(
-        "feature_extraction", backbone="mobilenet_v2:alpha=0.35", weights=V2_SMALL,
+        "feature_extraction",
+        backbone="mobilenet_v2:alpha=0.35",
+        weights=V2_SMALL,
         image_size=224,
-    )  # fmt: skip
+    )
     assert accuracy(hub) == pytest.approx(accuracy(ours), abs=0.01)
 
 

@@ -72,8 +72,9 @@ def test_predict_names_what_it_cannot_read(tuned_run, tmp_path):
     (tmp_path / "b.png").write_bytes(b"")
     rows = tftransfer.predict(tuned_run.workdir, [tmp_path])
     assert [row["error"] for row in rows] == [
-        "not a picture: HTML, XML or SVG text", "the file is empty (0 bytes)"
-    ]  # fmt: skip
+        "not a picture: HTML, XML or SVG text",
+        "the file is empty (0 bytes)",
+    ]
 
 
 def test_predict_of_a_path_that_is_not_there(tuned_run):

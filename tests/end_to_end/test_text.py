@@ -50,10 +50,12 @@ def vectors(data):
 
 def experiment(folder, **changes):
     fields = {
-        "data": str(folder / "train.tsv"), "test_data": str(folder / "test.tsv"),
-        "backbone": "word_vectors", "batch_size": 16,
+        "data": str(folder / "train.tsv"),
+        "test_data": str(folder / "test.tsv"),
+        "backbone": "word_vectors",
+        "batch_size": 16,
         "recipe": "feature_extraction:learning_rate=0.03,epochs=15,dropout=0.0",
-    }  # fmt: skip
+    }
     return tftransfer.Experiment(**fields | changes)
 
 
@@ -69,7 +71,7 @@ def run(data, vectors, tmp_path_factory, quiet):
 
 
 def test_words_are_learnt_from(run):
-    assert run.result["test"]["accuracy"] > 0.85 and run.result["kind"] == "text"
+    assert run.result["test"]["accuracy"] > 0.85 and run.result["modality"] == "text"
     said = (run.workdir / "environment.json").read_text()
     assert "100.0% of the words in the training texts have a vector" in said
 
@@ -169,8 +171,12 @@ def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
     solve = "few_shot:solve=logistic"
     accuracy = {}
     for recipe in (solve, f"{solve}+setfit:pair_rate=0.03,pair_epochs=40"):
-        found = trained(experiment(tmp_path, recipe=recipe, **few), tmp_path / str(len(accuracy)),
-                        quiet, export=False)  # fmt: skip
+        found = trained(
+            experiment(tmp_path, recipe=recipe, **few),
+            tmp_path / str(len(accuracy)),
+            quiet,
+            export=False,
+        )
         accuracy[found.result["recipe"]] = found.result["test"]["accuracy"]
     frozen, tuned = accuracy.values()
     assert tuned > frozen + 0.05, accuracy
@@ -209,8 +215,9 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, da
     said = []
     found = trained(
         experiment(data, backbone=str(tiny_albert), recipe="fine_tune:unfreeze=1", epochs=1),
-        tmp_path / "r", said.append,
-    )  # fmt: skip
+        tmp_path / "r",
+        said.append,
+    )
     assert found.result["export"]["max_difference"] < 1e-5
     texts = ["a good film", "dull \u00fc \U0001f600"]
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
@@ -223,8 +230,10 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, da
     beside = found.export / "assets.extra"
     assert (beside / "CLIENTS.txt").read_text() == f"{needed}\n"
     assert {path.name for path in beside.iterdir()} == {
-        "CLIENTS.txt", "transformer.json", "vocabulary.spm"
-    }  # fmt: skip
+        "CLIENTS.txt",
+        "transformer.json",
+        "vocabulary.spm",
+    }
     again = evaluate(found.workdir, say=said.append)["test"]
     assert again["log_loss"] == found.result["test"]["log_loss"]
 
@@ -244,9 +253,13 @@ def tiny_gpt2(tmp_path_factory):
     )
     keras.utils.set_random_seed(0)
     backbone = models.GPT2Backbone(
-        vocabulary_size=len(symbols), num_layers=2, num_heads=2, hidden_dim=32,
-        intermediate_dim=64, max_sequence_length=32,
-    )  # fmt: skip
+        vocabulary_size=len(symbols),
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=32,
+        intermediate_dim=64,
+        max_sequence_length=32,
+    )
     folder = tmp_path_factory.mktemp("gpt2")
     backbone.save_to_preset(folder)
     tokenizer.save_to_preset(folder)
@@ -269,10 +282,11 @@ def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path, quiet):
 @pytest.mark.slow
 def test_a_module_of_strings_is_a_backbone(shared_data, tmp_path, quiet):
     made = tftransfer.Experiment(
-        data=str(shared_data / "sst2" / "test.tsv"), trust_code=True,
+        data=str(shared_data / "sst2" / "test.tsv"),
+        trust_code=True,
         backbone=str(shared_data / "hub_modules" / "text_words_50d"),
         recipe="few_shot:solve=logistic",
-    )  # fmt: skip
+    )
     found = trained(made, tmp_path / "run", quiet)
     assert found.result["test"]["accuracy"] > 0.52
     assert found.result["export"]["max_difference"] < 1e-5

@@ -21,9 +21,11 @@ class MadeUpCifar10(tfds.core.GeneratorBasedBuilder):
 
     def _info(self):
         features = tfds.features.FeaturesDict(
-            {"image": tfds.features.Image(shape=(32, 32, 3)),
-             "label": tfds.features.ClassLabel(num_classes=self.CLASSES)}
-        )  # fmt: skip
+            {
+                "image": tfds.features.Image(shape=(32, 32, 3)),
+                "label": tfds.features.ClassLabel(num_classes=self.CLASSES),
+            }
+        )
         keys = ("image", "label")
         return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=keys)
 
@@ -59,9 +61,14 @@ def test_cifar10_teaches_cifar100(tmp_path, monkeypatch):
         return open_run(f"runs/{name}")
 
     source = train(
-        "cifar10.py", "cifar10", prepared(MadeUpCifar10, tmp_path / "tfds"), "--recipe=scratch",
-        "--backbone=small_cnn", "--weights=none", "--image_size=32",
-    )  # fmt: skip
+        "cifar10.py",
+        "cifar10",
+        prepared(MadeUpCifar10, tmp_path / "tfds"),
+        "--recipe=scratch",
+        "--backbone=small_cnn",
+        "--weights=none",
+        "--image_size=32",
+    )
     run = train("distillation.py", "cifar100", prepared(MadeUpCifar100, tmp_path / "tfds"))
     assert (len(source.result["classes"]), len(run.result["classes"])) == (10, 100)
     assert run.experiment.backbone == run.experiment.recipe.teachers[0] == "runs/cifar10"

@@ -16,32 +16,53 @@ from tftransfer.training import phase_loop as loop_module
 
 def tune(source_run, digits, **changes):
     settings = {
-        "data": str(digits / "target"), "backbone": str(source_run.workdir),
-        "recipe": "fine_tune:unfreeze=2,head_epochs=3,epochs=3,augment=shift", "batch_size": 16,
-        "labels_per_class": 12, "test_fraction": 0.5, "validation_fraction": 0.25,
-    }  # fmt: skip
+        "data": str(digits / "target"),
+        "backbone": str(source_run.workdir),
+        "recipe": "fine_tune:unfreeze=2,head_epochs=3,epochs=3,augment=shift",
+        "batch_size": 16,
+        "labels_per_class": 12,
+        "test_fraction": 0.5,
+        "validation_fraction": 0.25,
+    }
     return tftransfer.Experiment(**{**settings, **changes})
 
 
 def test_the_folder_of_a_run_holds_what_is_promised(tuned_run):
     there = {path.name for path in tuned_run.workdir.iterdir()}
     assert there >= {
-        "config.json", "environment.json", "metrics.jsonl", "result.json", "quarantine.csv",
-        "split.json", "checkpoints", "report.md", "pictures", "tensorboard", "export",
-        "weights.npz", "predictions.csv",
-    }  # fmt: skip
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "result.json",
+        "quarantine.csv",
+        "split.json",
+        "checkpoints",
+        "report.md",
+        "pictures",
+        "tensorboard",
+        "export",
+        "weights.npz",
+        "predictions.csv",
+    }
     assert {p.name for p in (tuned_run.workdir / "pictures").iterdir()} == {
-        "curves.png", "confusion.png", "blocks.png"
-    }  # fmt: skip
+        "curves.png",
+        "confusion.png",
+        "blocks.png",
+    }
     assert list((tuned_run.workdir / "tensorboard").rglob("events.*"))
 
 
 def test_the_result_says_what_is_promised(tuned_run):
     result = tuned_run.result
     assert set(result["test"]) >= {
-        "accuracy", "top_3_accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece",
+        "accuracy",
+        "top_3_accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "log_loss",
+        "ece",
         "intervals",
-    }  # fmt: skip
+    }
     low, high = result["test"]["intervals"]["accuracy"]
     assert low <= result["test"]["accuracy"] <= high
     assert set(result["baselines"]) == {"majority", "linear_probe"}
@@ -155,10 +176,11 @@ def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path, quie
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_path, quiet):
     experiment = tune(
-        source_run, digits,
+        source_run,
+        digits,
         recipe="feature_extraction:learning_rate=90,optimizer=sgd,clip_norm=0,epochs=30,"
         "schedule=constant,warmup=0,weight_decay=50",
-    )  # fmt: skip
+    )
     with pytest.raises(
         tftransfer.UserError, match=r"the loss became (nan|inf), for the 4th[\s\S]*lower"
     ):
@@ -166,7 +188,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_p
 
 
 def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet, monkeypatch):
-    epoch = loop_module.Loop._epoch
+    epoch = loop_module.PhaseLoop._epoch
 
     def moves(self, number, callbacks):
         epoch(self, number, callbacks)
@@ -174,14 +196,16 @@ def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet,
             np.full(self.network.variables("stage1")[0].shape, 1e-6, np.float32)
         )
 
-    monkeypatch.setattr(loop_module.Loop, "_epoch", moves)
+    monkeypatch.setattr(loop_module.PhaseLoop, "_epoch", moves)
     with pytest.raises(RuntimeError, match=r"frozen blocks moved in phase head: \['stage1'\]"):
         tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
 
 
 def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monkeypatch):
     figures = iter([0.9, 0.5, 0.7, *[0.6] * 60])
-    monkeypatch.setattr(loop_module.Loop, "_validate", lambda self: {"val_log_loss": next(figures)})
+    monkeypatch.setattr(
+        loop_module.PhaseLoop, "_validate", lambda self: {"val_log_loss": next(figures)}
+    )
     weights = []
     keep = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: weights.append(keep.model.get_weights())
@@ -267,8 +291,12 @@ def test_options_run_to_a_finite_result(source_run, digits, tmp_path, quiet, cha
 
 
 def test_mixed_float16_scales_its_loss(source_run, digits, tmp_path, quiet):
-    experiment = tune(source_run, digits, precision="mixed_float16",
-                      recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1")  # fmt: skip
+    experiment = tune(
+        source_run,
+        digits,
+        precision="mixed_float16",
+        recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1",
+    )
     said = []
     run = tftransfer.train(experiment, tmp_path, export=False, say=said.append)
     assert any("mixed_float16 without a GPU is slow" in line for line in said)
@@ -296,10 +324,15 @@ def test_a_streamed_prefix_computes_what_a_stored_one_does(
     for name, budget in (("stored", 10**9), ("streamed", 0)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan_module, "memory_budget", lambda: budget)  # noqa: B023
-            runs.append(tftransfer.train(
-                tune(source_run, digits, recipe=text), tmp_path / name, say=quiet, export=False,
-                cache_bytes=0,
-            ))  # fmt: skip
+            runs.append(
+                tftransfer.train(
+                    tune(source_run, digits, recipe=text),
+                    tmp_path / name,
+                    say=quiet,
+                    export=False,
+                    cache_bytes=0,
+                )
+            )
     stored, streamed = (run.result["phases"] for run in runs)
     assert all(phase["views"] for phase in stored)
     assert not any(phase["views"] for phase in streamed)
@@ -314,9 +347,12 @@ def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_
     for name in ("first", "second"):
         experiment = tune(source_run, digits, recipe="feature_extraction:epochs=2")
         run = tftransfer.train(
-            experiment, tmp_path / name, say=said.append, export=False,
+            experiment,
+            tmp_path / name,
+            say=said.append,
+            export=False,
             cache_dir=str(tmp_path / "cache"),
-        )  # fmt: skip
+        )
         said.append(run.result)
     first, second = (told for told in said if isinstance(told, dict))
     assert "prefix" in first["seconds"] and "prefix" not in second["seconds"]
@@ -336,8 +372,10 @@ def test_files_that_are_left_out_are_said(source_run, digits, tmp_path, capfd):
     said = []
     run = tftransfer.train(
         tune(source_run, digits, data=str(data), recipe="feature_extraction:epochs=1"),
-        tmp_path / "run", say=said.append, export=False,
-    )  # fmt: skip
+        tmp_path / "run",
+        say=said.append,
+        export=False,
+    )
     told = "\n".join(said)
     assert "2 files left out, listed in quarantine.csv; the first is 5/notes.jpg" in told
     assert "2 files could not be used" in (run.workdir / "report.md").read_text()

@@ -147,8 +147,15 @@ def test_arrays_that_do_not_fit_are_refused():
 
 def test_table_by_hand():
     def row(method, shots, accuracy):
-        return {"method": method, "ways": 5, "shots": shots, "episodes": 600,
-                "accuracy": accuracy, "low": accuracy - 0.01, "high": accuracy + 0.01}  # fmt: skip
+        return {
+            "method": method,
+            "ways": 5,
+            "shots": shots,
+            "episodes": 600,
+            "accuracy": accuracy,
+            "low": accuracy - 0.01,
+            "high": accuracy + 0.01,
+        }
 
     rows = [row("ridge", 1, 0.5), row("cosine", 1, 0.625), row("ridge", 5, 0.75)]
     assert few_shot_episodes.table(rows) == [

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tftransfer.features.disk_cache import FeatureCache
-from tftransfer.features.store import Key, PrefixStore
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.features.store import FeatureStore, Key
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.utils.errors import UserError
 
 KEY = Key("stage1", 0, "none", "weights")
@@ -26,7 +26,7 @@ class CountingInputs:
     def __init__(self, count):
         self.array = np.arange(count * 12, dtype=np.uint8).reshape(count, 2, 2, 3)
         self.asked = []
-        self.form = ImageForm(2)
+        self.preprocessor = ImagePreprocessor(2)
 
     def batches(self, indices, size):
         self.asked += indices.tolist()
@@ -42,7 +42,7 @@ def prefix(pixels):
 def store_of(folder, ids, *, basis="form", seed=0, limit=1 << 30):
     pixels = CountingInputs(len(ids))
     cache = FeatureCache(folder, limit)
-    return PrefixStore(pixels, ids, seed, lambda _: None, cache=cache, basis=basis), pixels
+    return FeatureStore(pixels, ids, seed, lambda _: None, cache=cache, basis=basis), pixels
 
 
 def filled(folder, ids, key=KEY, **options):
@@ -180,8 +180,9 @@ PROGRAM = textwrap.dedent(
 def started(folder, pause):
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder), os.path.dirname(__file__), str(pause)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def expect_right(folder):

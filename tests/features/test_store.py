@@ -6,10 +6,10 @@ import pytest
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.recipe import Head
 from tftransfer.data.in_memory import from_arrays
-from tftransfer.data.input_pipeline import Inputs
-from tftransfer.features.store import Key, PrefixStore
+from tftransfer.data.input_pipeline import InputPipeline
+from tftransfer.features.store import FeatureStore, Key
 from tftransfer.models.network import FEATURES, INPUT, Network, compiled
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
 COUNT, SIZE, SEED = 10, 16, 3
 EVERY = np.arange(COUNT)
@@ -22,7 +22,7 @@ class FakeInputs:
         self.array = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)
         self.asked = []
 
-    form = ImageForm(SIZE)
+    preprocessor = ImagePreprocessor(SIZE)
 
     def batches(self, indices, size):
         self.asked.extend(indices.tolist())
@@ -42,21 +42,21 @@ def pixels():
 
 
 def new_store(pixels):
-    return PrefixStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED, lambda line: None)
+    return FeatureStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED, lambda line: None)
 
 
 def fill(store, network, key, indices=EVERY, start=INPUT, source=None):
-    prefix = compiled(network.part(start, key.cut))
-    store.fill(key, indices, prefix, network.shapes_at(key.cut), source=source)
+    prefix = compiled(network.submodel(start, key.boundary))
+    store.fill(key, indices, prefix, network.shapes_at(key.boundary), source=source)
 
 
 @pytest.mark.parametrize("cut", ["stage1", "stage2", "stage3", FEATURES])
-def test_what_is_stored_equals_a_direct_computation(network, pixels, cut):
-    store, key = new_store(pixels), Key(cut, 0, "none", "w")
+def test_what_is_stored_equals_a_direct_computation(network, pixels, boundary):
+    store, key = new_store(pixels), Key(boundary, 0, "none", "w")
     fill(store, network, key)
-    direct = network.part(INPUT, cut)([pixels.array.astype(np.float32)], training=False)
+    direct = network.submodel(INPUT, boundary)([pixels.array.astype(np.float32)], training=False)
     got = store.get(key, np.array([7, 2, 2]))
-    assert [array.shape[1:] for array in got] == network.shapes_at(cut)
+    assert [array.shape[1:] for array in got] == network.shapes_at(boundary)
     direct = np.asarray(direct[0] if isinstance(direct, (list, tuple)) else direct)
     np.testing.assert_allclose(got[0], direct[[7, 2, 2]], rtol=1e-5, atol=1e-6)
     assert np.ptp(direct) > 0
@@ -90,10 +90,13 @@ def test_only_what_is_missing_is_computed(network, pixels):
 
 def test_views_are_the_picture_its_mirror_and_random_ones(network, pixels):
     store = new_store(pixels)
-    keys = [Key("stage1", view, kind, "w") for view, kind in enumerate(["none", "mirror", "crop"])]
+    keys = [
+        Key("stage1", view, modality, "w")
+        for view, modality in enumerate(["none", "mirror", "crop"])
+    ]
     for key in keys:
         fill(store, network, key)
-    prefix = compiled(network.part(INPUT, "stage1"))
+    prefix = compiled(network.submodel(INPUT, "stage1"))
     array = pixels.array.astype(np.float32)
     for key, changed in zip(keys, [array, array[:, :, ::-1]]):
         expected = np.asarray(prefix(np.asarray(changed))).reshape(COUNT, 8, 8, 4)
@@ -118,12 +121,12 @@ def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
         def __init__(self):
             super().__init__()
             self.array = np.random.default_rng(1).integers(0, 256, (100, 8, 8, 3), np.uint8)
-            self.form = ImageForm(8)
+            self.preprocessor = ImagePreprocessor(8)
 
     found = []
     for size in (32, 64, 256):
-        monkeypatch.setattr(store.PrefixStore, "_batch_rows", lambda *_, size=size: size)
-        store = PrefixStore(Many(), [f"{i:02}" for i in range(100)], SEED, lambda line: None)
+        monkeypatch.setattr(store.FeatureStore, "_batch_rows", lambda *_, size=size: size)
+        store = FeatureStore(Many(), [f"{i:02}" for i in range(100)], SEED, lambda line: None)
         key = Key("stage1", 2, "crop", "w")
         store.fill(key, np.arange(100), lambda x: [x], [(8, 8, 3)])
         found.append(store.get(key, np.arange(100))[0])
@@ -147,7 +150,7 @@ def test_keys_do_not_mix(network, pixels):
 def test_pixels_are_the_pictures_in_any_order_and_number(keep):
     array = FakeInputs().array
     examples = from_arrays(array, np.arange(COUNT) % 2)
-    pixels = Inputs(examples, ImageForm(SIZE), keep=keep)
+    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=keep)
     for indices in ([3, 1, 3], [0], list(range(COUNT))):
         got = pixels.fetch(np.array(indices))
         assert got.dtype == np.uint8
@@ -162,7 +165,7 @@ def test_pixels_are_the_pictures_in_any_order_and_number(keep):
 
 def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
     examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
-    pixels = Inputs(examples, ImageForm(SIZE), keep=True)
+    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=True)
     decoded, pipeline = [], pixels._pipeline
     monkeypatch.setattr(
         pixels, "_pipeline", lambda i, size: (decoded.extend(i.tolist()), pipeline(i, size))[1]
@@ -177,7 +180,7 @@ def test_preparing_can_be_stopped_and_is_not_taken_for_done(monkeypatch):
 
     monkeypatch.setattr("tftransfer.data.input_pipeline._BLOCK", 2)
     examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
-    pixels = Inputs(examples, ImageForm(SIZE), keep=True)
+    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=True)
     said = []
     monkeypatch.setattr(
         "tftransfer.data.input_pipeline.Progress.add",
@@ -190,5 +193,5 @@ def test_preparing_can_be_stopped_and_is_not_taken_for_done(monkeypatch):
 
 def test_pixels_are_resized_to_the_size_asked_for():
     examples = from_arrays(np.full((2, 30, 20, 3), 90, np.uint8), np.array([0, 1]))
-    got = Inputs(examples, ImageForm(8), keep=False).fetch(np.array([0, 1]))
+    got = InputPipeline(examples, ImagePreprocessor(8), keep=False).fetch(np.array([0, 1]))
     np.testing.assert_array_equal(got, np.full((2, 8, 8, 3), 90))

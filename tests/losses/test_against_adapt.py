@@ -38,8 +38,9 @@ def theirs(method, discriminator, **options):
         networks["discriminator"] = linear(discriminator, activation="sigmoid")
     for name in ("optimizer", "optimizer_enc", "optimizer_disc"):
         networks[name] = keras.optimizers.SGD(RATE)
-    model = method(**networks, Xt=TARGET, loss="categorical_crossentropy", verbose=0,
-                   random_state=0, **options)  # fmt: skip
+    model = method(
+        **networks, Xt=TARGET, loss="categorical_crossentropy", verbose=0, random_state=0, **options
+    )
     model.fit(SOURCE, LABELS, epochs=1, batch_size=ROWS)
     found = [model.encoder_.get_weights()[0]]
     return found + ([model.discriminator_.get_weights()[0]] if discriminator is not None else [])
@@ -59,8 +60,11 @@ def ours(loss, discriminator, *, task=True):
         values = {}
         for stream, rows in (("train", SOURCE), ("target", TARGET)):
             features = rows @ encoder
-            values |= {f"{stream}.features": features, f"{stream}.weight": tf.ones(ROWS),
-                       f"{stream}.logits": features @ TASK}  # fmt: skip
+            values |= {
+                f"{stream}.features": features,
+                f"{stream}.weight": tf.ones(ROWS),
+                f"{stream}.logits": features @ TASK,
+            }
         # Without a phase before, adapt takes the source's rows themselves for its features.
         values["train.reference.features"] = tf.constant(SOURCE)
         values["train.reference.weight"] = tf.ones(ROWS)

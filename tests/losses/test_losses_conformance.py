@@ -37,7 +37,10 @@ class Case:
 CASES = {
     "batch_spectral_shrinkage": Case(
         function=lambda x, w: F.batch_spectral_shrinkage(x, 2, w),
-        args=(X, W), free=1, shape=(), weights=1,
+        args=(X, W),
+        free=1,
+        shape=(),
+        weights=1,
     ),
     "binary_cross_entropy": Case(
         function=F.binary_cross_entropy, args=(Z, LABEL), free=1, shape=(N,)
@@ -48,7 +51,9 @@ CASES = {
     "certainty_weight": Case(function=F.certainty_weight, args=(Z,), free=1, shape=(N,)),
     "confident_cross_entropy": Case(
         function=lambda z, t: F.confident_cross_entropy(z, t, 0.6),
-        args=(Z, T), free=2, shape=(N,),
+        args=(Z, T),
+        free=2,
+        shape=(N,),
     ),
     "coral": Case(function=F.coral, args=(X, Y, W, W), free=2, shape=(), weights=2),
     "cosine_distance": Case(
@@ -56,7 +61,9 @@ CASES = {
     ),
     "cosine_logits": Case(
         function=lambda x, c: F.cosine_logits(x, c, 10.0),
-        args=(X, CENTRES), free=2, shape=(N, K),
+        args=(X, CENTRES),
+        free=2,
+        shape=(N, K),
     ),
     "cosine_pairs": Case(
         function=F.cosine_pairs, args=(X, LABEL, W), free=1, shape=(N,), weights=1
@@ -73,20 +80,29 @@ CASES = {
     ),
     "entropy": Case(function=F.entropy, args=(Z,), free=1, shape=(N,)),
     "example_weights": Case(
-        function=F.example_weights, args=(LABEL, np.float32([1, 2, 3, 4])), free=2, shape=(N,),
+        function=F.example_weights,
+        args=(LABEL, np.float32([1, 2, 3, 4])),
+        free=2,
+        shape=(N,),
         batched=False,
     ),
     "gaussian_kl": Case(function=F.gaussian_kl, args=(X, Y), free=2, shape=(N,)),
     "gradnorm": Case(
         function=lambda a, b, g: F.gradnorm(a, b, g, 1.5),
-        args=(TASKS, TASKS[::-1], TASKS**2), free=3, shape=(), batched=False,
+        args=(TASKS, TASKS[::-1], TASKS**2),
+        free=3,
+        shape=(),
+        batched=False,
     ),
     "l2_sp": Case(
         function=lambda w, w0: F.l2_sp([(w, w0)]), args=(X, Y), free=2, shape=(), batched=False
     ),
     "linear_gradient_norm": Case(
         function=lambda z, y, w: F.linear_gradient_norm(z, y, w, CENTRES.T),
-        args=(Z, LABEL, W), free=1, shape=(), weights=1,
+        args=(Z, LABEL, W),
+        free=1,
+        shape=(),
+        weights=1,
     ),
     "linear_mmd": Case(function=F.linear_mmd, args=(X, Y, W, W), free=2, shape=(), weights=2),
     "mmd": Case(function=F.mmd, args=(X, Y, W, W), free=2, shape=(), weights=2),
@@ -94,27 +110,37 @@ CASES = {
     "negative_cosine": Case(function=F.negative_cosine, args=(X, Y), free=2, shape=(N,)),
     "nt_xent": Case(
         function=lambda a, b, w: F.nt_xent(a, b, 0.1, w),
-        args=(X, Y, W), free=2, shape=(N,), weights=1,
+        args=(X, Y, W),
+        free=2,
+        shape=(N,),
+        weights=1,
     ),
-    "prototype_logits": Case(
-        function=F.prototype_logits, args=(X, CENTRES), free=2, shape=(N, K)
-    ),
+    "prototype_logits": Case(function=F.prototype_logits, args=(X, CENTRES), free=2, shape=(N, K)),
     "prototypes": Case(function=F.prototypes, args=(X, LABEL, W), free=1, shape=(K, D), weights=1),
     "prototypical": Case(
         function=lambda x, y, w: F.prototypical(x, y, 0.2, w),
-        args=(X, LABEL, W), free=1, shape=(N,), weights=1,
+        args=(X, LABEL, W),
+        free=1,
+        shape=(N,),
+        weights=1,
     ),
     "squared_error": Case(function=F.squared_error, args=(MAPS, OTHER_MAPS), free=2, shape=(N,)),
     "supervised_contrastive": Case(
         function=lambda x, y, w: F.supervised_contrastive(x, y, 0.1, w),
-        args=(X, LABEL, W), free=1, shape=(N,), weights=1,
+        args=(X, LABEL, W),
+        free=1,
+        shape=(N,),
+        weights=1,
     ),
     "uncertainty_weighted": Case(
-        function=F.uncertainty_weighted, args=(np.float32(2), np.float32(0.3)), free=2, shape=(),
+        function=F.uncertainty_weighted,
+        args=(np.float32(2), np.float32(0.3)),
+        free=2,
+        shape=(),
         batched=False,
     ),
     "weighted_mean": Case(function=F.weighted_mean, args=(VALUES, W), free=1, shape=(), weights=1),
-}  # fmt: skip
+}
 EXTREMES = {
     "zeros": lambda like: np.zeros_like(like),
     "ones": lambda like: np.ones_like(like),

@@ -15,9 +15,7 @@ A, B = RNG.normal(size=(2, 5, 3))
 def nt_xent(a, b, t):
     n, u = len(a), normalize(np.concatenate([a, b]))
     s = u @ u.T / t
-    anchors = [
-        logsumexp(np.delete(s[i], i)) - s[i, (i + n) % (2 * n)] for i in range(2 * n)
-    ]  # fmt: skip
+    anchors = [logsumexp(np.delete(s[i], i)) - s[i, (i + n) % (2 * n)] for i in range(2 * n)]
     return (np.array(anchors[:n]) + anchors[n:]) / 2
 
 

@@ -28,11 +28,15 @@ class Tensors(dict):
 
     def __init__(self, logits=LOGITS, numbers=NUMBERS, label=LABEL):
         rows = tf.convert_to_tensor(numbers) + tf.zeros((N, 1))
-        super().__init__({
-            "train.logits": tf.convert_to_tensor(logits), "train.label": tf.constant(label),
-            "train.weight": tf.constant(WEIGHT), "train.balance": rows,
-            "train.class_weight": tf.constant(np.float32([1, 2, 3, 4, 5])),
-        })  # fmt: skip
+        super().__init__(
+            {
+                "train.logits": tf.convert_to_tensor(logits),
+                "train.label": tf.constant(label),
+                "train.weight": tf.constant(WEIGHT),
+                "train.balance": rows,
+                "train.class_weight": tf.constant(np.float32([1, 2, 3, 4, 5])),
+            }
+        )
 
     def weights(self, pattern):
         assert pattern == "head"
@@ -110,9 +114,12 @@ def test_gradnorms_weights_learn_from_the_norms_alone():
 @pytest.mark.parametrize("class_weight", ["none", "balanced"])
 def test_an_unknown_label_counts_nowhere(balance, class_weight):
     loss = MultiTask(
-        sizes=SIZES, balance=balance, trained="train.balance", class_weight=class_weight,
+        sizes=SIZES,
+        balance=balance,
+        trained="train.balance",
+        class_weight=class_weight,
         label_smoothing=0.1,
-    )  # fmt: skip
+    )
     other = LOGITS.copy()
     other[4, COLUMNS[0]], other[0, COLUMNS[1]], other[5] = [9, -9, 1], [-5, 5], 7
     values, gradients = [], []

@@ -26,30 +26,30 @@ def test_softmax_and_sigmoid_by_hand():
 
 
 @pytest.mark.parametrize(
-    "target, expected",
+    "problem_type, expected",
     [
         ("single_label", [[0.2, 0.8]]),
         ("multi_label", [[0.5, 0.8]]),
         ("regression", [[0, 2 * np.log(4)]]),
     ],
 )
-def test_probabilities_of_each_target(target, expected):
-    got = metrics.probabilities(np.array([[0, 2 * np.log(4)]]), target, 2.0)
+def test_probabilities_of_each_target(problem_type, expected):
+    got = metrics.probabilities(np.array([[0, 2 * np.log(4)]]), problem_type, 2.0)
     np.testing.assert_allclose(got, expected)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
-@pytest.mark.parametrize("target", ["single_label", "multi_label"])
-def test_a_known_temperature_is_found(temperature, target):
+@pytest.mark.parametrize("problem_type", ["single_label", "multi_label"])
+def test_a_known_temperature_is_found(temperature, problem_type):
     rng = np.random.default_rng(1)
     honest = 1.5 * rng.normal(size=(20_000, 3))
-    p = metrics.probabilities(honest, target)
-    if target == "single_label":
+    p = metrics.probabilities(honest, problem_type)
+    if problem_type == "single_label":
         truth = (rng.random((len(p), 1)) > p.cumsum(axis=1)).sum(axis=1)
         labels = np.eye(3)[np.minimum(truth, 2)]
     else:
         labels = (rng.random(p.shape) < p).astype(float)
-    found = metrics.fit_temperature(temperature * honest, labels, target)
+    found = metrics.fit_temperature(temperature * honest, labels, problem_type)
     assert found == pytest.approx(temperature, rel=0.05)
 
 
@@ -178,18 +178,18 @@ def test_bootstrap_repeats_by_seed_and_a_constant_has_no_width():
 
 
 @pytest.mark.parametrize(
-    "target, named",
+    "problem_type, named",
     [
         ("single_label", {"accuracy", "log_loss"}),
         ("multi_label", {"exact_match", "macro_f1"}),
         ("regression", {"mean_absolute_error", "r2"}),
     ],
 )
-def test_intervals_hold_their_figure(target, named):
+def test_intervals_hold_their_figure(problem_type, named):
     probabilities, labels, _ = labelled(150)
-    got = metrics.with_intervals(probabilities, labels, target)
+    got = metrics.with_intervals(probabilities, labels, problem_type)
     assert set(got["intervals"]) == named
-    assert metrics.main_metric(target) in named
+    assert metrics.main_metric(problem_type) in named
     for name, (low, high) in got["intervals"].items():
         assert low < got[name] < high, name
-    assert metrics.with_intervals(probabilities, labels, target) == got
+    assert metrics.with_intervals(probabilities, labels, problem_type) == got

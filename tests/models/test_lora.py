@@ -67,7 +67,7 @@ def test_a_reference_stays_where_the_updates_began():
     assert factors and all("lora" in variable.path for variable in factors)
     for variable in factors:
         variable.assign(variable + 1)
-    suffix = network.part("input", ["features"])
+    suffix = network.submodel("input", ["features"])
     np.testing.assert_allclose(reference.outputs(suffix, [pixels])["features"], before, atol=1e-5)
     assert np.abs(suffix([pixels])["features"].numpy() - before).max() > 1e-3
 
@@ -78,8 +78,12 @@ def test_what_a_low_rank_update_is_held_to_is_the_kernel_and_not_its_factors():
     reference = Reference(network)
     network.set_trainable(dict.fromkeys(network.blocks, 1.0), batch_norm="frozen", lora=2)
     reference.begin_phase()
-    kernels = [v for stage in network.cuts[1:-1] for v in network.variables(stage)
-               if v.path.endswith("/kernel")]  # fmt: skip
+    kernels = [
+        v
+        for stage in network.cuts[1:-1]
+        for v in network.variables(stage)
+        if v.path.endswith("/kernel")
+    ]
     pairs = reference.pairs("stage*")
     assert [tuple(whole.shape) for whole, _ in pairs] == [tuple(k.shape) for k in kernels]
     assert float(l2_sp(pairs)) == 0.0  # though one factor is random from the start

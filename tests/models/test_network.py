@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tftransfer.backbones.cache import Shelf, shelf_of_process
+from tftransfer.backbones.cache import BackboneCache, process_backbone_cache
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import weights as weight_arrays
 from tftransfer.core.recipe import Head
@@ -25,7 +25,7 @@ def make(*heads, seed=0, units=4):
 
 @pytest.fixture(scope="module")
 def network():
-    return make(Head(), Head(name="side", tap="stage2", output="side_logits", units=2))
+    return make(Head(), Head(name="side", layer="stage2", output="side_logits", units=2))
 
 
 def pictures(count=3):
@@ -46,7 +46,7 @@ def equal(first, second):
 
 def test_blocks_are_the_stages_and_the_heads(network):
     assert list(network.blocks) == [*STAGES, "head", "side"]
-    assert network.cuts == [INPUT, *STAGES, FEATURES]
+    assert network.boundaries == [INPUT, *STAGES, FEATURES]
     in_blocks = {id(v) for block in network.blocks for v in network.variables(block)}
     assert in_blocks == {id(v) for v in network.model.weights}
     total = sum(network.parameters(block) for block in network.blocks)
@@ -65,7 +65,7 @@ def test_a_head_on_a_stage_reads_its_pooled_tensor(network):
     kernel, bias = network.variables("side")
     kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))
     bias.assign([1.0, -1.0])
-    stage2 = network.part(INPUT, "stage2")([pictures()], training=False)
+    stage2 = network.submodel(INPUT, "stage2")([pictures()], training=False)
     stage2 = np.asarray(stage2[0] if isinstance(stage2, (list, tuple)) else stage2)
     expected = stage2.mean(axis=(1, 2)) @ kernel.numpy() + bias.numpy()
     got = network.predict(pictures())["side_logits"]
@@ -81,8 +81,8 @@ def test_a_hidden_head_has_its_layers_and_a_plain_one_starts_at_zero():
 
 
 def test_an_unknown_tap_or_tensor_gives_the_nearest(network):
-    with pytest.raises(UserError, match=r"no tap named 'stage4'.*\n.*stage"):
-        make(Head(tap="stage4"))
+    with pytest.raises(UserError, match=r"no layer named 'stage4'.*\n.*stage"):
+        make(Head(layer="stage4"))
     with pytest.raises(UserError, match=r"no tensor named 'logit'.*\n.*logits"):
         network.tensor("logit")
 
@@ -90,8 +90,8 @@ def test_an_unknown_tap_or_tensor_gives_the_nearest(network):
 @pytest.mark.parametrize("start", [INPUT, *STAGES, FEATURES])
 def test_prefix_and_suffix_give_the_whole_exactly(network, start):
     names = ["features", "logits"] if start in ("stage3", FEATURES) else list(network.outputs)
-    suffix = network.part(start, names)
-    prefix = network.part(INPUT, start) if start != INPUT else None
+    suffix = network.submodel(start, names)
+    prefix = network.submodel(INPUT, start) if start != INPUT else None
     middle = [pictures()] if prefix is None else prefix([pictures()], training=False)
     middle = middle if isinstance(middle, (list, tuple)) else [middle]
     assert [tuple(tensor.shape[1:]) for tensor in middle] == network.shapes_at(start)
@@ -119,16 +119,16 @@ def test_compiled_takes_any_batch_size_and_one_output_alone(network):
         ([Head()], {"head": 1.0, "stage1": 0.1}, INPUT),
         ([Head()], {"stage1": 1.0, "stage3": 1.0}, INPUT),
         ([Head()], {}, FEATURES),
-        ([Head(tap="stage3")], {"head": 1.0}, "stage3"),
-        ([Head(tap="stage2")], {"head": 1.0}, "stage2"),
-        ([Head(), Head(name="side", tap="stage1", output="o")], {"head": 1.0}, "stage1"),
-        ([Head(tap="stage1")], {"head": 1.0, "stage3": 1.0}, "stage1"),
+        ([Head(layer="stage3")], {"head": 1.0}, "stage3"),
+        ([Head(layer="stage2")], {"head": 1.0}, "stage2"),
+        ([Head(), Head(name="side", layer="stage1", output="o")], {"head": 1.0}, "stage1"),
+        ([Head(layer="stage1")], {"head": 1.0, "stage3": 1.0}, "stage1"),
     ],
 )
-def test_the_cut_is_as_deep_as_nothing_below_trains_or_is_tapped(heads, given, cut):
+def test_the_cut_is_as_deep_as_nothing_below_trains_or_is_tapped(heads, given, boundary):
     network = make(*heads)
-    assert network.cut_for(rates(network, **given)) == cut
-    needed = network.part(cut, list(network.outputs))
+    assert network.boundary_for(rates(network, **given)) == boundary
+    needed = network.submodel(boundary, list(network.outputs))
     assert needed.outputs
 
 
@@ -210,7 +210,7 @@ def test_reset_of_a_plain_head_is_zero_again():
 
 def test_seed_states_are_those_of_every_random_layer():
     assert make().seed_states() == []
-    network = make(OPEN_HEAD, Head(name="side", tap="stage1", output="o", dropout=0.3))
+    network = make(OPEN_HEAD, Head(name="side", layer="stage1", output="o", dropout=0.3))
     states = network.seed_states()
     assert len(states) == len({id(state) for state in states}) == 2
     stored = [state.numpy() for state in states]
@@ -252,13 +252,13 @@ def test_the_precision_holds_inside_only_and_heads_stay_in_float32():
 def test_what_trains_is_no_part_of_the_form():
     backbone = load_backbone("small_cnn", weights="none", image_size=16, seed=0)
     network = Network(backbone, [Head()], units=2)
-    before = network.form()
+    before = network.architecture_digest()
     network.set_trainable(dict.fromkeys(network.blocks, 0.0), batch_norm="frozen")
-    assert network.form() == before != ""
+    assert network.architecture_digest() == before != ""
 
 
 def test_a_shelf_gives_a_backbone_as_it_was():
-    shelf = Shelf()
+    shelf = BackboneCache()
     options = {"weights": "none", "image_size": 32, "seed": 3}
     name = "efficientnet_b0"
     first = shelf.load(name, **options)
@@ -276,26 +276,26 @@ def test_a_shelf_gives_a_backbone_as_it_was():
 
 
 def test_the_shelf_of_the_process_is_lent_to_one_at_a_time():
-    with shelf_of_process() as first, shelf_of_process() as second:
+    with process_backbone_cache() as first, process_backbone_cache() as second:
         assert first is not second
-    with shelf_of_process() as third:
+    with process_backbone_cache() as third:
         assert third is first
 
 
 def test_a_shelf_keeps_what_its_limits_allow(tmp_path):
-    shelf, options = Shelf(most=1), {"weights": "none", "image_size": 16, "seed": 0}
+    shelf, options = BackboneCache(most=1), {"weights": "none", "image_size": 16, "seed": 0}
     first = shelf.load("small_cnn", **options)
     assert shelf.load("small_cnn", **options) is first
     assert shelf.load("small_cnn:width=8", **options) is not first
     assert shelf.load("small_cnn", **options) is not first
-    tiny = Shelf(most_bytes=10)
+    tiny = BackboneCache(most_bytes=10)
     assert tiny.load("small_cnn", **options) is not tiny.load("small_cnn", **options)
 
 
 def test_a_shelf_sees_that_a_weights_file_has_changed(tmp_path):
     options = {"image_size": 16, "seed": 0}
     model = load_backbone("small_cnn", weights="none", **options).model
-    path, shelf = tmp_path / "source.weights.h5", Shelf()
+    path, shelf = tmp_path / "source.weights.h5", BackboneCache()
     model.save_weights(path)
     before = shelf.load("small_cnn", weights=str(path), **options)
     assert shelf.load("small_cnn", weights=str(path), **options) is before

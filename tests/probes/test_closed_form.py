@@ -74,7 +74,7 @@ def test_ridge_is_scikit_learns(shape, strength):
     expected = Ridge(alpha=strength).fit(x.astype(np.float64), y).predict(x)
     np.testing.assert_allclose(got, expected, atol=1e-5)
     values = np.stack([x[:, 0] * 5 - 7, x[:, 1] ** 2], axis=1)
-    got = logits_of(closed_form.ridge(x, values, target="regression", strength=strength), x)
+    got = logits_of(closed_form.ridge(x, values, problem_type="regression", strength=strength), x)
     expected = Ridge(alpha=strength).fit(x.astype(np.float64), values).predict(x)
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
@@ -104,8 +104,8 @@ def test_the_row_space_loses_nothing(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("target", ["single_label", "regression"])
-def test_ridge_takes_the_strength_with_the_least_leave_one_out_error(shape, target):
+@pytest.mark.parametrize("problem_type", ["single_label", "regression"])
+def test_ridge_takes_the_strength_with_the_least_leave_one_out_error(shape, problem_type):
     x, y, _ = clusters(*shape)
     size = ((x - x.mean(axis=0)) ** 2).sum() / len(x)
     grid = size * np.geomspace(1e-4, 10.0 * len(x), 25)
@@ -114,13 +114,17 @@ def test_ridge_takes_the_strength_with_the_least_leave_one_out_error(shape, targ
         total = 0.0
         for i in range(len(x)):
             kept = np.arange(len(x)) != i
-            solution = closed_form.ridge(x[kept], y[kept], target="regression", strength=strength)
+            solution = closed_form.ridge(
+                x[kept], y[kept], problem_type="regression", strength=strength
+            )
             total += ((logits_of(solution, x[i : i + 1]) - y[i]) ** 2).sum()
         return total
 
     best = grid[np.argmin([error(s) for s in grid])]
-    expected = closed_form.ridge(x, y, target=target, strength=best)
-    np.testing.assert_allclose(closed_form.ridge(x, y, target=target)[0], expected[0], atol=1e-5)
+    expected = closed_form.ridge(x, y, problem_type=problem_type, strength=best)
+    np.testing.assert_allclose(
+        closed_form.ridge(x, y, problem_type=problem_type)[0], expected[0], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("strength", [1.0, 100.0])
@@ -138,7 +142,7 @@ def test_logistic_of_several_labels_is_one_regression_each():
     x, y, _ = clusters(90, 8)
     y = np.stack([y[:, 0], y[:, 1] + y[:, 2], np.ones(90), np.zeros(90)], axis=1)
     scaled = (x - x.mean(axis=0, dtype=np.float64)) / deviations(x.astype(np.float64))
-    got = logits_of(closed_form.logistic(x, y, target="multi_label", strength=10.0), x)
+    got = logits_of(closed_form.logistic(x, y, problem_type="multi_label", strength=10.0), x)
     for column in (0, 1):
         model = LogisticRegression(C=0.1, tol=1e-9).fit(scaled, y[:, column].astype(int))
         expected = model.decision_function(scaled)
@@ -154,15 +158,15 @@ def test_logistic_takes_the_penalty_that_generalises():
     assert metrics.softmax(logits_of(closed_form.logistic(x, y), x)).max(axis=1).mean() > 0.95
 
 
-@pytest.mark.parametrize("target", ["single_label", "multi_label"])
-def test_logistic_chooses_its_penalty_where_copies_are_not_parted(target):
+@pytest.mark.parametrize("problem_type", ["single_label", "multi_label"])
+def test_logistic_chooses_its_penalty_where_copies_are_not_parted(problem_type):
     """Of noise nothing generalises, but a copy on the other side looks as if it did."""
     rng = np.random.default_rng(0)
     x, y = np.repeat(rng.normal(size=(40, 60)), 3, axis=0), np.eye(2)[np.arange(120) // 3 % 2]
     copies = [str(number // 3) for number in range(120)]
 
     def sure(**options):
-        solution = closed_form.logistic(x, y, target=target, **options)
+        solution = closed_form.logistic(x, y, problem_type=problem_type, **options)
         return np.abs(logits_of(solution, x)).max()
 
     assert sure(units=copies) < 0.3 * sure()
@@ -179,7 +183,7 @@ def test_logistic_has_its_usual_penalty_where_a_class_has_few_units():
 def test_ridge_of_several_labels_splits_at_zero():
     x, y, _ = clusters(120, 8, apart=3.0)
     y = np.stack([y[:, 0], y[:, 1] + y[:, 2], np.zeros(120)], axis=1)
-    got = logits_of(closed_form.ridge(x, y, target="multi_label"), x)
+    got = logits_of(closed_form.ridge(x, y, problem_type="multi_label"), x)
     assert ((got[:, :2] > 0) == (y[:, :2] > 0)).mean() > 0.95
     assert (got[:, 2] == ABSENT).all()
 
@@ -203,9 +207,10 @@ def test_the_left_out_means_are_those_of_a_refit(name, monkeypatch):
     x, y, _ = clusters(12, 5)
     seen = {}
     monkeypatch.setattr(
-        metrics, "fit_temperature",
+        metrics,
+        "fit_temperature",
         lambda logits, *rest: seen.setdefault("logits", logits) is None or 1.0,
-    )  # fmt: skip
+    )
     SOLVERS[name](x, y)
     fixed = unit(x) if name == "cosine" else x
     expected = np.empty((12, 3))
@@ -231,9 +236,10 @@ def test_the_left_out_units_are_those_of_a_refit(name, size, monkeypatch):
         expected[~kept] = logits_of(solution, fixed[~kept])
     seen = {}
     monkeypatch.setattr(
-        metrics, "fit_temperature",
+        metrics,
+        "fit_temperature",
         lambda logits, *rest: seen.setdefault("logits", logits) is None or 1.0,
-    )  # fmt: skip
+    )
     SOLVERS[name](x, y, units=units, **({"strength": 3.0} if name == "ridge" else {}))
     ratio = centred(seen["logits"]) / centred(expected)
     np.testing.assert_allclose(ratio, np.median(ratio), rtol=2e-2)
@@ -302,12 +308,12 @@ def test_the_same_again(name):
 def test_regression_is_not_drawn_to_a_wild_column():
     x, _, _ = clusters(200, 8)
     values = np.stack([x[:, 0], 1e4 * np.random.default_rng(0).normal(size=200)], axis=1)
-    got = logits_of(closed_form.ridge(x, values, target="regression"), x)
+    got = logits_of(closed_form.ridge(x, values, problem_type="regression"), x)
     assert metrics.metrics(got[:, :1], values[:, :1], "regression")["r2"] > 0.5
 
 
 @pytest.mark.parametrize(
-    "name, features, targets, target, said",
+    "name, features, targets, problem_type, said",
     [
         ("ridge", np.ones((3, 2)), np.ones(3), "single_label", "one-hot rows"),
         ("ridge", np.ones((3, 2)), np.ones((2, 2)), "single_label", r"targets \[2, 2\]"),
@@ -318,9 +324,9 @@ def test_regression_is_not_drawn_to_a_wild_column():
         ("logistic", np.ones((3, 2)), np.ones((3, 2)), "regression", "Take ridge"),
     ],
 )
-def test_what_does_not_fit_is_refused(name, features, targets, target, said):
+def test_what_does_not_fit_is_refused(name, features, targets, problem_type, said):
     with pytest.raises(UserError, match=said):
-        SOLVERS[name](features, targets, target=target)
+        SOLVERS[name](features, targets, problem_type=problem_type)
 
 
 def test_an_unknown_name_gives_the_nearest():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tftransfer import recipes
-from tftransfer.core.recipe import TARGETS, Head, Phase, Recipe
+from tftransfer.core.recipe import PROBLEM_TYPES, Head, Phase, Recipe
 from tftransfer.core.serialization import from_jsonable, to_jsonable
 from tftransfer.losses import (
     L2SP,
@@ -54,15 +54,15 @@ def test_the_names():
 
 
 @pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
 @pytest.mark.parametrize("stages", [1, 3, 5])
-def test_every_recipe_is_valid_and_survives_json(name, target, stages):
-    recipe = make_recipe(name, target=target, stages=stages)
+def test_every_recipe_is_valid_and_survives_json(name, problem_type, stages):
+    recipe = make_recipe(name, problem_type=problem_type, stages=stages)
     assert from_jsonable(json.loads(json.dumps(to_jsonable(recipe)))) == recipe
     assert recipe.phases
     assert name in str(recipe)
     for phase in recipe.phases:
-        assert isinstance(phase.losses[0], LOSS[target])
+        assert isinstance(phase.losses[0], LOSS[problem_type])
         trained = {block for block, rate in phase.rates(blocks(stages)).items() if rate > 0}
         assert "head" in trained
 
@@ -211,14 +211,14 @@ def test_a_budget_is_shared_in_proportion(given, budget, expected):
 
 def test_ones_own_recipe_is_registered_once(own_recipes):
     @register_recipe
-    def mine(*, target: str = "single_label", rate: float = 0.5, **phase):
-        return Recipe(name="mine", phases=(Phase(name=target, train={}, losses=(), **phase),))
+    def mine(*, problem_type: str = "single_label", rate: float = 0.5, **phase):
+        return Recipe(name="mine", phases=(Phase(name=problem_type, train={}, losses=(), **phase),))
 
     @register_method
     def renamed(recipe, *, to: str = "other"):
         return replace(recipe, phases=tuple(replace(p, name=to) for p in recipe.phases))
 
-    made = make_recipe("mine:epochs=3", target="regression").phases[0]
+    made = make_recipe("mine:epochs=3", problem_type="regression").phases[0]
     assert (made.epochs, made.name) == (3, "regression")
     both = make_recipe("mine:epochs=3+renamed:to=x")
     assert (both.name, both.phases[0].epochs, both.phases[0].name) == ("mine+renamed", 3, "x")
@@ -238,11 +238,13 @@ def test_ones_own_recipe_is_registered_once(own_recipes):
         ("scratch+multi_task+l2_sp:strength=1", "scratch+l2_sp:strength=1"),
         ("multi_task", "fine_tune"),
         ("multi_task:epochs=3,balance=fixed+l2_sp", "fine_tune:epochs=3+l2_sp"),
-        ({"name": "multi_task", "balance": "fixed", "epochs": 3},
-         {"name": "fine_tune", "epochs": 3}),
+        (
+            {"name": "multi_task", "balance": "fixed", "epochs": 3},
+            {"name": "fine_tune", "epochs": 3},
+        ),
         ({"name": "scratch+multi_task", "weights": (1, 2)}, {"name": "scratch"}),
     ],
-)  # fmt: skip
+)
 def test_a_recipe_without_one_of_its_methods(spec, left):
     assert without_method(spec, "multi_task") == left
 

@@ -11,7 +11,7 @@ import tftransfer
 from tftransfer.data.examples import Examples
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.plan import make_plan, read_examples
-from tftransfer.probes.layer_probes import pooled_taps
+from tftransfer.probes.layer_probes import pooled_layer_features
 from tftransfer.reports.data_quality import near_duplicates, suspected_labels
 
 
@@ -23,9 +23,9 @@ def flowers(shared_data, tmp_path, per_class=40):
         for label in sorted({name.split("/")[-2] for name in names}):
             some = [name for name in names if name.split("/")[-2] == label][:per_class]
             for name in some:
-                target = tmp_path / "flowers" / label / name.split("/")[-1]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read(name))
+                place = tmp_path / "flowers" / label / name.split("/")[-1]
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(file.read(name))
     return tmp_path / "flowers"
 
 
@@ -37,17 +37,23 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
         small = picture.resize((picture.width // 2, picture.height // 2))
     small.save(folder / "tulips" / "smaller.png")
     examples = read_examples(tftransfer.Experiment(data=str(folder)), lambda line: None)
-    names = {frozenset((examples.names[a], examples.names[b]))
-             for a, b in near_duplicates(examples)}  # fmt: skip
-    planted = {frozenset((f"roses/{first.name}", "roses/again.jpg")),
-               frozenset((f"roses/{second.name}", "tulips/smaller.png"))}  # fmt: skip
+    names = {
+        frozenset((examples.names[a], examples.names[b])) for a, b in near_duplicates(examples)
+    }
+    planted = {
+        frozenset((f"roses/{first.name}", "roses/again.jpg")),
+        frozenset((f"roses/{second.name}", "tulips/smaller.png")),
+    }
     # The set itself has a tulip in other colours, a rose without any, and a daisy a moment later.
-    theirs = {frozenset(f"tulips/{name}_n.jpg" for name in
-                        ("12916135413_dafcf3089e", "12916441224_2ed63596f8")),
-              frozenset(f"daisy/{name}.jpg" for name in
-                        ("10993710036_2033222c91", "10993818044_4c19b86c82")),
-              frozenset(("roses/13279526615_a3b0059bec.jpg",
-                         "roses/13342823005_16d3df58df_n.jpg"))}  # fmt: skip
+    theirs = {
+        frozenset(
+            f"tulips/{name}_n.jpg" for name in ("12916135413_dafcf3089e", "12916441224_2ed63596f8")
+        ),
+        frozenset(
+            f"daisy/{name}.jpg" for name in ("10993710036_2033222c91", "10993818044_4c19b86c82")
+        ),
+        frozenset(("roses/13279526615_a3b0059bec.jpg", "roses/13342823005_16d3df58df_n.jpg")),
+    }
     assert names == planted | theirs
     said = tftransfer.inspect(data=str(folder), say=lambda line: None)
     assert "near duplicates: 5 pairs" in said
@@ -63,10 +69,14 @@ def test_pictures_of_nothing_are_near_to_none():
         Image.fromarray(noise.astype(np.uint8)).save(file, "PNG")
         items.append(file.getvalue())
     examples = Examples(
-        names=[str(k) for k in range(6)], items=items, labels=np.zeros(6, np.int64),
-        target="single_label", classes=("a", "b"), parts=np.full(6, "train"),
+        names=[str(k) for k in range(6)],
+        items=items,
+        labels=np.zeros(6, np.int64),
+        problem_type="single_label",
+        classes=("a", "b"),
+        splits=np.full(6, "train"),
         sha256=[f"{k:064}" for k in range(6)],
-    )  # fmt: skip
+    )
     assert near_duplicates(examples) == []
 
 
@@ -84,9 +94,12 @@ def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
             file.rename(folder / wrong / f"planted{file.name}")
             planted.add(f"{wrong}/planted{file.name}")
     said = tftransfer.inspect(
-        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=160,
+        data=str(folder),
+        backbone="mobilenet_v2:alpha=0.35",
+        weights=weights,
+        image_size=160,
         say=lambda line: None,
-    )  # fmt: skip
+    )
     listed = said.partition("suspected labels, by a cross-validated probe: ")[2].splitlines()[1:]
     found = [line.split(":")[0].strip() in planted for line in listed]
     # The probe itself is wrong on a sixth of the photographs, so others are suspected too.
@@ -95,17 +108,22 @@ def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
 
 @pytest.mark.parametrize("together", ["copies", "groups"])
 def test_copies_and_groups_do_not_vouch_for_each_others_wrong_label(together):
-    rng, kinds = np.random.default_rng(0), np.arange(60) % 2
-    features = np.repeat(rng.normal(size=(60, 900)) + 0.4 * kinds[:, None], 4, axis=0)
-    labels = np.repeat(kinds, 4)
+    rng, modalities = np.random.default_rng(0), np.arange(60) % 2
+    features = np.repeat(rng.normal(size=(60, 900)) + 0.4 * modalities[:, None], 4, axis=0)
+    labels = np.repeat(modalities, 4)
     labels[:4] = 1
     units = [f"{number // 4:064}" for number in range(240)]
     alone = [f"{number:064}" for number in range(240)]
     examples = Examples(
-        names=alone, items=[b""] * 240, labels=labels, target="single_label", classes=("a", "b"),
-        parts=np.full(240, "train"), sha256=units if together == "copies" else alone,
+        names=alone,
+        items=[b""] * 240,
+        labels=labels,
+        problem_type="single_label",
+        classes=("a", "b"),
+        splits=np.full(240, "train"),
+        sha256=units if together == "copies" else alone,
         groups=units if together == "groups" else (),
-    )  # fmt: skip
+    )
     features += 1e-3 * rng.normal(size=features.shape)
     found = suspected_labels({FEATURES: features}, examples)
     assert {0, 1, 2, 3} <= {index for index, _, _ in found} and found[0][1] == "a"
@@ -118,32 +136,50 @@ def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
         for file in sorted((picture_folder / label).iterdir())[3:]:
             file.unlink()
     experiment = tftransfer.Experiment(
-        data=str(picture_folder), backbone="small_cnn", weights="none",
-        recipe="feature_extraction", validation_fraction=0.0, test_fraction=0.0,
-    )  # fmt: skip
+        data=str(picture_folder),
+        backbone="small_cnn",
+        weights="none",
+        recipe="feature_extraction",
+        validation_fraction=0.0,
+        test_fraction=0.0,
+    )
     plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
-    assert suspected_labels(pooled_taps(plan.network, plan.examples), plan.examples) is None
+    assert (
+        suspected_labels(pooled_layer_features(plan.network, plan.examples), plan.examples) is None
+    )
 
 
 def test_of_a_group_for_each_class_nothing_is_said():
     examples = Examples(
-        names=["x"] * 20, items=[b""] * 20, labels=np.arange(20) % 2, target="single_label",
-        classes=("a", "b"), parts=np.full(20, "train"), groups=["ann", "bob"] * 10,
+        names=["x"] * 20,
+        items=[b""] * 20,
+        labels=np.arange(20) % 2,
+        problem_type="single_label",
+        classes=("a", "b"),
+        splits=np.full(20, "train"),
+        groups=["ann", "bob"] * 10,
         sha256=[f"{number:064}" for number in range(20)],
-    )  # fmt: skip
+    )
     features = np.random.default_rng(0).normal(size=(20, 3))
     assert suspected_labels({FEATURES: features}, examples) is None
 
 
 def test_examples_without_labels_are_no_part_of_the_sheet(picture_folder):
     said = tftransfer.inspect(
-        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32,
-        unlabelled_data=str(picture_folder), say=lambda line: None,
-    )  # fmt: skip
-    alone = tftransfer.inspect(
-        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32,
+        data=str(picture_folder),
+        backbone="small_cnn",
+        weights="none",
+        image_size=32,
+        unlabelled_data=str(picture_folder),
         say=lambda line: None,
-    )  # fmt: skip
+    )
+    alone = tftransfer.inspect(
+        data=str(picture_folder),
+        backbone="small_cnn",
+        weights="none",
+        image_size=32,
+        say=lambda line: None,
+    )
     assert said.splitlines()[-3:] == alone.splitlines()[-3:]
 
 
@@ -154,8 +190,9 @@ def test_texts_of_the_same_words_are_near(tmp_path):
     examples = read_examples(
         tftransfer.Experiment(data=str(tmp_path / "texts.tsv")), lambda line: None
     )
-    found = {frozenset((examples.items[a], examples.items[b]))
-             for a, b in near_duplicates(examples)}  # fmt: skip
+    found = {
+        frozenset((examples.items[a], examples.items[b])) for a, b in near_duplicates(examples)
+    }
     assert len(found) == 2 and all(b"bad" not in item for pair in found for item in pair)
     said = tftransfer.inspect(data=str(tmp_path / "texts.tsv"), say=lambda line: None)
     assert "near duplicates: 2 pairs" in said

@@ -13,7 +13,7 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.checkpoints import weights as weight_arrays
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
 ALONE = textwrap.dedent(
     """
@@ -46,8 +46,11 @@ def test_it_loads_where_only_tensorflow_is(tuned_run, digits, tmp_path):
     files = sorted((digits / "target").rglob("*.png"))[::90]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, str(tuned_run.export), *map(str, files)],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout.splitlines()[-1])
     ours = tftransfer.predict(tuned_run.workdir, files)
@@ -68,20 +71,31 @@ def test_top_1_equals_evaluation_on_every_test_file(tuned_run, digits):
     np.testing.assert_allclose(answer["scores"].numpy(), expected, atol=1e-5)
 
 
-def encoded(mode, kind, **options):
+def encoded(mode, modality, **options):
     pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(buffer, kind, **options)
+    Image.fromarray(pixels).convert(mode).save(buffer, modality, **options)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
     "mode, kind",
-    [("RGB", "JPEG"), ("L", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("L", "PNG"), ("P", "PNG"),
-     ("LA", "PNG"), ("I;16", "PNG"), ("P", "GIF"), ("RGB", "BMP"), ("RGB", "WEBP")],
-)  # fmt: skip
-def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, kind):
-    data = encoded(mode if mode != "I;16" else "L", kind)
+    [
+        ("RGB", "JPEG"),
+        ("L", "JPEG"),
+        ("RGB", "PNG"),
+        ("RGBA", "PNG"),
+        ("L", "PNG"),
+        ("P", "PNG"),
+        ("LA", "PNG"),
+        ("I;16", "PNG"),
+        ("P", "GIF"),
+        ("RGB", "BMP"),
+        ("RGB", "WEBP"),
+    ],
+)
+def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, modality):
+    data = encoded(mode if mode != "I;16" else "L", modality)
     signature = served(tuned_run)
     alone = signature(image_bytes=tf.constant([data]))["scores"].numpy()
     assert alone.shape == (1, 5)
@@ -98,13 +112,13 @@ def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
 
 
 def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, monkeypatch):
-    whole = ImageForm.decode_each
+    whole = ImagePreprocessor.decode_each
 
     def spoiled(self, items):
         pixels, good = whole(self, items)
         return 255 - pixels, good
 
-    monkeypatch.setattr(ImageForm, "decode_each", spoiled)
+    monkeypatch.setattr(ImagePreprocessor, "decode_each", spoiled)
     with pytest.raises(tftransfer.UserError, match="differs from the network"):
         tftransfer.export(tuned_run.workdir, tmp_path / "new", say=quiet)
     assert not (tmp_path / "new").exists()

@@ -46,8 +46,10 @@ PROGRAM = textwrap.dedent(
 def run(data, folder, batch_size):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(data), str(folder), str(batch_size)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -75,9 +75,13 @@ def test_the_figures_of_the_network_that_a_run_ends_with():
 
 def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp_path, quiet):
     experiment = tftransfer.Experiment(
-        data=str(digits / "source"), target_data=str(digits / "target"), backbone="small_cnn",
-        weights="none", image_size=8, labels_per_class=20,
-    )  # fmt: skip
+        data=str(digits / "source"),
+        target_data=str(digits / "target"),
+        backbone="small_cnn",
+        weights="none",
+        image_size=8,
+        labels_per_class=20,
+    )
     recipes = ["scratch:augment=none", "scratch:augment=none+mmd"]
     found = tftransfer.compare(experiment, tmp_path / "c", recipes, epochs=2, say=quiet)
     judged = {name: run.result["phases"][-1]["judged"] for name, run in found.runs.items()}

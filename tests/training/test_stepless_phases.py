@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tftransfer.data.examples import PART_DTYPE, Examples
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.probes import closed_form
 from tftransfer.training import stepless_phases
 
@@ -15,23 +15,29 @@ FEATURES = np.repeat(RNG.normal(size=(30, 40)), 3, axis=0).astype(np.float32)
 NUMBERS = np.arange(90)
 
 
-def examples_of(labels, target, classes, **changes):
+def examples_of(labels, problem_type, classes, **changes):
     values = {"sha256": [f"{number:064}" for number in NUMBERS]} | changes
-    parts = np.where(NUMBERS % 9 < 6, "train", "val").astype(PART_DTYPE)
+    splits = np.where(NUMBERS % 9 < 6, "train", "val").astype(SPLIT_DTYPE)
     return Examples(
-        names=list(map(str, NUMBERS)), items=[b""] * 90, labels=labels, target=target,
-        classes=classes, parts=parts, **values,
-    )  # fmt: skip
+        names=list(map(str, NUMBERS)),
+        items=[b""] * 90,
+        labels=labels,
+        problem_type=problem_type,
+        classes=classes,
+        splits=splits,
+        **values,
+    )
 
 
 def solved(examples):
     dense = keras.layers.Dense(len(examples.classes))
     dense.build((None, 40))
     trainer = SimpleNamespace(
-        plan=SimpleNamespace(examples=examples), targets=examples.targets(),
+        plan=SimpleNamespace(examples=examples),
+        targets=examples.targets(),
         supply=SimpleNamespace(features=lambda rows: FEATURES[rows]),
         network=SimpleNamespace(blocks={"head": [dense]}),
-    )  # fmt: skip
+    )
     stepless_phases._solve(SimpleNamespace(phase=SimpleNamespace(solve="logistic")), trainer)
     return dense.get_weights()
 

@@ -5,7 +5,7 @@ import pytest
 
 from tftransfer.features.store import Key
 from tftransfer.preprocessing.image.augmentation import Augmenter
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.training.streams import Stream, Streams, balanced_class_weights
 
 COUNT = 23
@@ -19,7 +19,7 @@ class Numbers:
 
     size = 2
 
-    form = ImageForm(2)
+    preprocessor = ImagePreprocessor(2)
 
     def batches(self, indices, size):
         for start in range(0, len(indices), size):
@@ -122,8 +122,9 @@ def test_padding_has_weight_0_and_is_at_the_end():
     assert stream().steps == 4
 
 
-@pytest.mark.parametrize("options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS},
-                                     {"mixup": 0.4}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
+)
 def test_batches_are_a_function_of_seed_epoch_and_step(options):
     straight = stream(**options)
     epochs = [list(batches_of(straight, epoch)) for epoch in range(3)]
@@ -211,8 +212,9 @@ def test_the_last_batch_is_filled_with_other_examples():
     assert last["weight"].tolist() == [1.0] + [0.0] * 7
 
 
-@pytest.mark.parametrize("options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS},
-                                     {"mixup": 0.4}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
+)
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_an_epoch_can_be_begun_at_any_step(options, start):
     whole = list(batches_of(stream(**options), 1))

@@ -18,24 +18,27 @@ def now(monkeypatch):
 def test_an_inner_part_is_not_counted_twice(now):
     clock = Clock()
     now[0] = 5.0  # before any part: not counted
-    with clock.part("outer"):
+    with clock.measure("outer"):
         now[0] += 1
-        with clock.part("inner"):
+        with clock.measure("inner"):
             now[0] += 10
         now[0] += 2
-    with clock.part("inner"):
+    with clock.measure("inner"):
         now[0] += 4
     assert clock.rounded() == {
-        "import": 0.0, "outer": 3.0, "inner": 14.0, "total": 17.0,
-    }  # fmt: skip
+        "import": 0.0,
+        "outer": 3.0,
+        "inner": 14.0,
+        "total": 17.0,
+    }
 
 
 def test_an_exception_ends_a_part(now):
     clock = Clock()
-    with pytest.raises(ValueError), clock.part("outer"), clock.part("inner"):
+    with pytest.raises(ValueError), clock.measure("outer"), clock.measure("inner"):
         now[0] += 1
         raise ValueError
-    with clock.part("outer"):
+    with clock.measure("outer"):
         now[0] += 2
     assert clock.seconds == {"import": 0.0, "outer": 2.0, "inner": 1.0}
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tftransfer.backbones.stages import Stage
-from tftransfer.preprocessing import Form
+from tftransfer.preprocessing import Preprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 
 
@@ -23,7 +23,7 @@ class Backbone:
       architecture: the name that builds the same model again; a run's is that of its own backbone.
       model: arrays of the form, cast to its input's dtype, to the last stage's tensors.
       stages: in order from the input.
-      form: what it takes of an example.
+      preprocessor: what it takes of an example.
       weights: where the weights come from, in words.
       weights_sha256: of the weights file; "" for random weights.
       fresh: builds the same model with new random weights; None where that cannot be.
@@ -39,7 +39,7 @@ class Backbone:
     architecture: str
     model: keras.Model
     stages: tuple[Stage, ...]
-    form: Form
+    preprocessor: Preprocessor
     weights: str
     weights_sha256: str = ""
     fresh: Callable[[], keras.Model] | None = None
@@ -65,30 +65,36 @@ class Backbone:
             )
         return self.head
 
-    def until(self, tap: str) -> Backbone:
+    def until(self, layer: str) -> Backbone:
         """The backbone up to a stage or a layer, whose output `features` then are.
 
         Middle layers often transfer better than the last ones (Yosinski et al., 2014).
 
         Args:
-          tap: name of a stage, or of a layer of which nothing beside it is alive.
+          layer: name of a stage, or of a layer of which nothing beside it is alive.
 
         Raises:
           UserError: no such stage or layer.
         """
-        ending = f"{',' if ':' in self.architecture else ':'}tap={tap}"
+        ending = f"{',' if ':' in self.architecture else ':'}layer={layer}"
         if self.wrapped:
             inside, wrap = self.wrapped
-            short = wrap(inside.until(tap))
+            short = wrap(inside.until(layer))
             return replace(
-                self, model=short.model, stages=short.stages, wrapped=short.wrapped,
+                self,
+                model=short.model,
+                stages=short.stages,
+                wrapped=short.wrapped,
                 architecture=self.architecture + ending,
-            )  # fmt: skip
-        model, stages = _cut_short(self.model, self.stages, tap)
+            )
+        model, stages = _cut_short(self.model, self.stages, layer)
         return replace(
-            self, model=model, stages=stages, architecture=self.architecture + ending,
+            self,
+            model=model,
+            stages=stages,
+            architecture=self.architecture + ending,
             uncut=self.names(),
-        )  # fmt: skip
+        )
 
     def names(self) -> tuple[str, ...]:
         """Of the layers that `fresh` builds, in its order."""
@@ -113,20 +119,20 @@ class Backbone:
 
 
 def _cut_short(
-    model: keras.Model, stages: tuple[Stage, ...], tap: str
+    model: keras.Model, stages: tuple[Stage, ...], layer: str
 ) -> tuple[keras.Model, tuple[Stage, ...]]:
     names = [stage.name for stage in stages]
     layers = {layer.name: layer for layer in model.layers}
-    if tap in names:
-        kept = stages[: names.index(tap) + 1]
+    if layer in names:
+        kept = stages[: names.index(layer) + 1]
         outputs = kept[-1].outputs if len(kept[-1].outputs) > 1 else kept[-1].outputs[0]
         return keras.Model(model.inputs, outputs, name=model.name), kept
-    if tap not in layers:
-        raise unknown_name("stage or layer", tap, [*names, *layers])
-    beside = _beside(stages, layers[tap])
-    outputs = [layers[tap].output, *beside] if beside else layers[tap].output
+    if layer not in layers:
+        raise unknown_name("stage or layer", layer, [*names, *layers])
+    beside = _beside(stages, layers[layer])
+    outputs = [layers[layer].output, *beside] if beside else layers[layer].output
     short = keras.Model(model.inputs, outputs, name=model.name)
-    return short, _ending(stages, short, layers[tap], beside)
+    return short, _ending(stages, short, layers[layer], beside)
 
 
 def _beside(stages: tuple[Stage, ...], last: keras.layers.Layer) -> tuple[Any, ...]:
@@ -136,9 +142,11 @@ def _beside(stages: tuple[Stage, ...], last: keras.layers.Layer) -> tuple[Any, .
 
 
 def _ending(
-    stages: tuple[Stage, ...], model: keras.Model, last: keras.layers.Layer,
+    stages: tuple[Stage, ...],
+    model: keras.Model,
+    last: keras.layers.Layer,
     beside: tuple[Any, ...],
-) -> tuple[Stage, ...]:  # fmt: skip
+) -> tuple[Stage, ...]:
     """The stages of a shortened model: those before a layer, and what there is of its own."""
     kept: list[Stage] = []
     there = set(model.layers)

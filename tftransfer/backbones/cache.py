@@ -13,13 +13,14 @@ import keras
 import tensorflow as tf
 
 from tftransfer.backbones.backbone import Backbone
+from tftransfer.checkpoints.weights import settle
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES
 from tftransfer.utils.hashes import file_sha256
 from tftransfer.utils.registry import parse_options
 
 
-class Shelf:
+class BackboneCache:
     """Loaded backbones, each given out as it was when first loaded, to one user at a time.
 
     Args:
@@ -56,19 +57,19 @@ class Shelf:
             variable.assign(value)
         for layer, momentum in zip(_batch_norms(backbone), momenta, strict=True):
             layer.momentum = momentum
-        weights.settle(backbone.model.layers)
+        settle(backbone.model.layers)
         return backbone
 
 
-_OF_PROCESS = Shelf(most_bytes=256 << 20, most=1)
+_OF_PROCESS = BackboneCache(most_bytes=256 << 20, most=1)
 _TAKEN = threading.Lock()
 
 
 @contextlib.contextmanager
-def shelf_of_process() -> Iterator[Shelf]:
+def process_backbone_cache() -> Iterator[BackboneCache]:
     """A shelf that keeps the last small backbone for the next user; a new one while it is taken."""
     if not _TAKEN.acquire(blocking=False):
-        yield Shelf()
+        yield BackboneCache()
         return
     try:
         yield _OF_PROCESS

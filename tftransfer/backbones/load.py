@@ -25,15 +25,15 @@ from tftransfer.checkpoints import weights
 from tftransfer.core.experiment import plain_weights
 from tftransfer.core.serialization import read_json
 from tftransfer.data.download import fetch
-from tftransfer.features.disk_cache import user_folder
-from tftransfer.preprocessing import input_kind
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.features.disk_cache import user_cache_dir
+from tftransfer.preprocessing import get_modality
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.hashes import file_sha256
 from tftransfer.utils.registry import parse_options
 
 _NETWORK_SECONDS = 15.0
-_TAP = re.compile(r"(.*?)(?:[:,]tap=([^:,=]+))?", re.DOTALL)
+_LAYER_OPTION = re.compile(r"(.*?)(?:[:,]layer=([^:,=]+))?", re.DOTALL)
 # Names that are of one kind of input only begin with these.
 _OF_KIND = {
     "audio": ("yamnet", "whisper"),
@@ -41,9 +41,14 @@ _OF_KIND = {
 }
 # What the package itself gives to a builder, or has no use for.
 _NOT_OPTIONS = (
-    "image_size", "include_top", "weights", "input_tensor", "input_shape", "classes",
+    "image_size",
+    "include_top",
+    "weights",
+    "input_tensor",
+    "input_shape",
+    "classes",
     "classifier_activation",
-)  # fmt: skip
+)
 
 
 def load_backbone(
@@ -54,7 +59,7 @@ def load_backbone(
     seed: int = 0,
     trust_code: bool = False,
     cache: Path | None = None,
-    kind: str = "image",
+    modality: str = "image",
     length: float = 0.0,
     assets: Path | None = None,
 ) -> Backbone:
@@ -62,13 +67,13 @@ def load_backbone(
 
     Args:
       name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or folder, or the folder
-        of a run; each may end in `:tap=STAGE` (or `,tap=STAGE`): the network up to there.
+        of a run; each may end in `:layer=STAGE` (or `,layer=STAGE`): the network up to there.
       weights: `pretrained`, or `imagenet` as Keras says, `none`, a path, or an https URL.
       image_size: side of the input in pixels; 0 for the backbone's own.
       seed: of random weights.
       trust_code: allow TF-Hub modules, which are programs.
       cache: where downloaded weights are kept; the user's when None.
-      kind: of the data, one of `INPUT_KINDS`.
+      modality: of the data, one of `MODALITIES`.
       length: seconds of audio or tokens of text that are read; 0 for the backbone's own.
       assets: folder of a run's `Backbone.assets`, for one that is built again.
 
@@ -76,23 +81,36 @@ def load_backbone(
       UserError: no such backbone, option or weights.
     """
     weights = plain_weights(weights)
-    plain, tap = _TAP.fullmatch(name).groups()  # type: ignore[union-attr]
-    if tap:
+    plain, layer = _LAYER_OPTION.fullmatch(name).groups()  # type: ignore[union-attr]
+    if layer:
         whole = load_backbone(
-            plain, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
-            cache=cache, kind=kind, length=length, assets=assets,
-        )  # fmt: skip
-        return replace(whole.until(tap), name=name)
+            plain,
+            weights=weights,
+            image_size=image_size,
+            seed=seed,
+            trust_code=trust_code,
+            cache=cache,
+            modality=modality,
+            length=length,
+            assets=assets,
+        )
+        return replace(whole.until(layer), name=name)
     keras.utils.set_random_seed(seed)
     if is_run(name):
-        return _from_run(Path(name).expanduser(), image_size, seed, trust_code, kind, length)
-    if kind != "image":
-        return _of_kind(kind).load_backbone(
-            name, weights=weights, image_size=image_size, seed=seed, trust_code=trust_code,
-            cache=cache, length=length, assets=assets,
-        )  # fmt: skip
+        return _from_run(Path(name).expanduser(), image_size, seed, trust_code, modality, length)
+    if modality != "image":
+        return _of_kind(modality).load_backbone(
+            name,
+            weights=weights,
+            image_size=image_size,
+            seed=seed,
+            trust_code=trust_code,
+            cache=cache,
+            length=length,
+            assets=assets,
+        )
     if is_module(name):
-        return _from_hub(name, image_size, trust_code)
+        return _from_tfhub(name, image_size, trust_code)
     base, options = parse_options(name)
     build, default_size, known = _builder(base, options)
     size = image_size or default_size
@@ -100,7 +118,7 @@ def load_backbone(
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
     digest = ""
     if weights not in ("pretrained", "none"):
-        path = _local(weights, known, cache or user_folder())
+        path = _local(weights, known, cache or user_cache_dir())
         digest = load_weights(model, path, sha256=known.get(path.name, ""))
     elif weights == "pretrained" and not download:
         raise UserError(
@@ -108,50 +126,55 @@ def load_backbone(
             "Give --weights=none or the path of a file.",
         )
     return Backbone(
-        name=name, architecture=name, model=model, stages=cut_into_stages(model),
-        form=ImageForm(size), weights="ImageNet" if download else weights, weights_sha256=digest,
+        name=name,
+        architecture=name,
+        model=model,
+        stages=cut_into_stages(model),
+        preprocessor=ImagePreprocessor(size),
+        weights="ImageNet" if download else weights,
+        weights_sha256=digest,
         fresh=lambda: _call_builder(base, build, size, None, options),
-    )  # fmt: skip
+    )
 
 
-def check_backbone(name: str, kind: str) -> None:
+def check_backbone(name: str, modality: str) -> None:
     """Looks up the name without building anything; those of texts are known to KerasHub only.
 
     Args:
       name: as of `load_backbone`.
-      kind: of the data.
+      modality: of the data.
 
     Raises:
       UserError: no such backbone or option.
     """
-    plain = _TAP.fullmatch(name)[1]  # type: ignore[index]
-    if is_run(plain) or kind == "text":
+    plain = _LAYER_OPTION.fullmatch(name)[1]  # type: ignore[index]
+    if is_run(plain) or modality == "text":
         return
-    if kind == "audio":
-        plain = _of_kind(kind).picture_name(plain)
+    if modality == "audio":
+        plain = _of_kind(modality).picture_name(plain)
     if plain and not is_module(plain):
         _builder(*parse_options(plain))
 
 
-def longest(name: str, kind: str) -> float:
+def longest(name: str, modality: str) -> float:
     """How much of an example a backbone reads when nobody says how much; infinite but of audio.
 
     Args:
       name: as of `load_backbone`.
-      kind: of the data.
+      modality: of the data.
     """
-    plain = _TAP.fullmatch(name)[1]  # type: ignore[index]
-    if kind != "audio":
+    plain = _LAYER_OPTION.fullmatch(name)[1]  # type: ignore[index]
+    if modality != "audio":
         return math.inf
     if is_run(plain):
         result = Path(plain).expanduser() / "result.json"
-        return longest(read_json(result)["architecture"], kind) if result.is_file() else 0.0
-    return _of_kind(kind).longest(plain)
+        return longest(read_json(result)["architecture"], modality) if result.is_file() else 0.0
+    return _of_kind(modality).longest(plain)
 
 
-def _of_kind(kind: str) -> ModuleType:
+def _of_kind(modality: str) -> ModuleType:
     """What knows the backbones of audio or of text: imported with the first of them."""
-    return importlib.import_module(f"tftransfer.backbones.{kind}")
+    return importlib.import_module(f"tftransfer.backbones.{modality}")
 
 
 def is_module(name: str) -> bool:
@@ -172,12 +195,12 @@ def is_run(folder: str | Path) -> bool:
     return config.is_file() and "experiment" in read_json(config)
 
 
-def kind_of_backbone(name: str) -> str:
+def modality_of_backbone(name: str) -> str:
     """The kind of input that a backbone's name or folder tells of; `image` where none does."""
     settings = Path(name.partition(":")[0]).expanduser() / "config.json"
     if name.startswith("word_vectors") or (settings.is_file() and not is_run(settings.parent)):
         return "text"  # a folder of a transformer's
-    found = (kind for kind, begins in _OF_KIND.items() if name.startswith(begins))
+    found = (modality for modality, begins in _OF_KIND.items() if name.startswith(begins))
     return next(found, "image")
 
 
@@ -269,10 +292,10 @@ def _call_builder(
         socket.setdefaulttimeout(before)
 
 
-def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
+def _from_tfhub(handle: str, image_size: int, trust_code: bool) -> Backbone:
     place, _, output = handle.partition(":output=")
     path, said = tfhub.trusted(place, trust_code)
-    layer = tfhub.HubLayer(str(path), output, name="module", dtype="float32")
+    layer = tfhub.TFHubLayer(str(path), output, name="module", dtype="float32")
     declared = tfhub.declared_image_size(layer)
     if declared and image_size and declared != image_size:
         raise UserError(
@@ -280,40 +303,52 @@ def _from_hub(handle: str, image_size: int, trust_code: bool) -> Backbone:
             f"Leave --image_size out, or set it to {declared}.",
         )
     size = declared or image_size or 224
-    model = tfhub.build_hub_model(layer, size)
+    model = tfhub.build_tfhub_model(layer, size)
     return Backbone(
-        name=handle, architecture=handle, model=model, stages=cut_into_stages(model),
-        form=ImageForm(size),
-        weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
+        name=handle,
+        architecture=handle,
+        model=model,
+        stages=cut_into_stages(model),
+        preprocessor=ImagePreprocessor(size),
+        weights=handle,
+        weights_sha256=file_sha256(path / "saved_model.pb"),
         remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them", *said),
-    )  # fmt: skip
+    )
 
 
 def _from_run(
-    run: Path, image_size: int, seed: int, trust_code: bool, kind: str, length: float
+    run: Path, image_size: int, seed: int, trust_code: bool, modality: str, length: float
 ) -> Backbone:
     experiment = read_json(run / "config.json")["experiment"]
     stored = run / "weights.npz"
     if not stored.is_file():
         raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
     result = read_json(run / "result.json")
-    if result["kind"] != kind:
-        takes, given = (input_kind(each).many for each in (result["kind"], kind))
+    if result["modality"] != modality:
+        takes, given = (get_modality(each).many for each in (result["modality"], modality))
         raise UserError(
             f"The run {run} takes {takes}, and the data are {given}.", "Give another --backbone."
         )
     source = load_backbone(
-        result["architecture"], weights="none", image_size=image_size or experiment["image_size"],
-        seed=seed, trust_code=trust_code or experiment["trust_code"], kind=kind,
-        length=length or experiment["length"], assets=run / "assets",
-    )  # fmt: skip
+        result["architecture"],
+        weights="none",
+        image_size=image_size or experiment["image_size"],
+        seed=seed,
+        trust_code=trust_code or experiment["trust_code"],
+        modality=modality,
+        length=length or experiment["length"],
+        assets=run / "assets",
+    )
     values = weights.read(stored)
     weights.assign_blocks({s.name: s.layers for s in source.stages}, values, stored)
     head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))
     linear = [value.ndim for value in head] == [2, 1]
     heads = experiment["recipe"]["heads"]
-    plain = not any(each["normalise"] for each in heads if each["name"] == "head")
+    plain = not any(each["normalize"] for each in heads if each["name"] == "head")
     return replace(
-        source, name=str(run), weights=f"the run {run}", weights_sha256=file_sha256(stored),
-        head=head if linear and plain and result["target"] == "single_label" else (),
-    )  # fmt: skip
+        source,
+        name=str(run),
+        weights=f"the run {run}",
+        weights_sha256=file_sha256(stored),
+        head=head if linear and plain and result["problem_type"] == "single_label" else (),
+    )

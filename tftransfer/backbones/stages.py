@@ -57,9 +57,13 @@ def cut_into_stages(model: keras.Model) -> tuple[Stage, ...]:
     strides = _strides(model, nodes)
     ends = _choose_ends(_candidates(model, nodes, strides))
     last = _Candidate(
-        position=len(nodes) - 1, tensors=tuple(model.outputs), convolutions=0, width=0,
-        pooling=False, stride=max(strides[id(t)] for t in model.outputs),
-    )  # fmt: skip
+        position=len(nodes) - 1,
+        tensors=tuple(model.outputs),
+        convolutions=0,
+        width=0,
+        pooling=False,
+        stride=max(strides[id(t)] for t in model.outputs),
+    )
     return _build_stages(nodes, [*ends, last])
 
 
@@ -74,19 +78,27 @@ def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
     strides = _strides(model, nodes)
     ends = [
         _Candidate(
-            position=position, tensors=tuple(node.outputs), convolutions=0, width=0, pooling=False,
+            position=position,
+            tensors=tuple(node.outputs),
+            convolutions=0,
+            width=0,
+            pooling=False,
             stride=strides[id(node.outputs[0])],
         )
         for position, node in enumerate(nodes)
         if node.operation.name in names
-    ]  # fmt: skip
+    ]
     return _build_stages(nodes, ends)
 
 
 def _topological_nodes(model: keras.Model) -> list[Any]:
     by_depth = model._nodes_by_depth
-    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]
-            if not node.is_input]  # fmt: skip
+    return [
+        node
+        for depth in sorted(by_depth, reverse=True)
+        for node in by_depth[depth]
+        if not node.is_input
+    ]
 
 
 def _strides(model: keras.Model, nodes: Sequence[Any]) -> dict[int, float]:

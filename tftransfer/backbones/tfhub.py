@@ -18,17 +18,39 @@ from tftransfer.utils.errors import UserError, unknown_name
 
 # Families of operations that only compute, and what a SavedModel needs to hold its own weights.
 _COMPUTING = frozenset(
-    ("array", "bitwise", "control_flow", "data_flow", "functional", "image", "linalg", "list",
-     "lookup", "math", "nn", "parsing", "ragged_array", "ragged_conversion", "ragged_math",
-     "random", "resource_variable", "set", "sparse", "spectral", "state", "stateless_random",
-     "stateless_random_v2", "string")
-)  # fmt: skip
+    (
+        "array",
+        "bitwise",
+        "control_flow",
+        "data_flow",
+        "functional",
+        "image",
+        "linalg",
+        "list",
+        "lookup",
+        "math",
+        "nn",
+        "parsing",
+        "ragged_array",
+        "ragged_conversion",
+        "ragged_math",
+        "random",
+        "resource_variable",
+        "set",
+        "sparse",
+        "spectral",
+        "state",
+        "stateless_random",
+        "stateless_random_v2",
+        "string",
+    )
+)
 _SAVING = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
 _READING = "InitializeTableFromTextFile"
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class HubLayer(keras.layers.Layer):
+class TFHubLayer(keras.layers.Layer):
     """Calls a reusable TF2 SavedModel.
 
     Args:
@@ -170,7 +192,7 @@ def _only_computes(operation: str) -> bool:
     return family in _COMPUTING and not operation.startswith(_READING)
 
 
-def build_hub_model(layer: HubLayer, image_size: int) -> keras.Model:
+def build_tfhub_model(layer: TFHubLayer, image_size: int) -> keras.Model:
     """A module of images as a functional model of one stage.
 
     The module's signature tells size and channels where it fixes them; TF-Hub's
@@ -186,14 +208,15 @@ def build_hub_model(layer: HubLayer, image_size: int) -> keras.Model:
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
     check_input(
-        layer, pixels,
+        layer,
+        pixels,
         f"The module {layer.module_path} takes no pictures of {image_size} px in three colours",
         "Give an image module (feature-vector or classification), or another --image_size.",
-    )  # fmt: skip
+    )
     return keras.Model(pixels, layer(scaled), name="hub_module")
 
 
-def check_input(layer: HubLayer, inputs: Any, what: str, remedy: str) -> None:
+def check_input(layer: TFHubLayer, inputs: Any, what: str, remedy: str) -> None:
     """Tries what a layer makes of a Keras tensor.
 
     Raises:
@@ -207,7 +230,7 @@ def check_input(layer: HubLayer, inputs: Any, what: str, remedy: str) -> None:
         raise UserError(f"{what}: {_brief(error)}", remedy) from None
 
 
-def declared_image_size(layer: HubLayer) -> int:
+def declared_image_size(layer: TFHubLayer) -> int:
     """The side that the module's signature asks for, in pixels; 0 where it takes any."""
     spec = _input_spec(layer._module)
     return int(spec.shape[1] or 0) if spec is not None and spec.shape.rank == 4 else 0

@@ -15,7 +15,7 @@ from tftransfer.utils.errors import UserError
 _SAVING_SHARE, _FIRST_SAVE = 0.02, 0.1
 
 
-class Saver:
+class AsyncSaver:
     """Writes checkpoints, one at a time.
 
     Args:

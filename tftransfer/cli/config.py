@@ -12,7 +12,7 @@ from tftransfer.recipes import recipe_name_and_options, recipe_options
 
 # The planner knows the first two; the others are no values for a flag, and a recipe that
 # extends another decides them itself.
-_NOT_FILLED_IN = ("target", "stages", "name", "extra_losses")
+_NOT_FILLED_IN = ("problem_type", "stages", "name", "extra_losses")
 
 
 def config(*, recipe: Any = "fine_tune", **experiment: Any) -> Any:

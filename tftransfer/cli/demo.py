@@ -46,15 +46,22 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
     write_digits(root / "digits")
     say("\n== the source: a small network learns 0 to 4 from random weights")
     source = Experiment(
-        data=str(root / "digits" / "source"), backbone="small_cnn", weights="none",
-        recipe="scratch:augment=shift", epochs=_EPOCHS,
-    )  # fmt: skip
+        data=str(root / "digits" / "source"),
+        backbone="small_cnn",
+        weights="none",
+        recipe="scratch:augment=shift",
+        epochs=_EPOCHS,
+    )
     api.train(source, root / "source", say=say, export=False)
     say("\n== the target: 5 to 9, ten labelled digits a class")
     target = Experiment(
-        data=str(root / "digits" / "target"), backbone=str(root / "source"), batch_size=16,
-        labels_per_class=10, validation_fraction=0.3, test_fraction=0.8,
-    )  # fmt: skip
+        data=str(root / "digits" / "target"),
+        backbone=str(root / "source"),
+        batch_size=16,
+        labels_per_class=10,
+        validation_fraction=0.3,
+        test_fraction=0.8,
+    )
     found = api.compare(target, root / "target", _RECIPES, epochs=_EPOCHS, export=False, say=say)
     say(f"\n{found}\n")
     winner = found.runs[found.winner]

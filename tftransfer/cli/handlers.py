@@ -28,17 +28,27 @@ def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         say("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
         return
     api.train(
-        experiment_from(experiment), _workdir(flags), resume=flags.resume, export=flags.export,
-        profile=flags.profile, say=say, **_cache(flags),
-    )  # fmt: skip
+        experiment_from(experiment),
+        _workdir(flags),
+        resume=flags.resume,
+        export=flags.export,
+        profile=flags.profile,
+        say=say,
+        **_cache(flags),
+    )
 
 
 def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer compare`."""
     found = api.compare(
-        experiment_from(experiment), _workdir(flags), free or DEFAULT_RECIPES,
-        resume=flags.resume, export=flags.export, say=say, **_cache(flags),
-    )  # fmt: skip
+        experiment_from(experiment),
+        _workdir(flags),
+        free or DEFAULT_RECIPES,
+        resume=flags.resume,
+        export=flags.export,
+        say=say,
+        **_cache(flags),
+    )
     say(f"\n{found}\n{flags.workdir}/comparison.md")
 
 
@@ -56,8 +66,13 @@ def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         figures = (f"{k} {v:.3f}" for k, v in found["test"].items() if k != "intervals")
         say(printable(f"  {name}: {', '.join(figures)}"))
     for row in result["per_class"]:
-        say("  " + ", ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v}"
-                             if k == "class" else f"{k} {v}" for k, v in row.items()))  # fmt: skip
+        say(
+            "  "
+            + ", ".join(
+                f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" if k == "class" else f"{k} {v}"
+                for k, v in row.items()
+            )
+        )
 
 
 def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:

@@ -27,8 +27,10 @@ _TYPES: dict[type, Callable[..., Any]] = {
     str: flags.DEFINE_string,
 }
 _MEANT = {
-    bool: "true or false", int: "a whole number, such as 20", float: "a number, such as 0.1",
-}  # fmt: skip
+    bool: "true or false",
+    int: "a whole number, such as 20",
+    float: "a number, such as 0.1",
+}
 _ILLEGAL = re.compile(r"flag (--(\w+)=.*?): ", re.DOTALL)
 _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "workdir": ("", "the run's folder: new or empty for train, of a finished run elsewhere"),
@@ -77,50 +79,69 @@ COMMANDS = {
     "train": Command(
         "transfer a backbone to your data: plan, train, evaluate, export, report",
         (
-            "workdir", "resume", "dry_run", "export", "profile", "cache_dir", "cache_bytes",
+            "workdir",
+            "resume",
+            "dry_run",
+            "export",
+            "profile",
+            "cache_dir",
+            "cache_bytes",
             "register",
         ),
-        _EXPERIMENT, "",
+        _EXPERIMENT,
+        "",
         "tftransfer train --data=photos --backbone=mobilenet_v2 --workdir=runs/photos",
     ),
     "compare": Command(
         "train several recipes on one split with one budget, and say which is better",
         ("workdir", "resume", "export", "cache_dir", "cache_bytes"),
-        tuple(name for name in _EXPERIMENT if name != "recipe"), "[RECIPE ...]",
+        tuple(name for name in _EXPERIMENT if name != "recipe"),
+        "[RECIPE ...]",
         "tftransfer compare --data=photos --workdir=runs/c scratch fine_tune:unfreeze=2",
     ),
     "evaluate": Command(
         "figures of a finished run, on its own test part or on --data",
-        ("workdir", "cache_dir", "cache_bytes", "register"), ("data",), "",
+        ("workdir", "cache_dir", "cache_bytes", "register"),
+        ("data",),
+        "",
         "tftransfer evaluate --workdir=runs/photos --data=more_photos",
     ),
     "predict": Command(
         "names and scores of pictures, by a finished run",
-        ("workdir", "register"), (), "FILE_OR_FOLDER ...",
+        ("workdir", "register"),
+        (),
+        "FILE_OR_FOLDER ...",
         "tftransfer predict --workdir=runs/photos a.jpg b/",
     ),
     "export": Command(
         "write a finished run as a SavedModel, checked against it on real pictures",
-        ("workdir", "folder", "cache_dir", "cache_bytes", "register"), ("data",), "",
+        ("workdir", "folder", "cache_dir", "cache_bytes", "register"),
+        ("data",),
+        "",
         "tftransfer export --workdir=runs/photos --folder=served/1",
     ),
     "episodes": Command(
         "how a backbone's frozen features do on classes of one and of five examples",
         ("ways", "count", "cache_dir", "cache_bytes"),
-        ("data", "backbone", "weights", "image_size", "seed", "trust_code"), "",
+        ("data", "backbone", "weights", "image_size", "seed", "trust_code"),
+        "",
         "tftransfer episodes --data=photos --backbone=mobilenet_v2",
     ),
     "inspect": Command(
         "what there is in a data folder, a backbone or a run",
         ("workdir", "cache_dir", "cache_bytes"),
-        tuple(name for name in _EXPERIMENT if name not in _TRAINING), "",
+        tuple(name for name in _EXPERIMENT if name not in _TRAINING),
+        "",
         "tftransfer inspect --backbone=mobilenet_v2 --weights=none",
     ),
     "demo": Command(
         "the main job on scikit-learn's digits, without a download",
-        ("workdir",), (), "", "tftransfer demo --workdir=runs/demo",
+        ("workdir",),
+        (),
+        "",
+        "tftransfer demo --workdir=runs/demo",
     ),
-}  # fmt: skip
+}
 
 
 def entry_point() -> None:
@@ -274,10 +295,16 @@ def _overview() -> str:
     width = max(len(name) for name in COMMANDS) + 2
     rows = [f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
-        ["tftransfer: a small data set and a model that knows something, in; a served model, out.",
-         "", "Usage: tftransfer COMMAND [--FLAG=VALUE ...]", "", *rows, "",
-         "tftransfer COMMAND --help tells its flags."]
-    )  # fmt: skip
+        [
+            "tftransfer: a small data set and a model that knows something, in; a served model, out.",
+            "",
+            "Usage: tftransfer COMMAND [--FLAG=VALUE ...]",
+            "",
+            *rows,
+            "",
+            "tftransfer COMMAND --help tells its flags.",
+        ]
+    )
 
 
 def _help(name: str, command: Command) -> str:
@@ -287,10 +314,13 @@ def _help(name: str, command: Command) -> str:
     for flag in (*command.own, *command.experiment):
         default = values[flag].default
         lines.append(f"  --{flag}={default}" if default != "" else f"  --{flag}=")
-        lines += textwrap.wrap(str(values[flag].help), 84, initial_indent="      ",
-                               subsequent_indent="      ")  # fmt: skip
+        lines += textwrap.wrap(
+            str(values[flag].help), 84, initial_indent="      ", subsequent_indent="      "
+        )
     if "backbone" in command.experiment:
-        lines += ["  --config=FILE", "      a configs/*.py file, or the config.json of a run; "
-                  "--config.FIELD=value and", "      --config.recipe.OPTION=value change single "
-                  "values of it"]  # fmt: skip
+        lines += [
+            "  --config=FILE",
+            "      a configs/*.py file, or the config.json of a run; --config.FIELD=value and",
+            "      --config.recipe.OPTION=value change single values of it",
+        ]
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from tftransfer.data.examples import Examples
 from tftransfer.data.label_tasks import tasks_of
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
-from tftransfer.features.shared_cache import Shared
+from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.metrics.metrics import main_metric, mean_interval, mean_over_tasks
 from tftransfer.planning.auto_settings import check_names
 from tftransfer.recipes import make_recipe
@@ -102,15 +102,30 @@ def compare(
     """
     with signals.heard():
         return _compare(
-            experiment, Path(workdir).expanduser(), recipes, epochs=epochs, resume=resume,
-            export=export, cache_dir=cache_dir, cache_bytes=cache_bytes, say=say,
-        )  # fmt: skip
+            experiment,
+            Path(workdir).expanduser(),
+            recipes,
+            epochs=epochs,
+            resume=resume,
+            export=export,
+            cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
+            say=say,
+        )
 
 
 def _compare(
-    experiment: Experiment, folder: Path, recipes: Sequence[Any], *, epochs: int, resume: bool,
-    export: bool, cache_dir: str, cache_bytes: int, say: Callable[[str], None],
-) -> Comparison:  # fmt: skip
+    experiment: Experiment,
+    folder: Path,
+    recipes: Sequence[Any],
+    *,
+    epochs: int,
+    resume: bool,
+    export: bool,
+    cache_dir: str,
+    cache_bytes: int,
+    say: Callable[[str], None],
+) -> Comparison:
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
 
     def check(found: Examples) -> None:
@@ -118,7 +133,7 @@ def _compare(
             check_names(replace(experiment, recipe=spec), found)
 
     examples = read_examples(experiment, say, cache, check)
-    made = [make_recipe(spec, target=examples.target) for spec in recipes]
+    made = [make_recipe(spec, problem_type=examples.problem_type) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
     for part in ("test", "val"):
         if not len(examples.where(part)):
@@ -133,7 +148,7 @@ def _compare(
     )
     more = f"; then the best for each of {len(examples.tasks)} tasks alone" * bool(examples.tasks)
     say(f"comparing {', '.join(names)}: {budget} epochs each, on one split{more}")
-    runs, shared = {}, Shared()
+    runs, shared = {}, SharedCaches()
     alike = functools.partial(train, cache_dir=cache_dir, cache_bytes=cache_bytes)
     experiment = replace(experiment, epochs=budget)
     import_time.take()  # of no recipe in particular
@@ -141,17 +156,27 @@ def _compare(
         say(f"\n== {name}")
         started = (folder / name / "config.json").is_file()
         runs[name] = alike(
-            replace(experiment, recipe=spec), folder / name, examples=examples,
-            resume=resume and started, say=say, export=export, shared=shared,
-        )  # fmt: skip
+            replace(experiment, recipe=spec),
+            folder / name,
+            examples=examples,
+            resume=resume and started,
+            say=say,
+            export=export,
+            shared=shared,
+        )
         signals.check()
-    found = _compared(runs, main_metric(examples.target), len(examples.where("val")))
+    found = _compared(runs, main_metric(examples.problem_type), len(examples.where("val")))
     _write(found, budget, folder)
     if examples.tasks:
         alone = single_task_baselines.train_alone(
-            functools.partial(alike, export=False), recipes[names.index(found.winner)], experiment,
-            str(folder / f"{found.winner}-alone"), examples, resume=resume, say=say,
-        )  # fmt: skip
+            functools.partial(alike, export=False),
+            recipes[names.index(found.winner)],
+            experiment,
+            str(folder / f"{found.winner}-alone"),
+            examples,
+            resume=resume,
+            say=say,
+        )
         found = replace(found, tasks=single_task_baselines.compared(runs[found.winner], alone))
         _write(found, budget, folder)
     return found
@@ -161,14 +186,26 @@ def _write(found: Comparison, budget: int, folder: Path) -> None:
     """`comparison.json`, `.md` and `.png`."""
     write_json(
         folder / "comparison.json",
-        {"epochs": budget, "figure": found.figure, "winner": found.winner,
-         "verdict": found.verdict, "rows": found.rows, "tasks": found.tasks},
-    )  # fmt: skip
+        {
+            "epochs": budget,
+            "figure": found.figure,
+            "winner": found.winner,
+            "verdict": found.verdict,
+            "rows": found.rows,
+            "tasks": found.tasks,
+        },
+    )
     intervals(found.rows, found.figure, folder / "comparison.png")
     lines = [
-        "# Comparison", "", *_table(found), "", "![intervals](comparison.png)",
-        *single_task_baselines.table(found.tasks, found.winner), "", *found.verdict,
-    ]  # fmt: skip
+        "# Comparison",
+        "",
+        *_table(found),
+        "",
+        "![intervals](comparison.png)",
+        *single_task_baselines.table(found.tasks, found.winner),
+        "",
+        *found.verdict,
+    ]
     (folder / "comparison.md").write_text("\n".join(lines) + "\n")
 
 
@@ -192,12 +229,19 @@ def _compared(runs: dict[str, Run], figure: str, count: int) -> Comparison:
         low, high = mean_interval(gap)
         interval = results[name]["test"]["intervals"][figure]
         rows.append(
-            {"recipe": name, "figure": results[name]["test"][figure], "low": interval[0],
-             "high": interval[1], "validation": validation[name], "behind": float(gap.mean()),
-             "behind_low": low, "behind_high": high,
-             "seconds": results[name]["seconds"]["total"],
-             **{key: value for key, value in judged[name].items() if key in _OF_TARGET}}
-        )  # fmt: skip
+            {
+                "recipe": name,
+                "figure": results[name]["test"][figure],
+                "low": interval[0],
+                "high": interval[1],
+                "validation": validation[name],
+                "behind": float(gap.mean()),
+                "behind_low": low,
+                "behind_high": high,
+                "seconds": results[name]["seconds"]["total"],
+                **{key: value for key, value in judged[name].items() if key in _OF_TARGET},
+            }
+        )
     measured = (
         f"What follows is measured on {len(best):,} test examples that no choice was made on"
         f"{_PAIRED.get(figure, '')}."
@@ -219,12 +263,12 @@ def per_example(run: Run) -> np.ndarray:
     the mean of the tasks' accuracies.
     """
     rows, result = run.prediction_rows()[1:], run.result
-    if result["target"] == "multi_task":
-        tasks = tasks_of(result["classes"], result["target"])
+    if result["problem_type"] == "multi_task":
+        tasks = tasks_of(result["classes"], result["problem_type"])
         said = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])
         true, predicted = said[:, ::2], said[:, 1::2]
         return mean_over_tasks((true == predicted).astype(float), true != "")
-    if result["target"] == "regression":
+    if result["problem_type"] == "regression":
         return np.array([-abs(float(true) - float(said)) for _, true, said, *_ in rows])
     return np.array([float(true == said) for _, true, said, *_ in rows])
 

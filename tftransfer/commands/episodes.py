@@ -11,15 +11,21 @@ import numpy as np
 from tftransfer.core.experiment import Experiment
 from tftransfer.evaluation.few_shot_episodes import episodes as few_shot_episodes
 from tftransfer.features.disk_cache import DEFAULT_BYTES
-from tftransfer.features.extractor import Supply
+from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.planning.plan import make_plan
 from tftransfer.utils.errors import UserError
 
 
 def episodes(
-    experiment: Experiment, *, ways: int = 5, shots: Sequence[int] = (1, 5), count: int = 600,
-    cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:  # fmt: skip
+    experiment: Experiment,
+    *,
+    ways: int = 5,
+    shots: Sequence[int] = (1, 5),
+    count: int = 600,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
     """Accuracy of the closed-form heads over episodes of few examples, of all the data.
 
     Args:
@@ -38,18 +44,24 @@ def episodes(
       UserError: the labels are not single ones, or there are too few classes or examples.
     """
     plan = make_plan(
-        replace(experiment, recipe="few_shot"), say=say, cache_dir=cache_dir,
+        replace(experiment, recipe="few_shot"),
+        say=say,
+        cache_dir=cache_dir,
         cache_bytes=cache_bytes,
-    )  # fmt: skip
-    if plan.examples.target != "single_label":
+    )
+    if plan.examples.problem_type != "single_label":
         raise UserError(
-            f"Episodes need one label per example; these are {plan.examples.target}.",
+            f"Episodes need one label per example; these are {plan.examples.problem_type}.",
             "Give a folder of class folders.",
         )
-    supply = Supply(plan, plan.network, None, say)
+    supply = FeatureExtractor(plan, plan.network, None, say)
     features = supply.features(np.arange(len(plan.examples)))
     supply.close()
     return few_shot_episodes(
-        features, plan.examples.labels, ways=ways, shots=shots, episodes=count,
+        features,
+        plan.examples.labels,
+        ways=ways,
+        shots=shots,
+        episodes=count,
         seed=experiment.seed,
-    )  # fmt: skip
+    )

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.backbones.load import kind_of_backbone, load_backbone
+from tftransfer.backbones.load import load_backbone, modality_of_backbone
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
-from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache, user_folder
+from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache, user_cache_dir
 from tftransfer.planning.plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
 from tftransfer.reports.data_quality import sheet
@@ -55,7 +55,7 @@ def inspect(
             "Give one of --data, --backbone and --workdir, or data and a backbone.",
         )
     if backbone and len(given) == 1:
-        folder = user_folder(cache_dir)
+        folder = user_cache_dir(cache_dir)
         return "\n".join(_of_backbone(Experiment(backbone=backbone, **experiment), folder))
     if workdir:
         return "\n".join(_of_run(workdir))
@@ -69,20 +69,20 @@ def inspect(
 
 
 def _of_data(examples: Examples) -> list[str]:
-    parts = ("train", "val", "test")
+    splits = ("train", "val", "test")
     lines = [
-        f"{len(examples):,} examples, {examples.target}, "
-        f"{len(examples.classes)} {'columns' if examples.target == 'regression' else 'classes'}",
-        f"{'':<24}" + "".join(f"{part:>8}" for part in parts),
+        f"{len(examples):,} examples, {examples.problem_type}, "
+        f"{len(examples.classes)} {'columns' if examples.problem_type == 'regression' else 'classes'}",
+        f"{'':<24}" + "".join(f"{part:>8}" for part in splits),
     ]
-    if examples.target == "regression":
+    if examples.problem_type == "regression":
         lines += _columns(examples)
-        lines.append(f"{'examples':<24}" + _row(len(examples.where(p)) for p in parts))
+        lines.append(f"{'examples':<24}" + _row(len(examples.where(p)) for p in splits))
     else:
-        counts = [examples.targets()[examples.where(p)].sum(axis=0) for p in parts]
+        counts = [examples.targets()[examples.where(p)].sum(axis=0) for p in splits]
         for name, *row in zip(examples.classes, *counts):
             lines.append(f"{name[:23]:<24}" + _row(row))
-    lines += _formats_and_sizes(examples) if examples.kind == "image" else _lengths(examples)
+    lines += _formats_and_sizes(examples) if examples.modality == "image" else _lengths(examples)
     lines += _duplicates(examples)
     lines += [f"note: {remark}" for remark in examples.remarks]
     lines.append(f"left out: {len(examples.quarantine)}")
@@ -121,7 +121,7 @@ def _formats_and_sizes(examples: Examples) -> list[str]:
 
 def _lengths(examples: Examples) -> list[str]:
     low, middle, high = np.quantile(examples.measures, (0.0, 0.5, 1.0))
-    unit = {"audio": "seconds", "text": "words"}[examples.kind]
+    unit = {"audio": "seconds", "text": "words"}[examples.modality]
     return [f"{unit}: median {middle:.4g}, from {low:.4g} to {high:.4g}"]
 
 
@@ -142,12 +142,16 @@ def _duplicates(examples: Examples) -> list[str]:
 
 def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     backbone = load_backbone(
-        experiment.backbone, weights=experiment.weights, image_size=experiment.image_size,
-        trust_code=experiment.trust_code, kind=kind_of_backbone(experiment.backbone),
-        length=experiment.length, cache=cache,
-    )  # fmt: skip
+        experiment.backbone,
+        weights=experiment.weights,
+        image_size=experiment.image_size,
+        trust_code=experiment.trust_code,
+        modality=modality_of_backbone(experiment.backbone),
+        length=experiment.length,
+        cache=cache,
+    )
     lines = [
-        f"{backbone.name}: {backbone.form.said}, weights {backbone.weights}, "
+        f"{backbone.name}: {backbone.preprocessor.description}, weights {backbone.weights}, "
         f"{backbone.model.count_params():,} parameters",
         f"{'block':<10}{'stride':>8}{'layers':>8}{'parameters':>12}  output",
     ]

@@ -11,26 +11,30 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.encode import encoded_value
-from tftransfer.data.examples import PART_DTYPE, PARTS, Examples, with_classes
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.examples import SPLIT_DTYPE, SPLITS, Examples, with_classes
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.load import read_all
 from tftransfer.data.manifest import items_of
-from tftransfer.data.scan import Examined, examine_all, remarks_of
+from tftransfer.data.scan import ScannedFile, examine_all, remarks_of
 from tftransfer.data.sources import files_below
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.evaluation.evaluate import best, evaluate_logits, predict_logits
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.metrics import metrics
-from tftransfer.preprocessing import input_kind
-from tftransfer.runs.load import Restored, load
+from tftransfer.preprocessing import get_modality
+from tftransfer.runs.load import TrainedModel, load
 from tftransfer.serving.saved_model import export_network
 from tftransfer.utils.errors import UserError
 
 
 def evaluate(
-    workdir: str | Path, data: Any = None, *, cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES, say: Callable[[str], None] = print,
-) -> dict[str, Any]:  # fmt: skip
+    workdir: str | Path,
+    data: Any = None,
+    *,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
     """Figures of a run on its own test part, or on all of `data`.
 
     Args:
@@ -45,11 +49,13 @@ def evaluate(
     """
     restored = load(workdir)
     examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
-    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
+    inputs = InputPipeline(examples, restored.network.backbone.preprocessor, keep=False)
     return evaluate_logits(
         lambda some: predict_logits(restored.network, inputs, some, say),
-        examples, temperature=restored.temperature, seed=restored.run.experiment.seed,
-    )  # fmt: skip
+        examples,
+        temperature=restored.temperature,
+        seed=restored.run.experiment.seed,
+    )
 
 
 def predict(
@@ -71,25 +77,35 @@ def predict(
       network does not take all of it, as of a clip that is longer than what it hears.
     """
     restored = load(workdir)
-    kind, columns = input_kind(restored.network.backbone.form.kind), restored.run.experiment.columns
-    named = list(
-        (_named_texts if kind.name == "text" else _named_items)(pictures, columns, kind.name)
+    modality, columns = (
+        get_modality(restored.network.backbone.preprocessor.modality),
+        restored.run.experiment.columns,
     )
-    scanned = examine_all([item for _, item in named], kind, say=say)
+    named = list(
+        (_named_texts if modality.name == "text" else _named_items)(
+            pictures, columns, modality.name
+        )
+    )
+    scanned = examine_all([item for _, item in named], modality, say=say)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     cut = [_shortened(restored, found) for found in scanned]
-    for line in remarks_of([name for name, _ in named], cut, kind):
+    for line in remarks_of([name for name, _ in named], cut, modality):
         say(line)
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
-        names=[], items=good, labels=empty, target=restored.target, classes=restored.classes,
-        parts=np.full(len(good), "", PART_DTYPE), kind=kind.name,
-    )  # fmt: skip
-    inputs = Inputs(examples, restored.network.backbone.form, keep=False)
+        names=[],
+        items=good,
+        labels=empty,
+        problem_type=restored.problem_type,
+        classes=restored.classes,
+        splits=np.full(len(good), "", SPLIT_DTYPE),
+        modality=modality.name,
+    )
+    inputs = InputPipeline(examples, restored.network.backbone.preprocessor, keep=False)
     logits = predict_logits(restored.network, inputs, np.arange(len(good)), say)
     values = iter(
-        metrics.probabilities(logits, restored.target, restored.temperature, restored.tasks)
+        metrics.probabilities(logits, restored.problem_type, restored.temperature, restored.tasks)
     )
     return [
         {"name": name, "error": reason}
@@ -134,15 +150,15 @@ def export(
 
 
 def _examples(
-    restored: Restored, data: Any, say: Callable[[str], None], cache: FeatureCache | None
+    restored: TrainedModel, data: Any, say: Callable[[str], None], cache: FeatureCache | None
 ) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
         # Groups matter to splits alone, and here there is none; a column of them is no label.
-        given = replace(experiment, data=data, test_data="", target=restored.target)
+        given = replace(experiment, data=data, test_data="", problem_type=restored.problem_type)
         found = read_all(given, say, cache, to_train=False)
-        found = with_classes(found, restored.classes, restored.target)
-        return replace(found, parts=np.full(len(found), "test", PART_DTYPE))
+        found = with_classes(found, restored.classes, restored.problem_type)
+        return replace(found, splits=np.full(len(found), "test", SPLIT_DTYPE))
     if experiment.data_is_in_memory:
         raise UserError(
             f"The run {restored.run.workdir} was trained on data from memory.",
@@ -151,11 +167,11 @@ def _examples(
     return _as_split(restored, read_all(experiment, say, cache), say)
 
 
-def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]) -> Examples:
+def _as_split(restored: TrainedModel, examples: Examples, say: Callable[[str], None]) -> Examples:
     """The pictures that the run knows, with the parts, labels and classes that it stored."""
     split = restored.run.split
     place = {name: number for number, name in enumerate(split["columns"])}
-    rows = [row for row in split["examples"] if row[place["part"]] in PARTS]
+    rows = [row for row in split["examples"] if row[place["part"]] in SPLITS]
     stored = {row[place["sha256"]]: row for row in rows}
     known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
     new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
@@ -171,12 +187,12 @@ def _as_split(restored: Restored, examples: Examples, say: Callable[[str], None]
         kept,
         classes=restored.classes,
         labels=np.array([row[place["label"]] for row in rows], examples.labels.dtype),
-        parts=np.array([row[place["part"]] for row in rows], PART_DTYPE),
+        splits=np.array([row[place["part"]] for row in rows], SPLIT_DTYPE),
     )
 
 
 def _named_items(
-    pictures: Iterable[Any], columns: str, kind: str
+    pictures: Iterable[Any], columns: str, modality: str
 ) -> Iterable[tuple[str, str | bytes]]:
     for number, picture in enumerate(pictures):
         if isinstance(picture, bytes):
@@ -184,11 +200,11 @@ def _named_items(
         elif isinstance(picture, (str, os.PathLike)):
             yield from _from_path(Path(picture).expanduser(), columns)
         else:
-            yield f"#{number}", encoded_value(picture, number, kind)
+            yield f"#{number}", encoded_value(picture, number, modality)
 
 
 def _named_texts(
-    given: Iterable[Any], columns: str, kind: str
+    given: Iterable[Any], columns: str, modality: str
 ) -> Iterable[tuple[str, str | bytes]]:
     for number, text in enumerate(given):
         if isinstance(text, str):
@@ -196,7 +212,7 @@ def _named_texts(
         elif isinstance(text, bytes):
             yield f"#{number}", text
         elif not isinstance(text, os.PathLike):
-            yield f"#{number}", encoded_value(text, number, kind)
+            yield f"#{number}", encoded_value(text, number, modality)
         else:
             yield from _from_path(Path(text).expanduser(), columns)
 
@@ -213,24 +229,24 @@ def _from_path(path: Path, columns: str) -> Iterable[tuple[str, str | bytes]]:
         yield str(file), str(file)
 
 
-def _shortened(restored: Restored, found: Examined) -> Examined:
+def _shortened(restored: TrainedModel, found: ScannedFile) -> ScannedFile:
     """What was found, with nothing noted but that the network does not take all of it."""
-    note = "" if found.reason else restored.network.backbone.form.shortened(found.measure)
+    note = "" if found.reason else restored.network.backbone.preprocessor.shortened(found.measure)
     return replace(found, notes=(note,) if note else ())
 
 
-def _remarked(found: Examined) -> dict[str, str]:
+def _remarked(found: ScannedFile) -> dict[str, str]:
     return {"remark": found.notes[0]} if found.notes else {}
 
 
-def _said(restored: Restored, values: np.ndarray) -> dict[str, Any]:
+def _said(restored: TrainedModel, values: np.ndarray) -> dict[str, Any]:
     by_class = {name: float(value) for name, value in zip(restored.classes, values)}
-    if restored.target == "regression":
+    if restored.problem_type == "regression":
         return {"values": by_class}
     if restored.tasks:
         names = [task.name for task in restored.tasks]
         said = best(values, restored.classes, restored.tasks)
         return {"labels": dict(zip(names, said)), "scores": by_class}
-    if restored.target == "multi_label":
+    if restored.problem_type == "multi_label":
         return {"labels": [n for n, v in by_class.items() if v >= 0.5], "scores": by_class}
     return {"label": max(by_class, key=by_class.__getitem__), "scores": by_class}

@@ -19,9 +19,15 @@ from tftransfer.utils import signals
 
 
 def train_alone(
-    train: Callable[..., Run], spec: Any, experiment: Experiment, folder: str, examples: Examples,
-    *, resume: bool, say: Callable[[str], None],
-) -> dict[str, Run]:  # fmt: skip
+    train: Callable[..., Run],
+    spec: Any,
+    experiment: Experiment,
+    folder: str,
+    examples: Examples,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+) -> dict[str, Run]:
     """Trains a network for each task, on the examples whose label of it is known.
 
     Args:
@@ -40,7 +46,7 @@ def train_alone(
         say("\nno task is trained alone: the recipe is no text whose weighing could be left out")
         return {}
     recipe, found = without_method(spec, "multi_task"), {}
-    single = replace(experiment, recipe=recipe, target="single_label")
+    single = replace(experiment, recipe=recipe, problem_type="single_label")
     for number, task in enumerate(examples.tasks):
         mine = of_task(examples, number)
         if not len(mine.where("test")) or not len(mine.where("val")):
@@ -49,9 +55,12 @@ def train_alone(
         say(f"\n== {task.name} alone")
         place = Path(f"{folder}-{number + 1}")
         found[task.name] = train(
-            single, place, examples=mine, say=say,
+            single,
+            place,
+            examples=mine,
+            say=say,
             resume=resume and (place / "config.json").is_file(),
-        )  # fmt: skip
+        )
         signals.check()
     return found
 
@@ -60,9 +69,11 @@ def of_task(examples: Examples, number: int) -> Examples:
     """The examples whose label of one task is known, with that label alone."""
     task, labels = examples.tasks[number], examples.labels[:, number]
     classes = tuple(name.partition("=")[2] for name in examples.classes[task.columns])
-    unlabelled = ~np.isin(examples.parts, ("train", "val", "test"))
+    unlabelled = ~np.isin(examples.splits, ("train", "val", "test"))
     kept = examples.keep(np.flatnonzero((labels >= 0) | unlabelled))
-    return replace(kept, labels=kept.labels[:, number], classes=classes, target="single_label")
+    return replace(
+        kept, labels=kept.labels[:, number], classes=classes, problem_type="single_label"
+    )
 
 
 def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ...]:
@@ -78,9 +89,15 @@ def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ..
         gain = both[:, 0] - both[:, 1]
         low, high = mean_interval(gain)
         found.append(
-            {"task": task, "company": float(both[:, 0].mean()), "alone": float(both[:, 1].mean()),
-             "gained": float(gain.mean()), "low": low, "high": high}
-        )  # fmt: skip
+            {
+                "task": task,
+                "company": float(both[:, 0].mean()),
+                "alone": float(both[:, 1].mean()),
+                "gained": float(gain.mean()),
+                "low": low,
+                "high": high,
+            }
+        )
     return tuple(found)
 
 
@@ -89,10 +106,13 @@ def table(rows: Sequence[dict[str, Any]], winner: str) -> list[str]:
     if not rows:
         return []
     lines = [
-        "", f"Each task in the network of all ({winner}), and in one of its own: the same recipe "
-        "for as many epochs, of the examples that have a label of it.", "",
-        "| task | with the others | alone | gained | 95 % interval |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+        "",
+        f"Each task in the network of all ({winner}), and in one of its own: the same recipe "
+        "for as many epochs, of the examples that have a label of it.",
+        "",
+        "| task | with the others | alone | gained | 95 % interval |",
+        "|---|---|---|---|---|",
+    ]
     return lines + [
         f"| {row['task']} | {row['company']:.3f} | {row['alone']:.3f} | {row['gained']:+.3f} | "
         f"{row['low']:+.3f} to {row['high']:+.3f} |"

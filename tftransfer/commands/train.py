@@ -14,19 +14,19 @@ import keras
 import tensorflow as tf
 
 from tftransfer import __version__
-from tftransfer.backbones.cache import shelf_of_process
+from tftransfer.backbones.cache import process_backbone_cache
 from tftransfer.checkpoints import weights
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.serialization import read_json, to_jsonable, write_json
 from tftransfer.data.examples import Examples, write_quarantine
 from tftransfer.evaluation.evaluate import baselines, evaluate_logits
 from tftransfer.features.disk_cache import DEFAULT_BYTES
-from tftransfer.features.shared_cache import Shared
+from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.plan import Plan, make_plan
 from tftransfer.planning.preflight import check_room, preflight
-from tftransfer.preprocessing import input_kind
-from tftransfer.probes.layer_probes import sampled_taps
+from tftransfer.preprocessing import get_modality
+from tftransfer.probes.layer_probes import probe_sampled_layers
 from tftransfer.reports.report import write_report
 from tftransfer.reports.verdict import verdict
 from tftransfer.runs.run import Run, environment, write_predictions
@@ -39,12 +39,22 @@ from tftransfer.utils.timing import Clock
 
 # What a resumed run must have in common with its start, to end in the same weights.
 _FINGERPRINT = {
-    "data_sha256": "data", "classes": "classes", "start_sha256": "starting weights",
-    "tftransfer": "tftransfer", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy",
-    "machine": "processor", "cpus": "number of CPUs", "intra_op_threads": "intra-op threads",
-    "inter_op_threads": "inter-op threads", "devices": "devices", "xla": "XLA",
-    "deterministic": "determinism", "teachers_sha256": "teachers",
-}  # fmt: skip
+    "data_sha256": "data",
+    "classes": "classes",
+    "start_sha256": "starting weights",
+    "tftransfer": "tftransfer",
+    "tensorflow": "TensorFlow",
+    "keras": "Keras",
+    "numpy": "NumPy",
+    "machine": "processor",
+    "cpus": "number of CPUs",
+    "intra_op_threads": "intra-op threads",
+    "inter_op_threads": "inter-op threads",
+    "devices": "devices",
+    "xla": "XLA",
+    "deterministic": "determinism",
+    "teachers_sha256": "teachers",
+}
 # Calls of the compiled step: the first traces it, and a trace of many is large.
 _PROFILED = (2, 20)
 
@@ -62,7 +72,7 @@ def train(
     profile: bool = False,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    shared: Shared | None = None,
+    shared: SharedCaches | None = None,
 ) -> Run:
     """Runs an experiment into a folder.
 
@@ -89,7 +99,7 @@ def train(
     with contextlib.ExitStack() as stack:
         # A callback may keep the model, which a later training must not change then.
         if shared is None and not callbacks:
-            shared = Shared(stack.enter_context(shelf_of_process()))
+            shared = SharedCaches(stack.enter_context(process_backbone_cache()))
         stack.enter_context(signals.heard())
         folder = Path(workdir).expanduser()
         preflight(experiment, folder)
@@ -97,11 +107,20 @@ def train(
         if there := folder.is_dir():
             lock()
         return _train(
-            experiment, workdir, examples=examples, resume=resume, say=say, callbacks=callbacks,
-            strategy=strategy, export=export, profile=profile, cache_dir=cache_dir,
-            cache_bytes=cache_bytes, shared=shared or Shared(),
+            experiment,
+            workdir,
+            examples=examples,
+            resume=resume,
+            say=say,
+            callbacks=callbacks,
+            strategy=strategy,
+            export=export,
+            profile=profile,
+            cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
+            shared=shared or SharedCaches(),
             lock=(lambda: None) if there else lock,
-        )  # fmt: skip
+        )
 
 
 def _lock(stack: contextlib.ExitStack, workdir: Path) -> None:
@@ -118,17 +137,33 @@ def _lock(stack: contextlib.ExitStack, workdir: Path) -> None:
 
 
 def _train(
-    experiment: Experiment, workdir: str | Path, *, examples: Examples | None, resume: bool,
-    say: Callable[[str], None], callbacks: list[Any], strategy: Any, export: bool, profile: bool,
-    cache_dir: str, cache_bytes: int, shared: Shared, lock: Callable[[], None],
-) -> Run:  # fmt: skip
+    experiment: Experiment,
+    workdir: str | Path,
+    *,
+    examples: Examples | None,
+    resume: bool,
+    say: Callable[[str], None],
+    callbacks: list[Any],
+    strategy: Any,
+    export: bool,
+    profile: bool,
+    cache_dir: str,
+    cache_bytes: int,
+    shared: SharedCaches,
+    lock: Callable[[], None],
+) -> Run:
     clock = Clock()
     strategy = strategy or tf.distribute.get_strategy()
-    with clock.part("planning"), strategy.scope():
+    with clock.measure("planning"), strategy.scope():
         plan = make_plan(
-            experiment, examples=examples, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes,
-            clock=clock, shared=shared,
-        )  # fmt: skip
+            experiment,
+            examples=examples,
+            say=say,
+            cache_dir=cache_dir,
+            cache_bytes=cache_bytes,
+            clock=clock,
+            shared=shared,
+        )
     run = Run(Path(workdir))
     check_room(plan, run.workdir)
     stored = to_jsonable(plan.experiment.without_memory())
@@ -150,9 +185,9 @@ def _train(
     trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
     signals.before_the_end(trainer.saver.keep)
     try:
-        with clock.part("baselines"):
+        with clock.measure("baselines"):
             before = _before(plan, trainer)
-        with clock.part("suffix"):
+        with clock.measure("suffix"):
             phases = trainer.fit()
         result = _finish(run, plan, trainer, before | {"phases": phases}, export=export, say=say)
     except BaseException:
@@ -160,7 +195,7 @@ def _train(
             trainer.close()
         raise
     trainer.close()
-    with clock.part("report"):
+    with clock.measure("report"):
         write_report(run, to_jsonable(result | {"seconds": clock.rounded()}))
     # The last file: with it the run counts as finished.
     write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
@@ -172,11 +207,11 @@ def _train(
 
 
 def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
-    """What is known before training: `baselines`, and `taps` where middle stages often win."""
+    """What is known before training: `baselines`, and `layer_probes` where middle stages often win."""
     network, known = plan.network, plan.shared.before
     probe = network.backbone.pretrained
-    tapped = probe and input_kind(plan.examples.kind).taps_matter
-    split = (plan.experiment.seed, *plan.examples.groups) if tapped else ()
+    probes_layers = probe and get_modality(plan.examples.modality).middle_layers_matter
+    split = (plan.experiment.seed, *plan.examples.groups) if probes_layers else ()
     key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest(), *split)
     stored = trainer.supply.remembered("before", *key, version("scikit-learn"), __version__)
     if key not in known and stored and stored.is_file():
@@ -184,8 +219,10 @@ def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
             known[key] = read_json(stored)
     if key not in known:
         known[key] = {"baselines": baselines(trainer.supply.features, plan.examples, probe=probe)}
-        if tapped:
-            known[key]["taps"] = sampled_taps(network, plan.examples, plan.experiment.seed)
+        if probes_layers:
+            known[key]["layer_probes"] = probe_sampled_layers(
+                network, plan.examples, plan.experiment.seed
+            )
         if stored:
             write_json(stored, known[key])
     return known[key]
@@ -212,8 +249,8 @@ def _as_started(run: Run, plan: Plan) -> Plan:
             "Put that back, for the same result, or start again in another --workdir.",
         )
     phases = [
-        replace(phase, cut=cut, views=views)
-        for phase, (cut, views) in zip(plan.phases, stored["prefixes"], strict=True)
+        replace(phase, boundary=boundary, views=views)
+        for phase, (boundary, views) in zip(plan.phases, stored["prefixes"], strict=True)
     ]
     return replace(plan, phases=tuple(phases))
 
@@ -225,7 +262,7 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         "weights": plan.network.backbone.weights,
         "weights_file_sha256": plan.network.backbone.weights_sha256,
         "start_sha256": plan.network.digest(plan.network.blocks),
-        "prefixes": [(phase.cut, phase.views) for phase in plan.phases],
+        "prefixes": [(phase.boundary, phase.views) for phase in plan.phases],
         "teachers_sha256": [t.network.digest(t.network.blocks) for t in plan.teachers],
         "xla": plan.xla,
         "choices": plan.choices,
@@ -238,42 +275,53 @@ def _write_inputs(run: Run, plan: Plan) -> None:
         (run.workdir / "assets").mkdir(exist_ok=True)
         (run.workdir / "assets" / name).write_bytes(content)
     write_json(run.workdir / "environment.json", environment() | _inputs(plan))
-    rows = zip(examples.names, examples.parts.tolist(), examples.labels.tolist(), examples.sha256)
+    rows = zip(examples.names, examples.splits.tolist(), examples.labels.tolist(), examples.sha256)
     write_json(
         run.workdir / "split.json",
         {
-            "target": examples.target, "classes": examples.classes,
-            "columns": ["name", "part", "label", "sha256"], "examples": list(rows),
+            "problem_type": examples.problem_type,
+            "classes": examples.classes,
+            "columns": ["name", "part", "label", "sha256"],
+            "examples": list(rows),
         },
-    )  # fmt: skip
+    )
     write_quarantine(run.workdir / "quarantine.csv", examples.quarantine)
 
 
 def _finish(
-    run: Run, plan: Plan, trainer: Trainer, done: dict[str, Any], *, export: bool,
+    run: Run,
+    plan: Plan,
+    trainer: Trainer,
+    done: dict[str, Any],
+    *,
+    export: bool,
     say: Callable[[str], None],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     network, examples, clock = plan.network, plan.examples, plan.clock
-    with clock.part("evaluation"):
+    with clock.measure("evaluation"):
         result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
     write_predictions(run.predictions, result.pop("predictions"))
     result |= {
-        "architecture": network.backbone.architecture, "backbone": network.backbone.name,
+        "architecture": network.backbone.architecture,
+        "backbone": network.backbone.name,
         "left_out": len(examples.quarantine),
-        "recipe": plan.recipe.name, **done,
-        "classes": examples.classes, "target": examples.target,
-        "weights_sha256": network.digest(network.blocks), "kind": examples.kind,
-    }  # fmt: skip
+        "recipe": plan.recipe.name,
+        **done,
+        "classes": examples.classes,
+        "problem_type": examples.problem_type,
+        "weights_sha256": network.digest(network.blocks),
+        "modality": examples.modality,
+    }
     result["verdict"] = verdict(result, examples, plan.recipe.name)
     weights.store(run.weights, weights.collect(network.blocks))
     if export:
-        with clock.part("export"):
+        with clock.measure("export"):
             result["export"] = export_network(
                 network, examples, run.export, temperature=result["temperature"], say=say
             )
         say(
             f"exported to {run.export}: scores equal the network's within "
             f"{result['export']['max_difference']:.1g} on {result['export']['examples']} "
-            f"{input_kind(examples.kind).many}"
+            f"{get_modality(examples.modality).many}"
         )
     return result

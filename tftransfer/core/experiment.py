@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tftransfer.core.recipe import TARGETS
+from tftransfer.core.recipe import PROBLEM_TYPES
 from tftransfer.utils.errors import UserError, check_known
 
 
@@ -23,7 +23,7 @@ class Experiment:
       target_data: as `data`, or a folder of pictures without class folders: of the domain that
         a recipe adapts to. Labels there are not looked at.
       unlabelled_data: as `target_data`: pictures that nobody labelled.
-      target: `auto`, `single_label`, `multi_label`, `regression` or `multi_task`.
+      problem_type: `auto`, `single_label`, `multi_label`, `regression` or `multi_task`.
       backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
       weights: `pretrained` (for networks of pictures Keras's word `imagenet` is the same), `none`,
         or the path or https URL of a weights file.
@@ -54,7 +54,7 @@ class Experiment:
     test_data: Any = ""
     target_data: Any = ""
     unlabelled_data: Any = ""
-    target: str = "auto"
+    problem_type: str = "auto"
     backbone: str = "mobilenet_v2"
     weights: str = "pretrained"
     image_size: int = 0
@@ -75,7 +75,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", plain_weights(self.weights))
-        check_known("target", self.target, ("auto", *TARGETS), "experiment")
+        check_known("problem_type", self.problem_type, ("auto", *PROBLEM_TYPES), "experiment")
         check_known("xla", self.xla, ("auto", "on", "off"), "experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
         check_known("precision", self.precision, precisions, "experiment")

@@ -14,13 +14,22 @@ from typing import Any
 
 from tftransfer.utils.errors import UserError, check_known, unknown_name
 
-TARGETS = ("single_label", "multi_label", "regression", "multi_task")
+PROBLEM_TYPES = ("single_label", "multi_label", "regression", "multi_task")
 # What a phase may read: see `tftransfer.training.streams`.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
-# Of all kinds of input; which of them a kind has, its `InputKind` says.
+# Of all kinds of input; which of them a kind has, its `Modality` says.
 _AUGMENTS = (
-    "auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise",
-)  # fmt: skip
+    "auto",
+    "none",
+    "flip",
+    "shift",
+    "crop",
+    "full",
+    "mask",
+    "drop",
+    "strong",
+    "noise",
+)
 _FROM_TOP = re.compile(r"stage-(\d+)")
 _PATH = re.compile(rf"({'|'.join(STREAMS)})(\.\w+)+")
 
@@ -31,7 +40,7 @@ class Head:
 
     Attributes:
       name: the block's name, as phases speak of it.
-      tap: the tensor it reads: `features` (pooled, [n, d]), a stage's name, an earlier head's
+      layer: the tensor it reads: `features` (pooled, [n, d]), a stage's name, an earlier head's
         output, `features*OUTPUT` (their products with the softmax of such an output), or
         `~OUTPUT` (a sample of the normal distribution whose means and logarithms of variances
         that output holds).
@@ -41,18 +50,18 @@ class Head:
         the backbone comes from goes on.
       kind: `dense`; `decoder`: a picture [n, size, size, 3] in -1 to 1; or `balance`: `units`
         trained numbers, the same for every example.
-      normalise: divide what is read by its length.
+      normalize: divide what is read by its length.
       hidden: widths of fully connected ReLU layers before the output.
       dropout: fraction of the inputs dropped in training.
     """
 
     name: str = "head"
-    tap: str = "features"
+    layer: str = "features"
     output: str = "logits"
     units: int = 0
     like: str = ""
     kind: str = "dense"
-    normalise: bool = False
+    normalize: bool = False
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
 

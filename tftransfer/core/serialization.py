@@ -21,14 +21,14 @@ C = TypeVar("C", bound=type)
 _TYPES: Registry[type] = Registry("type")
 
 
-def serialisable(cls: C) -> C:
+def register_serializable(cls: C) -> C:
     """A class decorator: this frozen dataclass may stand in a recipe's JSON."""
     _TYPES.register(cls.__name__)(cls)
     return cls
 
 
 for _noun in (Head, Phase, Recipe, Experiment):
-    serialisable(_noun)
+    register_serializable(_noun)
 
 
 def to_jsonable(value: Any) -> Any:

@@ -15,16 +15,37 @@ if TYPE_CHECKING:
 
 USUAL = {
     "path": (
-        "path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path",
-        "audio", "audio_path", "wav", "sound", "clip",
+        "path",
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "image",
+        "image_path",
+        "audio",
+        "audio_path",
+        "wav",
+        "sound",
+        "clip",
     ),
     "text": (
-        "text", "sentence", "review", "content", "document", "comment", "message", "question",
-        "tweet", "post", "utterance", "query",
+        "text",
+        "sentence",
+        "review",
+        "content",
+        "document",
+        "comment",
+        "message",
+        "question",
+        "tweet",
+        "post",
+        "utterance",
+        "query",
     ),
     "label": ("label", "labels", "class", "target", "category", "y"),
     "split": ("split", "part", "subset", "set"),
-}  # fmt: skip
+}
 _REMEDY = "Give such as --columns=text=review,label=stars; what it may name: " + ", ".join(USUAL)
 # Fewer rows may all have another label by chance.
 _FEW = 10
@@ -85,9 +106,13 @@ def columns_of(
         )
     used = {item, groups, *labels, *parts[:1]}
     return Columns(
-        item=item, texts=texts, labels=tuple(labels), part=next(iter(parts), ""), groups=groups,
+        item=item,
+        texts=texts,
+        labels=tuple(labels),
+        part=next(iter(parts), ""),
+        groups=groups,
         unused=tuple(printable(name) for name in header if name and name not in used),
-    )  # fmt: skip
+    )
 
 
 def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tuple[str, bool]:
@@ -152,9 +177,9 @@ def _tells_rows_apart(table: Table, name: str) -> bool:
     )
 
 
-def _holds(kind: Callable[[str], object], cell: str) -> bool:
+def _holds(parse: Callable[[str], object], cell: str) -> bool:
     try:
-        kind(cell)
+        parse(cell)
     except ValueError:
         return False
     return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.data.file_types import kind_of_files
+from tftransfer.data.file_types import modality_of_files
 from tftransfer.utils.errors import UserError
 
 RATE = 16_000
@@ -45,7 +45,7 @@ def encoded(values: Iterable[Any], rate: int = RATE) -> tuple[str, list[bytes]]:
         )
     if not items:
         raise UserError("There are no examples.", "Give at least two of each class.")
-    return (kind_of_files(items) if shape == "bytes" else shape), items
+    return (modality_of_files(items) if shape == "bytes" else shape), items
 
 
 def shape_of_value(value: Any, number: int) -> str:

@@ -15,16 +15,23 @@ import numpy as np
 from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.utils.errors import UserError
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 # Of pictures whose labels are not known, or not to be looked at.
 UNLABELLED = ("target", "unlabelled")
-PART_DTYPE = "<U10"
-PART_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-NO_CLASS = "Count the classes from 0 or name them; numbers to predict are --target=regression."
+SPLIT_DTYPE = "<U10"
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+NO_CLASS = (
+    "Count the classes from 0 or name them; numbers to predict are --problem_type=regression."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +52,15 @@ class Examples:
       labels: int64 [n] for `single_label` (-1 where there is none), float32 [n, k] of 0 and 1 for
         `multi_label`, float32 [n, k] for `regression`, int64 [n, tasks] for `multi_task` (-1 where
         the label is unknown).
-      target: `single_label`, `multi_label`, `regression` or `multi_task`.
+      problem_type: `single_label`, `multi_label`, `regression` or `multi_task`.
       classes: names in label order; for regression, the names of the columns; for several tasks,
         `task=class`, task by task.
-      parts: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
+      splits: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
         yet; str [n].
       sha256: of each item's content; filled by the scan.
       quarantine: what was left out.
       remarks: what was normalised or noticed, in words.
-      kind: of input: `image`, `text` or `audio`.
+      modality: of input: `image`, `text` or `audio`.
       measures: seconds of audio or words of text, float32 [n]; filled by the scan.
       groups: what each example belongs to, such as a speaker, where a split must not part these;
         "" where that is not known.
@@ -62,13 +69,13 @@ class Examples:
     names: Sequence[str]
     items: Sequence[str | bytes]
     labels: np.ndarray
-    target: str
+    problem_type: str
     classes: tuple[str, ...]
-    parts: np.ndarray
+    splits: np.ndarray
     sha256: Sequence[str] = ()
     quarantine: tuple[Quarantined, ...] = ()
     remarks: tuple[str, ...] = field(default=())
-    kind: str = "image"
+    modality: str = "image"
     measures: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     groups: Sequence[str] = ()
 
@@ -78,11 +85,11 @@ class Examples:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What each column of `labels` is of; none unless the target is `multi_task`."""
-        return tasks_of(self.classes, self.target)
+        return tasks_of(self.classes, self.problem_type)
 
     def where(self, part: str) -> np.ndarray:
         """Indices of the examples of `train`, `val` or `test`, int64 [m]."""
-        return np.flatnonzero(self.parts == part)
+        return np.flatnonzero(self.splits == part)
 
     def keep(self, indices: np.ndarray, **changes: Any) -> Examples:
         """The examples at `indices`, in that order."""
@@ -91,7 +98,7 @@ class Examples:
             names=[self.names[i] for i in indices],
             items=[self.items[i] for i in indices],
             labels=self.labels[indices],
-            parts=self.parts[indices],
+            splits=self.splits[indices],
             sha256=[self.sha256[i] for i in indices] if len(self.sha256) else (),
             measures=self.measures[indices] if len(self.measures) else self.measures,
             groups=[self.groups[i] for i in indices] if len(self.groups) else (),
@@ -103,9 +110,9 @@ class Examples:
 
         Those of several tasks stand side by side.
         """
-        if self.target == "multi_task":
+        if self.problem_type == "multi_task":
             return one_hot(self.labels, self.tasks)
-        if self.target == "single_label":
+        if self.problem_type == "single_label":
             rows = np.eye(len(self.classes) + 1, len(self.classes), dtype=np.float32)
             return rows[self.labels]
         return self.labels.astype(np.float32)
@@ -114,7 +121,7 @@ class Examples:
         """sha256 over every example's content, label and part, whatever the order."""
         lines = sorted(
             f"{sha} {label.tolist()} {part}"
-            for sha, label, part in zip(self.sha256, self.labels, self.parts)
+            for sha, label, part in zip(self.sha256, self.labels, self.splits)
         )
         return hashlib.sha256("\n".join([*self.classes, *lines]).encode()).hexdigest()
 
@@ -133,7 +140,7 @@ def read_item(item: str | bytes) -> bytes:
     return path.read_bytes()
 
 
-def with_classes(examples: Examples, classes: tuple[str, ...], target: str) -> Examples:
+def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str) -> Examples:
     """The examples with their labels counted in `classes`, which must hold all of theirs.
 
     Raises:
@@ -141,26 +148,27 @@ def with_classes(examples: Examples, classes: tuple[str, ...], target: str) -> E
     """
     extra = sorted(set(examples.classes) - set(classes))
     absent = sorted(set(classes) - set(examples.classes))
-    if examples.target == target == "regression" and absent:
+    if examples.problem_type == problem_type == "regression" and absent:
         raise UserError(
             f"These data lack columns of the training data: {', '.join(absent[:5])}.",
             "Give data with the same columns of numbers.",
         )
-    if examples.target != target or extra:
+    if examples.problem_type != problem_type or extra:
         raise UserError(
-            f"These data do not fit the training data: {examples.target} against {target}, "
+            f"These data do not fit the training data: {examples.problem_type} against "
+            f"{problem_type}, "
             f"classes that training lacks: {', '.join(extra[:5]) or 'none'}.",
             "Give data of the same kind with the same class names.",
         )
     labels = examples.labels
-    if target == "single_label":
+    if problem_type == "single_label":
         places = np.array([classes.index(name) for name in examples.classes], np.int64)
         labels = places[labels]
     else:
         targets = examples.targets()
         padded = np.concatenate([targets, np.zeros((len(labels), 1), np.float32)], axis=1)
         labels = padded[:, [_index(examples.classes, name) for name in classes]]
-        tasks = tasks_of(classes, target)
+        tasks = tasks_of(classes, problem_type)
         labels = from_one_hot(labels, tasks) if tasks else labels
     return replace(examples, labels=labels, classes=classes)
 
@@ -174,7 +182,7 @@ def join(first: Examples, test: Examples) -> Examples:
 
     Groups of the test part matter only to those of `first`.
     """
-    test = with_classes(test, first.classes, first.target)
+    test = with_classes(test, first.classes, first.problem_type)
     _check_kinds(first, test)
     groups = test.groups if len(test.groups) else [""] * len(test)
     unknown = list(groups).count("") if len(first.groups) else 0
@@ -184,7 +192,7 @@ def join(first: Examples, test: Examples) -> Examples:
         names=[*first.names, *test.names],
         items=[*first.items, *test.items],
         labels=np.concatenate([first.labels, test.labels]),
-        parts=np.concatenate([first.parts, np.full(len(test), "test", PART_DTYPE)]),
+        splits=np.concatenate([first.splits, np.full(len(test), "test", SPLIT_DTYPE)]),
         sha256=[*first.sha256, *test.sha256],
         measures=np.concatenate([first.measures, test.measures]),
         groups=_joined_groups(first, groups),
@@ -194,16 +202,16 @@ def join(first: Examples, test: Examples) -> Examples:
 
 
 def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
-    """`first` with all of `more` as its part `target` or `unlabelled`, without their labels."""
+    """`first` with all of `more` as its split `target` or `unlabelled`, without their labels."""
     _check_kinds(first, more)
-    none = -1 if first.target in ("single_label", "multi_task") else 0
+    none = -1 if first.problem_type in ("single_label", "multi_task") else 0
     labels = np.full((len(more), *first.labels.shape[1:]), none, first.labels.dtype)
     return replace(
         first,
         names=[*first.names, *more.names],
         items=[*first.items, *more.items],
         labels=np.concatenate([first.labels, labels]),
-        parts=np.concatenate([first.parts, np.full(len(more), part, PART_DTYPE)]),
+        splits=np.concatenate([first.splits, np.full(len(more), part, SPLIT_DTYPE)]),
         sha256=[*first.sha256, *more.sha256],
         measures=np.concatenate([first.measures, more.measures]),
         groups=_joined_groups(first, [""] * len(more)),
@@ -217,9 +225,9 @@ def _joined_groups(first: Examples, others: Sequence[str]) -> Sequence[str]:
 
 
 def _check_kinds(first: Examples, second: Examples) -> None:
-    if first.kind != second.kind:
+    if first.modality != second.modality:
         raise UserError(
-            f"These data are {second.kind}, the training data {first.kind}.",
+            f"These data are {second.modality}, the training data {first.modality}.",
             "Give data of the same kind.",
         )
 

@@ -11,12 +11,17 @@ from tftransfer.preprocessing.image.checks import image_format
 _LOOKED_AT, _HEAD = 32, 64
 _TEXT = (".txt", ".text", ".md")
 _AUDIO = (
-    (b"fLaC", 0), (b"OggS", 0), (b"ID3", 0), (b"\xff\xfb", 0), (b"\xff\xf3", 0), (b"WAVE", 8),
+    (b"fLaC", 0),
+    (b"OggS", 0),
+    (b"ID3", 0),
+    (b"\xff\xfb", 0),
+    (b"\xff\xf3", 0),
+    (b"WAVE", 8),
     (b"AIFF", 8),
-)  # fmt: skip
+)
 
 
-def kind_of_files(items: Sequence[str | bytes]) -> str:
+def modality_of_files(items: Sequence[str | bytes]) -> str:
     """`image`, `text` or `audio`: what most of some of the items are; pictures where none tells.
 
     Files of text are known by their extension, texts in memory by saying something in UTF-8, the

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.encode import encoded
-from tftransfer.data.examples import NO_CLASS, PART_DTYPE, Examples
+from tftransfer.data.examples import NO_CLASS, SPLIT_DTYPE, Examples
 from tftransfer.data.label_tasks import labels_of_tasks
-from tftransfer.preprocessing import input_kind
+from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 
 
-def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any = ()) -> Examples:
+def from_arrays(
+    images: Any, labels: Any, *, problem_type: str = "auto", classes: Any = ()
+) -> Examples:
     """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], texts (str or bytes), or waveforms at 16 kHz
     [n, samples] or [n, samples, channels] (also a list of such of several lengths), and labels [n]
     or [n, k]. The first one tells which of them they are.
@@ -26,21 +28,21 @@ def from_arrays(images: Any, labels: Any, *, target: str = "auto", classes: Any 
     uint8 images are taken as they are; floating ones must lie in [0, 1].
     They are kept as PNG, which loses nothing of 8 bits.
     """
-    kind, items = encoded(images)
-    labels = label_array(labels, len(items), kind)
-    found = _from_memory(items, labels, target, tuple(classes), _normalised(images, kind))
-    return replace(found, kind=kind)
+    modality, items = encoded(images)
+    labels = label_array(labels, len(items), modality)
+    found = _from_memory(items, labels, problem_type, tuple(classes), _normalised(images, modality))
+    return replace(found, modality=modality)
 
 
-def _normalised(values: Any, kind: str) -> tuple[str, ...]:
-    if kind == "image" and isinstance(values, np.ndarray) and values.dtype != np.uint8:
+def _normalised(values: Any, modality: str) -> tuple[str, ...]:
+    if modality == "image" and isinstance(values, np.ndarray) and values.dtype != np.uint8:
         return (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
-    if kind == "audio" and getattr(values[0], "dtype", None) == np.int16:
+    if modality == "audio" and getattr(values[0], "dtype", None) == np.int16:
         return ("samples of int16 were divided by 32,768",)
     return ()
 
 
-def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
+def from_dataset(dataset: Any, *, problem_type: str = "auto") -> Examples:
     """A finite, unbatched `tf.data.Dataset` of (image, label), or of dictionaries with those keys.
 
     An image is a picture of any size or a waveform as in `from_arrays`, a string of encoded bytes,
@@ -56,12 +58,12 @@ def from_dataset(dataset: Any, *, target: str = "auto") -> Examples:
             labels.append(label.decode() if isinstance(label, bytes) else label)
             yield value
 
-    kind, items = encoded(values())
-    found = _from_memory(items, label_array(labels, len(items), kind), target, ())
-    return replace(found, kind=kind)
+    modality, items = encoded(values())
+    found = _from_memory(items, label_array(labels, len(items), modality), problem_type, ())
+    return replace(found, modality=modality)
 
 
-def label_array(labels: Any, count: int, kind: str) -> np.ndarray:
+def label_array(labels: Any, count: int, modality: str) -> np.ndarray:
     """Labels as an array [n] or [n, k], of so many examples of a kind.
 
     Raises:
@@ -71,7 +73,7 @@ def label_array(labels: Any, count: int, kind: str) -> np.ndarray:
         found = np.asarray(labels)
     except ValueError:
         found = np.zeros((), object)
-    one, many = input_kind(kind).one, input_kind(kind).many
+    one, many = get_modality(modality).one, get_modality(modality).many
     if not found.ndim:
         raise UserError("The labels are no array.", f"Give one for each of the {count} {many}.")
     if len(found) != count:
@@ -93,20 +95,28 @@ def _check_objects(labels: np.ndarray) -> None:
 
 
 def _from_memory(
-    items: list[bytes], labels: np.ndarray, target: str, classes: tuple[str, ...],
+    items: list[bytes],
+    labels: np.ndarray,
+    problem_type: str,
+    classes: tuple[str, ...],
     remarks: tuple[str, ...] = (),
-) -> Examples:  # fmt: skip
-    labels, target, classes = labels_from_array(labels, target, classes)
+) -> Examples:
+    labels, problem_type, classes = labels_from_array(labels, problem_type, classes)
     names = [f"#{number}" for number in range(len(items))]
-    parts = np.full(len(items), "", PART_DTYPE)
+    splits = np.full(len(items), "", SPLIT_DTYPE)
     return Examples(
-        names=names, items=items, labels=labels, target=target, classes=classes,
-        parts=parts, remarks=remarks,
-    )  # fmt: skip
+        names=names,
+        items=items,
+        labels=labels,
+        problem_type=problem_type,
+        classes=classes,
+        splits=splits,
+        remarks=remarks,
+    )
 
 
 def labels_from_array(
-    labels: np.ndarray, target: str, classes: tuple[str, ...]
+    labels: np.ndarray, problem_type: str, classes: tuple[str, ...]
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
     """Checked labels, their kind and their classes, from numbers or names [n] or [n, k].
 
@@ -115,9 +125,9 @@ def labels_from_array(
     """
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8")
-    if target == "auto":
-        target = _guess_target(labels)
-    if target == "single_label":
+    if problem_type == "auto":
+        problem_type = _guess_problem_type(labels)
+    if problem_type == "single_label":
         labels = _one_each(labels)
         if not classes:
             classes, labels = _counted(labels)
@@ -125,15 +135,16 @@ def labels_from_array(
         if len(wrong):
             raise UserError(
                 f"Label {labels[wrong[0]]} of example {wrong[0]} is outside 0 to "
-                f"{len(classes) - 1}.", "Give labels that count the classes from 0.",
-            )  # fmt: skip
+                f"{len(classes) - 1}.",
+                "Give labels that count the classes from 0.",
+            )
         if len(classes) < 2:
             raise UserError(f"The labels have one class, {classes[0]}.", "Give at least two.")
-        return labels.astype(np.int64), target, classes
-    if target == "multi_task":
+        return labels.astype(np.int64), problem_type, classes
+    if problem_type == "multi_task":
         return _tasks(labels, classes)
-    labels = _numbers(labels, target)
-    return labels, target, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+    labels = _numbers(labels, problem_type)
+    return labels, problem_type, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
 
 
 def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tuple[str, ...]]:
@@ -174,25 +185,30 @@ def _one_each(labels: np.ndarray) -> np.ndarray:
     if labels.ndim != 1 and labels.shape[1:] != (1,):
         raise UserError(
             f"Labels of the shape {labels.shape} are not one per example.",
-            "Give labels [n], or --target=multi_label or --target=regression.",
+            "Give labels [n], or --problem_type=multi_label or --problem_type=regression.",
         )
     return labels.reshape(-1)
 
 
-def _numbers(labels: np.ndarray, target: str) -> np.ndarray:
+def _numbers(labels: np.ndarray, problem_type: str) -> np.ndarray:
     """Labels as float32 [n, k], finite, and 0 or 1 for `multi_label`."""
     if labels.dtype.kind not in "biuf":
-        raise UserError(f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{target} needs them.")
+        raise UserError(
+            f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{problem_type} needs them."
+        )
     labels = labels.astype(np.float32).reshape(len(labels), -1)
-    several = target == "multi_label"
+    several = problem_type == "multi_label"
     good = np.isin(labels, (0, 1)) if several else np.isfinite(labels)
     if not good.all():
-        row, kind = np.flatnonzero(~good.all(axis=1))[0], "0 or 1" if several else "a finite number"
-        raise UserError(f"Label of example {row} is not {kind}.", "Mend or remove it.")
+        row, wanted = (
+            np.flatnonzero(~good.all(axis=1))[0],
+            "0 or 1" if several else "a finite number",
+        )
+        raise UserError(f"Label of example {row} is not {wanted}.", "Mend or remove it.")
     return labels
 
 
-def _guess_target(labels: np.ndarray) -> str:
+def _guess_problem_type(labels: np.ndarray) -> str:
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "UO":
         return "multi_task"
     if labels.ndim == 2 and labels.shape[1] > 1:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.scan import examine
-from tftransfer.preprocessing import Form, input_kind
+from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.progress import Progress
@@ -36,25 +36,27 @@ def memory_budget() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 6
 
 
-class Inputs:
+class InputPipeline:
     """What networks take of some examples: arrays [n, *form.shape].
 
     Args:
       examples: where the encoded bytes are.
-      form: what they become.
+      preprocessor: what they become.
       keep: hold all arrays in memory after the first use; None does where they take less than
         512 MiB.
     """
 
-    def __init__(self, examples: Examples, form: Form, *, keep: bool | None = None):
-        self._items, self._kind = examples.items, examples.kind
+    def __init__(self, examples: Examples, preprocessor: Preprocessor, *, keep: bool | None = None):
+        self._items, self._kind = examples.items, examples.modality
         # What is to be read by the form first does not come straight from the file.
-        reads = type(form).read is not Form.read
+        reads = type(preprocessor).read is not Preprocessor.read
         self._files = all(isinstance(item, str) for item in self._items) and not reads
-        self.form = form
-        self._dtype = np.dtype(object) if form.dtype == "string" else np.dtype(form.dtype)
+        self.preprocessor = preprocessor
+        self._dtype = (
+            np.dtype(object) if preprocessor.dtype == "string" else np.dtype(preprocessor.dtype)
+        )
         if keep is None:
-            bytes_each = int(np.prod(form.shape)) * self._dtype.itemsize
+            bytes_each = int(np.prod(preprocessor.shape)) * self._dtype.itemsize
             keep = len(examples) * bytes_each < min(_KEPT_BYTES, memory_budget())
         self.in_memory = keep
         self._stored: np.ndarray | None = None
@@ -89,7 +91,7 @@ class Inputs:
         missing = indices[self._lengths[indices] == 0]
         for start, block in enumerate(self.batches(missing, _BLOCK)):
             some = missing[start * _BLOCK : (start + 1) * _BLOCK]
-            self._lengths[some] = (block != self.form.padding).sum(axis=1)
+            self._lengths[some] = (block != self.preprocessor.padding).sum(axis=1)
         return self._lengths
 
     def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
@@ -104,8 +106,10 @@ class Inputs:
         if not len(missing):
             return
         if len(missing) >= _WORTH_SAYING:
-            many = input_kind(self._kind).many
-            say(f"decoding {len(missing):,} {many} to {self.form.said}, kept in memory")
+            many = get_modality(self._kind).many
+            say(
+                f"decoding {len(missing):,} {many} to {self.preprocessor.description}, kept in memory"
+            )
         with Progress(say, "decoding", len(missing)) as progress:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
@@ -116,7 +120,7 @@ class Inputs:
         self._there[missing] = True
 
     def _empty(self, count: int) -> np.ndarray:
-        return np.empty((count, *self.form.shape), self._dtype)
+        return np.empty((count, *self.preprocessor.shape), self._dtype)
 
     def _pipeline(self, indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
         files = self._files
@@ -127,10 +131,10 @@ class Inputs:
             if not files:
                 items = [self._read(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-            if self.form.by_batches:
+            if self.preprocessor.by_batches:
                 dataset = dataset.batch(size)
-            dataset = dataset.map(_decoder(self.form, files), num_parallel_calls=_CALLS)
-            if not self.form.by_batches:
+            dataset = dataset.map(_decoder(self.preprocessor, files), num_parallel_calls=_CALLS)
+            if not self.preprocessor.by_batches:
                 dataset = dataset.batch(size)
             dataset = dataset.prefetch(2).with_options(_options())
             done = 0
@@ -144,16 +148,16 @@ class Inputs:
 
     def _read(self, item: str | bytes) -> bytes:
         try:
-            return self.form.read(read_item(item))
+            return self.preprocessor.read(read_item(item))
         except (OSError, ValueError) as error:
             raise self._changed([item], error) from None
 
     def _changed(self, items: Sequence[str | bytes], error: Exception) -> UserError:
         """Names the first of some examples that is not as the scan found it."""
-        kind = input_kind(self._kind)
-        named = ((item, examine(item, kind).reason) for item in items if isinstance(item, str))
+        modality = get_modality(self._kind)
+        named = ((item, examine(item, modality).reason) for item in items if isinstance(item, str))
         found = ((item, reason) for item, reason in named if reason)
-        return _gone(*next(found, (f"A {kind.one}", "")), error)
+        return _gone(*next(found, (f"A {modality.one}", "")), error)
 
 
 def _gone(item: str, reason: str, error: Exception) -> UserError:
@@ -174,13 +178,17 @@ def _options() -> tf.data.Options:
 
 
 @functools.lru_cache
-def _decoder(form: Form, from_file: bool) -> Any:
+def _decoder(preprocessor: Preprocessor, from_file: bool) -> Any:
     """Traced once, whatever number of pipelines use it."""
 
     def decode(data: Any) -> Any:
         if from_file:
-            data = tf.map_fn(tf.io.read_file, data) if form.by_batches else tf.io.read_file(data)
-        return form.decode(data)
+            data = (
+                tf.map_fn(tf.io.read_file, data)
+                if preprocessor.by_batches
+                else tf.io.read_file(data)
+            )
+        return preprocessor.decode(data)
 
-    shape = [None] if form.by_batches else []
+    shape = [None] if preprocessor.by_batches else []
     return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False)

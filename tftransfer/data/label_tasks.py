@@ -31,9 +31,9 @@ class Task:
         return slice(self.start, self.start + self.count)
 
 
-def tasks_of(classes: Sequence[str], target: str) -> tuple[Task, ...]:
+def tasks_of(classes: Sequence[str], problem_type: str) -> tuple[Task, ...]:
     """The tasks whose classes these are, in order; none unless the target is `multi_task`."""
-    if target != "multi_task":
+    if problem_type != "multi_task":
         return ()
     names = [each.partition("=")[0] for each in classes]
     counts = [(name, len(list(group))) for name, group in itertools.groupby(names)]

@@ -8,16 +8,18 @@ from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import UNLABELLED, Examples, join, join_unlabelled
 from tftransfer.data.groups import with_groups
 from tftransfer.data.scan import scan
-from tftransfer.data.scan_cache import Readable
+from tftransfer.data.scan_cache import ScanCache
 from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.data.split import split
 from tftransfer.features.disk_cache import FeatureCache
 
 
 def read_examples(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
+    experiment: Experiment,
+    say: Callable[[str], None],
+    cache: FeatureCache | None = None,
     check: Callable[[Examples], None] = lambda found: None,
-) -> Examples:  # fmt: skip
+) -> Examples:
     """Source → check → scan → split; then the pictures without labels.
 
     Args:
@@ -27,10 +29,12 @@ def read_examples(
       check: raises what can be known of the examples before their files are looked at.
     """
     examples = split(
-        read_all(experiment, say, cache, check), seed=experiment.seed,
+        read_all(experiment, say, cache, check),
+        seed=experiment.seed,
         validation_fraction=experiment.validation_fraction,
-        test_fraction=experiment.test_fraction, labels_per_class=experiment.labels_per_class,
-    )  # fmt: skip
+        test_fraction=experiment.test_fraction,
+        labels_per_class=experiment.labels_per_class,
+    )
     for part in UNLABELLED:
         data = getattr(experiment, f"{part}_data")
         if isinstance(data, str) and not data:
@@ -42,9 +46,13 @@ def read_examples(
 
 
 def read_all(
-    experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None = None,
-    check: Callable[[Examples], None] = lambda found: None, *, to_train: bool = True,
-) -> Examples:  # fmt: skip
+    experiment: Experiment,
+    say: Callable[[str], None],
+    cache: FeatureCache | None = None,
+    check: Callable[[Examples], None] = lambda found: None,
+    *,
+    to_train: bool = True,
+) -> Examples:
     """Source → check → scan, with the test data joined where they come apart.
 
     Only data to train on must have groups, and columns that are named.
@@ -53,9 +61,13 @@ def read_all(
 
     def found(data: object, *, to_train: bool) -> Examples:
         return read_source(
-            data, target=experiment.target, cache=folder, group_by=experiment.group_by,
-            columns=experiment.columns, to_train=to_train,
-        )  # fmt: skip
+            data,
+            problem_type=experiment.problem_type,
+            cache=folder,
+            group_by=experiment.group_by,
+            columns=experiment.columns,
+            to_train=to_train,
+        )
 
     def scanned(found: Examples) -> Examples:
         check(found)
@@ -75,5 +87,5 @@ def _scanned(
 ) -> Examples:
     if len(found.sha256):
         return found
-    readable = Readable(cache.folder, found.kind) if cache else None
+    readable = ScanCache(cache.folder, found.modality) if cache else None
     return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tftransfer.data.columns import columns_of, item_column
-from tftransfer.data.examples import NO_CLASS, PART_DTYPE, PART_NAMES, Examples
+from tftransfer.data.examples import NO_CLASS, SPLIT_DTYPE, SPLIT_NAMES, Examples
 from tftransfer.data.label_tasks import labels_of_tasks, natural
 from tftransfer.data.tables import Table, read_table
 from tftransfer.utils.console import printable
@@ -21,9 +21,13 @@ _SEVERAL = 0.05
 
 
 def from_manifest(
-    path: Path, *, target: str = "auto", group_by: str = "", columns: str = "",
+    path: Path,
+    *,
+    problem_type: str = "auto",
+    group_by: str = "",
+    columns: str = "",
     to_train: bool = True,
-) -> Examples:  # fmt: skip
+) -> Examples:
     """A table with a column of paths or of texts, one or more of labels, perhaps one of parts.
 
     Several names in one cell, parted by `|` or `;`, make the target multi-label;
@@ -36,25 +40,25 @@ def from_manifest(
     table = read_table(path)
     rows, found = table.rows, columns_of(table, columns, group_by, to_train=to_train)
     names, items = _items(table, found.item, found.texts)
-    parts = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
+    splits = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
     cells = {n: [row[name].strip() for name in found.labels] for n, row in rows.items()}
-    guessed = target == "auto"
-    labels, target, classes = _labels_from_cells(cells, found.labels, target, path)
-    if target == "single_label" and len(classes) < 2 and to_train:
+    guessed = problem_type == "auto"
+    labels, problem_type, classes = _labels_from_cells(cells, found.labels, problem_type, path)
+    if problem_type == "single_label" and len(classes) < 2 and to_train:
         raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
     return Examples(
         names=names,
         items=items,
         labels=labels,
-        target=target,
+        problem_type=problem_type,
         classes=classes,
-        parts=np.array(parts, PART_DTYPE),
-        kind="text" if found.texts else "image",
+        splits=np.array(splits, SPLIT_DTYPE),
+        modality="text" if found.texts else "image",
         remarks=(
             *table.remarks,
             *([f"columns that are not used: {', '.join(found.unused)}"] if found.unused else []),
-            *_tasks_said(found.labels, target),
-            *(_marks_said(cells, target) if guessed else ()),
+            *_tasks_said(found.labels, problem_type),
+            *(_marks_said(cells, problem_type) if guessed else ()),
         ),
         groups=_groups(table, found.groups, to_train) if found.groups else (),
     )
@@ -87,61 +91,61 @@ def _groups(table: Table, column: str, required: bool) -> list[str]:
     return list(found.values())
 
 
-def _tasks_said(columns: Sequence[str], target: str) -> tuple[str, ...]:
-    if target != "multi_task":
+def _tasks_said(columns: Sequence[str], problem_type: str) -> tuple[str, ...]:
+    if problem_type != "multi_task":
         return ()
     said = f"each label column is a task: {', '.join(columns)}; numbers to predict are "
-    return (printable(said + "--target=regression"),)
+    return (printable(said + "--problem_type=regression"),)
 
 
 def _holds_several(cell: str) -> bool:
     return "|" in cell or ";" in cell
 
 
-def _marks_said(cells: dict[int, list[str]], target: str) -> tuple[str, ...]:
+def _marks_said(cells: dict[int, list[str]], problem_type: str) -> tuple[str, ...]:
     """What was made of labels with a mark between names."""
     marked = [row[0] for row in cells.values() if _holds_several(row[0])]
-    if not marked or target not in ("single_label", "multi_label"):
+    if not marked or problem_type not in ("single_label", "multi_label"):
         return ()
     number = f"{len(marked):,} of {len(cells):,} labels hold | or ; ({marked[0]!r}): "
-    if target == "multi_label":
-        return (printable(f"{number}several labels each, or whole by --target=single_label"),)
-    return (printable(f"{number}so few are taken whole, or parted by --target=multi_label"),)
+    if problem_type == "multi_label":
+        return (printable(f"{number}several labels each, or whole by --problem_type=single_label"),)
+    return (printable(f"{number}so few are taken whole, or parted by --problem_type=multi_label"),)
 
 
 def _labels_from_cells(
-    cells: dict[int, list[str]], columns: Sequence[str], target: str, path: Path
+    cells: dict[int, list[str]], columns: Sequence[str], problem_type: str, path: Path
 ) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    if target == "auto":
+    if problem_type == "auto":
         several = sum(_holds_several(row[0]) for row in cells.values())
         guessed = _guess_from_text(list(cells.values()))
-        target = "multi_label" if several > _SEVERAL * len(cells) else guessed
-    if target == "regression":
-        return _numbers(cells, path), target, tuple(columns)
-    if target == "multi_task":
+        problem_type = "multi_label" if several > _SEVERAL * len(cells) else guessed
+    if problem_type == "regression":
+        return _numbers(cells, path), problem_type, tuple(columns)
+    if problem_type == "multi_task":
         _check_counts(cells, path)
         tasks = labels_of_tasks(columns, cells, str(path))
-        return tasks[0], target, tasks[1]
+        return tasks[0], problem_type, tasks[1]
     if len(columns) > 1:
         raise UserError(
             f"{path} has {len(columns)} label columns of names: {', '.join(columns)}.",
             "Keep one; several names in one cell are parted by |. For several tasks give "
-            "--target=multi_task.",
+            "--problem_type=multi_task.",
         )
     texts = [row[0] for row in cells.values()]
     missing = [n for n, row in cells.items() if not row[0]]
-    if missing and target == "single_label":
+    if missing and problem_type == "single_label":
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
-    if target == "single_label":
+    if problem_type == "single_label":
         _check_counts(cells, path)
         classes = tuple(sorted(set(texts), key=natural))
-        return np.array([classes.index(text) for text in texts], np.int64), target, classes
+        return np.array([classes.index(text) for text in texts], np.int64), problem_type, classes
     sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
     classes = tuple(sorted(set().union(*sets), key=natural))
     if not classes:
         raise UserError(f"{path} has no label in any row.", "Fill the label column.")
     labels = np.array([[name in names for name in classes] for names in sets], np.float32)
-    return labels, target, classes
+    return labels, problem_type, classes
 
 
 def _check_counts(cells: dict[int, list[str]], path: Path) -> None:
@@ -181,7 +185,7 @@ def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:
         if not np.isfinite(values).all():
             raise UserError(
                 f"{path}, row {number}: {', '.join(row)!r} is not a finite number.",
-                "Mend the cell, or give --target=single_label for names.",
+                "Mend the cell, or give --problem_type=single_label for names.",
             )
         rows.append(values)
     return np.array(rows, np.float32)
@@ -201,6 +205,6 @@ def _inside(table: Path, cell: str, row: int) -> str:
 
 def _part(cell: str, table: Path, row: int) -> str:
     name = cell.strip().lower()
-    if name and name not in PART_NAMES:
-        raise unknown_name(f"part ({table}, row {row})", cell, PART_NAMES)
-    return PART_NAMES.get(name, "")
+    if name and name not in SPLIT_NAMES:
+        raise unknown_name(f"part ({table}, row {row})", cell, SPLIT_NAMES)
+    return SPLIT_NAMES.get(name, "")

@@ -12,8 +12,8 @@ import numpy as np
 
 from tftransfer.data.examples import Examples, Quarantined, read_item
 from tftransfer.data.files import not_empty
-from tftransfer.data.scan_cache import Readable
-from tftransfer.preprocessing import InputKind, input_kind
+from tftransfer.data.scan_cache import ScanCache
+from tftransfer.preprocessing import Modality, get_modality
 from tftransfer.utils import signals
 from tftransfer.utils.console import stderr_kept_back
 from tftransfer.utils.errors import UserError
@@ -23,9 +23,12 @@ _BLOCK = 32
 
 
 def scan(
-    examples: Examples, *, max_quarantine: float = 0.05, readable: Readable | None = None,
+    examples: Examples,
+    *,
+    max_quarantine: float = 0.05,
+    readable: ScanCache | None = None,
     say: Callable[[str], None] = print,
-) -> Examples:  # fmt: skip
+) -> Examples:
     """The readable examples with their hashes; the others go to `quarantine`.
 
     Args:
@@ -37,9 +40,9 @@ def scan(
     Raises:
       UserError: too many files are unreadable, or a class has none left.
     """
-    kind = input_kind(examples.kind)
+    modality = get_modality(examples.modality)
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = examine_all(examples.items, kind, readable, say)
+        results = examine_all(examples.items, modality, readable, say)
     if readable:
         readable.add(found.sha256 for found in results if not found.reason)
     good = np.array([not found.reason for found in results], bool)
@@ -49,27 +52,28 @@ def scan(
         if found.reason
     )
     everything = replace(
-        examples, sha256=[found.sha256 for found in results],
+        examples,
+        sha256=[found.sha256 for found in results],
         measures=np.array([found.measure for found in results], np.float32),
-    )  # fmt: skip
+    )
     kept = everything.keep(
         np.flatnonzero(good),
         quarantine=examples.quarantine + bad,
-        remarks=examples.remarks + remarks_of(examples.names, results, kind),
+        remarks=examples.remarks + remarks_of(examples.names, results, modality),
     )
     _check_losses(examples, kept, max_quarantine)
     return kept
 
 
 @dataclass(frozen=True)
-class Examined:
+class ScannedFile:
     """What was found out of one file.
 
     Attributes:
       sha256: of its content; "" when it cannot be an example.
       reason: why it cannot be one, or "".
       notes: what is worth saying of it.
-      measure: see `InputKind.measure`.
+      measure: see `Modality.measure`.
     """
 
     sha256: str = ""
@@ -79,7 +83,7 @@ class Examined:
 
 
 def remarks_of(
-    names: Sequence[str], results: Sequence[Examined], kind: InputKind
+    names: Sequence[str], results: Sequence[ScannedFile], modality: Modality
 ) -> tuple[str, ...]:
     """Each note once, with the number of files and the first of them."""
     noted: dict[str, list[str]] = {}
@@ -87,20 +91,22 @@ def remarks_of(
         for note in found.notes:
             noted.setdefault(note, []).append(name)
     return tuple(
-        f"{len(some):,} {kind.one if len(some) == 1 else kind.many} {note}: "
+        f"{len(some):,} {modality.one if len(some) == 1 else modality.many} {note}: "
         f"{some[0]}{' ...' * (len(some) > 1)}"
         for note, some in noted.items()
     )
 
 
 def examine_all(
-    items: Sequence[str | bytes], kind: InputKind, readable: Readable | None = None,
+    items: Sequence[str | bytes],
+    modality: Modality,
+    readable: ScanCache | None = None,
     say: Callable[[str], None] = lambda line: None,
-) -> list[Examined]:  # fmt: skip
+) -> list[ScannedFile]:
     """`examine` of each item, on every core."""
 
-    def some(items: Sequence[str | bytes]) -> list[Examined]:
-        found = [examine(item, kind, readable) for item in items]
+    def some(items: Sequence[str | bytes]) -> list[ScannedFile]:
+        found = [examine(item, modality, readable) for item in items]
         progress.add(len(found))
         signals.check()
         return found
@@ -113,24 +119,27 @@ def examine_all(
         return [result for block in pool.map(some, blocks) for result in block]
 
 
-def examine(item: str | bytes, kind: InputKind, readable: Readable | None = None) -> Examined:
+def examine(
+    item: str | bytes, modality: Modality, readable: ScanCache | None = None
+) -> ScannedFile:
     """Reads an item and applies the rules and notes of its kind to it."""
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
-        return Examined(reason="its name is not UTF-8")
+        return ScannedFile(reason="its name is not UTF-8")
     try:
         data = read_item(item)
     except OSError as error:
-        return Examined(reason=f"cannot be read: {error.strerror or error}")
-    sha256 = hashlib.sha256(kind.content(data)).hexdigest()
+        return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
+    sha256 = hashlib.sha256(modality.content(data)).hexdigest()
     if not readable or sha256 not in readable:
-        reasons = (rule(data) for rule in (not_empty, *kind.rules))
-        reason = next(filter(None, reasons), None) or kind.undecodable(data)
+        reasons = (rule(data) for rule in (not_empty, *modality.rules))
+        reason = next(filter(None, reasons), None) or modality.undecodable(data)
         if reason:
-            return Examined(reason=reason)
-    return Examined(
-        sha256, notes=tuple(filter(None, (note(data) for note in kind.notes))),
-        measure=kind.measure(data) if kind.measure else 0.0,
-    )  # fmt: skip
+            return ScannedFile(reason=reason)
+    return ScannedFile(
+        sha256,
+        notes=tuple(filter(None, (note(data) for note in modality.notes))),
+        measure=modality.measure(data) if modality.measure else 0.0,
+    )
 
 
 def _is_utf8(name: str) -> bool:
@@ -142,12 +151,12 @@ def _is_utf8(name: str) -> bool:
 
 
 def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> None:
-    lost, kind = len(before) - len(after), input_kind(before.kind)
+    lost, modality = len(before) - len(after), get_modality(before.modality)
     if not len(after):
         raise UserError(
-            f"No readable {kind.one} was found among "
+            f"No readable {modality.one} was found among "
             f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
-            f"Give {kind.advice}.",
+            f"Give {modality.advice}.",
         )
     if lost > max_quarantine * len(before):
         first = after.quarantine[-lost]
@@ -155,7 +164,7 @@ def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> N
             f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
             f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
         )
-    if before.target in ("single_label", "multi_task"):
+    if before.problem_type in ("single_label", "multi_task"):
         counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
         for name, there, left in counts:
             if there and not left:

@@ -11,18 +11,18 @@ _FORMAT = 2
 _MOST_BYTES = 64 << 20
 
 
-class Readable:
+class ScanCache:
     """A set of sha256 in a file; lines of it that are damaged are hashes of nothing.
 
     Args:
       folder: of the cache.
-      kind: of the input that it was readable as.
+      modality: of the input that it was readable as.
     """
 
-    def __init__(self, folder: Path, kind: str = "image"):
+    def __init__(self, folder: Path, modality: str = "image"):
         import tensorflow as tf
 
-        self._path = folder / f"readable-{kind}-{tf.__version__}-{_FORMAT}.txt"
+        self._path = folder / f"readable-{modality}-{tf.__version__}-{_FORMAT}.txt"
         self._known: set[str] = set()
         with contextlib.suppress(OSError, ValueError):
             self._known = set(self._path.read_text().split())

@@ -13,26 +13,31 @@ import numpy as np
 
 from tftransfer.data.download import fetch, is_archive, unpacked
 from tftransfer.data.encode import encoded
-from tftransfer.data.examples import PART_DTYPE, PART_NAMES, Examples
-from tftransfer.data.file_types import kind_of_files
+from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
+from tftransfer.data.file_types import modality_of_files
 from tftransfer.data.files import ignored
 from tftransfer.data.in_memory import from_arrays, from_dataset
 from tftransfer.data.manifest import from_manifest, items_of
 from tftransfer.data.tables import SUFFIXES
-from tftransfer.features.disk_cache import user_folder
+from tftransfer.features.disk_cache import user_cache_dir
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
 
 
 def read_source(
-    data: Any, *, target: str = "auto", cache: Path | None = None, group_by: str = "",
-    columns: str = "", to_train: bool = True,
-) -> Examples:  # fmt: skip
+    data: Any,
+    *,
+    problem_type: str = "auto",
+    cache: Path | None = None,
+    group_by: str = "",
+    columns: str = "",
+    to_train: bool = True,
+) -> Examples:
     """The examples of a folder or an archive, a manifest, `tfds:NAME`, arrays, or a dataset.
 
     Args:
       data: see `tftransfer.Experiment`.
-      target: `auto` takes the kind of label from the data.
+      problem_type: `auto` takes the kind of label from the data.
       cache: where downloads and unpacked archives are kept; the user's when None.
       group_by: see `tftransfer.Experiment`.
       columns: see `tftransfer.Experiment`.
@@ -44,29 +49,33 @@ def read_source(
     if isinstance(data, Examples):
         return data
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        return from_arrays(*data, target=target)
+        return from_arrays(*data, problem_type=problem_type)
     if hasattr(data, "as_numpy_iterator"):
-        return from_dataset(data, target=target)
+        return from_dataset(data, problem_type=problem_type)
     text = os.fspath(data) if data else ""
     if not text:
         raise UserError("No data were given.", "Give a folder or a manifest by --data.")
     if text.startswith("tfds:"):
         from tftransfer.data.tfds import from_tfds
 
-        return from_tfds(text.removeprefix("tfds:"), target=target)
-    path = _local(text, cache or user_folder())
+        return from_tfds(text.removeprefix("tfds:"), problem_type=problem_type)
+    path = _local(text, cache or user_cache_dir())
     if path.is_dir():
-        if target not in ("auto", "single_label"):
+        if problem_type not in ("auto", "single_label"):
             raise UserError(
-                f"--target={target}, but a folder has one label per example.",
+                f"--problem_type={problem_type}, but a folder has one label per example.",
                 "Give a .csv or .tsv manifest.",
             )
         return _with_kind(from_folder(path, to_train=to_train))
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
-            path, target=target, group_by=group_by, columns=columns, to_train=to_train,
-        )  # fmt: skip
-        return found if found.kind == "text" else _with_kind(found)
+            path,
+            problem_type=problem_type,
+            group_by=group_by,
+            columns=columns,
+            to_train=to_train,
+        )
+        return found if found.modality == "text" else _with_kind(found)
     if path.exists():
         raise UserError(
             f"--data={text} is a file of a kind that is not understood.",
@@ -77,7 +86,7 @@ def read_source(
 
 
 def _with_kind(found: Examples) -> Examples:
-    return replace(found, kind=kind_of_files(found.items))
+    return replace(found, modality=modality_of_files(found.items))
 
 
 def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") -> Examples:
@@ -86,13 +95,13 @@ def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") 
 
     Raises:
       UserError: nothing there, or not of a form that is understood.
-    """  # fmt: skip
+    """
     if _are_values(data):
-        kind, items = encoded(data)
+        modality, items = encoded(data)
         names = [f"#{number}" for number in range(len(items))]
-        return replace(_without_labels(names, items), kind=kind)
+        return replace(_without_labels(names, items), modality=modality)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
-        path = _local(os.fspath(data), cache or user_folder())
+        path = _local(os.fspath(data), cache or user_cache_dir())
         if path.is_dir():
             files = files_below(path)
             names = [os.path.relpath(file, path) for file in files]
@@ -101,9 +110,9 @@ def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") 
         if is_table:
             names, rows, texts = items_of(path, columns)
             found = _without_labels(names, rows)
-            return replace(found, kind="text") if texts else _with_kind(found)
+            return replace(found, modality="text") if texts else _with_kind(found)
     found = read_source(data, cache=cache, columns=columns)
-    return replace(_without_labels(found.names, found.items), kind=found.kind)
+    return replace(_without_labels(found.names, found.items), modality=found.modality)
 
 
 def _are_values(data: Any) -> bool:
@@ -117,9 +126,13 @@ def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
     if not len(items):
         raise UserError("There are no examples without labels.", "Check the folder.")
     return Examples(
-        names=names, items=items, labels=np.full(len(items), -1, np.int64), target="single_label",
-        classes=(), parts=np.full(len(items), "", PART_DTYPE),
-    )  # fmt: skip
+        names=names,
+        items=items,
+        labels=np.full(len(items), -1, np.int64),
+        problem_type="single_label",
+        classes=(),
+        splits=np.full(len(items), "", SPLIT_DTYPE),
+    )
 
 
 def _local(text: str, cache: Path) -> Path:
@@ -149,11 +162,11 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
     Data to train on need two classes.
     """
     folders = _subfolders(root)
-    parts = {f: PART_NAMES[f.name.lower()] for f in folders if f.name.lower() in PART_NAMES}
-    if parts and len(parts) == len(folders):
-        roots = [(folder, part) for folder, part in parts.items()]
+    splits = {f: SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in SPLIT_NAMES}
+    if splits and len(splits) == len(folders):
+        roots = [(folder, part) for folder, part in splits.items()]
     else:
-        _refuse_parts_beside_classes(folders, list(parts))
+        _refuse_parts_beside_classes(folders, list(splits))
         roots = [(root, "")]
     for folder in (f for top, _ in roots for f in _subfolders(top)):
         if root.resolve().is_relative_to(folder.resolve()):
@@ -180,9 +193,9 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
         names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
         items=[path for path, _, _ in rows],
         labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
-        target="single_label",
+        problem_type="single_label",
         classes=classes,
-        parts=np.array([part for _, _, part in rows], PART_DTYPE),
+        splits=np.array([part for _, _, part in rows], SPLIT_DTYPE),
         remarks=(
             *_case_twins(classes),
             *_links(root, [folder for folder, _ in roots], rows),
@@ -224,10 +237,10 @@ def _left_by_systems(root: Path) -> tuple[str, ...]:
     return (f"{len(found):,} that systems leave are ignored: {first}{' ...' * (len(found) > 1)}",)
 
 
-def _refuse_parts_beside_classes(folders: list[Path], parts: list[Path]) -> None:
-    for part in parts:
+def _refuse_parts_beside_classes(folders: list[Path], splits: list[Path]) -> None:
+    for part in splits:
         if _subfolders(part):
-            other = next(folder for folder in folders if folder not in parts)
+            other = next(folder for folder in folders if folder not in splits)
             raise UserError(
                 f"{part} holds class folders, but {other.name} stands beside it.",
                 "Keep only train/, val/ and test/ at the top, or only class folders.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import chosen, units
-from tftransfer.preprocessing import input_kind
+from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 
 _FEW = 10
@@ -25,7 +25,7 @@ def split(
     test_fraction: float = 0.2,
     labels_per_class: int = 0,
 ) -> Examples:
-    """Fills in `parts`; parts that the source gave stay as they are.
+    """Fills in `splits`; parts that the source gave stay as they are.
 
     Within each class the contents are ordered by sha256(seed, content), and the
     first ones become the test part, the next the validation part. So a content is
@@ -42,34 +42,34 @@ def split(
     Raises:
       UserError: training would be left without examples.
     """
-    parts = examples.parts.copy()
+    splits = examples.splits.copy()
     strata, names = _strata(examples), units(examples)
-    remarks = list(examples.remarks) + _separate_given(examples, parts, names)
-    if not np.isin(parts, ("", "train")).any():
+    remarks = list(examples.remarks) + _separate_given(examples, splits, names)
+    if not np.isin(splits, ("", "train")).any():
         why = f": {remarks[-1]}" if len(remarks) > len(examples.remarks) else ""
         raise UserError(
             f"No example is left for training, of {len(examples)}{why}.",
             "Give more data, or take out of the test and validation data what is to train.",
         )
-    if (parts == "train").all():
-        parts[:] = ""  # one folder called train is no division
-    if not np.any(parts == "test") and test_fraction:
-        _assign(parts, "test", test_fraction, names, strata, seed, bool(len(examples.groups)))
-    if test_fraction and not np.any(parts == "test"):
+    if (splits == "train").all():
+        splits[:] = ""  # one folder called train is no division
+    if not np.any(splits == "test") and test_fraction:
+        _assign(splits, "test", test_fraction, names, strata, seed, bool(len(examples.groups)))
+    if test_fraction and not np.any(splits == "test"):
         remarks.append(
             "no test part was given beside the training part: the final figures will be of the "
             "validation part, on which the epoch is chosen"
         )
-    parts[parts == ""] = "train"
+    splits[splits == ""] = "train"
     if labels_per_class:
-        _assign(parts, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)
-        parts[parts == "train"] = "drop"
-        parts[parts == "train-kept"] = "train"
-    if not np.any(parts == "val") and validation_fraction:
+        _assign(splits, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)
+        splits[splits == "train"] = "drop"
+        splits[splits == "train-kept"] = "train"
+    if not np.any(splits == "val") and validation_fraction:
         grouped = bool(len(examples.groups))
-        _assign(parts, "val", validation_fraction, names, strata, seed + 2, grouped)
-    result = replace(examples, parts=parts, remarks=tuple(remarks))
-    result = result.keep(np.flatnonzero(parts != "drop"))
+        _assign(splits, "val", validation_fraction, names, strata, seed + 2, grouped)
+    result = replace(examples, splits=splits, remarks=tuple(remarks))
+    result = result.keep(np.flatnonzero(splits != "drop"))
     if not len(result.where("train")):
         raise UserError(
             f"No example is left for training, of {len(examples)}.",
@@ -81,20 +81,25 @@ def split(
 
 
 def _assign(
-    parts: np.ndarray, part: str, amount: float, sha256: Sequence[str], strata: list, seed: int,
+    splits: np.ndarray,
+    part: str,
+    amount: float,
+    sha256: Sequence[str],
+    strata: list,
+    seed: int,
     grouped: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Moves a fraction (below 1) or a count of the free contents of each stratum to `part`."""
     free = ("",) if part == "test" else ("", "train")
     if grouped:
-        usable = np.isin(parts, free)
+        usable = np.isin(splits, free)
         taken = chosen(sha256, usable, amount, seed, left=1)
-        parts[usable & np.isin(sha256, list(taken))] = part
+        splits[usable & np.isin(sha256, list(taken))] = part
         return
-    elsewhere = {sha for sha, p in zip(sha256, parts) if p not in free}
+    elsewhere = {sha for sha, p in zip(sha256, splits) if p not in free}
     groups: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, (sha, stratum) in enumerate(zip(sha256, strata)):
-        if parts[index] in free and sha not in elsewhere:
+        if splits[index] in free and sha not in elsewhere:
             groups[stratum][sha].append(index)
     taken = set()
     for stratum in sorted(groups, key=str):
@@ -111,19 +116,19 @@ def _assign(
             taken.add(sha)
             moved += len(contents[sha])
     for index, sha in enumerate(sha256):
-        if sha in taken and parts[index] in free:
-            parts[index] = part
+        if sha in taken and splits[index] in free:
+            splits[index] = part
 
 
-def _separate_given(examples: Examples, parts: np.ndarray, names: Sequence[str]) -> list[str]:
+def _separate_given(examples: Examples, splits: np.ndarray, names: Sequence[str]) -> list[str]:
     """Drops from training what also stands, or whose group does, in a given other part."""
-    remarks, many = [], input_kind(examples.kind).many
+    remarks, many = [], get_modality(examples.modality).many
     many += " or their groups" * bool(len(examples.groups))
     for part in ("test", "val"):
-        held = {name for name, p in zip(names, parts) if p == part}
+        held = {name for name, p in zip(names, splits) if p == part}
         lower = ("", "train", "val") if part == "test" else ("", "train")
-        same = [i for i, name in enumerate(names) if name in held and parts[i] in lower]
-        parts[same] = "drop"
+        same = [i for i, name in enumerate(names) if name in held and splits[i] in lower]
+        splits[same] = "drop"
         if same:
             remarks.append(
                 f"{len(same)} training {many} also stand in the given {part} part and were "
@@ -133,9 +138,9 @@ def _separate_given(examples: Examples, parts: np.ndarray, names: Sequence[str])
 
 
 def _strata(examples: Examples) -> list:
-    if examples.target == "single_label":
+    if examples.problem_type == "single_label":
         return examples.labels.tolist()
-    if examples.target in ("multi_label", "multi_task"):
+    if examples.problem_type in ("multi_label", "multi_task"):
         labels = examples.targets()
         rarity = np.where(labels > 0, labels.sum(axis=0), np.inf)
         return np.where(labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
@@ -155,7 +160,7 @@ def _check_tasks(examples: Examples) -> None:
 
 def _few(examples: Examples) -> list[str]:
     """Classes so small that their figures mean little."""
-    if examples.target not in ("single_label", "multi_task"):
+    if examples.problem_type not in ("single_label", "multi_task"):
         return []
     counts = examples.targets().sum(axis=0)
     few = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in np.flatnonzero(counts < _FEW)]
@@ -182,7 +187,7 @@ def _differ(examples: Examples, group: list[int]) -> bool:
 
 
 def _missing_classes(examples: Examples) -> list[str]:
-    if examples.target not in ("single_label", "multi_task"):
+    if examples.problem_type not in ("single_label", "multi_task"):
         return []
     remarks = []
     for part in ("train", "val", "test"):

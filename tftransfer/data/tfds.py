@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.encode import clip_bytes, encode_png
-from tftransfer.data.examples import PART_DTYPE, PART_NAMES, Examples
-from tftransfer.data.file_types import kind_of_files
+from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
+from tftransfer.data.file_types import modality_of_files
 from tftransfer.data.in_memory import labels_from_array
 from tftransfer.utils.errors import UserError
 
@@ -20,7 +20,7 @@ _DATA_DIR = "~/tensorflow_datasets"
 _INPUTS = ("Image", "Audio", "Text")
 
 
-def from_tfds(name: str, *, target: str = "auto") -> Examples:
+def from_tfds(name: str, *, problem_type: str = "auto") -> Examples:
     """Examples of a data set of pictures, sounds or texts, with labels.
 
     Its `train`, `validation` and `test` splits become the parts; encoded bytes are
@@ -28,7 +28,7 @@ def from_tfds(name: str, *, target: str = "auto") -> Examples:
 
     Args:
       name: a registered name (`tf_flowers`), or a folder that holds a prepared data set.
-      target: `auto` takes the kind of label from the features.
+      problem_type: `auto` takes the kind of label from the features.
 
     Raises:
       UserError: unknown, not prepared and not to be fetched, without examples and labels, or of
@@ -36,24 +36,29 @@ def from_tfds(name: str, *, target: str = "auto") -> Examples:
     """
     builder = _builder(name)
     data_key, label = _keys(builder, name)
-    names, items, labels, parts = [], [], [], []
+    names, items, labels, splits = [], [], [], []
     for split, part in _splits(builder, name):
         for index, (data, value) in enumerate(_read(builder, split, data_key, label)):
             names.append(f"{split}#{index}")
             items.append(data)
             labels.append(value)
-            parts.append(part)
+            splits.append(part)
     feature = builder.info.features[data_key]
     if type(feature).__name__ == "Audio":
         items = _clips(items, _rate(feature, builder.name))
     classes = tuple(getattr(builder.info.features[label], "names", None) or ())
-    array, kind, classes = labels_from_array(np.asarray(labels), target, classes)
-    if set(parts) == {"train"}:
-        parts = [""] * len(parts)
+    array, found_type, classes = labels_from_array(np.asarray(labels), problem_type, classes)
+    if set(splits) == {"train"}:
+        splits = [""] * len(splits)
     return Examples(
-        names=names, items=items, labels=array, target=kind, classes=classes,
-        parts=np.array(parts, PART_DTYPE), kind=kind_of_files(items),
-    )  # fmt: skip
+        names=names,
+        items=items,
+        labels=array,
+        problem_type=found_type,
+        classes=classes,
+        splits=np.array(splits, SPLIT_DTYPE),
+        modality=modality_of_files(items),
+    )
 
 
 def _builder(name: str) -> Any:
@@ -107,7 +112,7 @@ def _nearest(name: str, known: list[str]) -> str:
 def _keys(builder: Any, name: str) -> tuple[str, str]:
     features = builder.info.features
     supervised = builder.info.supervised_keys
-    by_kind = (_of_type(kind, features) for kind in _INPUTS)
+    by_kind = (_of_type(feature_type, features) for feature_type in _INPUTS)
     inputs = next((found for found in by_kind if found), [])
     if supervised and supervised[0] in inputs and supervised[1] in features:
         return supervised[0], supervised[1]
@@ -121,12 +126,12 @@ def _keys(builder: Any, name: str) -> tuple[str, str]:
     )
 
 
-def _of_type(kind: str, features: Any) -> list[str]:
-    return [key for key, feature in features.items() if type(feature).__name__ == kind]
+def _of_type(feature_type: str, features: Any) -> list[str]:
+    return [key for key, feature in features.items() if type(feature).__name__ == feature_type]
 
 
 def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
-    splits = [(s, PART_NAMES[s]) for s in builder.info.splits if s in PART_NAMES]
+    splits = [(s, SPLIT_NAMES[s]) for s in builder.info.splits if s in SPLIT_NAMES]
     if not splits:
         raise UserError(
             f"{name} has the splits {', '.join(builder.info.splits)}, none named train or test.",
@@ -138,12 +143,12 @@ def _splits(builder: Any, name: str) -> list[tuple[str, str]]:
 def _read(builder: Any, split: str, key: str, label: str) -> Any:
     import tensorflow_datasets as tfds
 
-    kind = type(builder.info.features[key]).__name__
-    decoders = {key: tfds.decode.SkipDecoding()} if kind == "Image" else {}
+    feature_type = type(builder.info.features[key]).__name__
+    decoders = {key: tfds.decode.SkipDecoding()} if feature_type == "Image" else {}
     dataset = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     for index, row in enumerate(dataset.as_numpy_iterator()):
         data = row[key]
-        plain = isinstance(data, bytes) or kind == "Audio"
+        plain = isinstance(data, bytes) or feature_type == "Audio"
         yield (data if plain else encode_png(data, index)), row[label]
 
 

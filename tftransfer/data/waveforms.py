@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.encode import RATE, encoded_value
-from tftransfer.data.examples import PART_DTYPE, Examples
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.in_memory import label_array, labels_from_array
 from tftransfer.utils.errors import UserError
 
 
 def from_waveforms(
-    waveforms: Any, labels: Any, *, rate: int = RATE, target: str = "auto",
-    classes: Sequence[str] = (), groups: Sequence[str] = (),
-) -> Examples:  # fmt: skip
+    waveforms: Any,
+    labels: Any,
+    *,
+    rate: int = RATE,
+    problem_type: str = "auto",
+    classes: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> Examples:
     """Clips of sound with labels, as `Experiment.data`.
 
     Args:
@@ -25,7 +30,7 @@ def from_waveforms(
         -1 to 1, or int16.
       labels: [n] or [n, k], as in `Experiment.data`.
       rate: samples a second.
-      target: `auto` takes the kind of label from the labels.
+      problem_type: `auto` takes the kind of label from the labels.
       classes: their names, where the labels count them.
       groups: such as the speaker of each clip, which no two parts of the split will share; [n].
 
@@ -39,9 +44,14 @@ def from_waveforms(
             f"There are {len(groups)} groups for {len(items)} clips.", "Give one for each, or none."
         )
     labels = label_array(labels, len(items), "audio")
-    labels, target, names = labels_from_array(labels, target, tuple(classes))
+    labels, problem_type, names = labels_from_array(labels, problem_type, tuple(classes))
     found = Examples(
-        names=[f"#{number}" for number in range(len(items))], items=items, labels=labels,
-        target=target, classes=names, parts=np.full(len(items), "", PART_DTYPE), kind="audio",
-    )  # fmt: skip
+        names=[f"#{number}" for number in range(len(items))],
+        items=items,
+        labels=labels,
+        problem_type=problem_type,
+        classes=names,
+        splits=np.full(len(items), "", SPLIT_DTYPE),
+        modality="audio",
+    )
     return replace(found, groups=[str(group) for group in groups])

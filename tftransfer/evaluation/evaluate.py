@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.examples import Examples
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.label_tasks import Task
 from tftransfer.metrics import metrics
 from tftransfer.models.network import Network
@@ -20,9 +20,11 @@ _BATCH = 64
 
 
 def predict_logits(
-    network: Network, inputs: Inputs, indices: np.ndarray,
+    network: Network,
+    inputs: InputPipeline,
+    indices: np.ndarray,
     say: Callable[[str], None] = lambda line: None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Raw outputs of the whole network in inference, float32 [n, k].
 
     Args:
@@ -33,7 +35,7 @@ def predict_logits(
     """
     parts = []
     with Progress(say, "predicting", len(indices)) as progress:
-        for batch in inputs.batches(indices, inputs.form.rows(_BATCH)):
+        for batch in inputs.batches(indices, inputs.preprocessor.rows(_BATCH)):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
             signals.check()
@@ -41,9 +43,12 @@ def predict_logits(
 
 
 def evaluate_logits(
-    predict: Callable[[np.ndarray], np.ndarray], examples: Examples, *,
-    temperature: float | None = None, seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    predict: Callable[[np.ndarray], np.ndarray],
+    examples: Examples,
+    *,
+    temperature: float | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Figures on the test part (or the validation part where there is no test part).
 
     Args:
@@ -58,32 +63,38 @@ def evaluate_logits(
       `temperature`; `validation`, the figures of the part it was fitted on;
       `part`, which says what was evaluated; `predictions`, a table, its header first.
     """
-    target, tasks, labels = examples.target, examples.tasks, examples.targets()
+    problem_type, tasks, labels = examples.problem_type, examples.tasks, examples.targets()
     validation: dict[str, float] = {}
     if temperature is None:
         val = examples.where("val")
         logits = predict(val)
-        temperature = metrics.fit_temperature(logits, labels[val], target, tasks)
+        temperature = metrics.fit_temperature(logits, labels[val], problem_type, tasks)
         if len(val):
-            values = metrics.probabilities(logits, target, temperature, tasks)
-            validation = metrics.metrics(values, labels[val], target, tasks)
+            values = metrics.probabilities(logits, problem_type, temperature, tasks)
+            validation = metrics.metrics(values, labels[val], problem_type, tasks)
     part = "test" if len(examples.where("test")) else "val"
     indices = examples.where(part)
     if not len(indices):
-        return {"part": "none", "examples": 0, "test": {}, "per_class": [], "predictions": [],
-                "validation": validation,
-                "temperature": temperature}  # fmt: skip
-    values = metrics.probabilities(predict(indices), target, temperature, tasks)
+        return {
+            "part": "none",
+            "examples": 0,
+            "test": {},
+            "per_class": [],
+            "predictions": [],
+            "validation": validation,
+            "temperature": temperature,
+        }
+    values = metrics.probabilities(predict(indices), problem_type, temperature, tasks)
     result: dict[str, Any] = {
         "part": part,
         "examples": len(indices),
         "temperature": temperature,
         "validation": validation,
-        "test": metrics.with_intervals(values, labels[indices], target, tasks, seed=seed),
-        "per_class": per_class(values, labels[indices], examples.classes, target, tasks),
+        "test": metrics.with_intervals(values, labels[indices], problem_type, tasks, seed=seed),
+        "per_class": per_class(values, labels[indices], examples.classes, problem_type, tasks),
         "predictions": predictions(examples, indices, values),
     }
-    if target == "single_label":
+    if problem_type == "single_label":
         result["confusion"] = confusion(values, labels[indices]).tolist()
     if tasks:
         result["tasks"] = of_tasks(values, labels[indices], tasks, seed)
@@ -111,14 +122,18 @@ def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> 
     for its first column, and the values of all columns. Several tasks have a `true TASK` and a
     `predicted TASK` each; nothing is true where the label is unknown.
     """
-    classes, labels, target = examples.classes, examples.targets()[indices], examples.target
+    classes, labels, problem_type = (
+        examples.classes,
+        examples.targets()[indices],
+        examples.problem_type,
+    )
     if examples.tasks:
         return _predictions_of_tasks(examples, indices, values)
 
     def said(row: np.ndarray) -> Any:
-        if target == "regression":
+        if problem_type == "regression":
             return float(row[0])
-        if target == "single_label":
+        if problem_type == "single_label":
             return classes[int(row.argmax())]
         return "|".join(name for name, value in zip(classes, row) if value >= 0.5)
 
@@ -159,9 +174,12 @@ def confusion(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def per_class(
-    values: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], target: str,
+    values: np.ndarray,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    problem_type: str,
     tasks: Sequence[Task] = (),
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of every class; error of every column in regression."""
     if tasks:
         return [
@@ -169,12 +187,12 @@ def per_class(
             for task, _, some, truth in metrics.by_task(values, labels, tasks)
             for row in per_class(some, truth, classes[task.columns], "single_label")
         ]
-    if target == "regression":
+    if problem_type == "regression":
         errors = np.abs(values - labels).mean(axis=0)
         return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
     from sklearn.metrics import precision_recall_fscore_support
 
-    if target == "single_label":
+    if problem_type == "single_label":
         guess = np.eye(values.shape[1])[values.argmax(1)]
     else:
         guess = values >= 0.5
@@ -203,49 +221,51 @@ def baselines(
     """
     part = "test" if len(examples.where("test")) else "val"
     train, test = examples.where("train"), examples.where(part)
-    labels, target, tasks = examples.targets(), examples.target, examples.tasks
+    labels, problem_type, tasks = examples.targets(), examples.problem_type, examples.tasks
     if not len(test):
         return {}
     constant = np.repeat(labels[train].mean(axis=0, keepdims=True), len(test), axis=0)
-    figure = metrics.main_metric(target)
-    found = {"majority": {figure: metrics.metrics(constant, labels[test], target, tasks)[figure]}}
+    figure = metrics.main_metric(problem_type)
+    found = {
+        "majority": {figure: metrics.metrics(constant, labels[test], problem_type, tasks)[figure]}
+    }
     if probe:
-        model = _probe(features(train), labels[train], target, tasks)
+        model = _probe(features(train), labels[train], problem_type, tasks)
         for name, indices in {figure: test, "validation": examples.where("val")}.items():
             if len(indices):
-                values = _probed(model, features(indices), labels.shape[1], target, tasks)
-                reached = metrics.metrics(values, labels[indices], target, tasks)[figure]
+                values = _probed(model, features(indices), labels.shape[1], problem_type, tasks)
+                reached = metrics.metrics(values, labels[indices], problem_type, tasks)[figure]
                 found.setdefault("linear_probe", {})[name] = reached
     return found
 
 
 def _probe(
-    features: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+    features: np.ndarray, labels: np.ndarray, problem_type: str, tasks: Sequence[Task] = ()
 ) -> Any:
     from threadpoolctl import threadpool_limits
 
     if tasks:
         each = metrics.by_task(labels, labels, tasks)
         return [_probe(features[known], some, "single_label") for _, known, some, _ in each]
-    if target == "multi_label":
+    if problem_type == "multi_label":
         labels = labels.astype(int)
-    elif target == "single_label":
+    elif problem_type == "single_label":
         labels = labels.argmax(1)
     # Threads of NumPy's own wait for TensorFlow's, ten times as long as one of them computes.
     with threadpool_limits(1):
-        return linear_probe(target).fit(features, labels)
+        return linear_probe(problem_type).fit(features, labels)
 
 
 def _probed(
-    model: Any, features: np.ndarray, k: int, target: str, tasks: Sequence[Task] = ()
+    model: Any, features: np.ndarray, k: int, problem_type: str, tasks: Sequence[Task] = ()
 ) -> np.ndarray:
     if tasks:
         pairs = zip(model, tasks, strict=True)
         each = [_probed(one, features, task.count, "single_label") for one, task in pairs]
         return np.concatenate(each, axis=1)
-    if target == "regression":
+    if problem_type == "regression":
         return model.predict(features).reshape(len(features), -1)
-    if target == "multi_label":
+    if problem_type == "multi_label":
         return model.predict_proba(features)
     values = np.zeros((len(features), k))
     values[:, model.classes_] = model.predict_proba(features)

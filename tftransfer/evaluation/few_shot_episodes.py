@@ -23,11 +23,18 @@ _OPTIONS: dict[str, dict[str, float]] = {
 
 
 def episodes(
-    features: np.ndarray, labels: np.ndarray, *, ways: int = 5, shots: Sequence[int] = (1, 5),
-    queries: int = 15, episodes: int = 600,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    ways: int = 5,
+    shots: Sequence[int] = (1, 5),
+    queries: int = 15,
+    episodes: int = 600,
     methods: Sequence[str] = ("prototypes", "ridge", "logistic", "cosine"),
-    transform: str = "l2", base_mean: np.ndarray | None = None, seed: int = 0,
-) -> list[dict[str, Any]]:  # fmt: skip
+    transform: str = "l2",
+    base_mean: np.ndarray | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Accuracy of closed-form classifiers that see `shots` examples of each of `ways` classes.
 
     An episode draws classes that have enough examples, and of each class queries and
@@ -108,8 +115,15 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _row(method: str, ways: int, shots: int, values: list[float]) -> dict[str, Any]:
     accuracy, low, high = interval(values)
-    return {"method": method, "ways": ways, "shots": shots, "episodes": len(values),
-            "accuracy": accuracy, "low": low, "high": high}  # fmt: skip
+    return {
+        "method": method,
+        "ways": ways,
+        "shots": shots,
+        "episodes": len(values),
+        "accuracy": accuracy,
+        "low": low,
+        "high": high,
+    }
 
 
 def _draws(

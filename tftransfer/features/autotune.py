@@ -33,10 +33,15 @@ _SPREAD = np.array([1, 3, 1 << 20])
 
 
 def fastest(
-    model: keras.Model, count: int, *, memory: Path | None, say: Callable[[str], None],
-    own: Path | None = None, ready: Callable[[], Any] = lambda: None,
+    model: keras.Model,
+    count: int,
+    *,
+    memory: Path | None,
+    say: Callable[[str], None],
+    own: Path | None = None,
+    ready: Callable[[], Any] = lambda: None,
     sequences: Sequences | None = None,
-) -> Forward:  # fmt: skip
+) -> Forward:
     """A function from arrays to the model's outputs in inference, as fast as is known.
 
     `xnnpack` is LiteRT, one interpreter per core; `constants` is a graph with the weights folded
@@ -170,7 +175,7 @@ def _multiplications(model: keras.Model) -> int:
 def _signature(candidate: Candidate, thorough: bool) -> str:
     """What the choice depends on: the network's form, the machine, and what was tried."""
     model = candidate.model
-    form = [
+    layers = [
         (
             type(layer).__name__,
             [str(x.shape) for x in tf.nest.flatten(layer.output)],
@@ -181,7 +186,7 @@ def _signature(candidate: Candidate, thorough: bool) -> str:
     ]
     machine = (platform.machine(), platform.processor(), os.cpu_count(), tf.__version__)
     tried = (thorough, *([_ALIKE] if candidate.sequences else []))
-    return hashlib.sha256(repr((machine, form, tried)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((machine, layers, tried)).encode()).hexdigest()[:16]
 
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
@@ -275,5 +280,8 @@ def _xnnpack(candidate: Candidate) -> Forward:
 
 
 VARIANTS: dict[str, Callable[[Candidate], Forward]] = {
-    "xnnpack": _xnnpack, "constants": _constants, _ALIKE: _alike_lengths, "graph": _graph,
-}  # fmt: skip
+    "xnnpack": _xnnpack,
+    "constants": _constants,
+    _ALIKE: _alike_lengths,
+    "graph": _graph,
+}

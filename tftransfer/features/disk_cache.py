@@ -30,7 +30,7 @@ _ABANDONED_SECONDS = 24 * 3600
 _IDS = "ids.npy"
 
 
-def user_folder(chosen: str = "") -> Path:
+def user_cache_dir(chosen: str = "") -> Path:
     """Where things are kept for later runs: `chosen`, else `$TFTRANSFER_CACHE`, else the user's."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     chosen = chosen or os.environ.get("TFTRANSFER_CACHE") or f"{home}/tftransfer"
@@ -58,7 +58,7 @@ class FeatureCache:
         """
         if limit <= 0:
             return None
-        path = user_folder(folder)
+        path = user_cache_dir(folder)
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tftransfer.backbones.cache import Shelf
+from tftransfer.backbones.cache import BackboneCache
 from tftransfer.data.examples import Examples
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.disk_cache import FeatureCache
-from tftransfer.features.store import PrefixStore
-from tftransfer.preprocessing import Form
+from tftransfer.features.store import FeatureStore
+from tftransfer.preprocessing import Preprocessor
 
 
-class Shared:
+class SharedCaches:
     """Of runs one after another on the same examples; a run on its own has one to itself.
 
     Attributes:
@@ -21,26 +21,37 @@ class Shared:
       before: what is known of a network before training, by what it depends on.
     """
 
-    def __init__(self, shelf: Shelf | None = None) -> None:
-        self.shelf = shelf or Shelf()
+    def __init__(self, shelf: BackboneCache | None = None) -> None:
+        self.shelf = shelf or BackboneCache()
         self.before: dict[Any, dict[str, Any]] = {}
-        self._inputs: dict[str, Inputs] = {}
-        self._stores: dict[str, PrefixStore] = {}
+        self._inputs: dict[str, InputPipeline] = {}
+        self._stores: dict[str, FeatureStore] = {}
 
-    def inputs(self, examples: Examples, form: Form) -> Inputs:
+    def inputs(self, examples: Examples, preprocessor: Preprocessor) -> InputPipeline:
         """The decoded examples; they are always the same."""
-        key = repr((type(form).__name__, form.basis))
+        key = repr((type(preprocessor).__name__, preprocessor.basis))
         if key not in self._inputs:
-            self._inputs[key] = Inputs(examples, form)
+            self._inputs[key] = InputPipeline(examples, preprocessor)
         return self._inputs[key]
 
     def store(
-        self, examples: Examples, form: Form, basis: str, *, seed: int, cache: FeatureCache | None,
+        self,
+        examples: Examples,
+        preprocessor: Preprocessor,
+        basis: str,
+        *,
+        seed: int,
+        cache: FeatureCache | None,
         say: Callable[[str], None],
-    ) -> PrefixStore:  # fmt: skip
+    ) -> FeatureStore:
         """The store of features with this `basis`; seed and cache are always the same."""
         if basis not in self._stores:
-            self._stores[basis] = PrefixStore(
-                self.inputs(examples, form), examples.sha256, seed, say, cache=cache, basis=basis
+            self._stores[basis] = FeatureStore(
+                self.inputs(examples, preprocessor),
+                examples.sha256,
+                seed,
+                say,
+                cache=cache,
+                basis=basis,
             )
         return self._stores[basis]

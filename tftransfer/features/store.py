@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.disk_cache import FeatureCache, Shard
 from tftransfer.utils import signals
 from tftransfer.utils.progress import Progress
@@ -29,13 +29,13 @@ _POSITIVE = (1 << 61) - 1
 class Key:
     """What stored features depend on; another key is another computation."""
 
-    cut: str
+    boundary: str
     view: int
     augment: str
     weights: str
 
 
-class PrefixStore:
+class FeatureStore:
     """Features of all examples at a cut of the network: on disk, or in memory without a cache.
 
     Args:
@@ -50,7 +50,7 @@ class PrefixStore:
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: InputPipeline,
         ids: Sequence[str],
         seed: int,
         say: Callable[[str], None],
@@ -113,7 +113,7 @@ class PrefixStore:
         if self._cache:
             mine = {self._entry(self._cache, held) for held in self._rows}
             self._cache.make_room(len(missing) * row_bytes, keep=mine)
-        what = f"features at {key.cut}, view {key.view}"
+        what = f"features at {key.boundary}, view {key.view}"
         with Progress(self._say, what, len(missing)) as progress:
             for first in range(0, len(missing), step):
                 part = missing[first : first + step]
@@ -178,7 +178,7 @@ class PrefixStore:
         if source:
             taken = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
         else:
-            taken = self._decoded.form.nbytes
+            taken = self._decoded.preprocessor.nbytes
         fit = _BATCH_BYTES // max(taken, row_bytes)
         return min(_MOST_ROWS, max(_BLOCK, fit // _BLOCK * _BLOCK))
 
@@ -189,7 +189,7 @@ class PrefixStore:
         if source:
             yield from (self.get(source, indices[start : start + size]) for start in starts)
             return
-        augmenter = self._decoded.form.augmenter(key.augment)
+        augmenter = self._decoded.preprocessor.augmenter(key.augment)
         for start, batch in zip(starts, self._decoded.batches(indices, size)):
             if augmenter.random:
                 yield [augmenter.each(batch, self._seeds(key, indices[start : start + size]))]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Distill(Loss):
     """Divergence from a teacher's softened scores (Hinton et al., 2015), times T squared.
@@ -42,7 +42,7 @@ class Distill(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.logits, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Hint(Loss):
     """Distance of the student's hint from a teacher's features (Romero et al., 2015), by cosine.

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 from tftransfer.losses.gradient_reversal import ramp, reverse_gradient
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Domain(Loss):
     """A discriminator tells the domains apart; what lies below learns to mislead it.
@@ -90,7 +90,7 @@ def _between(measure: Callable[..., Any], loss: MMD | CORAL, tensors: Tensors) -
     return measure(*(tensors[path] for path in paths), *weights)
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class MMD(Loss):
     """Maximum mean discrepancy with several Gaussian kernels (DAN, Long et al., 2015).
@@ -114,7 +114,7 @@ class MMD(Loss):
         return _between(measure, self, tensors)
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class CORAL(Loss):
     """Distance of the covariances (Deep CORAL, Sun & Saenko, 2016)."""
@@ -130,7 +130,7 @@ class CORAL(Loss):
         return _between(functional.coral, self, tensors)
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Entropy(Loss):
     """Mean entropy of the scores: unlabelled examples are to be decided (Grandvalet, 2005)."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Prototypical(Loss):
     """The nearest of the classes' means, of half the batch, is to be one's own.

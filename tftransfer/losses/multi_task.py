@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 from tftransfer.utils.errors import UserError, unknown_name
 
 BALANCES = ("fixed", "uncertainty", "gradnorm")
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class MultiTask(Loss):
     """Softmax cross-entropy of every task on its own columns, weighed against each other.

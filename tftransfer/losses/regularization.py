@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class L2SP(Loss):
     """Distance of the trained weights from where they started (Li et al., 2018).
@@ -33,7 +33,7 @@ class L2SP(Loss):
         return functional.l2_sp(tensors.weights(self.blocks))
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class DELTA(Loss):
     """Distance of feature maps from those of the reference (Li et al., 2019), unattended.
@@ -55,7 +55,7 @@ class DELTA(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.features, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class BSS(Loss):
     """Batch spectral shrinkage (Chen et al., 2019): the smallest singular values are held small.

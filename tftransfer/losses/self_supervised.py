@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class NTXent(Loss):
     """Two views of a picture are each other's positives (SimCLR, Chen et al., 2020).
@@ -36,7 +36,7 @@ class NTXent(Loss):
         return functional.weighted_mean(per_pair, weight)
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class SimSiam(Loss):
     """Each view's prediction is to be the other's projection (Chen & He, 2021).
@@ -62,7 +62,7 @@ class SimSiam(Loss):
         return functional.weighted_mean(per_pair, tensors[beside(self.first, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Consistency(Loss):
     """What is sure of a weakly changed picture is taught to the strongly changed (FixMatch).
@@ -93,7 +93,7 @@ class Consistency(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.strong, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction(Loss):
     """Mean squared difference of a decoder's picture and the original, both in -1 to 1.
@@ -117,7 +117,7 @@ class Reconstruction(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.picture, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class GaussianPrior(Loss):
     """Divergence of a code's distribution from a standard normal (VAE, Kingma & Welling, 2014).

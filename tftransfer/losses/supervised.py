@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import serialisable
+from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 from tftransfer.losses.multi_task import MultiTask
 from tftransfer.utils.errors import unknown_name
 from tftransfer.utils.registry import Registry
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy(Loss):
     """Softmax cross-entropy of one label per example; see `functional.cross_entropy`.
@@ -46,7 +46,7 @@ class CrossEntropy(Loss):
         return functional.weighted_mean(per_example, weight)
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossEntropy(Loss):
     """Sigmoid cross-entropy of several labels per example, summed over the labels."""
@@ -62,7 +62,7 @@ class BinaryCrossEntropy(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.label, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class SquaredError(Loss):
     """Mean squared difference of two tensors of one shape."""
@@ -78,7 +78,7 @@ class SquaredError(Loss):
         return functional.weighted_mean(per_example, tensors[beside(self.prediction, "weight")])
 
 
-@serialisable
+@register_serializable
 @dataclass(frozen=True, kw_only=True)
 class CosinePairs(Loss):
     """Vectors of one class drawn together, of different ones apart (SetFit, Tunstall et al., 2022).
@@ -100,17 +100,19 @@ class CosinePairs(Loss):
         return functional.weighted_mean(per_row, weight)
 
 
-_SUPERVISED: Registry[Callable[..., Loss]] = Registry("target")
+_SUPERVISED: Registry[Callable[..., Loss]] = Registry("problem type")
 _SUPERVISED.register("single_label")(CrossEntropy)
 _SUPERVISED.register("multi_label")(BinaryCrossEntropy)
 _SUPERVISED.register("regression")(SquaredError)
 _SUPERVISED.register("multi_task")(MultiTask)
 
 
-def supervised(target: str, *, label_smoothing: float = 0.0, class_weight: str = "none") -> Loss:
-    """The loss that goes with a kind of target, one of `TARGETS`."""
+def supervised(
+    problem_type: str, *, label_smoothing: float = 0.0, class_weight: str = "none"
+) -> Loss:
+    """The loss that goes with a kind of target, one of `PROBLEM_TYPES`."""
     if class_weight not in ("none", "balanced"):
         raise unknown_name("class_weight", class_weight, ("none", "balanced"))
-    if target in ("single_label", "multi_task"):
-        return _SUPERVISED[target](label_smoothing=label_smoothing, class_weight=class_weight)
-    return _SUPERVISED[target]()
+    if problem_type in ("single_label", "multi_task"):
+        return _SUPERVISED[problem_type](label_smoothing=label_smoothing, class_weight=class_weight)
+    return _SUPERVISED[problem_type]()

@@ -28,21 +28,21 @@ def sigmoid(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def probabilities(
-    logits: np.ndarray, target: str, temperature: float = 1.0, tasks: Sequence[Task] = ()
+    logits: np.ndarray, problem_type: str, temperature: float = 1.0, tasks: Sequence[Task] = ()
 ) -> np.ndarray:
     """Scores as users see them: softmax (of each task), sigmoid, or the values of a regression."""
-    if target == "multi_task":
+    if problem_type == "multi_task":
         parts = [softmax(logits[:, task.columns], temperature) for task in tasks]
         return np.concatenate(parts, axis=1)
-    if target == "single_label":
+    if problem_type == "single_label":
         return softmax(logits, temperature)
-    if target == "multi_label":
+    if problem_type == "multi_label":
         return sigmoid(logits, temperature)
     return np.asarray(logits, np.float64)
 
 
 def fit_temperature(
-    logits: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+    logits: np.ndarray, labels: np.ndarray, problem_type: str, tasks: Sequence[Task] = ()
 ) -> float:
     """The T, one for all tasks, that minimises the log loss of the scores z / T (Guo et al., 2017).
 
@@ -52,18 +52,18 @@ def fit_temperature(
     Args:
       logits: float [n, k].
       labels: one-hot or 0/1, [n, k].
-      target: kind of label; regression has 1.
+      problem_type: kind of label; regression has 1.
       tasks: of `multi_task`.
 
     Returns:
       T in [0.05, 20]; 1 when there is nothing to fit on.
     """
-    if target == "regression" or not len(logits):
+    if problem_type == "regression" or not len(logits):
         return 1.0
     from scipy.optimize import minimize_scalar
 
     def loss(log_t: float) -> float:
-        fit = log_loss(probabilities(logits, target, np.exp(log_t), tasks), labels, tasks)
+        fit = log_loss(probabilities(logits, problem_type, np.exp(log_t), tasks), labels, tasks)
         return fit + 0.5 * (log_t / _PRIOR) ** 2 / len(logits)
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
@@ -129,29 +129,31 @@ def mean_over_tasks(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def metrics(
-    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = ()
+    scores: np.ndarray, labels: np.ndarray, problem_type: str, tasks: Sequence[Task] = ()
 ) -> dict[str, float]:
     """The figures that go with a kind of target; of several tasks, the means of theirs.
 
     Args:
       scores: as `probabilities` gives them, [n, k].
       labels: one-hot, 0/1 or values, [n, k].
-      target: kind of label.
+      problem_type: kind of label.
       tasks: of `multi_task`.
     """
-    if target == "multi_task":
+    if problem_type == "multi_task":
         each = [_single_label(s, y) for _, _, s, y in by_task(scores, labels, tasks)]
         shared = [name for name in each[0] if all(name in figures for figures in each)]
         return {name: float(np.mean([figures[name] for figures in each])) for name in shared}
-    return _METRICS[target](np.asarray(scores), np.asarray(labels))
+    return _METRICS[problem_type](np.asarray(scores), np.asarray(labels))
 
 
-def main_metric(target: str) -> str:
+def main_metric(problem_type: str) -> str:
     """The figure that stands for all in a table: higher is better."""
     return {
-        "single_label": "accuracy", "multi_label": "macro_f1", "regression": "r2",
+        "single_label": "accuracy",
+        "multi_label": "macro_f1",
+        "regression": "r2",
         "multi_task": "accuracy",
-    }[target]  # fmt: skip
+    }[problem_type]
 
 
 def bootstrap(
@@ -177,34 +179,38 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
 
 
 def with_intervals(
-    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task] = (), *,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    problem_type: str,
+    tasks: Sequence[Task] = (),
+    *,
     seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """`metrics`, and under `intervals` the 95 % interval of the main ones."""
-    figures: dict[str, Any] = dict(metrics(scores, labels, target, tasks))
-    fast = _fast_figures(scores, labels, target, tasks)
+    figures: dict[str, Any] = dict(metrics(scores, labels, problem_type, tasks))
+    fast = _fast_figures(scores, labels, problem_type, tasks)
     figures["intervals"] = {name: mean_interval(per, seed=seed) for name, per in fast.items()}
-    main = main_metric(target)
+    main = main_metric(problem_type)
     if main not in figures["intervals"]:
 
         def main_of(i: np.ndarray) -> float:
-            return metrics(scores[i], labels[i], target)[main]
+            return metrics(scores[i], labels[i], problem_type)[main]
 
         figures["intervals"][main] = bootstrap(main_of, len(scores), seed=seed, draws=200)
     return figures
 
 
 def _fast_figures(
-    scores: np.ndarray, labels: np.ndarray, target: str, tasks: Sequence[Task]
+    scores: np.ndarray, labels: np.ndarray, problem_type: str, tasks: Sequence[Task]
 ) -> Mapping[str, Any]:
-    if target == "multi_task":
+    if problem_type == "multi_task":
         return _of_tasks(scores, labels, tasks)
-    if target == "single_label":
+    if problem_type == "single_label":
         truth = labels.argmax(1)
         right = scores.argmax(1) == truth
         likelihood = scores[np.arange(len(truth)), truth]
         return {"accuracy": right, "log_loss": -np.log(np.clip(likelihood, 1e-12, 1))}
-    if target == "regression":
+    if problem_type == "regression":
         return {"mean_absolute_error": np.abs(scores - labels).mean(axis=1)}
     return {"exact_match": ((scores >= 0.5) == (labels >= 0.5)).all(axis=1)}
 

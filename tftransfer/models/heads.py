@@ -21,7 +21,7 @@ def dense_layers(head: Head, units: int, *, regression: bool) -> list[Any]:
       regression: a head that does not say its units ends in those of the labels.
     """
     layers: list[Any] = []
-    if head.normalise:
+    if head.normalize:
         layers.append(keras.layers.UnitNormalization(name=f"{head.name}_unit_length"))
     for number, width in enumerate(head.hidden, 1):
         layers.append(keras.layers.Dense(width, "relu", name=f"{head.name}_hidden{number}"))

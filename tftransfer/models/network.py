@@ -14,7 +14,7 @@ import numpy as np
 
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.pooling import PatchPooling, SequencePooling
-from tftransfer.backbones.tfhub import HubLayer
+from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.checkpoints import weights
 from tftransfer.core.recipe import Head
 from tftransfer.data.length_bucketing import shortened
@@ -38,44 +38,49 @@ class Network:
       backbone: cut into stages.
       heads: hung on `features` (the pooled last stage) or on a stage.
       units: outputs of a head whose `units` is 0.
-      target: of the labels; for `regression` the head ends in their unit, see `set_units`; for
-        `multi_task` it gives the scores of all tasks side by side: a linear head for each.
+      problem_type: of the labels; for `regression` the head ends in their unit, see `set_units`;
+        for `multi_task` it gives the scores of all tasks side by side: a linear head for each.
 
     Attributes:
       blocks: block name to its Keras layers; the stages in order, then the heads.
       model: the form's arrays to a dictionary of the heads' outputs and `features`.
-      cuts: the points at which the network can be parted, from the input upwards.
+      boundaries: the points at which the network can be parted, from the input upwards.
     """
 
     def __init__(
-        self, backbone: Backbone, heads: Sequence[Head], *, units: int, target: str = "single_label"
+        self,
+        backbone: Backbone,
+        heads: Sequence[Head],
+        *,
+        units: int,
+        problem_type: str = "single_label",
     ):
         self.backbone = backbone
         self.heads = tuple(heads)
-        self._target = target
+        self._problem_type = problem_type
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
-        self._cut_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
-        self._cut_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
-        self._cut_tensors[FEATURES] = [self._features()]
-        self.outputs = {FEATURES: self._cut_tensors[FEATURES][0]}
+        self._boundary_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
+        self._boundary_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
+        self._boundary_tensors[FEATURES] = [self._features()]
+        self.outputs = {FEATURES: self._boundary_tensors[FEATURES][0]}
         for head in self.heads:
             self.outputs[head.output] = self._hang(head, units)
         self.model = keras.Model(backbone.model.inputs, self.outputs, name="network")
-        self.cuts = list(self._cut_tensors)
+        self.boundaries = list(self._boundary_tensors)
         self._forward: Any = None
 
     def _hang(self, head: Head, units: int) -> Any:
-        tap = head.tap.removeprefix("~")
-        x = self._tapped(tap)
+        layer_name = head.layer.removeprefix("~")
+        x = self._layer_output(layer_name)
         if len(x.shape) > 2:
-            x = self.pooled(tap, f"{head.name}_pool")
+            x = self.pooled(layer_name, f"{head.name}_pool")
         if head.kind == "decoder":
             layers = decoder_layers(head.name, self._picture_size(head))
         elif head.kind == "balance":
             layers = [Balance(head.units, name=head.name, dtype="float32")]
         else:
-            layers = dense_layers(head, units, regression=self._target == "regression")
-        if head.tap.startswith("~"):
+            layers = dense_layers(head, units, regression=self._problem_type == "regression")
+        if head.layer.startswith("~"):
             layers = [sample_layer(head.name), *layers]
         for layer in layers:
             x = layer(x)
@@ -83,11 +88,11 @@ class Network:
         return x
 
     def _picture_size(self, head: Head) -> int:
-        shape = self.backbone.form.shape
+        shape = self.backbone.preprocessor.shape
         if len(shape) != 3 or shape[0] != shape[1]:
             raise UserError(
                 f"The head {head.name!r} decodes pictures, but the input is "
-                f"{self.backbone.form.kind}.",
+                f"{self.backbone.preprocessor.modality}.",
                 "Take another recipe: auto-encoders are for pictures.",
             )
         return shape[0]
@@ -101,7 +106,7 @@ class Network:
 
     def pooled(self, place: str, name: str) -> Any:
         """The tensor at a cut as a vector per example; masks and weights beside it count."""
-        tensors = self._cut_tensors[place]
+        tensors = self._boundary_tensors[place]
         if len(tensors[0].shape) == 4 and len(tensors[-1].shape) == 2:
             return PatchPooling(name=name, dtype="float32")(tensors[:2])
         if len(tensors[0].shape) == 4:
@@ -110,15 +115,15 @@ class Network:
             return SequencePooling(self.backbone.pooling, name=name, dtype="float32")(tensors[:2])
         return tensors[0]
 
-    def _tapped(self, tap: str) -> Any:
-        place, times, output = tap.partition("*")
-        if place not in {*self._cut_tensors, *self.outputs}:
-            raise unknown_name("tap", place, {**self._cut_tensors, **self.outputs})
+    def _layer_output(self, layer_name: str) -> Any:
+        place, times, output = layer_name.partition("*")
+        if place not in {*self._boundary_tensors, *self.outputs}:
+            raise unknown_name("layer", place, {**self._boundary_tensors, **self.outputs})
         x = self.tensor(place)
         return multilinear_map(x, keras.ops.softmax(self.tensor(output))) if times else x
 
     def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
-        """A head's output of another tensor than its own tap's, in training.
+        """A head's output of another tensor than its own layer's, in training.
 
         Args:
           head: its name.
@@ -162,9 +167,9 @@ class Network:
                 layer.trainable = rates[block] > 0 and not (norm and batch_norm == "frozen")
                 if norm and layer.trainable:
                     layer.momentum = min(layer.momentum, _MOMENTUM)
-                if isinstance(layer, HubLayer):
+                if isinstance(layer, TFHubLayer):
                     layer.batch_norm = batch_norm
-                if lora and rates[block] > 0 and block in self.cuts:
+                if lora and rates[block] > 0 and block in self.boundaries:
                     adapt(layer, lora, seed=number)
 
     def merge_lora(self) -> None:
@@ -172,38 +177,43 @@ class Network:
         for layer in _leaves(layer for layers in self.blocks.values() for layer in layers):
             merge(layer)
 
-    def cut_for(self, rates: Mapping[str, float], read: Iterable[str] = ()) -> str:
+    def boundary_for(self, rates: Mapping[str, float], read: Iterable[str] = ()) -> str:
         """The deepest point below which nothing trains: where the frozen prefix ends.
 
         Args:
           rates: multiplier of every block.
           read: names of tensors that must not be below it, besides what the heads read.
         """
-        taps = {head.tap.partition("*")[0] for head in self.heads} | set(read) & set(self.cuts)
-        for position, cut in enumerate(self.cuts[1:-1], 1):
-            if rates[cut] > 0 or self.cuts[position - 1] in taps:
-                return self.cuts[position - 1]
-        return self.cuts[-2] if self.cuts[-2] in taps else FEATURES
+        read_layers = {head.layer.partition("*")[0] for head in self.heads} | set(read) & set(
+            self.boundaries
+        )
+        for position, boundary in enumerate(self.boundaries[1:-1], 1):
+            if rates[boundary] > 0 or self.boundaries[position - 1] in read_layers:
+                return self.boundaries[position - 1]
+        return self.boundaries[-2] if self.boundaries[-2] in read_layers else FEATURES
 
-    def part(self, start: str, end: str | Sequence[str]) -> keras.Model:
+    def submodel(self, start: str, end: str | Sequence[str]) -> keras.Model:
         """The stretch between two cuts, or from a cut to named outputs; it shares all layers."""
-        tensors = self._cut_tensors[start]
+        tensors = self._boundary_tensors[start]
         if isinstance(end, str):
-            return keras.Model(tensors, self._cut_tensors[end], name=f"{start}_to_{end}")
+            return keras.Model(tensors, self._boundary_tensors[end], name=f"{start}_to_{end}")
         outputs = {name: self.tensor(name) for name in end}
         for name, tensor in outputs.items():
             if any(tensor is given for given in tensors):
                 outputs[name] = keras.layers.Identity(dtype=tensor.dtype)(tensor)
         return keras.Model(tensors, outputs, name=f"from_{start}")
 
-    def shortener(self, cut: str, outputs: Iterable[str]) -> Callable[..., list[Any]] | None:
+    def shortener(self, boundary: str, outputs: Iterable[str]) -> Callable[..., list[Any]] | None:
         """Takes from a batch at a cut the end that is padding in all its sequences.
 
         None where no padding is known, where nothing at the cut is a sequence, or where an output
         is one, as others compare it in its full length.
         """
-        padding, whole = self.backbone.form.padding, {len(self.tensor(o).shape) for o in outputs}
-        if padding is None or cut == FEATURES or whole != {2}:
+        padding, whole = (
+            self.backbone.preprocessor.padding,
+            {len(self.tensor(o).shape) for o in outputs},
+        )
+        if padding is None or boundary == FEATURES or whole != {2}:
             return None
         return functools.partial(shortened, padding=padding)
 
@@ -217,17 +227,21 @@ class Network:
         """An output or the (first) tensor at a cut, by name."""
         if name in self.outputs:
             return self.outputs[name]
-        if name in self._cut_tensors:
-            return self._cut_tensors[name][0]
-        raise unknown_name("tensor", name, [*self.outputs, *self._cut_tensors])
+        if name in self._boundary_tensors:
+            return self._boundary_tensors[name][0]
+        raise unknown_name("tensor", name, [*self.outputs, *self._boundary_tensors])
 
-    def shapes_at(self, cut: str) -> list[tuple[int, ...]]:
+    def shapes_at(self, boundary: str) -> list[tuple[int, ...]]:
         """Shapes of the tensors at a cut, without the batch axis."""
-        return [tuple(tensor.shape[1:]) for tensor in self._cut_tensors[cut]]
+        return [tuple(tensor.shape[1:]) for tensor in self._boundary_tensors[boundary]]
 
-    def blocks_below(self, cut: str) -> list[str]:
-        """The stages that a prefix up to `cut` contains."""
-        return [name for name in self.cuts[1 : self.cuts.index(cut) + 1] if name != FEATURES]
+    def blocks_below(self, boundary: str) -> list[str]:
+        """The stages that a prefix up to `boundary` contains."""
+        return [
+            name
+            for name in self.boundaries[1 : self.boundaries.index(boundary) + 1]
+            if name != FEATURES
+        ]
 
     def variables(self, block: str, *, trainable: bool = False) -> list[Any]:
         """All weights of a block, or only those that train now."""
@@ -242,7 +256,7 @@ class Network:
         """sha256 over all weights of the blocks, statistics included."""
         return weights.digest(v for block in blocks for v in self.variables(block))
 
-    def form(self) -> str:
+    def architecture_digest(self) -> str:
         """sha256 of the backbone's layers, their settings and connections, and of what becomes of
         its last stage; "" when unknown.
 
@@ -282,7 +296,7 @@ class Network:
 
     def reset(self, blocks: Sequence[str], seed: int) -> None:
         """Gives the blocks new random weights, decided by `seed`."""
-        stages = [block for block in blocks if block in self.cuts]
+        stages = [block for block in blocks if block in self.boundaries]
         if stages:
             random = self.backbone.random_weights(seed)
             for block in stages:
@@ -293,7 +307,7 @@ class Network:
             if head.name in blocks:
                 keras.utils.set_random_seed(seed + number)
                 for layer in self.blocks[head.name]:
-                    _reinitialise(layer)
+                    _reinitialize(layer)
 
 
 def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
@@ -321,7 +335,7 @@ def _leaves(layers: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _reinitialise(layer: Any) -> None:
+def _reinitialize(layer: Any) -> None:
     for name in ("kernel", "bias"):
         variable = getattr(layer, name, None)
         if variable is not None:

@@ -12,15 +12,15 @@ from tftransfer.backbones.load import check_backbone, longest
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Recipe
 from tftransfer.data.examples import Examples, read_item
-from tftransfer.preprocessing import Form, InputKind, input_kind
+from tftransfer.preprocessing import Modality, Preprocessor, get_modality
 from tftransfer.recipes import make_recipe
-from tftransfer.training.streams import part_of
+from tftransfer.training.streams import split_of_stream
 from tftransfer.utils.errors import UserError, unknown_name
 
 _EIGHT = 8
 
 
-def chosen_precision(experiment: Experiment, choices: list[str]) -> str:
+def choose_precision(experiment: Experiment, choices: list[str]) -> str:
     """The precision of the layers: float32 but on TPUs."""
     gpus = tf.config.list_logical_devices("GPU")
     tpus = tf.config.list_logical_devices("TPU")
@@ -34,7 +34,7 @@ def chosen_precision(experiment: Experiment, choices: list[str]) -> str:
     return chosen
 
 
-def chosen_xla(experiment: Experiment, choices: list[str]) -> bool:
+def choose_xla(experiment: Experiment, choices: list[str]) -> bool:
     """Whether steps are compiled by XLA: on accelerators."""
     if experiment.xla != "auto":
         return experiment.xla == "on"
@@ -42,9 +42,10 @@ def chosen_xla(experiment: Experiment, choices: list[str]) -> bool:
         tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
     )
     choices.append(
-        "XLA on: an accelerator is present" if accelerated
+        "XLA on: an accelerator is present"
+        if accelerated
         else "XLA off: it was measured slower on CPUs"
-    )  # fmt: skip
+    )
     return accelerated
 
 
@@ -54,13 +55,13 @@ def check_names(experiment: Experiment, found: Examples) -> None:
     Raises:
       UserError: no such recipe, method, backbone or option.
     """
-    make_recipe(experiment.recipe, target=found.target)
-    check_backbone(experiment.backbone, found.kind)
+    make_recipe(experiment.recipe, problem_type=found.problem_type)
+    check_backbone(experiment.backbone, found.modality)
 
 
-def needed_weights(experiment: Experiment, target: str, choices: list[str]) -> str:
+def needed_weights(experiment: Experiment, problem_type: str, choices: list[str]) -> str:
     """The weights to load; none where the recipe begins anew."""
-    recipe = make_recipe(experiment.recipe, target=target)
+    recipe = make_recipe(experiment.recipe, problem_type=problem_type)
     if experiment.weights != "none" and _starts_new(recipe):
         choices.append(f"weights none: {recipe.name} starts every stage from random weights")
         return "none"
@@ -88,13 +89,13 @@ def warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str])
         )
 
 
-def chosen_batch(batch: int, recipe: Recipe, examples: Examples, choices: list[str]) -> int:
+def choose_batch_size(batch: int, recipe: Recipe, examples: Examples, choices: list[str]) -> int:
     """Places in a batch: no more than there are examples to fill them, but a multiple of eight.
 
     What is left over would be computed and count for nothing. Eights, as devices share them.
     """
     streams = {stream for phase in recipe.phases for stream in phase.streams or ("train",)}
-    count = max(len(examples.where(part_of(stream, examples))) for stream in streams)
+    count = max(len(examples.where(split_of_stream(stream, examples))) for stream in streams)
     step = math.lcm(_EIGHT, tf.distribute.get_strategy().num_replicas_in_sync)
     needed, train = -(-count // step) * step, len(examples.where("train"))
     if batch > train:
@@ -108,36 +109,40 @@ def chosen_batch(batch: int, recipe: Recipe, examples: Examples, choices: list[s
 
 def length_of(backbone: str, examples: Examples, choices: list[str]) -> float:
     """How much of each example is read: what holds most of the training data; 0 for pictures."""
-    kind = input_kind(examples.kind)
-    if kind.length is None:
+    modality = get_modality(examples.modality)
+    if modality.length is None:
         return 0.0
     measures = examples.measures[examples.where("train")]
-    length, said = kind.length(measures, longest(backbone, kind.name))
+    length, said = modality.length(measures, longest(backbone, modality.name))
     choices.append(said)
     return length
 
 
-def remarks_of_form(form: Form, examples: Examples) -> tuple[str, ...]:
+def preprocessor_remarks(preprocessor: Preprocessor, examples: Examples) -> tuple[str, ...]:
     """What is worth saying of the training examples in this form; of pictures nothing is."""
-    if type(form).remarks is Form.remarks:
+    if type(preprocessor).remarks is Preprocessor.remarks:
         return ()
-    return form.remarks([read_item(examples.items[i]) for i in examples.where("train")])
+    return preprocessor.remarks([read_item(examples.items[i]) for i in examples.where("train")])
 
 
-def sizes_of(form: Form) -> dict[str, Any]:
+def sizes_of(preprocessor: Preprocessor) -> dict[str, Any]:
     """The fields of an experiment that give the same form again."""
-    return {name: getattr(form, name) for name in ("image_size", "length") if hasattr(form, name)}
+    return {
+        name: getattr(preprocessor, name)
+        for name in ("image_size", "length")
+        if hasattr(preprocessor, name)
+    }
 
 
-def with_augment(recipe: Recipe, kind: InputKind) -> Recipe:
+def with_augment(recipe: Recipe, modality: Modality) -> Recipe:
     """The recipe with each `auto` resolved."""
     phases = []
     for phase in recipe.phases:
-        augment = kind.augment if phase.augment == "auto" else phase.augment
-        if augment not in kind.augments:
-            raise unknown_name(f"augment for {kind.many}", augment, kind.augments)
-        if phase.mixup and not kind.mixable:
-            raise UserError(f"mixup cannot mix {kind.many}.", "Leave mixup out.")
+        augment = modality.augment if phase.augment == "auto" else phase.augment
+        if augment not in modality.augments:
+            raise unknown_name(f"augment for {modality.many}", augment, modality.augments)
+        if phase.mixup and not modality.mixable:
+            raise UserError(f"mixup cannot mix {modality.many}.", "Leave mixup out.")
         phases.append(replace(phase, augment=augment))
     return replace(recipe, phases=tuple(phases))
 
@@ -161,17 +166,17 @@ def check_streams(recipe: Recipe, examples: Examples) -> None:
         )
 
 
-def check_scores(recipe: Recipe, target: str) -> None:
+def check_scores(recipe: Recipe, problem_type: str) -> None:
     """The losses get the kind of classes that they need.
 
     Raises:
       UserError: a loss needs classes that exclude each other, and the target has none.
     """
     losses = [loss for phase in recipe.phases for loss in phase.losses]
-    for loss in losses if target != "single_label" else []:
+    for loss in losses if problem_type != "single_label" else []:
         if any(path.endswith(".logits") for path in loss.softmaxed()):
             raise UserError(
                 f"{type(loss).__name__} of the recipe {recipe.name} needs classes that exclude "
-                f"each other, and the target is {target}.",
+                f"each other, and the target is {problem_type}.",
                 "Leave out the method that adds it.",
             )

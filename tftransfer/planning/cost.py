@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tftransfer.models.network import INPUT, compiled
 from tftransfer.planning.plan import PhasePlan, Plan
-from tftransfer.training.streams import part_of
+from tftransfer.training.streams import split_of_stream
 
 _PICTURES = 16
 # A training step of a layer computes its output, and the gradients of its input and its weights.
@@ -41,13 +41,15 @@ def _phase_seconds(plan: Plan, planned: PhasePlan) -> tuple[float, float]:
     if not planned.phase.has_steps:
         return 0.0, 0.0
     network, examples = plan.network, plan.examples
-    val, lowest = len(examples.where("val")), planned.cut
-    master = len(examples.where(part_of(planned.streams[0], examples)))
+    val, lowest = len(examples.where("val")), planned.boundary
+    master = len(examples.where(split_of_stream(planned.streams[0], examples)))
     train = master * len(planned.streams)
     whole = (
-        _per_picture(network.part(lowest, planned.outputs)) if any(planned.rates.values()) else 0.0
+        _per_picture(network.submodel(lowest, planned.outputs))
+        if any(planned.rates.values())
+        else 0.0
     )
-    frozen = _per_picture(network.part(INPUT, lowest)) if lowest != INPUT else 0.0
+    frozen = _per_picture(network.submodel(INPUT, lowest)) if lowest != INPUT else 0.0
     epochs = planned.phase.epochs
     steps = epochs * (train * _STEP_OVER_FORWARD + val) * whole
     if planned.views:

@@ -12,33 +12,33 @@ import numpy as np
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Phase, Recipe
-from tftransfer.data.examples import PARTS, UNLABELLED, Examples
+from tftransfer.data.examples import SPLITS, UNLABELLED, Examples
 from tftransfer.data.input_pipeline import memory_budget
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
-from tftransfer.features.shared_cache import Shared
+from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.models.network import FEATURES, INPUT, Network, dtype_policy
 from tftransfer.optim.optimizers import optimizer_named
 from tftransfer.planning.auto_settings import (
     check_names,
     check_scores,
     check_streams,
-    chosen_batch,
-    chosen_precision,
-    chosen_xla,
+    choose_batch_size,
+    choose_precision,
+    choose_xla,
     left_out,
     length_of,
     needed_weights,
-    remarks_of_form,
+    preprocessor_remarks,
     sizes_of,
     warn_of_random_weights,
     with_augment,
 )
 from tftransfer.planning.teachers import Teacher, load_teachers, with_widths
-from tftransfer.preprocessing import input_kind
+from tftransfer.preprocessing import get_modality
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.recipes import make_recipe, with_budget, with_tasks
-from tftransfer.training.streams import FIELDS, part_of
+from tftransfer.training.streams import STREAM_FIELDS, split_of_stream
 from tftransfer.utils.timing import Clock
 
 # Stored views: each costs a pass of the prefix over the training pictures. Two to eight were
@@ -58,7 +58,7 @@ class PhasePlan:
     Attributes:
       phase: of the recipe.
       rates: multiplier of every block.
-      cut: where the frozen prefix ends.
+      boundary: where the frozen prefix ends.
       views: stored variants of each training picture; 0 when nothing is stored.
       reason: why the prefix is stored or not, in words.
       streams: that it reads; the first gives the length of an epoch.
@@ -67,7 +67,7 @@ class PhasePlan:
 
     phase: Phase
     rates: dict[str, float]
-    cut: str
+    boundary: str
     views: int
     reason: str
     streams: tuple[str, ...]
@@ -91,21 +91,21 @@ class Plan:
     choices: tuple[str, ...]
     cache: FeatureCache | None
     clock: Clock
-    shared: Shared
+    shared: SharedCaches
     batch_size: int
     teachers: tuple[Teacher, ...] = ()
 
     def __str__(self) -> str:
-        there = (*PARTS, *(part for part in UNLABELLED if len(self.examples.where(part))))
+        there = (*SPLITS, *(part for part in UNLABELLED if len(self.examples.where(part))))
         counts = ", ".join(f"{len(self.examples.where(part)):,} {part}" for part in there)
         several = f" of {len(self.examples.tasks)} tasks" if self.examples.tasks else ""
         lines = [
-            f"data      {counts}; {self.examples.target}, {len(self.examples.classes)} classes"
+            f"data      {counts}; {self.examples.problem_type}, {len(self.examples.classes)} classes"
             f"{several}"
-            if self.examples.target != "regression"
+            if self.examples.problem_type != "regression"
             else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
             f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
-            f"{self.network.backbone.form.said}",
+            f"{self.network.backbone.preprocessor.description}",
             *(f"choice    {choice}" for choice in self.choices),
             *_block_table(self.network, self.phases),
         ]
@@ -122,7 +122,7 @@ def make_plan(
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
     clock: Clock | None = None,
-    shared: Shared | None = None,
+    shared: SharedCaches | None = None,
 ) -> Plan:
     """Reads the data, builds the network, resolves the recipe and checks all of it.
 
@@ -139,50 +139,67 @@ def make_plan(
     Raises:
       UserError: anything that would go wrong later and can be known now.
     """
-    clock, shared = clock or Clock(), shared or Shared()
+    clock, shared = clock or Clock(), shared or SharedCaches()
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []
-    precision = chosen_precision(experiment, choices)
-    xla = chosen_xla(experiment, choices)
-    with clock.part("scan"):
+    precision = choose_precision(experiment, choices)
+    xla = choose_xla(experiment, choices)
+    with clock.measure("scan"):
         check = functools.partial(check_names, experiment)
         examples = examples or read_examples(experiment, say, cache, check)
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(left_out(examples))
-    weights = needed_weights(experiment, examples.target, choices)
+    weights = needed_weights(experiment, examples.problem_type, choices)
     with dtype_policy(precision):
         backbone = shared.shelf.load(
-            experiment.backbone, weights=weights, image_size=experiment.image_size,
-            seed=experiment.seed, trust_code=experiment.trust_code,
-            cache=cache.folder if cache else None, kind=examples.kind,
+            experiment.backbone,
+            weights=weights,
+            image_size=experiment.image_size,
+            seed=experiment.seed,
+            trust_code=experiment.trust_code,
+            cache=cache.folder if cache else None,
+            modality=examples.modality,
             length=experiment.length or length_of(experiment.backbone, examples, choices),
-        )  # fmt: skip
-        recipe = make_recipe(experiment.recipe, target=examples.target, stages=len(backbone.stages))
+        )
+        recipe = make_recipe(
+            experiment.recipe, problem_type=examples.problem_type, stages=len(backbone.stages)
+        )
         recipe = with_budget(recipe, experiment.epochs)
         recipe = with_tasks(recipe, [task.count for task in examples.tasks])
-        recipe = with_augment(recipe, input_kind(examples.kind))
+        recipe = with_augment(recipe, get_modality(examples.modality))
         check_streams(recipe, examples)
-        check_scores(recipe, examples.target)
+        check_scores(recipe, examples.problem_type)
         teachers = load_teachers(recipe, experiment, examples.classes)
         recipe = with_widths(recipe, backbone, teachers)
         keras.utils.set_random_seed(experiment.seed)
         network = Network(
-            backbone, recipe.heads, units=len(examples.classes), target=examples.target
+            backbone, recipe.heads, units=len(examples.classes), problem_type=examples.problem_type
         )
         network.begin_as_source()
         network.set_units(examples.targets()[examples.where("train")])
     choices.extend(backbone.remarks)
-    choices.extend(remarks_of_form(backbone.form, examples))
-    batch = chosen_batch(experiment.batch_size, recipe, examples, choices)
+    choices.extend(preprocessor_remarks(backbone.preprocessor, examples))
+    batch = choose_batch_size(experiment.batch_size, recipe, examples, choices)
     warn_of_random_weights(recipe, backbone.pretrained, choices)
     phases = tuple(_plan_phase(phase, network, examples, cache) for phase in recipe.phases)
-    resolved = replace(experiment, recipe=recipe, precision=precision, **sizes_of(backbone.form))
+    resolved = replace(
+        experiment, recipe=recipe, precision=precision, **sizes_of(backbone.preprocessor)
+    )
     return Plan(
-        experiment=resolved, recipe=recipe, examples=examples, network=network, phases=phases,
-        xla=xla, choices=tuple(choices), cache=cache, clock=clock, shared=shared,
-        teachers=teachers, batch_size=batch,
-    )  # fmt: skip
+        experiment=resolved,
+        recipe=recipe,
+        examples=examples,
+        network=network,
+        phases=phases,
+        xla=xla,
+        choices=tuple(choices),
+        cache=cache,
+        clock=clock,
+        shared=shared,
+        teachers=teachers,
+        batch_size=batch,
+    )
 
 
 def _plan_phase(
@@ -193,13 +210,20 @@ def _plan_phase(
         SOLVERS[phase.solve]  # an unknown name is an error
     rates = phase.rates(list(network.blocks))
     planned = PhasePlan(
-        phase=phase, rates=rates, cut=network.cut_for(rates, _read(phase)), views=0, reason="",
-        streams=phase.streams or ("train",), outputs=_outputs(phase),
-    )  # fmt: skip
+        phase=phase,
+        rates=rates,
+        boundary=network.boundary_for(rates, _read(phase)),
+        views=0,
+        reason="",
+        streams=phase.streams or ("train",),
+        outputs=_outputs(phase),
+    )
     if phase.batch_norm == "adapt":
-        return replace(planned, cut=INPUT, reason="statistics are measured on the target examples")
+        return replace(
+            planned, boundary=INPUT, reason="statistics are measured on the target examples"
+        )
     teaches = bool(phase.tensors("teacher"))
-    if planned.cut == INPUT and not (teaches and phase.views >= 0 and phase.augment != "none"):
+    if planned.boundary == INPUT and not (teaches and phase.views >= 0 and phase.augment != "none"):
         return replace(
             planned,
             reason="the first stage trains, so nothing can be stored; augmentation is fresh",
@@ -213,7 +237,7 @@ def _read(phase: Phase) -> list[str]:
 
 
 def _outputs(phase: Phase) -> tuple[str, ...]:
-    read = [name for name in _read(phase) if name not in FIELDS]
+    read = [name for name in _read(phase) if name not in STREAM_FIELDS]
     return tuple(dict.fromkeys([*read, "logits"]))
 
 
@@ -238,12 +262,12 @@ def _with_views(
     planned: PhasePlan, network: Network, examples: Examples, cache: FeatureCache | None
 ) -> PhasePlan:
     """The phase with its stored prefix, where there is room for it."""
-    phase, cut = planned.phase, planned.cut
-    indices = [examples.where(part_of(stream, examples)) for stream in planned.streams]
+    phase, boundary = planned.phase, planned.boundary
+    indices = [examples.where(split_of_stream(stream, examples)) for stream in planned.streams]
     count = len(np.unique(np.concatenate(indices)))
     views = phase.views or _views(phase, len(indices[0]))
-    views = min(views, network.backbone.form.most_views(phase.augment) or views)
-    numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(cut))
+    views = min(views, network.backbone.preprocessor.most_views(phase.augment) or views)
+    numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(boundary))
     size = 4 * numbers * (views * count + len(examples.where("val")))
     budget, where = _room(cache)
     if phase.views < 0:
@@ -254,7 +278,7 @@ def _with_views(
             f"that may be used {where}, so the prefix runs every epoch"
         )
     else:
-        for_teacher = ", so that the teacher sees what the student sees" * (cut == INPUT)
+        for_teacher = ", so that the teacher sees what the student sees" * (boundary == INPUT)
         reason = (
             f"computed once for {views} view{'s' * (views > 1)}, {size / 2**20:.0f} MiB "
             f"{where}{for_teacher}"
@@ -289,19 +313,21 @@ def _block_table(network: Network, phases: tuple[PhasePlan, ...]) -> list[str]:
 
 def _phase_lines(number: int, planned: PhasePlan, plan: Plan) -> list[str]:
     phase, network = planned.phase, plan.network
-    prefix = f"prefix up to {planned.cut}: " if planned.cut != INPUT else "no stored prefix: "
+    prefix = (
+        f"prefix up to {planned.boundary}: " if planned.boundary != INPUT else "no stored prefix: "
+    )
     if not phase.has_steps:
         return [f"phase {number}  {phase.name}: no steps; {_WITHOUT_STEPS[_kind(phase)]}"]
     trained = [block for block, rate in planned.rates.items() if rate]
-    part = part_of(planned.streams[0], plan.examples)
+    part = split_of_stream(planned.streams[0], plan.examples)
     batch = plan.batch_size
     steps = -(-len(plan.examples.where(part)) // batch) * phase.epochs
-    above = network.cuts[network.cuts.index(planned.cut) + 1 :]
+    above = network.boundaries[network.boundaries.index(planned.boundary) + 1 :]
     parameters = sum(network.parameters(block) for block in trained)
     losses = " + ".join(type(loss).__name__ for loss in phase.losses)
     streams = f" of {' and '.join(planned.streams)}" if planned.streams != ("train",) else ""
     heads = [head.name for head in network.heads if head.name in trained]
-    each_step = [cut for cut in above if cut != FEATURES] + heads
+    each_step = [boundary for boundary in above if boundary != FEATURES] + heads
     return [
         f"phase {number}  {phase.name}: {losses}; {phase.optimizer}, peak rate "
         f"{phase.learning_rate:g}, {phase.schedule}, at most {phase.epochs} epochs = {steps:,} "

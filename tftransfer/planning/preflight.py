@@ -54,9 +54,12 @@ def room_needed(plan: Plan) -> int:
     network = plan.network
     every = sum(4 * network.parameters(block) for block in network.blocks)
     most = max(
-        (sum(4 * network.parameters(b) for b, rate in phase.rates.items() if rate)
-         for phase in plan.phases), default=0,
-    )  # fmt: skip
+        (
+            sum(4 * network.parameters(b) for b, rate in phase.rates.items() if rate)
+            for phase in plan.phases
+        ),
+        default=0,
+    )
     checkpoint = every + (1 + _MOMENTS) * most
     predictions = 32 * (len(plan.examples.classes) + 8) * len(plan.examples)
     return int(np.ceil((KEPT + 1) * checkpoint + 2 * every + predictions))

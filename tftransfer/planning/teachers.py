@@ -62,10 +62,10 @@ def _load(name: str, asked: set[str], experiment: Experiment, classes: tuple[str
         backbone = load_backbone(name, trust_code=experiment.trust_code)
         return Teacher(network=Network(backbone, (), units=0))
     restored = load(name)
-    if "logits" in asked and restored.target != "single_label":
+    if "logits" in asked and restored.problem_type != "single_label":
         raise UserError(
             f"The teacher {name} knows no classes that exclude each other: its target is "
-            f"{restored.target}.",
+            f"{restored.problem_type}.",
             "Teach by features, which need no classes: --recipe=distill_features.",
         )
     unknown = [each for each in classes if each not in restored.classes]

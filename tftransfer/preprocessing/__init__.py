@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import importlib
 
-from tftransfer.preprocessing.base import Augmenter, Form, InputKind, Note, Rule
+from tftransfer.preprocessing.base import Augmenter, FileCheck, FileWarning, Modality, Preprocessor
 
-__all__ = ["INPUT_KINDS", "Augmenter", "Form", "InputKind", "Note", "Rule", "input_kind"]
+__all__ = [
+    "MODALITIES",
+    "Augmenter",
+    "FileCheck",
+    "FileWarning",
+    "Modality",
+    "Preprocessor",
+    "get_modality",
+]
 
-INPUT_KINDS = ("image", "text", "audio")
+MODALITIES = ("image", "text", "audio")
 
 
-def input_kind(name: str) -> InputKind:
+def get_modality(name: str) -> Modality:
     """The kind of that name; only its own modules are imported."""
-    return importlib.import_module(f"tftransfer.preprocessing.{name}").KIND
+    return importlib.import_module(f"tftransfer.preprocessing.{name}").MODALITY

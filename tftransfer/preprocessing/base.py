@@ -1,4 +1,4 @@
-"""What every kind of input has: an `InputKind` for files, a `Form` for networks."""
+"""What every kind of input has: an `Modality` for files, a `Preprocessor` for networks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 # A reason to leave a file out by its encoded bytes, or None.
-Rule = Callable[[bytes], str | None]
+FileCheck = Callable[[bytes], str | None]
 # What is worth saying of a file, or None.
-Note = Callable[[bytes], str | None]
+FileWarning = Callable[[bytes], str | None]
 
 _CALLS, _FEW = 4 * (os.cpu_count() or 1), 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputKind:
+class Modality:
     """Pictures, text or audio: what their files must satisfy, and how they are spoken of.
 
     Attributes:
@@ -34,7 +34,7 @@ class InputKind:
       length: from the training data's measures and the most that the network reads by default
         to how much of each example is read, and that choice with its reason in words; None where
         all is read.
-      taps_matter: whether middle stages of a network often know more than the last.
+      middle_layers_matter: whether middle stages of a network often know more than the last.
       mixable: whether arrays of this kind may be mixed.
       augments: what `Phase.augment` may be, besides `auto`.
       augment: what `auto` stands for.
@@ -46,13 +46,13 @@ class InputKind:
     name: str
     one: str
     many: str
-    rules: Sequence[Rule]
-    notes: Sequence[Note]
+    rules: Sequence[FileCheck]
+    notes: Sequence[FileWarning]
     undecodable: Callable[[bytes], str | None]
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
     length: Callable[[np.ndarray, float], tuple[float, str]] | None = None
-    taps_matter: bool = False
+    middle_layers_matter: bool = False
     mixable: bool = True
     augments: tuple[str, ...]
     augment: str
@@ -73,7 +73,7 @@ class Augmenter(Protocol):
         """A changed batch, each row decided by its own seed, int64 [n]."""
 
 
-class Form(abc.ABC):
+class Preprocessor(abc.ABC):
     """What a network takes of an example, and how encoded bytes become that.
 
     Decoding is in TensorFlow operations: the same in training, evaluation and serving.
@@ -81,7 +81,7 @@ class Form(abc.ABC):
     A field `image_size` or `length` is the experiment's of that name.
 
     Attributes:
-      kind: name of the `InputKind`.
+      modality: name of the `Modality`.
       shape: of one example's array.
       dtype: of it, as decoded; the network's input may be of another, to which it is cast.
       by_batches: whether `decode` takes a batch, string [n], too, which is faster than one by one.
@@ -90,7 +90,7 @@ class Form(abc.ABC):
       clients: what who loads an export needs or must know, in a line; "" for nothing.
     """
 
-    kind: ClassVar[str]
+    modality: ClassVar[str]
     by_batches: ClassVar[bool] = False
     padding: int | None = None
     clients: str = ""
@@ -99,7 +99,7 @@ class Form(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def said(self) -> str:
+    def description(self) -> str:
         """The form in words for a message, such as `160 px`."""
 
     @property
@@ -167,7 +167,7 @@ class Form(abc.ABC):
         return most
 
     def shortened(self, measure: float) -> str:
-        """What is worth saying of an example of that `InputKind.measure`: that it is cut, or ""."""
+        """What is worth saying of an example of that `Modality.measure`: that it is cut, or ""."""
         return ""
 
     def decode_each(self, items: Any) -> tuple[Any, Any]:

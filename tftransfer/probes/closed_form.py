@@ -40,15 +40,19 @@ _FOLDS, _LEAST_PER_CLASS, _TINY = 5, 3, 1e-10
 
 @SOLVERS.register("prototypes")
 def prototypes(
-    features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    scale: float | None = None, units: Units = (),
-) -> Solution:  # fmt: skip
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    problem_type: str = "single_label",
+    scale: float | None = None,
+    units: Units = (),
+) -> Solution:
     """Nearest class mean (Snell et al., 2017).
 
     `logits = -scale |x - c|^2`, up to a constant of the row: `scale (2 x.c - |c|^2)`.
     A scale of None is calibrated on leave-one-out means.
     """
-    x, y, present = _prepared(features, targets, target, _KINDS[:1])
+    x, y, present = _prepared(features, targets, problem_type, _KINDS[:1])
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         means = (y.T @ x) / y.sum(axis=0)[:, None]
@@ -60,7 +64,9 @@ def prototypes(
             away = leave_one_out.means_logits(
                 np.where(y > 0, away, near), x, y, leave_one_out.blocks_of(units), _minus_distances
             )
-            scale = 1 / _temperature(away, near, y, target, leave_one_out.usable(y, target, units))
+            scale = 1 / _temperature(
+                away, near, y, problem_type, leave_one_out.usable(y, problem_type, units)
+            )
     bias = bias - middle @ kernel
     return _over_all(scale * kernel, scale * bias, present)
 
@@ -72,9 +78,13 @@ def _minus_distances(x: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> np.
 
 @SOLVERS.register("cosine")
 def cosine(
-    features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    scale: float | None = None, units: Units = (),
-) -> Solution:  # fmt: skip
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    problem_type: str = "single_label",
+    scale: float | None = None,
+    units: Units = (),
+) -> Solution:
     """Nearest class mean by cosine: `logits = scale x.c / (|x| |c|)` (Gidaris and Komodakis, 2018).
 
     The kernel holds unit means of unit features: **it is for features divided by their L2
@@ -84,7 +94,7 @@ def cosine(
     """
     from sklearn.preprocessing import normalize
 
-    x, y, present = _prepared(features, targets, target, _KINDS[:1])
+    x, y, present = _prepared(features, targets, problem_type, _KINDS[:1])
     with _threads().limit(limits=1):
         x = normalize(x)
         sums = y.T @ x
@@ -93,18 +103,28 @@ def cosine(
             near, own, length = x @ kernel, x @ sums.T, (x**2).sum(axis=1, keepdims=True)
             rest = np.maximum((sums**2).sum(axis=1) - 2 * own + length, _TINY)  # |sum - x|^2
             away = leave_one_out.means_logits(
-                np.where(y > 0, (own - length) / np.sqrt(rest), near), x, y,
-                leave_one_out.blocks_of(units), lambda x, sums, _: x @ normalize(sums).T,
-            )  # fmt: skip
-            scale = 1 / _temperature(away, near, y, target, leave_one_out.usable(y, target, units))
+                np.where(y > 0, (own - length) / np.sqrt(rest), near),
+                x,
+                y,
+                leave_one_out.blocks_of(units),
+                lambda x, sums, _: x @ normalize(sums).T,
+            )
+            scale = 1 / _temperature(
+                away, near, y, problem_type, leave_one_out.usable(y, problem_type, units)
+            )
     return _over_all(scale * kernel, np.zeros(kernel.shape[1]), present)
 
 
 @SOLVERS.register("ridge")
 def ridge(
-    features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    strength: float | None = None, temperature: float | None = None, units: Units = (),
-) -> Solution:  # fmt: skip
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    problem_type: str = "single_label",
+    strength: float | None = None,
+    temperature: float | None = None,
+    units: Units = (),
+) -> Solution:
     """Ridge regression to the targets (Hoerl and Kennard, 1970), its intercept not penalised.
 
     `|Y - XW - b|^2 + strength |W|^2`, divided by a temperature for classes; several labels
@@ -116,30 +136,39 @@ def ridge(
       temperature: divides the regression's values; None calibrates it; 1 for regression.
       units: of which one is left out.
     """
-    x, y, present = _prepared(features, targets, target, _KINDS)
-    wanted = 2 * y - 1 if target == "multi_label" else y
+    x, y, present = _prepared(features, targets, problem_type, _KINDS)
+    wanted = 2 * y - 1 if problem_type == "multi_label" else y
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         space, mean = row_space(x), wanted.mean(axis=0)
-        blocks, usable = leave_one_out.blocks_of(units), leave_one_out.usable(y, target, units)
+        blocks, usable = (
+            leave_one_out.blocks_of(units),
+            leave_one_out.usable(y, problem_type, units),
+        )
         away = blocks, leave_one_out.grams(space[0], blocks)
         if strength is None:
             strength = _best_strength(space, wanted - mean, usable, away)
         weights, residuals = _ridge(space, wanted - mean, strength, away)
         kernel = space[1] @ weights
-        if target == "regression":
+        if problem_type == "regression":
             temperature = 1.0
         elif temperature is None:
-            temperature = _temperature(wanted - residuals, x @ kernel + mean, y, target, usable)
+            temperature = _temperature(
+                wanted - residuals, x @ kernel + mean, y, problem_type, usable
+            )
     bias = mean - middle @ kernel
     return _over_all(kernel / temperature, bias / temperature, present)
 
 
 @SOLVERS.register("logistic")
 def logistic(
-    features: np.ndarray, targets: np.ndarray, *, target: str = "single_label",
-    strength: float | None = None, units: Units = (),
-) -> Solution:  # fmt: skip
+    features: np.ndarray,
+    targets: np.ndarray,
+    *,
+    problem_type: str = "single_label",
+    strength: float | None = None,
+    units: Units = (),
+) -> Solution:
     """Multinomial logistic regression on standardised features, by L-BFGS (Liu and Nocedal, 1989).
 
     `sum of log losses + strength |W|^2 / 2`: the strength is 1 / C of scikit-learn. Means and
@@ -149,7 +178,7 @@ def logistic(
     A strength of None is the one with the least log loss in stratified cross-validation that parts
     no unit, [n] as of `groups.units`, or 100 where a class has fewer than 3 examples or units.
     """
-    x, y, present = _prepared(features, targets, target, _KINDS[:2])
+    x, y, present = _prepared(features, targets, problem_type, _KINDS[:2])
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         deviation = _deviation(x)
@@ -158,7 +187,7 @@ def logistic(
         # The penalty keeps the solution in the span of the rows: n columns say all that d do.
         if len(x) < x.shape[1] and x.any():
             x, basis, _ = row_space(x)
-        solve = _one_vs_rest if target == "multi_label" else _softmax_regression
+        solve = _one_vs_rest if problem_type == "multi_label" else _softmax_regression
         weights, bias = solve(x, y, strength, units)
         kernel = (weights if basis is None else basis @ weights) / deviation[:, None]
     return _over_all(kernel, bias - middle @ kernel, present)
@@ -261,13 +290,13 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
 
 
 def _temperature(
-    away: np.ndarray, whole: np.ndarray, y: np.ndarray, target: str, rows: np.ndarray
+    away: np.ndarray, whole: np.ndarray, y: np.ndarray, problem_type: str, rows: np.ndarray
 ) -> float:
     """Their spread, times what fits the logits [n, k] of `rows`, which can be left out."""
     logits = np.where(rows[:, None], away, whole)
-    level = logits.mean(axis=1, keepdims=True) if target == "single_label" else 0.0
+    level = logits.mean(axis=1, keepdims=True) if problem_type == "single_label" else 0.0
     spread = float(np.sqrt(((logits - level) ** 2).mean())) or 1.0
-    return spread * metrics.fit_temperature(logits[rows] / spread, y[rows], target)
+    return spread * metrics.fit_temperature(logits[rows] / spread, y[rows], problem_type)
 
 
 def _centred(x: np.ndarray) -> Solution:
@@ -278,13 +307,13 @@ def _centred(x: np.ndarray) -> Solution:
 
 
 def _prepared(
-    features: np.ndarray, targets: np.ndarray, target: str, kinds: Sequence[str]
+    features: np.ndarray, targets: np.ndarray, problem_type: str, kinds: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both in float64, the targets of classes that have examples, and which those are."""
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
-    if target not in kinds:
+    if problem_type not in kinds:
         raise UserError(
-            f"This closed form is for {' and '.join(kinds)} targets, not for {target}.",
+            f"This closed form is for {' and '.join(kinds)} targets, not for {problem_type}.",
             "Take ridge, which is for all kinds of target.",
         )
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
@@ -294,7 +323,7 @@ def _prepared(
         )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError("Features or targets are not all finite.", "Leave those rows out.")
-    present: np.ndarray = np.logical_or(target == "regression", y.any(axis=0))
+    present: np.ndarray = np.logical_or(problem_type == "regression", y.any(axis=0))
     return x, y[:, present], present
 
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.models.network import FEATURES, Network, compiled
 from tftransfer.probes.cross_validation import folds
 
 _FOLDS, _BATCH, _SAMPLE = 5, 64, 200
 
 
-def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
+def pooled_layer_features(network: Network, examples: Examples) -> dict[str, np.ndarray]:
     """The pooled output of each stage by its name, and `features`, float32 [n, d] each.
 
     One pass through the network, in inference.
@@ -28,27 +28,27 @@ def pooled_taps(network: Network, examples: Examples) -> dict[str, np.ndarray]:
     }
     tensors[FEATURES] = network.tensor(FEATURES)
     forward = compiled(keras.Model(network.backbone.model.inputs, tensors))
-    inputs = Inputs(examples, network.backbone.form, keep=False)
-    parts = [
+    inputs = InputPipeline(examples, network.backbone.preprocessor, keep=False)
+    outputs = [
         {name: np.asarray(value) for name, value in forward(batch).items()}
-        for batch in inputs.batches(np.arange(len(examples)), inputs.form.rows(_BATCH))
+        for batch in inputs.batches(np.arange(len(examples)), inputs.preprocessor.rows(_BATCH))
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
+    return {name: np.concatenate([part[name] for part in outputs]) for name in tensors}
 
 
-def sampled_taps(network: Network, examples: Examples, seed: int = 0) -> dict[str, Any]:
-    """As `compared_taps`, on some 200 examples of at most 40 classes.
+def probe_sampled_layers(network: Network, examples: Examples, seed: int = 0) -> dict[str, Any]:
+    """As `probe_layers`, on some 200 examples of at most 40 classes.
 
     Returns:
       `accuracy` by stage, and the number of `examples`; empty where there is nothing to compare.
     """
-    if examples.target != "single_label" or len(network.backbone.stages) < 2:
+    if examples.problem_type != "single_label" or len(network.backbone.stages) < 2:
         return {}
     sample = _sample(examples, seed)
     if not len(sample):
         return {}
     some = examples.keep(sample)
-    found = compared_taps(pooled_taps(network, some), some, seed)
+    found = probe_layers(pooled_layer_features(network, some), some, seed)
     return {"accuracy": found, "examples": len(some)} if found else {}
 
 
@@ -64,12 +64,12 @@ def _sample(examples: Examples, seed: int) -> np.ndarray:
 
 def _usable(examples: Examples) -> np.ndarray:
     """Indices of the labelled examples that are not the test's, of classes of five or more."""
-    free = np.flatnonzero(np.isin(examples.parts, ("train", "val")))
+    free = np.flatnonzero(np.isin(examples.splits, ("train", "val")))
     counts = np.bincount(examples.labels[free], minlength=len(examples.classes))
     return free[counts[examples.labels[free]] >= _FOLDS]
 
 
-def linear_probe(target: str = "single_label") -> Any:
+def linear_probe(problem_type: str = "single_label") -> Any:
     """Of scikit-learn: a regression on standardised features, with a strong penalty."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
@@ -77,20 +77,20 @@ def linear_probe(target: str = "single_label") -> Any:
     from sklearn.preprocessing import StandardScaler
 
     model: Any = LogisticRegression(C=0.01, solver="newton-cg")
-    if target == "regression":
+    if problem_type == "regression":
         model = Ridge(alpha=100.0)
-    elif target == "multi_label":
+    elif problem_type == "multi_label":
         model = OneVsRestClassifier(model)
     return make_pipeline(StandardScaler(), model)
 
 
-def compared_taps(
-    taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
+def probe_layers(
+    features_by_layer: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
 ) -> dict[str, float]:
     """Accuracy of a linear probe on each stage, cross-validated; groups and copies are not parted.
 
     Args:
-      taps: of `pooled_taps`.
+      features_by_layer: of `pooled_layer_features`.
       examples: of single labels; those of classes of fewer than five, of the test part, and those
         without a label are left out.
       seed: of the folds.
@@ -111,6 +111,6 @@ def compared_taps(
     with threadpool_limits(1):
         return {
             name: float(cross_val_score(model, values[usable], labels, cv=splits).mean())
-            for name, values in taps.items()
+            for name, values in features_by_layer.items()
             if name != FEATURES
         }

@@ -30,20 +30,21 @@ def blocks_of(units: Units) -> Blocks:
     starts = np.cumsum(counts) - counts
     return [
         order[starts[counts == size][:, None] + np.arange(size)]
-        for size in np.unique(counts) if size > 1
-    ]  # fmt: skip
+        for size in np.unique(counts)
+        if size > 1
+    ]
 
 
-def usable(y: np.ndarray, target: str, units: Units) -> np.ndarray:
+def usable(y: np.ndarray, problem_type: str, units: Units) -> np.ndarray:
     """Which examples can be left out, bool [n]: those whose class has another, of another unit.
 
     Args:
       y: targets, [n, k].
-      target: of `single_label`, one-hot; of others, all can where there are two units.
+      problem_type: of `single_label`, one-hot; of others, all can where there are two units.
       units: as of `blocks_of`.
     """
     own = np.unique(np.asarray(units), return_inverse=True)[1] if len(units) else np.arange(len(y))
-    if target != "single_label":
+    if problem_type != "single_label":
         return np.full(len(y), len(np.unique(own)) > 1)
     labels = y.argmax(axis=1)
     pairs = np.unique(np.stack([labels, own]), axis=1)
@@ -55,10 +56,11 @@ def grams(x: np.ndarray, blocks: Blocks) -> list[np.ndarray | None]:
     serves all strengths; the first column of x is added, 1 / sqrt(n).
     """
     return [
-        None if rows.shape[1] <= x.shape[1] + 1
+        None
+        if rows.shape[1] <= x.shape[1] + 1
         else np.stack([each.T @ each for each in map(lambda one: _with_level(x, one), rows)])
         for rows in blocks
-    ]  # fmt: skip
+    ]
 
 
 def _with_level(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -67,9 +69,12 @@ def _with_level(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def residuals(
-    x: np.ndarray, shrunk: np.ndarray, fitted: np.ndarray, blocks: Blocks,
+    x: np.ndarray,
+    shrunk: np.ndarray,
+    fitted: np.ndarray,
+    blocks: Blocks,
     products: Sequence[np.ndarray | None],
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Of a regression with the hat matrix `H = 1/n + x diag(shrunk) x^T`, as if refitted.
 
     Each unit without its own examples: `(I - H_uu)^-1 r_u`. Of single ones that is Allen's PRESS
@@ -101,9 +106,12 @@ def _rest(hat: np.ndarray) -> np.ndarray:
 
 
 def means_logits(
-    logits: np.ndarray, x: np.ndarray, y: np.ndarray, blocks: Blocks,
+    logits: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    blocks: Blocks,
     scored: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Of a classifier by means of classes, the logits of each unit by the means of the others.
 
     Args:

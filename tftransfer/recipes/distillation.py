@@ -12,9 +12,13 @@ from tftransfer.recipes.registry import register_method
 
 @register_method
 def distill(
-    recipe: Recipe, *, teacher: str = "", temperature: float = 4.0, share: float = 0.9,
+    recipe: Recipe,
+    *,
+    teacher: str = "",
+    temperature: float = 4.0,
+    share: float = 0.9,
     unlabelled: int = 0,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """The student learns the teacher's softened scores (Hinton et al., 2015).
 
     Args:

@@ -33,9 +33,13 @@ def dann(
 
 @register_method
 def cdan(
-    recipe: Recipe, *, strength: float = 1.0, reversal: float = 0.3, width: int = 128,
+    recipe: Recipe,
+    *,
+    strength: float = 1.0,
+    reversal: float = 0.3,
+    width: int = 128,
     certainty: int = 1,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """DANN whose discriminator also sees the scores (CDAN+E, Long et al., 2018)."""
     recipe = with_heads(recipe, _discriminator("features*logits", width))
     loss = Domain(
@@ -70,9 +74,13 @@ def entropy(recipe: Recipe, *, strength: float = 0.1, ramp: float = 10.0) -> Rec
 
 @register_method
 def adda(
-    recipe: Recipe, *, epochs: int = 10, learning_rate: float = 3e-5, width: int = 128,
+    recipe: Recipe,
+    *,
+    epochs: int = 10,
+    learning_rate: float = 3e-5,
+    width: int = 128,
     strength: float = 1.0,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """Then a second network for the target alone misleads a discriminator (Tzeng et al., 2017).
 
     The source's features stay those of the network before this phase; the head stays too. The
@@ -87,15 +95,23 @@ def adda(
       strength: weight of the loss.
     """
     loss = Domain(
-        source="train.reference.features", target="target.features", game="inverted",
+        source="train.reference.features",
+        target="target.features",
+        game="inverted",
         weight=strength,
-    )  # fmt: skip
+    )
     last = next(filter(trains_stages, reversed(recipe.phases)), recipe.phases[-1])
     phase = Phase(
-        name="adda", train={**_stage_rates(last), "domain": 10.0}, losses=(loss,), epochs=epochs,
-        learning_rate=learning_rate, schedule="constant", augment=last.augment,
-        batch_norm="train" if last.batch_norm == "train" else "frozen", reference="phase",
-    )  # fmt: skip
+        name="adda",
+        train={**_stage_rates(last), "domain": 10.0},
+        losses=(loss,),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        schedule="constant",
+        augment=last.augment,
+        batch_norm="train" if last.batch_norm == "train" else "frozen",
+        reference="phase",
+    )
     recipe = with_heads(recipe, _discriminator("features", width))
     return replace(recipe, phases=(*recipe.phases, phase))
 
@@ -125,7 +141,7 @@ def _stage_rates(phase: Phase) -> dict[str, float]:
     return {block: rate / highest for block, rate in rates.items()}
 
 
-def _discriminator(tap: str, width: int) -> Head:
+def _discriminator(layer: str, width: int) -> Head:
     # Of unit length, so that no feature can grow to mislead it: without, training diverged.
     hidden = (width, width)
-    return Head(name="domain", tap=tap, output="domain", units=1, hidden=hidden, normalise=True)
+    return Head(name="domain", layer=layer, output="domain", units=1, hidden=hidden, normalize=True)

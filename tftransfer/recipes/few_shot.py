@@ -20,15 +20,18 @@ def few_shot(*, solve: str = "ridge") -> Recipe:
         2019); or `logistic`, its penalty by cross-validation (Tian et al., 2020).
     """
     phase = Phase(name=solve, train={"head": 1.0}, losses=(), epochs=1, solve=solve, augment="none")
-    head = Head(normalise=solve == "cosine")
+    head = Head(normalize=solve == "cosine")
     return Recipe(name="few_shot", heads=(head,), phases=(phase,))
 
 
 @register_method
 def episodic(
-    recipe: Recipe, *, episodic_epochs: int = 10, episodic_rate: float = 1e-4,
+    recipe: Recipe,
+    *,
+    episodic_epochs: int = 10,
+    episodic_rate: float = 1e-4,
     temperature: float = 0.2,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """First, the stages learn from episodes: each batch is one (Snell et al., 2017).
 
     Args:
@@ -38,9 +41,12 @@ def episodic(
       temperature: by which squared distances of unit vectors are divided.
     """
     phase = Phase(
-        name="episodic", train={"stage*": 1.0}, losses=(Prototypical(temperature=temperature),),
-        epochs=episodic_epochs, learning_rate=episodic_rate,
-    )  # fmt: skip
+        name="episodic",
+        train={"stage*": 1.0},
+        losses=(Prototypical(temperature=temperature),),
+        epochs=episodic_epochs,
+        learning_rate=episodic_rate,
+    )
     return _first(recipe, phase)
 
 
@@ -61,11 +67,15 @@ def setfit(
     """
     stages = [f"stage-{k}" for k in range(1, unfreeze + 1)] or ["stage*"]
     phase = Phase(
-        name="setfit", train=dict.fromkeys(stages, 1.0), losses=(CosinePairs(),),
-        epochs=pair_epochs, learning_rate=pair_rate, augment="none",
-    )  # fmt: skip
+        name="setfit",
+        train=dict.fromkeys(stages, 1.0),
+        losses=(CosinePairs(),),
+        epochs=pair_epochs,
+        learning_rate=pair_rate,
+        augment="none",
+    )
     solved = any(each.solve for each in recipe.phases)
-    heads = [replace(head, normalise=head.normalise or solved) for head in recipe.heads]
+    heads = [replace(head, normalize=head.normalize or solved) for head in recipe.heads]
     return _first(replace(recipe, heads=tuple(heads)), phase)
 
 

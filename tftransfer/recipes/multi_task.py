@@ -14,14 +14,19 @@ from tftransfer.utils.errors import UserError
 
 @register_method
 def multi_task(
-    recipe: Recipe, *, target: str = "multi_task", balance: str = "uncertainty",
-    weights: tuple[float, ...] = (), alpha: float = 1.5, rate: float = 10.0,
-) -> Recipe:  # fmt: skip
+    recipe: Recipe,
+    *,
+    problem_type: str = "multi_task",
+    balance: str = "uncertainty",
+    weights: tuple[float, ...] = (),
+    alpha: float = 1.5,
+    rate: float = 10.0,
+) -> Recipe:
     """Weighs the losses of several tasks; without this method each counts 1.
 
     Args:
       recipe: that it is added to.
-      target: what the labels are.
+      problem_type: what the labels are.
       balance: `uncertainty`, by trained variances (Kendall et al., 2018); `gradnorm`, so that all
         learn equally fast (Chen et al., 2018); or `fixed`, by `weights`.
       weights: of the tasks, in the order of the table's columns.
@@ -31,9 +36,9 @@ def multi_task(
     Raises:
       UserError: there is one task, or no phase that trains on labels by steps.
     """
-    if target != "multi_task":
+    if problem_type != "multi_task":
         raise UserError(
-            f"The method multi_task weighs several tasks, and the target is {target}.",
+            f"The method multi_task weighs several tasks, and the target is {problem_type}.",
             "Give a table with several label columns, or leave the method out.",
         )
     if not any(phase.learns_labels for phase in recipe.phases):

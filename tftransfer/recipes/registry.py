@@ -3,7 +3,7 @@
 A recipe is a function that returns a `Recipe`; a method is one that takes a `Recipe` and
 returns it with losses, heads or phases added. Both take options by keyword, all with defaults.
 Two names are filled in by the planner when a function takes them and the user does not give
-them: `target` (what the labels are) and `stages` (how many the backbone has).
+them: `problem_type` (what the labels are) and `stages` (how many the backbone has).
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def recipe_names() -> list[str]:
     return sorted({*RECIPES, *METHODS})
 
 
-def make_recipe(spec: Any, *, target: str = "single_label", stages: int = 5) -> Recipe:
+def make_recipe(spec: Any, *, problem_type: str = "single_label", stages: int = 5) -> Recipe:
     """A `Recipe` from itself, its name, or a mapping of `name` and options.
 
     Args:
       spec: a `Recipe`, `NAME`, `NAME:option=value,...`, several of these joined by `+`, or a
         mapping; options that are None are as if not given.
-      target: what the labels are.
+      problem_type: what the labels are.
       stages: how many the backbone has.
 
     Raises:
@@ -68,7 +68,7 @@ def make_recipe(spec: Any, *, target: str = "single_label", stages: int = 5) -> 
     """
     if isinstance(spec, Recipe):
         return spec
-    context = {"target": target, "stages": stages}
+    context = {"problem_type": problem_type, "stages": stages}
     recipe: Recipe | None = None
     names = []
     for name, options in _parts(spec):

@@ -50,9 +50,11 @@ def lwf(recipe: Recipe, *, strength: float = 1.0, temperature: float = 2.0) -> R
     """
     recipe = with_heads(recipe, Head(name="source", output="source_logits", like="source"))
     distill = Distill(
-        logits="train.source_logits", teacher="train.reference.source_logits",
-        temperature=temperature, weight=strength,
-    )  # fmt: skip
+        logits="train.source_logits",
+        teacher="train.reference.source_logits",
+        temperature=temperature,
+        weight=strength,
+    )
     return with_losses(recipe, distill, train={"source": 1.0})
 
 
@@ -92,7 +94,11 @@ def wise_ft(recipe: Recipe) -> Recipe:
     How much of each is chosen on the validation part; the curve is in `result.json`.
     """
     mix = Phase(
-        name="wise_ft", train={"stage*": 1.0, "head": 1.0}, losses=(), epochs=1,
-        solve="interpolate", reference="before",
-    )  # fmt: skip
+        name="wise_ft",
+        train={"stage*": 1.0, "head": 1.0},
+        losses=(),
+        epochs=1,
+        solve="interpolate",
+        reference="before",
+    )
     return replace(recipe, phases=(*recipe.phases, mix))

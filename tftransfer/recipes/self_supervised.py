@@ -12,9 +12,13 @@ from tftransfer.recipes.registry import register_method
 
 @register_method
 def simclr(
-    recipe: Recipe, *, pretrain_epochs: int = 50, pretrain_rate: float = 1e-3,
-    temperature: float = 0.2, width: int = 128,
-) -> Recipe:  # fmt: skip
+    recipe: Recipe,
+    *,
+    pretrain_epochs: int = 50,
+    pretrain_rate: float = 1e-3,
+    temperature: float = 0.2,
+    width: int = 128,
+) -> Recipe:
     """First, two views of a picture learn to find each other (Chen et al., 2020).
 
     Args:
@@ -36,9 +40,14 @@ def simsiam(
     """First, each view of a picture learns to tell the other (Chen & He, 2021)."""
     heads = (
         Head(name="projection", output="projection", units=width, hidden=(2 * width,)),
-        Head(name="predictor", tap="projection", output="prediction", units=width,
-             hidden=(width // 4,)),
-    )  # fmt: skip
+        Head(
+            name="predictor",
+            layer="projection",
+            output="prediction",
+            units=width,
+            hidden=(width // 4,),
+        ),
+    )
     return _first(recipe, "simsiam", (SimSiam(),), heads, pretrain_epochs, pretrain_rate)
 
 
@@ -65,9 +74,13 @@ def autoencoder(
 
 @register_method
 def vae(
-    recipe: Recipe, *, pretrain_epochs: int = 50, pretrain_rate: float = 1e-3, width: int = 64,
+    recipe: Recipe,
+    *,
+    pretrain_epochs: int = 50,
+    pretrain_rate: float = 1e-3,
+    width: int = 64,
     strength: float = 0.0005,
-) -> Recipe:  # fmt: skip
+) -> Recipe:
     """First, the picture is told from a code that is like noise (Kingma & Welling, 2014).
 
     Args:
@@ -79,7 +92,7 @@ def vae(
     """
     heads = (
         Head(name="code", output="code", units=2 * width),
-        Head(name="decoder", tap="~code", output="picture", kind="decoder"),
+        Head(name="decoder", layer="~code", output="picture", kind="decoder"),
     )
     losses = (Reconstruction(), GaussianPrior(weight=strength))
     return _first(recipe, "vae", losses, heads, pretrain_epochs, pretrain_rate, augment="none")
@@ -106,14 +119,25 @@ def _unsmoothed(loss: Loss) -> Loss:
 
 
 def _first(
-    recipe: Recipe, name: str, losses: tuple[Loss, ...], heads: tuple[Head, ...], epochs: int,
-    learning_rate: float, *, augment: str = "strong",
-) -> Recipe:  # fmt: skip
+    recipe: Recipe,
+    name: str,
+    losses: tuple[Loss, ...],
+    heads: tuple[Head, ...],
+    epochs: int,
+    learning_rate: float,
+    *,
+    augment: str = "strong",
+) -> Recipe:
     """The recipe after a phase without labels; what it learnt is not thrown away again."""
     phase = Phase(
-        name=name, train={"stage*": 1.0, **{head.name: 1.0 for head in heads}}, losses=losses,
-        epochs=epochs, learning_rate=learning_rate, batch_norm="train", augment=augment,
+        name=name,
+        train={"stage*": 1.0, **{head.name: 1.0 for head in heads}},
+        losses=losses,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_norm="train",
+        augment=augment,
         reset=stages_reset(recipe.phases[0]),
-    )  # fmt: skip
+    )
     kept = [replace(each, reset=()) for each in recipe.phases]
     return replace(with_heads(recipe, *heads), phases=(phase, *kept))

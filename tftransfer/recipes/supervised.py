@@ -12,7 +12,7 @@ from tftransfer.recipes.registry import register_recipe
 @register_recipe
 def scratch(
     *,
-    target: str = "single_label",
+    problem_type: str = "single_label",
     epochs: int = 30,
     learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
@@ -21,20 +21,25 @@ def scratch(
     **phase: Any,
 ) -> Recipe:
     """Everything from random weights: the bar that a transfer must pass."""
-    loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
+    loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     everything = {"stage*": 1.0, "head": 1.0}
     defaults = {"reset": tuple(everything), "batch_norm": "train", "patience": 0}
     only = Phase(
-        name="scratch", train=everything, losses=(loss,), epochs=epochs,
-        learning_rate=learning_rate, augment=augment, **{**defaults, **phase},
-    )  # fmt: skip
+        name="scratch",
+        train=everything,
+        losses=(loss,),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        augment=augment,
+        **{**defaults, **phase},
+    )
     return Recipe(name="scratch", phases=(only,))
 
 
 @register_recipe
 def feature_extraction(
     *,
-    target: str = "single_label",
+    problem_type: str = "single_label",
     epochs: int = 30,
     learning_rate: float = 3e-4,
     label_smoothing: float = 0.1,
@@ -44,7 +49,7 @@ def feature_extraction(
     **phase: Any,
 ) -> Recipe:
     """The linear probe: only the head learns, on features computed once."""
-    loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
+    loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     return Recipe(
         name="feature_extraction",
         heads=(Head(hidden=tuple(hidden), dropout=dropout),),
@@ -55,7 +60,7 @@ def feature_extraction(
 @register_recipe
 def fine_tune(
     *,
-    target: str = "single_label",
+    problem_type: str = "single_label",
     stages: int | None = None,
     unfreeze: int = 2,
     decay: float = 0.3,
@@ -73,7 +78,7 @@ def fine_tune(
     """First the head, then the head and the top stages at rates that fall with depth.
 
     Args:
-      target: what the labels are.
+      problem_type: what the labels are.
       stages: how many the backbone has; bounds `unfreeze`.
       unfreeze: how many stages train, from the top.
       decay: each stage's rate relative to the one above it; the top stage has the head's.
@@ -88,13 +93,18 @@ def fine_tune(
       extra_losses: added in the second phase.
       **phase: further fields of the second `Phase`.
     """
-    loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
+    loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     depth = min(unfreeze, stages) if stages else unfreeze
     rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, depth + 1)}}
     tune = Phase(
-        name="tune", train=rates, losses=(loss, *extra_losses), epochs=epochs,
-        learning_rate=learning_rate, augment=augment, **phase,
-    )  # fmt: skip
+        name="tune",
+        train=rates,
+        losses=(loss, *extra_losses),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        augment=augment,
+        **phase,
+    )
     head = head_phase(loss, head_epochs, head_learning_rate, augment=augment)
     return Recipe(name="fine_tune", heads=(Head(dropout=dropout),), phases=(head, tune))
 
@@ -102,7 +112,7 @@ def fine_tune(
 @register_recipe
 def gradual_unfreezing(
     *,
-    target: str = "single_label",
+    problem_type: str = "single_label",
     stages: int | None = None,
     unfreeze: int = 3,
     decay: float = 0.3,
@@ -116,7 +126,7 @@ def gradual_unfreezing(
     **phase: Any,
 ) -> Recipe:
     """The head, then one stage more in each phase, from the top (Howard & Ruder, 2018)."""
-    loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
+    loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     depth = min(unfreeze, stages) if stages else unfreeze
     phases = [head_phase(loss, head_epochs, head_learning_rate, augment=augment)]
     for lowest in range(1, depth + 1):
@@ -138,7 +148,7 @@ def gradual_unfreezing(
 @register_recipe
 def deep_transfer(
     *,
-    target: str = "single_label",
+    problem_type: str = "single_label",
     stages: int = 5,
     keep: int = 3,
     frozen: int = 2,
@@ -158,18 +168,26 @@ def deep_transfer(
     new = [f"stage{k}" for k in range(keep + 1, stages + 1)]
     rates = {f"stage{k}": source_rate for k in range(frozen + 1, keep + 1)}
     rates |= dict.fromkeys([*new, "head"], 1.0)
-    loss = supervised(target, label_smoothing=label_smoothing, class_weight=class_weight)
+    loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     only = Phase(
-        name="deep_transfer", train=rates, losses=(loss,), epochs=epochs,
-        learning_rate=learning_rate, augment=augment,
+        name="deep_transfer",
+        train=rates,
+        losses=(loss,),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        augment=augment,
         **{"reset": (*new, "head"), "batch_norm": "train", **phase},
-    )  # fmt: skip
+    )
     return Recipe(name="deep_transfer", phases=(only,))
 
 
 def head_phase(loss: Any, epochs: int, learning_rate: float, **phase: Any) -> Phase:
     """A phase in which only the head learns."""
     return Phase(
-        name="head", train={"head": 1.0}, losses=(loss,), epochs=epochs,
-        learning_rate=learning_rate, **phase,
-    )  # fmt: skip
+        name="head",
+        train={"head": 1.0},
+        losses=(loss,),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        **phase,
+    )

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tftransfer.data.examples import PARTS, Examples, read_item
+from tftransfer.data.examples import SPLITS, Examples, read_item
 from tftransfer.data.groups import units
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.probes.cross_validation import Fold, folds
-from tftransfer.probes.layer_probes import compared_taps, linear_probe, pooled_taps
+from tftransfer.probes.layer_probes import linear_probe, pooled_layer_features, probe_layers
 from tftransfer.utils.text_encoding import text_of
 
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
@@ -33,7 +33,7 @@ def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
     of audio. Of more than 20,000 examples, the first so many are compared; 10,000 pairs are given
     at most.
     """
-    compared = {"image": _look_alike, "text": _same_words}.get(examples.kind)
+    compared = {"image": _look_alike, "text": _same_words}.get(examples.modality)
     return compared(examples) if compared else []
 
 
@@ -62,7 +62,7 @@ def _look_alike(examples: Examples) -> list[tuple[int, int]]:
     from scipy.fft import dctn
 
     count = min(len(examples), _MOST)
-    small = Inputs(examples, ImageForm(_SIDE), keep=False)
+    small = InputPipeline(examples, ImagePreprocessor(_SIDE), keep=False)
     hashes = np.zeros((count, _WAVES * _WAVES // 8 - 1), np.uint8)
     plain = np.zeros(count, bool)
     for number, block in enumerate(small.batches(np.arange(count), _BLOCK)):
@@ -86,7 +86,7 @@ def _look_alike(examples: Examples) -> list[tuple[int, int]]:
 
 
 def suspected_labels(
-    taps: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
+    features_by_layer: Mapping[str, np.ndarray], examples: Examples, seed: int = 0
 ) -> list[tuple[int, str, float]] | None:
     """Examples whose label a probe, which has not seen them, finds unlikely.
 
@@ -94,7 +94,7 @@ def suspected_labels(
     network's features, fitted on the other folds, which hold none of the example's group or copies.
 
     Args:
-      taps: of `pooled_taps`, of a network with its source's weights.
+      features_by_layer: of `pooled_layer_features`, of a network with its source's weights.
       examples: of single labels.
       seed: of the folds.
 
@@ -107,7 +107,7 @@ def suspected_labels(
     usable = np.flatnonzero(counts[examples.labels] >= _FOLDS)
     if len(np.unique(examples.labels[usable])) < 2:
         return None
-    features = taps[FEATURES][usable]
+    features = features_by_layer[FEATURES][usable]
     labels = examples.labels[usable]
     known, places = np.unique(labels, return_inverse=True)
     parted = folds(labels, np.asarray(units(examples))[usable], _FOLDS, seed=seed)
@@ -119,8 +119,9 @@ def suspected_labels(
     order = np.argsort(-margin, kind="stable")
     return [
         (int(usable[k]), examples.classes[known[scores[k].argmax()]], float(margin[k]))
-        for k in order if margin[k] > _MARGIN
-    ]  # fmt: skip
+        for k in order
+        if margin[k] > _MARGIN
+    ]
 
 
 def _unseen_scores(features: np.ndarray, labels: np.ndarray, parted: list[Fold]) -> np.ndarray:
@@ -141,15 +142,15 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
 
     Examples without labels, as of a target domain, are left out.
     """
-    examples = examples.keep(np.flatnonzero(np.isin(examples.parts, PARTS)))
-    lines = _near_lines(examples) if examples.kind != "audio" else []
-    if examples.target != "single_label":
+    examples = examples.keep(np.flatnonzero(np.isin(examples.splits, SPLITS)))
+    lines = _near_lines(examples) if examples.modality != "audio" else []
+    if examples.problem_type != "single_label":
         return lines
     if network is None:
         return [*lines, "suspected labels: add --backbone=NAME and --weights for them"]
-    taps = pooled_taps(network, examples)
-    lines += _tap_lines(compared_taps(taps, examples), network)
-    found = suspected_labels(taps, examples)
+    features_by_layer = pooled_layer_features(network, examples)
+    lines += _layer_probe_lines(probe_layers(features_by_layer, examples), network)
+    found = suspected_labels(features_by_layer, examples)
     if found is None:
         return [*lines, "suspected labels: there are too few examples or groups to tell"]
     lines.append(f"suspected labels, by a cross-validated probe: {len(found)}")
@@ -159,7 +160,7 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
     return lines
 
 
-def _tap_lines(found: Mapping[str, float], network: Network) -> list[str]:
+def _layer_probe_lines(found: Mapping[str, float], network: Network) -> list[str]:
     if len(found) < 2:
         return []
     best = max(found, key=found.__getitem__)
@@ -169,7 +170,7 @@ def _tap_lines(found: Mapping[str, float], network: Network) -> list[str]:
     ]
     last = network.backbone.stages[-1].name
     if best != last and found[best] > found[last]:
-        lines.append(f"features of {best} are to be had by --backbone=NAME:tap={best}")
+        lines.append(f"features of {best} are to be had by --backbone=NAME:layer={best}")
     return lines
 
 
@@ -177,8 +178,8 @@ def _near_lines(examples: Examples) -> list[str]:
     pairs = near_duplicates(examples)
     if not pairs:
         return [f"near duplicates: none among the first {min(len(examples), _MOST):,}"]
-    names, parts, labels = examples.names, examples.parts, examples.targets()
-    across = [pair for pair in pairs if parts[pair[0]] != parts[pair[1]]]
+    names, splits, labels = examples.names, examples.splits, examples.targets()
+    across = [pair for pair in pairs if splits[pair[0]] != splits[pair[1]]]
     torn = [(a, b) for a, b in pairs if (labels[a] != labels[b]).any()]
     lines = [f"near duplicates: {len(pairs):,} pairs, {len(across):,} of them across the split"]
     for what, some in (("across the split", across), ("with different labels", torn)):

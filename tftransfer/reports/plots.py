@@ -11,9 +11,12 @@ import numpy as np
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#cbd5e0"
 _SHOWN = (
-    ("accuracy", _BLUE), ("val_accuracy", _ORANGE), ("val_macro_f1", _ORANGE),
-    ("val_r2", _ORANGE), ("val_mean_absolute_error", _BLUE),
-)  # fmt: skip
+    ("accuracy", _BLUE),
+    ("val_accuracy", _ORANGE),
+    ("val_macro_f1", _ORANGE),
+    ("val_r2", _ORANGE),
+    ("val_mean_absolute_error", _BLUE),
+)
 _EDGE = 0.12
 _LONGEST = 28
 _STATES = (("frozen", "#e2e8f0"), ("warm (below ×1)", "#f6ad55"), ("trained (×1)", "#9c4221"))
@@ -61,9 +64,13 @@ def _mark_phases(axis: Any, records: Sequence[dict[str, Any]]) -> None:
         if record["phase"] != previous:
             axis.axvline(position - 0.5, color=_GREY, linewidth=1, linestyle="--")
             axis.text(
-                position - 0.4, 1.01, record["phase"], transform=axis.get_xaxis_transform(),
-                fontsize=8, color="#4a5568",
-            )  # fmt: skip
+                position - 0.4,
+                1.01,
+                record["phase"],
+                transform=axis.get_xaxis_transform(),
+                fontsize=8,
+                color="#4a5568",
+            )
             previous = record["phase"]
 
 
@@ -87,8 +94,9 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], path: Pat
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
     width, height = figure.get_size_inches()
-    bar = figure.add_axes((1 - 0.95 / width, 1 - (_EDGE + side) / height, 0.15 / width,
-                           side / height))  # fmt: skip
+    bar = figure.add_axes(
+        (1 - 0.95 / width, 1 - (_EDGE + side) / height, 0.15 / width, side / height)
+    )
     figure.colorbar(image, bar, label="share of the true class")
     _save(figure, path)
 
@@ -99,9 +107,12 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
         return
     blocks = list(phases[0]["rates"])
     figure, (axis,) = _figure(
-        max(5.5, 1.1 * len(blocks)), 0.55 * len(phases), bottom=0.25, top=0.55,
+        max(5.5, 1.1 * len(blocks)),
+        0.55 * len(phases),
+        bottom=0.25,
+        top=0.55,
         left=0.1 + _width([phase["name"] for phase in phases]),
-    )  # fmt: skip
+    )
     for row, phase in enumerate(phases):
         for column, block in enumerate(blocks):
             rate = phase["rates"][block]
@@ -110,9 +121,14 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
             axis.add_patch(_box(column, row, colour))
             dark = rate >= 1
             axis.text(
-                column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8,
+                column + 0.5,
+                row + 0.5,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8,
                 color="white" if dark else "#2d3748",
-            )  # fmt: skip
+            )
     axis.set_xlim(0, len(blocks))
     axis.set_ylim(len(phases), 0)
     axis.set_xticks(np.arange(len(blocks)) + 0.5, blocks, fontsize=8)
@@ -121,9 +137,13 @@ def block_strip(phases: Sequence[dict[str, Any]], path: Path) -> None:
     axis.spines[:].set_visible(False)
     axis.set_title("learning-rate multiplier of each block", fontsize=9, loc="left", pad=22)
     axis.legend(
-        handles=[_box(0, 0, colour, label=name) for name, colour in _STATES], ncols=3,
-        loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8,
-    )  # fmt: skip
+        handles=[_box(0, 0, colour, label=name) for name, colour in _STATES],
+        ncols=3,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+        fontsize=8,
+    )
     _save(figure, path)
 
 
@@ -139,9 +159,15 @@ def _box(column: int, row: int, colour: str, **options: Any) -> Any:
 
 
 def _figure(
-    width: float, height: float, *, left: float, bottom: float, right: float = _EDGE,
-    top: float = _EDGE, columns: int = 1,
-) -> tuple[Any, Any]:  # fmt: skip
+    width: float,
+    height: float,
+    *,
+    left: float,
+    bottom: float,
+    right: float = _EDGE,
+    top: float = _EDGE,
+    columns: int = 1,
+) -> tuple[Any, Any]:
     """A figure and its axes, each of this size, beside each other; margins, all in inches.
 
     Matplotlib can find the margins by itself, which takes longer than all the drawing.
@@ -154,9 +180,12 @@ def _figure(
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     figure.subplots_adjust(
-        left=left / whole[0], right=1 - right / whole[0], bottom=bottom / whole[1],
-        top=1 - top / whole[1], wspace=left / width,
-    )  # fmt: skip
+        left=left / whole[0],
+        right=1 - right / whole[0],
+        bottom=bottom / whole[1],
+        top=1 - top / whole[1],
+        wspace=left / width,
+    )
     return figure, axes
 
 
@@ -176,8 +205,14 @@ def intervals(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
     for place, row in enumerate(rows):
         axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=3, alpha=0.4)
         axis.plot(row["figure"], place, "o", color=_BLUE)
-        axis.annotate(f"{row['figure']:.3f}", (row["figure"], place), xytext=(0, 7),
-                      textcoords="offset points", ha="center", fontsize=8)  # fmt: skip
+        axis.annotate(
+            f"{row['figure']:.3f}",
+            (row["figure"], place),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
     axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(len(rows) - 0.5, -0.6)
     axis.set_xlabel(f"{name} on the test part, with its 95 % interval")

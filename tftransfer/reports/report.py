@@ -29,11 +29,14 @@ def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
         return [("confusion.png", result["confusion"], list(result["classes"]))]
     done = result.get("tasks", {})
     return [
-        (f"confusion-{number}.png", done[task.name]["confusion"],
-         [name.partition("=")[2] for name in result["classes"][task.columns]])
-        for number, task in enumerate(tasks_of(result["classes"], result["target"]), 1)
+        (
+            f"confusion-{number}.png",
+            done[task.name]["confusion"],
+            [name.partition("=")[2] for name in result["classes"][task.columns]],
+        )
+        for number, task in enumerate(tasks_of(result["classes"], result["problem_type"]), 1)
         if task.name in done
-    ]  # fmt: skip
+    ]
 
 
 def _lines(run: Run, result: dict[str, Any]) -> list[str]:
@@ -63,7 +66,7 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         *(["![curves](pictures/curves.png)", ""] if run.metrics() else []),
         *_adaptation(result["phases"]),
         *_mixes(result["phases"]),
-        *_tap_table(result.get("taps")),
+        *_layer_probe_table(result.get("layer_probes")),
         "## By class",
         "",
         *_class_table(result),
@@ -100,35 +103,45 @@ def _task_table(result: dict[str, Any]) -> list[str]:
     for name, found in result["tasks"].items():
         low, high = found["test"]["intervals"]["accuracy"]
         cells = [f"{found['test'][figure]:.3f}" for figure in ("macro_f1", "log_loss")]
-        rows.append(f"| {name} | {found['examples']:,} | {found['test']['accuracy']:.3f} | "
-                    f"{low:.3f} to {high:.3f} | {' | '.join(cells)} |")  # fmt: skip
+        rows.append(
+            f"| {name} | {found['examples']:,} | {found['test']['accuracy']:.3f} | "
+            f"{low:.3f} to {high:.3f} | {' | '.join(cells)} |"
+        )
     return [
-        "## By task", "",
+        "## By task",
+        "",
         "| task | examples with a label | accuracy | 95 % interval | macro f1 | log loss |",
-        "|---|---|---|---|---|---|", *rows, "",
-    ]  # fmt: skip
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
-def _tap_table(taps: dict[str, Any] | None) -> list[str]:
+def _layer_probe_table(probes: dict[str, Any] | None) -> list[str]:
     """What a probe on each stage reached before training."""
-    if not taps:
+    if not probes:
         return []
-    best = max(taps["accuracy"].values())
+    best = max(probes["accuracy"].values())
     rows = [
         f"| {name} | {f'**{value:.3f}**' if value == best else f'{value:.3f}'} |"
-        for name, value in taps["accuracy"].items()
+        for name, value in probes["accuracy"].items()
     ]
     return [
-        "## Which stage knows most", "",
+        "## Which stage knows most",
+        "",
         f"Accuracy of a linear probe on each stage before training, cross-validated on "
-        f"{taps['examples']:,} examples that are not the test's. `--backbone=NAME:tap=STAGE` ends "
-        "the network there.", "",
-        "| stage | accuracy |", "|---|---|", *rows, "",
-    ]  # fmt: skip
+        f"{probes['examples']:,} examples that are not the test's. `--backbone=NAME:layer=STAGE` ends "
+        "the network there.",
+        "",
+        "| stage | accuracy |",
+        "|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _baseline_rows(result: dict[str, Any]) -> list[str]:
-    figure = main_metric(result["target"])
+    figure = main_metric(result["problem_type"])
     return [
         f"| {figure} of the {name.replace('_', ' ')} | {values[figure]:.3f} | |"
         for name, values in result["baselines"].items()
@@ -174,8 +187,12 @@ def _mixes(phases: Sequence[dict[str, Any]]) -> list[str]:
     curves = [phase["curve"] for phase in phases if "curve" in phase]
     if not curves:
         return []
-    lines = ["## Weights before and after, averaged", "", "| share of the tuned weights "
-             "| validation loss |", "|---|---|"]  # fmt: skip
+    lines = [
+        "## Weights before and after, averaged",
+        "",
+        "| share of the tuned weights | validation loss |",
+        "|---|---|",
+    ]
     lines += [f"| {row['mix']:.1f} | {row['loss']:.4f} |" for row in curves[-1]]
     return [*lines, ""]
 

@@ -15,11 +15,14 @@ _FEW = 20
 
 def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str]:
     """Three lines: how it compares, the biggest problem seen, the next command to try."""
-    figure = metrics.main_metric(examples.target)
+    figure = metrics.main_metric(examples.problem_type)
     test = result.get("test") or {}
     if figure not in test:
-        return ["No part was left to test on.", "There are no honest figures.",
-                "Next: tftransfer train with --test_fraction=0.2"]  # fmt: skip
+        return [
+            "No part was left to test on.",
+            "There are no honest figures.",
+            "Next: tftransfer train with --test_fraction=0.2",
+        ]
     low, high = test["intervals"][figure]
     said = f"{figure} {test[figure]:.3f} (95 % interval {low:.3f} to {high:.3f})"
     against = result.get("baselines", {})
@@ -27,8 +30,11 @@ def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str
     problem, step = _biggest_problem(result, examples, recipe, figure)
     if result["part"] == "val":
         said += ", on the validation part, on which the epoch was chosen"
-    return [f"{said}; beside it: {compared or 'no baseline'}.", f"Biggest problem: {problem}.",
-            f"Next: {step}"]  # fmt: skip
+    return [
+        f"{said}; beside it: {compared or 'no baseline'}.",
+        f"Biggest problem: {problem}.",
+        f"Next: {step}",
+    ]
 
 
 def _biggest_problem(
@@ -44,7 +50,7 @@ def _biggest_problem(
         return "nothing is transferred", "tftransfer train --recipe=fine_tune"
     if test[figure] <= majority:
         return (
-            f"it is no better than {'the mean' if examples.target == 'regression' else 'a guess'}",
+            f"it is no better than {'the mean' if examples.problem_type == 'regression' else 'a guess'}",
             "tftransfer inspect --data=DIR: do the labels go with the examples?",
         )
     if (
@@ -74,7 +80,7 @@ def _biggest_problem(
             )
         return f"{mean:.0f} training examples a class are few", "label more of every class"
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
-    if examples.target != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
+    if examples.problem_type != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
         return (
             f"class {worst['class']} (F1 {worst['f1']:.2f})",
             "look at its rows in predictions.csv",
@@ -86,18 +92,18 @@ def _biggest_problem(
 
 def _better_tap(result: dict[str, Any]) -> tuple[str, str] | None:
     """Where a middle stage knows more than the last one, beyond chance."""
-    taps = result.get("taps")
-    if not taps:
+    probes = result.get("layer_probes")
+    if not probes:
         return None
-    values, name = taps["accuracy"], result["backbone"]
+    values, name = probes["accuracy"], result["backbone"]
     last = list(values.values())[-1]
     best = max(values, key=values.__getitem__)
-    if values[best] - last <= _apart_by_chance(last, taps["examples"]):
+    if values[best] - last <= _apart_by_chance(last, probes["examples"]):
         return None
     return (
         f"a probe on {best} knows more than one on the last stage ({values[best]:.2f} and "
         f"{last:.2f}, cross-validated)",
-        f"tftransfer train --backbone={name}{',' if ':' in name else ':'}tap={best}",
+        f"tftransfer train --backbone={name}{',' if ':' in name else ':'}layer={best}",
     )
 
 
@@ -114,7 +120,7 @@ def _apart_by_chance(accuracy: float, count: int) -> float:
 
 def _smallest_class(examples: Examples) -> tuple[str, int, float] | None:
     """The class of the fewest training examples, their number, and the mean over classes."""
-    if examples.target != "single_label":
+    if examples.problem_type != "single_label":
         return None
     train = examples.labels[examples.where("train")]
     counts = np.bincount(train, minlength=len(examples.classes))

@@ -14,30 +14,30 @@ from tftransfer.utils.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restored:
+class TrainedModel:
     """The network of a finished run, with its final weights.
 
     Attributes:
       run: where it comes from.
       network: `network.model` is the Keras model, inputs to outputs by name.
       classes: names in the order of the outputs.
-      target: kind of label.
+      problem_type: kind of label.
       temperature: divides the logits before softmax or sigmoid.
     """
 
     run: Run
     network: Network
     classes: tuple[str, ...]
-    target: str
+    problem_type: str
     temperature: float
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What the outputs are of; none unless the target is `multi_task`."""
-        return tasks_of(self.classes, self.target)
+        return tasks_of(self.classes, self.problem_type)
 
 
-def load(workdir: str | Path) -> Restored:
+def load(workdir: str | Path) -> TrainedModel:
     """The network of the run in `workdir`.
 
     Raises:
@@ -53,16 +53,25 @@ def load(workdir: str | Path) -> Restored:
     experiment, result = run.experiment, run.result
     with dtype_policy(experiment.precision):
         backbone = load_backbone(
-            result["architecture"], weights="none", image_size=experiment.image_size,
-            trust_code=experiment.trust_code, kind=result["kind"], length=experiment.length,
+            result["architecture"],
+            weights="none",
+            image_size=experiment.image_size,
+            trust_code=experiment.trust_code,
+            modality=result["modality"],
+            length=experiment.length,
             assets=run.workdir / "assets",
-        )  # fmt: skip
+        )
         network = Network(
-            backbone, experiment.recipe.heads, units=len(result["classes"]),
-            target=result["target"],
-        )  # fmt: skip
+            backbone,
+            experiment.recipe.heads,
+            units=len(result["classes"]),
+            problem_type=result["problem_type"],
+        )
     weights.assign_blocks(network.blocks, weights.read(run.weights), run.weights)
-    return Restored(
-        run=run, network=network, classes=tuple(result["classes"]), target=result["target"],
+    return TrainedModel(
+        run=run,
+        network=network,
+        classes=tuple(result["classes"]),
+        problem_type=result["problem_type"],
         temperature=result["temperature"],
-    )  # fmt: skip
+    )

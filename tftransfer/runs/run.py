@@ -113,9 +113,9 @@ class Run:
             return True
         if resume:
             raise UserError(
-                f"There is no run in {self.workdir} to resume.", "Check --workdir, or leave "
-                "--resume out.",
-            )  # fmt: skip
+                f"There is no run in {self.workdir} to resume.",
+                "Check --workdir, or leave --resume out.",
+            )
         ours = (".gitkeep", ".lock", ".probe", ".config.json.")
         if any(not entry.name.startswith(ours) for entry in self.workdir.iterdir()):
             raise UserError(

@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.data.examples import Examples, read_item
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.label_tasks import Task
 from tftransfer.evaluation.evaluate import predict_logits
 from tftransfer.metrics import metrics
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.preprocessing import Form, input_kind
+from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import publish
 
@@ -30,18 +30,22 @@ class _Served(tf.Module):
     """The network behind its signatures."""
 
     def __init__(
-        self, network: Network, classes: tuple[str, ...], target: str, temperature: float,
+        self,
+        network: Network,
+        classes: tuple[str, ...],
+        problem_type: str,
+        temperature: float,
         tasks: Sequence[Task],
-    ):  # fmt: skip
+    ):
         super().__init__(name="tftransfer")
         # A partial is not tracked: the variables are, once, and the optimizer's are not.
         self._forward = functools.partial(network.model, training=False)
-        self._form = network.backbone.form
+        self._form = network.backbone.preprocessor
         self._decoded = functools.partial(tf.function(self._form.decode_each, autograph=False))
         self._dtype = network.model.inputs[0].dtype
         self._resources = list(self._form.resources)
-        self._refused = input_kind(self._form.kind).refused
-        self._target, self._tasks = target, list(tasks)
+        self._refused = get_modality(self._form.modality).refused
+        self._problem_type, self._tasks = problem_type, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
             layer._module for layer in network.model._flatten_layers() if hasattr(layer, "_module")
@@ -51,11 +55,12 @@ class _Served(tf.Module):
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions of the encoded bytes [n], under the argument's name of the kind."""
-        argument = input_kind(self._form.kind).argument
+        argument = get_modality(self._form.modality).argument
         spec = tf.TensorSpec([None], tf.string, name=argument)
         found = {
-            "serving_default": _traced(self.serve, spec), "embed": _traced(self.embed, spec),
-        }  # fmt: skip
+            "serving_default": _traced(self.serve, spec),
+            "embed": _traced(self.embed, spec),
+        }
         if self._form.plain:
             name, shape = self._form.plain
             spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
@@ -90,12 +95,12 @@ class _Served(tf.Module):
         logits = outputs["logits"]
         names = tf.tile(self.classes[None], [tf.shape(logits)[0], 1])
         error = tf.where(good, "", self._refused)
-        if self._target == "regression":
+        if self._problem_type == "regression":
             return {"values": logits, "columns": names, "error": error}
         if self._tasks:
             values, labels = self._of_tasks(logits, good)
             return {"scores": values, "classes": names, **labels, "error": error}
-        if self._target == "multi_label":
+        if self._problem_type == "multi_label":
             values = tf.sigmoid(logits / self.temperature)
             return {"scores": values, "classes": names, "error": error}
         values = tf.nn.softmax(logits / self.temperature)
@@ -124,9 +129,14 @@ def _traced(function: Callable[..., Any], spec: tf.TensorSpec) -> Any:
 
 
 def export_network(
-    network: Network, examples: Examples, folder: Path, *, temperature: float, checks: int = 64,
+    network: Network,
+    examples: Examples,
+    folder: Path,
+    *,
+    temperature: float,
+    checks: int = 64,
     say: Callable[[str], None] = print,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Writes a SavedModel next to `folder`, compares it with the network, then puts it there.
 
     Args:
@@ -143,11 +153,11 @@ def export_network(
     Raises:
       UserError: the two differ; nothing is published.
     """
-    served = _Served(network, examples.classes, examples.target, temperature, examples.tasks)
+    served = _Served(network, examples.classes, examples.problem_type, temperature, examples.tasks)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     tf.saved_model.save(served, str(part), signatures=served.signatures())
-    _write_beside(network.backbone.form, part / _EXTRA)
+    _write_beside(network.backbone.preprocessor, part / _EXTRA)
     report = _compare(network, examples, part, temperature, checks)
     if not report["max_difference"] <= _TOLERANCE:
         shutil.rmtree(part)
@@ -156,15 +166,15 @@ def export_network(
             "It was not published; please report this with the backbone's name.",
         )
     publish(part, folder)
-    if network.backbone.form.clients:
-        say(network.backbone.form.clients)
+    if network.backbone.preprocessor.clients:
+        say(network.backbone.preprocessor.clients)
     return report
 
 
-def _write_beside(form: Form, folder: Path) -> None:
+def _write_beside(preprocessor: Preprocessor, folder: Path) -> None:
     """The form's files, and what clients need."""
-    told = {_CLIENTS: f"{form.clients}\n".encode()} if form.clients else {}
-    for name, content in {**form.files(), **told}.items():
+    told = {_CLIENTS: f"{preprocessor.clients}\n".encode()} if preprocessor.clients else {}
+    for name, content in {**preprocessor.files(), **told}.items():
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
 
@@ -173,14 +183,14 @@ def _compare(
     network: Network, examples: Examples, folder: Path, temperature: float, checks: int
 ) -> dict[str, Any]:
     held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
-    form = network.backbone.form
-    logits = predict_logits(network, Inputs(examples, form, keep=False), held)
-    ours = metrics.probabilities(logits, examples.target, temperature, examples.tasks)
+    preprocessor = network.backbone.preprocessor
+    logits = predict_logits(network, InputPipeline(examples, preprocessor, keep=False), held)
+    ours = metrics.probabilities(logits, examples.problem_type, temperature, examples.tasks)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    data = [form.read(read_item(examples.items[i])) for i in held]
-    argument = input_kind(form.kind).argument
-    key = "values" if examples.target == "regression" else "scores"
-    size = form.rows(_BATCH)
+    data = [preprocessor.read(read_item(examples.items[i])) for i in held]
+    argument = get_modality(preprocessor.modality).argument
+    key = "values" if examples.problem_type == "regression" else "scores"
+    size = preprocessor.rows(_BATCH)
     theirs = np.concatenate(
         [
             signature(**{argument: tf.constant(data[start : start + size])})[key]

@@ -10,7 +10,7 @@ import numpy as np
 from tftransfer.checkpoints import weights
 from tftransfer.core.recipe import Phase
 from tftransfer.evaluation.domain_gap import density_ratios, proxy_a_distance
-from tftransfer.features.extractor import Supply
+from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.losses import Domain
 from tftransfer.planning.plan import PhasePlan, Plan, without_target
 from tftransfer.probes.closed_form import SOLVERS
@@ -28,9 +28,14 @@ _GUESS, _SURE = float(np.log(2)), 0.05
 
 
 def judge(
-    source: np.ndarray, target: np.ndarray, scores: np.ndarray, val: np.ndarray,
-    labels: np.ndarray, val_labels: np.ndarray, seed: int,
-) -> dict[str, float]:  # fmt: skip
+    source: np.ndarray,
+    target: np.ndarray,
+    scores: np.ndarray,
+    val: np.ndarray,
+    labels: np.ndarray,
+    val_labels: np.ndarray,
+    seed: int,
+) -> dict[str, float]:
     """Figures of a network, by its features and its scores of the target's pictures.
 
     Args:
@@ -104,9 +109,10 @@ def best_run(judged: dict[str, dict[str, float]], accuracy: dict[str, float], co
     right = {name: (accuracy[name], judged[name]["reverse_validation"]) for name in judged}
     best = max(right, key=lambda name: sum(right[name]))
     good = [
-        name for name in right
+        name
+        for name in right
         if sum(right[name]) >= sum(right[best]) - _chance((*right[name], *right[best]), count)
-    ]  # fmt: skip
+    ]
     return min(good, key=lambda name: judged[name]["moved"])
 
 
@@ -151,7 +157,7 @@ def warnings_of(judged: dict[str, Any], told_apart: Sequence[float] = ()) -> lis
     return found
 
 
-def density_weights(supply: Supply, plan: Plan) -> np.ndarray:
+def density_weights(supply: FeatureExtractor, plan: Plan) -> np.ndarray:
     """The weight of each example: how much more the target is like it than the source is."""
     train, target = plan.examples.where("train"), plan.examples.where("target")
     weights = np.ones(len(plan.examples), np.float32)
@@ -167,7 +173,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     target, val = examples.where("target"), examples.where("val")
     if not len(target):
         return {}
-    if not len(val) or examples.target != "single_label":
+    if not len(val) or examples.problem_type != "single_label":
         trainer.say(
             "  how the target domain fares is not judged: that takes a validation part, and one "
             "label per example"
@@ -177,9 +183,14 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     train = examples.where("train")
     source, source_val = _source_features(number, trainer, train, val)
     found = judge(
-        source, trainer.supply.features(target), trainer.phase_logits(planned, target), source_val,
-        trainer.targets[train], trainer.targets[val], trainer.plan.experiment.seed,
-    )  # fmt: skip
+        source,
+        trainer.supply.features(target),
+        trainer.phase_logits(planned, target),
+        source_val,
+        trainer.targets[train],
+        trainer.targets[val],
+        trainer.plan.experiment.seed,
+    )
     trainer.say(
         f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
         f"reverse validation {found['reverse_validation']:.3f}"

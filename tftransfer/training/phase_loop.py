@@ -20,9 +20,9 @@ from tftransfer.metrics import metrics
 from tftransfer.models.network import compiled
 from tftransfer.optim.optimizers import make_optimizer, multipliers
 from tftransfer.planning.plan import PhasePlan
-from tftransfer.training.recovery import Diverged, Mender, NoMemory, check_finite
+from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recovery, check_finite
 from tftransfer.training.reference_weights import Reference
-from tftransfer.training.train_step import Step, terms
+from tftransfer.training.train_step import TrainStep, terms
 from tftransfer.utils import signals
 from tftransfer.utils.progress import SPEAK_EVERY, Progress
 
@@ -59,7 +59,7 @@ class Pace:
             self._steps = max(1, self._steps // 2)
 
 
-class Loop:
+class PhaseLoop:
     """The epochs of one phase.
 
     Args:
@@ -80,7 +80,7 @@ class Loop:
         self.step_done, self._sums = 0, dict[str, float]()
         self._fell, self._told_to_stop = 0, False
         self._pace = Pace()
-        self._mender = Mender(self)
+        self._mender = Recovery(self)
         self._build(reference)
 
     def _build(self, reference: Reference) -> None:
@@ -89,28 +89,38 @@ class Loop:
         supervised = phase.learns_labels and "logits" in phase.tensors()
         self.val = trainer.plan.examples.where("val") if supervised else np.zeros(0, np.int64)
         self.val_inputs = trainer.validation_inputs(self.planned)
-        suffix = network.part(self.planned.cut, self.planned.outputs)
+        suffix = network.submodel(self.planned.boundary, self.planned.outputs)
         variables = [v for block in self.trained for v in network.variables(block, trainable=True)]
         steps = self.streams.steps * phase.epochs
         with trainer.strategy.scope():
             self.optimizer = make_optimizer(
-                phase, multipliers(self.planned.rates, network.variables), steps,
+                phase,
+                multipliers(self.planned.rates, network.variables),
+                steps,
                 replicas=trainer.strategy.num_replicas_in_sync,
-            )  # fmt: skip
+            )
             if trainer.plan.experiment.precision == "mixed_float16":
                 self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
             self.optimizer.build(variables)
         self._new_step = functools.partial(
-            Step, suffix, variables, phase.losses, self.optimizer, reference, trainer.strategy,
-            through=network.through, steps=steps, xla=trainer.plan.xla,
+            TrainStep,
+            suffix,
+            variables,
+            phase.losses,
+            self.optimizer,
+            reference,
+            trainer.strategy,
+            through=network.through,
+            steps=steps,
+            xla=trainer.plan.xla,
             shorten=trainer.shortener(self.planned),
-        )  # fmt: skip
+        )
         self.make_step()
-        self.forward = compiled(network.part(self.planned.cut, ["logits"]), "logits")
+        self.forward = compiled(network.submodel(self.planned.boundary, ["logits"]), "logits")
 
     def make_step(self) -> None:
         """The compiled step, for the parts that a batch has now."""
-        self.step = self._new_step(parts=self._mender.parts)
+        self.step = self._new_step(microbatches=self._mender.microbatches)
 
     def go(self, resume: Checkpoint | None) -> None:
         """Runs the epochs, from where `resume` stands; the blocks end with the best weights."""
@@ -131,9 +141,9 @@ class Loop:
         while not self._finished(self.epochs_run):
             try:
                 self._epoch(self.epochs_run, callbacks)
-            except Diverged as error:
+            except DivergedError as error:
                 self._mender.lower_the_rate(error)
-            except NoMemory:
+            except OutOfMemoryError:
                 self._mender.part_the_batch()
         callbacks.on_train_end()
         if self.best:
@@ -175,7 +185,7 @@ class Loop:
                 self._keep_inside_epoch()
         self._check_weights()
         logs = {"loss": self._sums["loss"] / self.streams.steps}
-        single = self.trainer.plan.examples.target == "single_label"
+        single = self.trainer.plan.examples.problem_type == "single_label"
         if single and "logits" in self.phase.tensors() and self._sums["weight"]:
             logs["accuracy"] = self._sums["right"] / self._sums["weight"]
         logs |= {name: self._sums[name] / self.streams.steps for name in terms(self.phase.losses)}
@@ -193,7 +203,7 @@ class Loop:
         bad = np.flatnonzero(~np.isfinite(figures["loss"]))
         if len(bad):
             value = figures["loss"][bad[0]]
-            raise Diverged(f"the loss became {value}", epoch, self.step_done + int(bad[0]))
+            raise DivergedError(f"the loss became {value}", epoch, self.step_done + int(bad[0]))
         # One after another: the sum must not depend on how the steps were grouped.
         self._sums = {
             name: functools.reduce(operator.add, values.ravel().tolist(), self._sums.get(name, 0.0))
@@ -227,8 +237,8 @@ class Loop:
     @property
     def at_once(self) -> int:
         """How many examples go forward together: memory is parted as that of a batch is."""
-        form = self.network.backbone.form
-        return max(1, form.rows(VALIDATED) // self._mender.parts)
+        preprocessor = self.network.backbone.preprocessor
+        return max(1, preprocessor.rows(VALIDATED) // self._mender.microbatches)
 
     def _validate(self) -> dict[str, float]:
         if not len(self.val):
@@ -237,9 +247,9 @@ class Loop:
         with _memory_told():
             logits = [self.forward(*self.val_inputs(each)).numpy() for each in some]
         examples = self.trainer.plan.examples
-        target, tasks = examples.target, examples.tasks
-        values = metrics.probabilities(np.concatenate(logits), target, tasks=tasks)
-        figures = metrics.metrics(values, self.trainer.targets[self.val], target, tasks)
+        problem_type, tasks = examples.problem_type, examples.tasks
+        values = metrics.probabilities(np.concatenate(logits), problem_type, tasks=tasks)
+        figures = metrics.metrics(values, self.trainer.targets[self.val], problem_type, tasks)
         return {f"val_{name}": value for name, value in figures.items()}
 
     def _remember(self, epoch: int, logs: dict[str, float]) -> None:
@@ -263,10 +273,16 @@ class Loop:
         )
         shown = ", ".join(
             f"{name} {logs[name]:.3f}"
-            for name in ("loss", "accuracy", "val_log_loss", "val_accuracy", "val_macro_f1",
-                         "val_mean_absolute_error")
+            for name in (
+                "loss",
+                "accuracy",
+                "val_log_loss",
+                "val_accuracy",
+                "val_macro_f1",
+                "val_mean_absolute_error",
+            )
             if name in logs and not (name == "val_macro_f1" and "val_accuracy" in logs)
-        )  # fmt: skip
+        )
         few = epoch % -(-self.phase.epochs // _LINES) == 0 or epoch + 1 == self.phase.epochs
         if few or time.monotonic() - self.spoken > SPEAK_EVERY:
             self.spoken = time.monotonic()
@@ -281,11 +297,19 @@ class Loop:
         """Everything as it is now: weights, random states, optimizer, position, figures."""
         optimizer = {f"{i:05d}": v.numpy() for i, v in enumerate(self.optimizer.variables)}
         return self.trainer.taken(
-            self.number, self.epochs_run, best=self.best, optimizer=optimizer,
-            step=self.step_done, sums=self._sums, best_figure=self.best_figure,
-            best_epoch=self.best_epoch, retries=self._mender.retries, parts=self._mender.parts,
-            fell=self._fell, told_to_stop=bool(self.network.model.stop_training),
-        )  # fmt: skip
+            self.number,
+            self.epochs_run,
+            best=self.best,
+            optimizer=optimizer,
+            step=self.step_done,
+            sums=self._sums,
+            best_figure=self.best_figure,
+            best_epoch=self.best_epoch,
+            retries=self._mender.retries,
+            microbatches=self._mender.microbatches,
+            fell=self._fell,
+            told_to_stop=bool(self.network.model.stop_training),
+        )
 
     def put_back(self, checkpoint: Checkpoint | None) -> None:
         """Everything as it was taken."""
@@ -302,8 +326,8 @@ class Loop:
         self._sums, self._fell = dict(state["sums"]), int(state["fell"])
         self._told_to_stop = bool(state["told_to_stop"])
         self._mender.retries = int(state["retries"])
-        if state["parts"] != self._mender.parts:
-            self._mender.parts = int(state["parts"])
+        if state["microbatches"] != self._mender.microbatches:
+            self._mender.microbatches = int(state["microbatches"])
             self.make_step()
 
 
@@ -312,7 +336,7 @@ def _memory_told() -> Iterator[None]:
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        raise NoMemory from error
+        raise OutOfMemoryError from error
 
 
 def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:

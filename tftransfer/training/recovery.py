@@ -13,7 +13,7 @@ _MOST_RETRIES = 3
 _START = "start-"
 
 
-class Diverged(Exception):
+class DivergedError(Exception):
     """A loss or weight that is no finite number."""
 
     def __init__(self, what: str, epoch: int, step: int):
@@ -21,28 +21,28 @@ class Diverged(Exception):
         self.what, self.epoch, self.step = what, epoch, step
 
 
-class NoMemory(Exception):
+class OutOfMemoryError(Exception):
     """A step found no memory."""
 
 
-class Mender:
+class Recovery:
     """Takes a loop back to where its epoch began, with half the rate or smaller parts of a batch.
 
     Args:
-      loop: the `Loop` of the phase.
+      loop: the `PhaseLoop` of the phase.
 
     Attributes:
       start: all state where the epoch began.
       retries: how often the loss was no number.
-      parts: into which each batch is cut.
+      microbatches: into which each batch is cut.
     """
 
     def __init__(self, loop: Any):
         self._loop = loop
         self.start: Checkpoint | None = None
-        self.retries, self.parts = 0, 1
+        self.retries, self.microbatches = 0, 1
 
-    def lower_the_rate(self, error: Diverged) -> None:
+    def lower_the_rate(self, error: DivergedError) -> None:
         """Goes back, with half the rate.
 
         Raises:
@@ -60,7 +60,7 @@ class Mender:
                 f"Look at the batch in {run.incidents}, or lower the recipe's "
                 "learning_rate; the last good checkpoint is kept.",
             ) from None
-        self._go_back(retries, self.parts, scale)
+        self._go_back(retries, self.microbatches, scale)
         loop.trainer.say(
             f"  in {where}, on {seen}, {error.what}: back to epoch {loop.epochs_run + 1}, step "
             f"{loop.step_done}, with {scale:g} times the rate; see incidents.jsonl"
@@ -73,24 +73,27 @@ class Mender:
           UserError: a part is one example already.
         """
         loop, trainer = self._loop, self._loop.trainer
-        size, parts = loop.streams.batch_size, self.parts * 2
-        if parts > size // trainer.strategy.num_replicas_in_sync:
+        size, microbatches = loop.streams.batch_size, self.microbatches * 2
+        if microbatches > size // trainer.strategy.num_replicas_in_sync:
             raise UserError(
                 f"Memory does not do for one example in phase {loop.phase.name}.",
                 "Give a smaller --image_size, or a smaller backbone.",
             ) from None
-        self._go_back(self.retries, parts, float(loop.scale.numpy()))
-        said = f"out of memory: each batch of {size} goes in {parts} parts, their gradients added"
+        self._go_back(self.retries, microbatches, float(loop.scale.numpy()))
+        said = (
+            f"out of memory: each batch of {size} goes in {microbatches} parts, "
+            "their gradients added"
+        )
         trainer.run.incident({"what": said, "where": f"phase {loop.phase.name}"})
         trainer.say(f"  {said} up")
 
-    def _go_back(self, retries: int, parts: int, scale: float) -> None:
+    def _go_back(self, retries: int, microbatches: int, scale: float) -> None:
         """To where the epoch began; what was learnt of rate and memory since then stays."""
         self._loop.put_back(self.start)
         self._loop.scale.assign(scale)
         self.retries = retries
-        if parts != self.parts:
-            self.parts = parts
+        if microbatches != self.microbatches:
+            self.microbatches = microbatches
             self._loop.make_step()
 
     def with_start(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -118,8 +121,8 @@ def check_finite(variables: Any, epoch: int, step: int) -> None:
     """What is kept must be good to go on from.
 
     Raises:
-      Diverged: a weight is no finite number.
+      DivergedError: a weight is no finite number.
     """
     for variable in variables:
         if not np.isfinite(variable.numpy()).all():
-            raise Diverged(f"{variable.path} became infinite or NaN", epoch, step)
+            raise DivergedError(f"{variable.path} became infinite or NaN", epoch, step)

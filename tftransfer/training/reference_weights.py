@@ -53,7 +53,9 @@ class Reference:
             return [self.values.get(id(v), v.value) for v in variables]
 
         outputs, _ = suffix.stateless_call(
-            then(suffix.trainable_variables), then(suffix.non_trainable_variables),
-            list(inputs), training=False,
-        )  # fmt: skip
+            then(suffix.trainable_variables),
+            then(suffix.non_trainable_variables),
+            list(inputs),
+            training=False,
+        )
         return {name: tf.stop_gradient(tensor) for name, tensor in outputs.items()}

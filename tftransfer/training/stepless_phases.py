@@ -12,7 +12,7 @@ import numpy as np
 from tftransfer.checkpoints import weights
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.metrics import metrics
 from tftransfer.models.adabn import measure_statistics
 from tftransfer.planning.plan import PhasePlan
@@ -55,11 +55,15 @@ def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
 def _solution(
     solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    def solved(rows: np.ndarray, labels: np.ndarray, target: str) -> tuple[np.ndarray, np.ndarray]:
-        return SOLVERS[solve](features[rows], labels[rows], target=target, units=own[rows])
+    def solved(
+        rows: np.ndarray, labels: np.ndarray, problem_type: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return SOLVERS[solve](
+            features[rows], labels[rows], problem_type=problem_type, units=own[rows]
+        )
 
     if not examples.tasks:
-        return solved(np.arange(len(targets)), targets, examples.target)
+        return solved(np.arange(len(targets)), targets, examples.problem_type)
     each = []
     for task in examples.tasks:
         labels = targets[:, task.columns]
@@ -74,15 +78,16 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     trained = [block for block, rate in planned.rates.items() if rate]
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
-        trainer.network.backbone.model, layers,
+        trainer.network.backbone.model,
+        layers,
         _checked(_batches(trainer.supply.decoded, target)),
-    )  # fmt: skip
+    )
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}
 
 
-def _batches(decoded: Inputs, indices: np.ndarray) -> Iterator[np.ndarray]:
-    return decoded.batches(indices, decoded.form.rows(_BATCH))
+def _batches(decoded: InputPipeline, indices: np.ndarray) -> Iterator[np.ndarray]:
+    return decoded.batches(indices, decoded.preprocessor.rows(_BATCH))
 
 
 def _checked(batches: Any) -> Any:
@@ -119,11 +124,11 @@ def _mix(ends: list[tuple[Any, np.ndarray, np.ndarray]], layers: list[Any], mix:
 
 
 def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
-    target, tasks = trainer.plan.examples.target, trainer.plan.examples.tasks
+    problem_type, tasks = trainer.plan.examples.problem_type, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
         for batch in _batches(trainer.supply.decoded, val)
     ]
-    values = metrics.probabilities(np.concatenate(logits), target, tasks=tasks)
-    figures = metrics.metrics(values, trainer.targets[val], target, tasks)
+    values = metrics.probabilities(np.concatenate(logits), problem_type, tasks=tasks)
+    figures = metrics.metrics(values, trainer.targets[val], problem_type, tasks)
     return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}

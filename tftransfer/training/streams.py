@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.examples import Examples
-from tftransfer.data.input_pipeline import Inputs
+from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.length_bucketing import by_length
-from tftransfer.features.store import Key, PrefixStore
+from tftransfer.features.store import FeatureStore, Key
 from tftransfer.preprocessing import Augmenter
 
 _GROUP_BYTES = 8 << 20
@@ -26,40 +26,40 @@ _MIXUP, _VIEWS, _COMPANY = 1, 2, 3  # random numbers of their own
 
 
 @dataclass(frozen=True)
-class Kind:
+class StreamSpec:
     """What a stream's name means.
 
     Attributes:
-      part: of the examples that it takes; `unlabelled` is the training part where there is none.
+      split: of the examples that it takes; `unlabelled` is the training part where there is none.
       order: see `Stream`.
       draw: see `Stream`.
       augment: instead of the phase's.
     """
 
-    part: str
+    split: str
     order: int = 0
     draw: int = 0
     augment: str = ""
 
 
-KINDS = {
-    "train": Kind("train"),
-    "target": Kind("target", order=1),
-    "unlabelled": Kind("unlabelled", order=2),
-    "view_a": Kind("unlabelled", order=2, draw=1),
-    "view_b": Kind("unlabelled", order=2, draw=2),
-    "weak": Kind("unlabelled", order=3),
-    "strong": Kind("unlabelled", order=3, draw=1, augment="strong"),
+STREAM_SPECS = {
+    "train": StreamSpec("train"),
+    "target": StreamSpec("target", order=1),
+    "unlabelled": StreamSpec("unlabelled", order=2),
+    "view_a": StreamSpec("unlabelled", order=2, draw=1),
+    "view_b": StreamSpec("unlabelled", order=2, draw=2),
+    "weak": StreamSpec("unlabelled", order=3),
+    "strong": StreamSpec("unlabelled", order=3, draw=1, augment="strong"),
 }
 
 
 # Of a stream, that are no output of the network.
-FIELDS = ("label", "weight", "class_weight", "share", "inputs", "original")
+STREAM_FIELDS = ("label", "weight", "class_weight", "share", "inputs", "original")
 
 
-def part_of(stream: str, examples: Examples) -> str:
+def split_of_stream(stream: str, examples: Examples) -> str:
     """The part of the examples that a stream takes."""
-    part = KINDS[stream].part
+    part = STREAM_SPECS[stream].split
     return "train" if part == "unlabelled" and not len(examples.where(part)) else part
 
 
@@ -95,9 +95,9 @@ class Stream:
     order: int = 0
     draw: int = 0
     endless: int = 0
-    decoded: Inputs
+    decoded: InputPipeline
     augmenter: Augmenter
-    store: PrefixStore
+    store: FeatureStore
     keys: tuple[Key, ...] = ()
     prefix: Callable[..., list[Any]] | None = None
     beside: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = field(
@@ -119,7 +119,7 @@ class Stream:
         if self.keys:
             example = sum(x.nbytes for x in self.store.get(self.keys[0], self.indices[:1]))
         else:
-            example = self.decoded.form.nbytes
+            example = self.decoded.preprocessor.nbytes
         return example * self.batch_size
 
     def epoch(
@@ -186,9 +186,14 @@ class Stream:
         return np.random.default_rng([self.seed, *numbers])
 
     def _group(
-        self, inputs: list, indices: np.ndarray, views: np.ndarray, weight: np.ndarray,
-        epoch: int, steps: np.ndarray,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        inputs: list,
+        indices: np.ndarray,
+        views: np.ndarray,
+        weight: np.ndarray,
+        epoch: int,
+        steps: np.ndarray,
+    ) -> dict[str, Any]:
         label = self.targets[indices].reshape(len(steps), self.batch_size, -1)
         if self.weight is not None:
             weight = weight * self.weight[indices]
@@ -200,10 +205,13 @@ class Stream:
         if self.mixup:
             inputs, label, beside = self._mixed(inputs, label, beside, weight, epoch, steps)
         return {
-            "inputs": tuple(inputs), "label": label, "weight": weight,
+            "inputs": tuple(inputs),
+            "label": label,
+            "weight": weight,
             "share": np.ones((len(steps), 1), np.float32),
-            "class_weight": np.tile(self.class_weight, (len(steps), 1)), **beside,
-        }  # fmt: skip
+            "class_weight": np.tile(self.class_weight, (len(steps), 1)),
+            **beside,
+        }
 
     def _fresh(self, batches: Iterator[np.ndarray], epoch: int, steps: np.ndarray) -> list:
         parts = []
@@ -228,9 +236,14 @@ class Stream:
         return mixed
 
     def _mixed(
-        self, inputs: list, label: np.ndarray, beside: dict, weight: np.ndarray, epoch: int,
+        self,
+        inputs: list,
+        label: np.ndarray,
+        beside: dict,
+        weight: np.ndarray,
+        epoch: int,
         steps: np.ndarray,
-    ) -> tuple[list, np.ndarray, dict]:  # fmt: skip
+    ) -> tuple[list, np.ndarray, dict]:
         """Mixup (Zhang et al., 2018) of each step: of inputs, or of features at the cut."""
         arrays = [*map(np.asarray, inputs), label, *beside.values()]
         mixed = [

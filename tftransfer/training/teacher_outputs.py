@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import logsumexp
 
-from tftransfer.data.input_pipeline import Inputs
-from tftransfer.features.extractor import Supply
+from tftransfer.data.input_pipeline import InputPipeline
+from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.plan import PhasePlan, Plan
 from tftransfer.planning.teachers import Teacher
@@ -17,7 +17,7 @@ Beside = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _TEACHER = "teacher"
 
 
-class Lessons:
+class TeacherOutputs:
     """The teachers of a plan, side by side.
 
     A teacher sees the very view that the student sees, at its own size (Beyer et al., 2022), where
@@ -29,7 +29,7 @@ class Lessons:
       inputs: of the student, for what has to tell the picture itself.
     """
 
-    def __init__(self, plan: Plan, supplies: Sequence[Supply], inputs: Inputs):
+    def __init__(self, plan: Plan, supplies: Sequence[FeatureExtractor], inputs: InputPipeline):
         self._plan, self._supplies, self._inputs = plan, list(supplies), inputs
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Lessons:
 
 def _head(teacher: Teacher, name: str, features: np.ndarray) -> np.ndarray:
     """A teacher's scores from pooled features, in inference, in the order of our classes."""
-    scores = teacher.network.part(FEATURES, [name])([features], training=False)[name].numpy()
+    scores = teacher.network.submodel(FEATURES, [name])([features], training=False)[name].numpy()
     return scores[:, list(teacher.columns)]
 
 

@@ -12,11 +12,11 @@ from tftransfer.core.recipe import STREAMS, Loss
 from tftransfer.losses.gradient_reversal import ramp
 from tftransfer.training.microbatches import at, first, part, shards
 from tftransfer.training.reference_weights import Reference
-from tftransfer.training.streams import FIELDS
+from tftransfer.training.streams import STREAM_FIELDS
 from tftransfer.utils.errors import unknown_name
 
 # What a path names after its stream, where it is no output of the network that trains.
-_NO_OUTPUT = ("reference", "teacher", *FIELDS)
+_NO_OUTPUT = ("reference", "teacher", *STREAM_FIELDS)
 # Of a step; they are summed outside, as the sum must not depend on how steps are grouped.
 _FIGURES = ("loss", "right", "weight")
 
@@ -53,7 +53,7 @@ class StepTensors:
         return self._through(head, tensor, frozen=frozen)
 
 
-class Step:
+class TrainStep:
     """The compiled training step of a phase.
 
     Args:
@@ -67,7 +67,7 @@ class Step:
       steps: of the phase.
       xla: compile by XLA.
       shorten: takes the suffix's inputs without what need not be computed.
-      parts: of each batch, whose gradients are added up before the update.
+      microbatches: of each batch, whose gradients are added up before the update.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Step:
         steps: int,
         xla: bool,
         shorten: Callable[[list[Any]], list[Any]] | None = None,
-        parts: int = 1,
+        microbatches: int = 1,
     ):
         self._suffix = suffix
         self._variables = list(variables)
@@ -97,7 +97,7 @@ class Step:
         self._reference = reference
         self._strategy = strategy
         self._through, self._steps = through, steps
-        self._xla, self._parts = xla, parts
+        self._xla, self._microbatches = xla, microbatches
         self._shorten = shorten or (lambda inputs: inputs)
         # AutoGraph would read all code that is called: a third of the time of tracing.
         self._run = tf.function(self._replicated, jit_compile=xla, autograph=False)
@@ -142,10 +142,10 @@ class Step:
         return dict(zip(self._figures, tf.unstack(rows.stack(), axis=1)))
 
     def _one_replica(self, batch: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        figures, gradients = self._gradients(part(batch, 0, self._parts))
-        for number in range(1, self._parts):
+        figures, gradients = self._gradients(part(batch, 0, self._microbatches))
+        for number in range(1, self._microbatches):
             with tf.control_dependencies([x for x in gradients if x is not None]):
-                more, others = self._gradients(part(batch, number, self._parts))
+                more, others = self._gradients(part(batch, number, self._microbatches))
             gradients = [_sum(a, b) for a, b in zip(gradients, others, strict=True)]
             figures = {name: figures[name] + more[name] for name in figures}
         self._optimizer.apply(self._combine(gradients), self._variables)
@@ -236,14 +236,14 @@ def _factor(loss: Loss, tensors: StepTensors) -> Any:
 
 def _together(batch: Mapping[str, Any], streams: Sequence[str]) -> list[Any]:
     """One batch of several streams' inputs."""
-    return [_joined(parts) for parts in zip(*(batch[stream]["inputs"] for stream in streams))]
+    return [_joined(tensors) for tensors in zip(*(batch[stream]["inputs"] for stream in streams))]
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _joined(tensors: Sequence[Any]) -> Any:
     """One tensor; pictures that augmentation leaves alone are uint8, and others not."""
-    if len({part.dtype for part in parts}) > 1:
-        parts = [tf.cast(part, tf.float32) for part in parts]
-    return tf.concat(parts, 0) if len(parts) > 1 else parts[0]
+    if len({part.dtype for part in tensors}) > 1:
+        tensors = [tf.cast(part, tf.float32) for part in tensors]
+    return tf.concat(tensors, 0) if len(tensors) > 1 else tensors[0]
 
 
 def _parted(

@@ -10,26 +10,26 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.checkpoints import weights
-from tftransfer.checkpoints.async_saver import Saver
+from tftransfer.checkpoints.async_saver import AsyncSaver
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.recipe import Phase, match_blocks
-from tftransfer.features.extractor import Supply
+from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.models.network import Network, compiled
 from tftransfer.planning.plan import PhasePlan, Plan
 from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation
 from tftransfer.training.microbatches import check_batch_size
-from tftransfer.training.phase_loop import VALIDATED, Loop, batches
+from tftransfer.training.phase_loop import VALIDATED, PhaseLoop, batches
 from tftransfer.training.reference_weights import Reference
 from tftransfer.training.stepless_phases import without_steps
 from tftransfer.training.streams import (
-    KINDS,
+    STREAM_SPECS,
     Stream,
     Streams,
     balanced_class_weights,
-    part_of,
+    split_of_stream,
 )
-from tftransfer.training.teacher_outputs import Lessons
+from tftransfer.training.teacher_outputs import TeacherOutputs
 from tftransfer.utils import signals
 
 
@@ -61,18 +61,18 @@ class Trainer:
         examples = plan.examples
         check_batch_size(plan.batch_size, self.strategy)
         own = run.workdir / "forwards.json"
-        self.supply = Supply(plan, plan.network, own, say)
-        teachers = [Supply(plan, each.network, own, say) for each in plan.teachers]
-        self._lessons = Lessons(plan, teachers, self.supply.decoded)
+        self.supply = FeatureExtractor(plan, plan.network, own, say)
+        teachers = [FeatureExtractor(plan, each.network, own, say) for each in plan.teachers]
+        self._lessons = TeacherOutputs(plan, teachers, self.supply.decoded)
         self.targets = examples.targets()
         self._frozen: dict[str, np.ndarray] = {}
         self._trained: dict[str, list[Any]] = {}
         self._ratios: np.ndarray | None = None
         self._to_logits: dict[str, Any] = {}
-        self._at_once = self.network.backbone.form.rows(VALIDATED)
+        self._at_once = self.network.backbone.preprocessor.rows(VALIDATED)
         self.phases: list[dict[str, Any]] = []
         self.planned = list(plan.phases)
-        self.saver = Saver(run.checkpoints)
+        self.saver = AsyncSaver(run.checkpoints)
 
     def fit(self) -> list[dict[str, Any]]:
         """Runs the phases that are not done yet; the network ends with the best weights.
@@ -123,12 +123,14 @@ class Trainer:
         """As `logits`, with the frozen prefix of a phase."""
         if not len(indices):
             return np.zeros((0, 1), np.float32)
-        inputs, cut = self.supply.inputs(planned, indices), planned.cut
-        if cut not in self._to_logits:
-            self._to_logits[cut] = compiled(self.network.part(cut, ["logits"]), "logits")
-        forward, some = self._to_logits[cut], batches(indices, self._at_once)
-        parts = [forward(*inputs(each)).numpy() for each in some]
-        return np.concatenate(parts)
+        inputs, boundary = self.supply.inputs(planned, indices), planned.boundary
+        if boundary not in self._to_logits:
+            self._to_logits[boundary] = compiled(
+                self.network.submodel(boundary, ["logits"]), "logits"
+            )
+        forward, some = self._to_logits[boundary], batches(indices, self._at_once)
+        logits = [forward(*inputs(each)).numpy() for each in some]
+        return np.concatenate(logits)
 
     def _run_phase(
         self, number: int, planned: PhasePlan, start: Reference, resume: Checkpoint | None
@@ -162,10 +164,16 @@ class Trainer:
         if moved:
             raise RuntimeError(f"frozen blocks moved in phase {phase.name}: {moved}")
         self.phases.append(
-            {"name": phase.name, **did, "rates": planned.rates, "cut": planned.cut,
-             "views": planned.views, "frozen_verified": frozen,
-             **({"again": True} if number >= len(self.plan.phases) else {})}
-        )  # fmt: skip
+            {
+                "name": phase.name,
+                **did,
+                "rates": planned.rates,
+                "cut": planned.boundary,
+                "views": planned.views,
+                "frozen_verified": frozen,
+                **({"again": True} if number >= len(self.plan.phases) else {}),
+            }
+        )
         self.say(
             f"  {phase.name}: {did['said']}; "
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
@@ -180,13 +188,16 @@ class Trainer:
         """What the phase does; a phase that is solved or only measured has no steps."""
         if planned.phase.solve or planned.phase.batch_norm == "adapt":
             return without_steps(planned, self, reference)
-        loop = Loop(self, number, planned, reference)
+        loop = PhaseLoop(self, number, planned, reference)
         loop.go(resume)
-        self._to_logits[planned.cut], self._at_once = loop.forward, loop.at_once
+        self._to_logits[planned.boundary], self._at_once = loop.forward, loop.at_once
         return {
-            "epochs": loop.epochs_run, "best_epoch": loop.best_epoch, "stopped": loop.stopped,
-            "seconds": loop.seconds, "said": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
-        }  # fmt: skip
+            "epochs": loop.epochs_run,
+            "best_epoch": loop.best_epoch,
+            "stopped": loop.stopped,
+            "seconds": loop.seconds,
+            "said": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
+        }
 
     def _reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:
         """The network at the start of a phase, kept for a resumed run; None for the run's."""
@@ -209,40 +220,47 @@ class Trainer:
         made: dict[str, Stream] = {}
         for name in planned.streams:
             # Streams of one order show the same examples at each step, so they begin anew together.
-            first = KINDS[planned.streams[0]].order == KINDS[name].order
+            first = STREAM_SPECS[planned.streams[0]].order == STREAM_SPECS[name].order
             steps = 0 if first else next(iter(made.values())).steps
             made[name] = self._stream(name, planned, steps)
         return Streams(made, most_steps=64 if self.strategy.num_replicas_in_sync == 1 else 1)
 
     def shortener(self, planned: PhasePlan) -> Callable[..., list[Any]] | None:
         """See `Network.shortener`; none under XLA, which would compile for each length."""
-        return None if self.plan.xla else self.network.shortener(planned.cut, planned.outputs)
+        return None if self.plan.xla else self.network.shortener(planned.boundary, planned.outputs)
 
     def _stream(self, name: str, planned: PhasePlan, steps: int) -> Stream:
         phase, examples, experiment = planned.phase, self.plan.examples, self.plan.experiment
-        kind = KINDS[name]
-        indices = examples.where(part_of(name, examples))
+        kind = STREAM_SPECS[name]
+        indices = examples.where(split_of_stream(name, examples))
         augment = kind.augment or phase.augment
         keys = self.supply.keys(planned, indices, augment)
         if not keys:
-            with self.plan.clock.part("decode"):
-                self.supply.decoded.prepare(np.flatnonzero(examples.parts != "test"), self.say)
+            with self.plan.clock.measure("decode"):
+                self.supply.decoded.prepare(np.flatnonzero(examples.splits != "test"), self.say)
         lengths = None
         if self.shortener(planned):
-            with self.plan.clock.part("decode"):
+            with self.plan.clock.measure("decode"):
                 lengths = self.supply.decoded.lengths(indices)
         return Stream(
-            indices=indices, targets=self.targets, batch_size=self.plan.batch_size,
-            seed=experiment.seed, order=kind.order, draw=kind.draw, endless=steps,
-            decoded=self.supply.decoded, store=self.supply.store,
-            augmenter=self.network.backbone.form.augmenter(augment),
-            keys=keys, prefix=self.supply.streamed(planned),
+            indices=indices,
+            targets=self.targets,
+            batch_size=self.plan.batch_size,
+            seed=experiment.seed,
+            order=kind.order,
+            draw=kind.draw,
+            endless=steps,
+            decoded=self.supply.decoded,
+            store=self.supply.store,
+            augmenter=self.network.backbone.preprocessor.augmenter(augment),
+            keys=keys,
+            prefix=self.supply.streamed(planned),
             beside=self._lessons.beside(name, planned, indices, augment),
             mixup=phase.mixup if name == "train" else 0.0,
             class_weight=balanced_class_weights(self.targets[examples.where("train")]),
             weight=self._ratios if phase.reweight and name == "train" else None,
             lengths=lengths,
-        )  # fmt: skip
+        )
 
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
@@ -263,8 +281,8 @@ class Trainer:
 
     def put_back(self, checkpoint: Checkpoint) -> None:
         """Weights and random states as they were taken."""
-        weights = checkpoint.groups["weights"]
-        weights.assign_blocks(self.network.blocks, weights, self.run.checkpoints)
+        stored = checkpoint.groups["weights"]
+        weights.assign_blocks(self.network.blocks, stored, self.run.checkpoints)
         seeds = checkpoint.groups["seeds"].values()
         for state, value in zip(self.network.seed_states(), seeds, strict=True):
             state.assign(value)

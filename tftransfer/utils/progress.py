@@ -32,9 +32,14 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                desc=what, total=total, unit=f" {unit}", delay=_BAR_AFTER, leave=False,
-                dynamic_ncols=True, file=terminal,
-            )  # fmt: skip
+                desc=what,
+                total=total,
+                unit=f" {unit}",
+                delay=_BAR_AFTER,
+                leave=False,
+                dynamic_ncols=True,
+                file=terminal,
+            )
 
     def add(self, count: int) -> None:
         """So many more units are done."""

@@ -21,7 +21,7 @@ class Clock:
         self._since = time.monotonic()
 
     @contextlib.contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def measure(self, name: str) -> Iterator[None]:
         """Counts what runs inside as this part."""
         self._turn()
         self._inside.append(name)

@@ -25,12 +25,12 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_options_that_cannot_be_are_refused_in_a_line(name):
     with pytest.raises(UserError) as error:
-        load_backbone(name, kind="audio", weights="none", length=1.0)
+        load_backbone(name, modality="audio", weights="none", length=1.0)
     assert REFUSED[name] in str(error.value) and str(error.value).count("\n") == 1
 
 
 @pytest.mark.parametrize("depth, strides", ((4, 2), (6, 1)))
 def test_the_small_network_strides_where_its_stages_leave_room(depth, strides):
     name = f"small_cnn:depth={depth},width=2"
-    model = load_backbone(name, kind="audio", weights="none", length=1.0).model
+    model = load_backbone(name, modality="audio", weights="none", length=1.0).model
     assert model.get_layer("conv1a").strides == (strides, strides)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tftransfer
 from tftransfer.backbones.load import load_backbone
-from tftransfer.preprocessing.audio.whisper_mel import WhisperForm
+from tftransfer.preprocessing.audio.whisper_mel import WhisperPreprocessor
 from tftransfer.utils.errors import UserError
 
 keras_hub = pytest.importorskip("keras_hub")
@@ -16,12 +16,12 @@ SMALL = "whisper:layers=2,heads=2,width=16"
 def test_the_spectrogram_is_that_of_kerashub():
     sound = np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9
     theirs = keras_hub.layers.WhisperAudioConverter(max_audio_length=2)(tf.constant(sound))
-    ours = WhisperForm(length=2.0).of_samples(tf.constant(sound))
+    ours = WhisperPreprocessor(length=2.0).of_samples(tf.constant(sound))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_the_encoder_is_kerashubs_cut_into_its_blocks():
-    backbone = load_backbone(SMALL, weights="none", kind="audio", length=1.0)
+    backbone = load_backbone(SMALL, weights="none", modality="audio", length=1.0)
     assert [stage.name for stage in backbone.stages] == ["stage1", "stage2", "stage3"]
     assert backbone.stages[-1].outputs[0].shape == (None, 50, 16)
     whole = keras_hub.models.WhisperBackbone(8, 2, 2, 16, 64, max_decoder_sequence_length=8)
@@ -31,16 +31,17 @@ def test_the_encoder_is_kerashubs_cut_into_its_blocks():
             layer.set_weights(mine[layer.name].get_weights())
     batch = np.random.default_rng(1).normal(size=(2, 100, 80)).astype(np.float32)
     tokens = np.ones((2, 3), np.int32)
-    theirs = whole({"encoder_features": batch, "decoder_token_ids": tokens,
-                    "decoder_padding_mask": tokens})  # fmt: skip
+    theirs = whole(
+        {"encoder_features": batch, "decoder_token_ids": tokens, "decoder_padding_mask": tokens}
+    )
     np.testing.assert_allclose(backbone.model(batch), theirs["encoder_sequence_output"], atol=1e-4)
 
 
 def test_presets_that_are_not_there_and_lengths_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="whisper_tiny_en"):
-        load_backbone("whisper_tiny_em", kind="audio", length=1.0)
+        load_backbone("whisper_tiny_em", modality="audio", length=1.0)
     with pytest.raises(UserError, match="30 s"):
-        load_backbone(SMALL, weights="none", kind="audio", length=31.0)
+        load_backbone(SMALL, weights="none", modality="audio", length=31.0)
 
 
 @pytest.mark.slow
@@ -48,8 +49,11 @@ def test_it_trains_and_is_exported(tmp_path, quiet):
     waves = np.random.default_rng(2).normal(size=(24, 16_000)) / 9
     waves[::2] *= 0.01
     experiment = tftransfer.Experiment(
-        data=(waves, np.arange(24) % 2), backbone=SMALL, weights="none",
-        recipe="fine_tune:unfreeze=1,epochs=1,head_epochs=1,augment=shift", batch_size=8,
-    )  # fmt: skip
+        data=(waves, np.arange(24) % 2),
+        backbone=SMALL,
+        weights="none",
+        recipe="fine_tune:unfreeze=1,epochs=1,head_epochs=1,augment=shift",
+        batch_size=8,
+    )
     run = tftransfer.train(experiment, tmp_path / "run", say=quiet)
     assert tftransfer.predict(run.workdir, [waves[0]])[0]["label"] in ("0", "1")

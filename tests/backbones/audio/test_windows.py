@@ -12,7 +12,7 @@ from tftransfer.backbones.audio.windows import in_windows
 from tftransfer.core.recipe import Head
 from tftransfer.features import autotune
 from tftransfer.models.network import FEATURES, INPUT, Network
-from tftransfer.preprocessing.audio.preprocessors import SpectrogramForm
+from tftransfer.preprocessing.audio.preprocessors import SpectrogramPreprocessor
 from tftransfer.utils.errors import UserError
 
 NAME = "mobilenet_v2:alpha=0.35"
@@ -30,10 +30,13 @@ def long():
 
 
 def test_a_clip_is_as_many_pictures_as_it_has_windows(long):
-    assert long.form.shape == (32, 96, 3) and long.form.said == "3 s as 3 spectrograms of 32 px"
+    assert (
+        long.preprocessor.shape == (32, 96, 3)
+        and long.preprocessor.description == "3 s as 3 spectrograms of 32 px"
+    )
     assert "3 in a row" in long.remarks[-1]
-    assert loaded(NAME, 10.0).form.shape == (32, 32, 3)
-    assert loaded(NAME, 25.0).form.shape == (32, 96, 3)  # 10 s a picture at most
+    assert loaded(NAME, 10.0).preprocessor.shape == (32, 32, 3)
+    assert loaded(NAME, 25.0).preprocessor.shape == (32, 96, 3)  # 10 s a picture at most
 
 
 def test_features_are_the_mean_of_what_each_window_gives(long):
@@ -45,11 +48,14 @@ def test_features_are_the_mean_of_what_each_window_gives(long):
         network.predict(pixels)[FEATURES], np.mean(each, axis=0), rtol=1e-4, atol=1e-5
     )
     tensors = [pixels]
-    for start, end in zip(network.cuts, network.cuts[1:]):
-        tensors = network.part(start, end)(tensors)
+    for start, end in zip(network.boundaries, network.boundaries[1:]):
+        tensors = network.submodel(start, end)(tensors)
         tensors = tensors if isinstance(tensors, list) else [tensors]
     np.testing.assert_allclose(tensors[0], np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
-    assert network.cuts[0] == INPUT and network.form() == Network(long, [Head()], units=2).form()
+    assert (
+        network.boundaries[0] == INPUT
+        and network.architecture_digest() == Network(long, [Head()], units=2).architecture_digest()
+    )
 
 
 def test_random_weights_are_given_to_the_layers_inside(long):
@@ -64,8 +70,8 @@ def test_random_weights_are_given_to_the_layers_inside(long):
 def test_windows_of_a_picture_hold_the_parts_of_the_clip():
     rng = np.random.default_rng(0)
     clip = np.concatenate([np.zeros(16_000), rng.normal(0, 0.3, 16_000)]).astype(np.float32)
-    form = SpectrogramForm(length=2.0, image_size=24, windows=2)
-    picture = form.of_samples(clip).numpy()
+    preprocessor = SpectrogramPreprocessor(length=2.0, image_size=24, windows=2)
+    picture = preprocessor.of_samples(clip).numpy()
     assert picture.shape == (24, 48, 3)
     assert picture[:, :22].mean() < 20 < 60 < picture[:, 26:].mean()
 
@@ -95,11 +101,11 @@ def test_vectors_of_windows_are_averaged():
     np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["window=1,tap={}", "tap={},window=1"])
-@pytest.mark.parametrize("tap", ["stage2", "block_3_expand"])
-def test_windows_are_cut_short_at_stages_and_layers(name, tap):
-    options = {"weights": "none", "kind": "audio", "image_size": 32, "length": 3.0}
-    name = f"{NAME},{name.format(tap)}"
+@pytest.mark.parametrize("name", ["window=1,layer={}", "layer={},window=1"])
+@pytest.mark.parametrize("layer", ["stage2", "block_3_expand"])
+def test_windows_are_cut_short_at_stages_and_layers(name, layer):
+    options = {"weights": "none", "modality": "audio", "image_size": 32, "length": 3.0}
+    name = f"{NAME},{name.format(layer)}"
     backbone = general.load_backbone(name, **options)
     whole = loaded(f"{NAME},window=1", 3.0)
     assert len(backbone.stages) < len(whole.stages) and backbone.model.input_shape[2] == 96

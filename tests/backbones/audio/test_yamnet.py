@@ -15,7 +15,7 @@ from tftransfer.backbones.audio.yamnet_weights import load_yamnet, our_name
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing.audio.decode import waveform
-from tftransfer.preprocessing.audio.preprocessors import LogMelForm
+from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor
 from tftransfer.utils.errors import UserError
 
 
@@ -35,7 +35,7 @@ def test_patch_scores_are_those_of_the_published_network(models, bark):
     ours = with_scores(build_yamnet(96))
     load_yamnet(ours, models / "yamnet_savedmodel")
     samples = waveform(tf.constant(bark), 15_600)
-    patch = LogMelForm(length=0.975).of_samples(samples)[None]
+    patch = LogMelPreprocessor(length=0.975).of_samples(samples)[None]
     scores, embeddings = ours(patch)
     theirs, their_embeddings, log_mel = published(samples)
     np.testing.assert_allclose(patch[0, :, :, 0], log_mel[:96], atol=1e-3)
@@ -48,10 +48,10 @@ def test_patch_scores_are_those_of_the_published_network(models, bark):
 
 def test_embeddings_of_a_long_clip_are_the_mean_over_its_patches(models, bark):
     published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
-    form = LogMelForm(length=0.975 + 4 * 0.48)  # patches as published: 0.48 s apart
-    ours = with_scores(build_yamnet(form.shape[0]))
+    preprocessor = LogMelPreprocessor(length=0.975 + 4 * 0.48)  # patches as published: 0.48 s apart
+    ours = with_scores(build_yamnet(preprocessor.shape[0]))
     load_yamnet(ours, models / "yamnet_savedmodel")
-    spectrogram = form.decode(tf.constant(bark))
+    spectrogram = preprocessor.decode(tf.constant(bark))
     patches = tf.stack([spectrogram[start : start + 96, :, 0] for start in range(0, 193, 48)])
     theirs = published.patches(patches)[1]
     np.testing.assert_allclose(ours(spectrogram[None])[1][0], np.mean(theirs, 0), atol=1e-3)
@@ -115,11 +115,11 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_yamnet(build_yamnet(96), tmp_path / "absent.h5")
 
 
-def _network(name, tap="stage14"):
+def _network(name, layer="stage14"):
     backbone = load_backbone(
         name, weights="none", image_size=0, seed=0, trust_code=False, cache=None, length=3.0
     )
-    return Network(backbone.until(tap), [Head()], units=2)
+    return Network(backbone.until(layer), [Head()], units=2)
 
 
 def _quiet_after(frames, total=298):
@@ -151,8 +151,8 @@ def test_a_silent_clip_has_patches_of_equal_weight():
 def test_weights_of_patches_pass_every_cut():
     network, clip = _network("yamnet"), _quiet_after(150)
     whole = network.predict(clip)[FEATURES]
-    for cut in ("stage1", "stage7", "stage14"):
-        prefix, suffix = network.part("input", cut), network.part(cut, FEATURES)
+    for boundary in ("stage1", "stage7", "stage14"):
+        prefix, suffix = network.submodel("input", boundary), network.submodel(boundary, FEATURES)
         np.testing.assert_allclose(suffix(prefix([clip])), whole, rtol=1e-4, atol=1e-6)
     assert sum(len(stage.layers) for stage in network.backbone.stages) == (
         len(network.backbone.model.layers) - 1  # of the input

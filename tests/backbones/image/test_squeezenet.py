@@ -66,7 +66,7 @@ def test_importing_the_file_again_is_harmless_but_another_function_is_refused(co
 
 def test_every_weight_is_the_files(pretrained):
     assert pretrained.weights_sha256 == SHA256
-    assert pretrained.form.image_size == 160
+    assert pretrained.preprocessor.image_size == 160
     assert pretrained.model.count_params() == 722_496
     assert pretrained.model.output_shape == (None, 9, 9, 512)
     conv1 = pretrained.model.get_layer("conv1")

@@ -27,8 +27,10 @@ def changed(path, **values):
 def stored(folder, tensors):
     from safetensors.numpy import save_file
 
-    save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()},
-              folder / "model.safetensors")  # fmt: skip
+    save_file(
+        {name: np.ascontiguousarray(each) for name, each in tensors.items()},
+        folder / "model.safetensors",
+    )
 
 
 def assert_numbers_of_numpy(folder, weights):
@@ -51,23 +53,40 @@ def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
 def test_an_albert_needs_no_pooler(tiny_albert, tmp_path, prefix):
     block = "encoder.albert_layer_groups.0.albert_layers.0."
     shapes = {f"{block}attention.{part}": (8, 8) for part in ("query", "key", "value", "dense")} | {
-        "embeddings.word_embeddings": (26, 4), "embeddings.position_embeddings": (16, 4),
-        "embeddings.token_type_embeddings": (2, 4), "embeddings.LayerNorm": (4,),
-        "encoder.embedding_hidden_mapping_in": (8, 4), f"{block}attention.LayerNorm": (8,),
-        f"{block}full_layer_layer_norm": (8,), f"{block}ffn": (16, 8),
+        "embeddings.word_embeddings": (26, 4),
+        "embeddings.position_embeddings": (16, 4),
+        "embeddings.token_type_embeddings": (2, 4),
+        "embeddings.LayerNorm": (4,),
+        "encoder.embedding_hidden_mapping_in": (8, 4),
+        f"{block}attention.LayerNorm": (8,),
+        f"{block}full_layer_layer_norm": (8,),
+        f"{block}ffn": (16, 8),
         f"{block}ffn_output": (8, 16),
-    }  # fmt: skip
+    }
     rng = np.random.default_rng(0)
     weights = {f"{name}.weight": rng.normal(size=shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
     stored(tmp_path, {f"{prefix}{name}": np.float32(each) for name, each in weights.items()})
     shutil.copy(next(tiny_albert.rglob("*.spm")), tmp_path / "spiece.model")
-    (tmp_path / "config.json").write_text(json.dumps({
-        "model_type": "albert", "vocab_size": 26, "embedding_size": 4, "hidden_size": 8,
-        "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2,
-        "num_hidden_groups": 1, "inner_group_num": 1, "max_position_embeddings": 16,
-        "type_vocab_size": 2, "hidden_act": "gelu_new", "attention_probs_dropout_prob": 0.0,
-    }))  # fmt: skip
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "albert",
+                "vocab_size": 26,
+                "embedding_size": 4,
+                "hidden_size": 8,
+                "intermediate_size": 16,
+                "num_attention_heads": 2,
+                "num_hidden_layers": 2,
+                "num_hidden_groups": 1,
+                "inner_group_num": 1,
+                "max_position_embeddings": 16,
+                "type_vocab_size": 2,
+                "hidden_act": "gelu_new",
+                "attention_probs_dropout_prob": 0.0,
+            }
+        )
+    )
     model = load_backbone(str(tmp_path), length=6).model
     words = model.get_layer("token_embedding").get_weights()[0]
     np.testing.assert_array_equal(words, np.float32(weights["embeddings.word_embeddings.weight"]))
@@ -81,10 +100,18 @@ def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert, prefix):
     tensors |= {"embeddings.token_type_embeddings.weight": types}
     place = "embeddings.position_embeddings.weight"
     reserved = np.full((2, 8), 9, np.float32)
-    stored(folder, {f"{prefix}{name}": each for name, each in tensors.items() if name != place} | {
-        f"{prefix}{place}": np.concatenate([reserved, tensors[place]])})  # fmt: skip
-    changed(folder / "config.json", model_type="roberta", max_position_embeddings=18,
-            hidden_dropout_prob=0.1, type_vocab_size=1)  # fmt: skip
+    stored(
+        folder,
+        {f"{prefix}{name}": each for name, each in tensors.items() if name != place}
+        | {f"{prefix}{place}": np.concatenate([reserved, tensors[place]])},
+    )
+    changed(
+        folder / "config.json",
+        model_type="roberta",
+        max_position_embeddings=18,
+        hidden_dropout_prob=0.1,
+        type_vocab_size=1,
+    )
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefg", "Ġ", "Ġa"]
     (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
@@ -96,12 +123,16 @@ def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert,
     types = "embeddings.token_type_embeddings.weight"
     weights = {**tiny_bert[1], types: np.zeros_like(tiny_bert[1][types])}
     names = {
-        "encoder.": "transformer.", "attention.self.query": "attention.q_lin",
-        "attention.self.key": "attention.k_lin", "attention.self.value": "attention.v_lin",
-        "attention.output.dense": "attention.out_lin", "intermediate.dense": "ffn.lin1",
-        "attention.output.LayerNorm": "sa_layer_norm", "output.dense": "ffn.lin2",
+        "encoder.": "transformer.",
+        "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin",
+        "intermediate.dense": "ffn.lin1",
+        "attention.output.LayerNorm": "sa_layer_norm",
+        "output.dense": "ffn.lin2",
         "output.LayerNorm": "output_layer_norm",
-    }  # fmt: skip
+    }
     renamed = {}
     for name, each in weights.items():
         if "pooler" in name or name == types:
@@ -112,10 +143,14 @@ def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert,
     stored(folder, renamed)
     bert = json.loads((folder / "config.json").read_text())
     changed(
-        folder / "config.json", model_type="distilbert", dim=bert["hidden_size"], dropout=0.1,
-        n_layers=bert["num_hidden_layers"], n_heads=bert["num_attention_heads"],
+        folder / "config.json",
+        model_type="distilbert",
+        dim=bert["hidden_size"],
+        dropout=0.1,
+        n_layers=bert["num_hidden_layers"],
+        n_heads=bert["num_attention_heads"],
         hidden_dim=bert["intermediate_size"],
-    )  # fmt: skip
+    )
     assert_numbers_of_numpy(folder, weights)
 
 
@@ -141,8 +176,8 @@ def test_letters_are_made_small_unless_a_file_says_not(folder, settings, normali
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     if normalizer:
         (folder / "tokenizer.json").write_text(json.dumps({"normalizer": normalizer}))
-    form = load_backbone(str(folder), length=6).form
-    small, accented = form.encoded(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
+    preprocessor = load_backbone(str(folder), length=6).preprocessor
+    small, accented = preprocessor.encoded(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
     assert (small == accented) == lower
 
 
@@ -151,9 +186,11 @@ def test_what_sentence_transformers_add_is_told(folder):
     (folder / "1_Pooling" / "config.json").write_text(
         json.dumps({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True})
     )
-    kinds = ("Transformer", "Pooling", "Dense")
+    modalities = ("Transformer", "Pooling", "Dense")
     (folder / "modules.json").write_text(
-        json.dumps([{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
+        json.dumps(
+            [{"type": f"sentence_transformers.models.{modality}"} for modality in modalities]
+        )
     )
     backbone = load_backbone(str(folder), length=6)
     assert backbone.pooling == "max"

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from bert_in_numpy import last_hidden_states, sentence_vectors
 
-from tftransfer.backbones.load import kind_of_backbone
+from tftransfer.backbones.load import modality_of_backbone
 from tftransfer.backbones.text import load_backbone
 from tftransfer.backbones.text.transformer_stages import one_input_model
 from tftransfer.backbones.text.transformers import PASS_OVER_PADDING
@@ -25,7 +25,7 @@ TEXTS = ["A good film.", "it is not very fun , not", "dull!"]
 
 
 def encoded(backbone, *texts):
-    return backbone.form.decode_each(tf.constant(texts))[0]
+    return backbone.preprocessor.decode_each(tf.constant(texts))[0]
 
 
 def hidden(backbone, *texts):
@@ -53,22 +53,22 @@ def test_a_long_text_still_ends_in_its_mark(tiny_bert):
     assert encoded(backbone, "good " * 9).numpy().tolist() == [[2, 6, 6, 6, 3]]
     assert (
         "50.0% of the training texts are longer than 5"
-        in backbone.form.remarks([b"good " * 9, b"good"])[0]
+        in backbone.preprocessor.remarks([b"good " * 9, b"good"])[0]
     )
 
 
 def test_no_more_tokens_are_read_than_it_has_places_for(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=99)
-    assert backbone.form.length == 16 and "it reads at most 16 tokens" in backbone.remarks
+    assert backbone.preprocessor.length == 16 and "it reads at most 16 tokens" in backbone.remarks
 
 
 def test_parts_of_the_network_are_the_whole(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=8)
     network = Network(backbone, [Head()], units=3)
-    assert network.cuts == [INPUT, "stage1", "stage2", "stage3", FEATURES]
+    assert network.boundaries == [INPUT, "stage1", "stage2", "stage3", FEATURES]
     tensors = [encoded(backbone, *TEXTS)]
-    for start, end in zip(network.cuts, network.cuts[1:]):
-        tensors = keras.tree.flatten(network.part(start, end)(tensors))
+    for start, end in zip(network.boundaries, network.boundaries[1:]):
+        tensors = keras.tree.flatten(network.submodel(start, end)(tensors))
     np.testing.assert_allclose(
         tensors[0], network.predict(encoded(backbone, *TEXTS))[FEATURES], atol=1e-5
     )
@@ -80,26 +80,29 @@ def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
         (tmp_path / name).write_bytes(content)
     again = load_backbone("gone/away", weights="none", length=8, assets=tmp_path)
     again.model.set_weights(backbone.model.get_weights())
-    assert again.form.basis == backbone.form.basis and again.pooling == backbone.pooling
+    assert (
+        again.preprocessor.basis == backbone.preprocessor.basis
+        and again.pooling == backbone.pooling
+    )
     np.testing.assert_array_equal(hidden(again, *TEXTS), hidden(backbone, *TEXTS))
 
 
 def test_a_sentencepiece_tokenizer_outlives_a_new_seed(tiny_albert):
     text = tf.constant(["a good film", "boring!"])
-    form = load_backbone(str(tiny_albert), length=24).form
-    expected = form.encoded(text).numpy()
+    preprocessor = load_backbone(str(tiny_albert), length=24).preprocessor
+    expected = preprocessor.encoded(text).numpy()
     load_backbone(str(tiny_albert), length=24)
     for seed in (1, 2):
         keras.utils.set_random_seed(seed)
-        np.testing.assert_array_equal(form.encoded(text), expected)
+        np.testing.assert_array_equal(preprocessor.encoded(text), expected)
     theirs = keras_hub.models.AlbertTokenizer.from_preset(str(tiny_albert))(text)
     for row, ids in zip(expected, theirs):
         assert row[row >= 0].tolist() == [2, *map(int, ids), 3]
 
 
 def test_a_folder_tells_that_it_takes_texts(tiny_bert):
-    assert kind_of_backbone(f"{tiny_bert[0]}:pool=first") == "text"
-    assert kind_of_backbone("mobilenet_v2") == "image"
+    assert modality_of_backbone(f"{tiny_bert[0]}:pool=first") == "text"
+    assert modality_of_backbone("mobilenet_v2") == "image"
 
 
 def test_random_weights_are_decided_by_the_seed(tiny_bert):
@@ -111,9 +114,13 @@ def test_random_weights_are_decided_by_the_seed(tiny_bert):
 
 
 SMALL = {
-    "vocabulary_size": 50, "num_layers": 3, "num_heads": 2, "hidden_dim": 16,
-    "intermediate_dim": 32, "max_sequence_length": 16,
-}  # fmt: skip
+    "vocabulary_size": 50,
+    "num_layers": 3,
+    "num_heads": 2,
+    "hidden_dim": 16,
+    "intermediate_dim": 32,
+    "max_sequence_length": 16,
+}
 FAMILIES = {
     "BertBackbone": (4, {}),
     "DistilBertBackbone": (4, {}),
@@ -143,21 +150,31 @@ def test_stages_are_blocks_and_compute_the_same(family):
 
 # Without `SMALL`: the names of their settings are their own.
 _PLAIN = {
-    "vocabulary_size": 50, "num_layers": 2, "num_heads": 2, "hidden_dim": 16,
+    "vocabulary_size": 50,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 16,
     "intermediate_dim": 32,
-}  # fmt: skip
+}
 _GROUPED = {
-    "vocabulary_size": 50, "num_layers": 2, "num_query_heads": 2, "num_key_value_heads": 1,
-    "hidden_dim": 16, "intermediate_dim": 32,
-}  # fmt: skip
+    "vocabulary_size": 50,
+    "num_layers": 2,
+    "num_query_heads": 2,
+    "num_key_value_heads": 1,
+    "hidden_dim": 16,
+    "intermediate_dim": 32,
+}
 OTHERS = {
     "BloomBackbone": _PLAIN,
     "ElectraBackbone": {
-        **{k: v for k, v in _PLAIN.items() if k != "vocabulary_size"}, "vocab_size": 50,
-        "embedding_dim": 16, "max_sequence_length": 16,
+        **{k: v for k, v in _PLAIN.items() if k != "vocabulary_size"},
+        "vocab_size": 50,
+        "embedding_dim": 16,
+        "max_sequence_length": 16,
     },
     "FalconBackbone": {
-        **{k: v for k, v in _PLAIN.items() if k != "num_heads"}, "num_attention_heads": 2,
+        **{k: v for k, v in _PLAIN.items() if k != "num_heads"},
+        "num_attention_heads": 2,
     },
     "GPTNeoXBackbone": {**_PLAIN, "max_sequence_length": 16},
     "GemmaBackbone": {**_GROUPED, "head_dim": 8},
@@ -166,7 +183,7 @@ OTHERS = {
     "MistralBackbone": _GROUPED,
     "OPTBackbone": {**_PLAIN, "max_sequence_length": 16},
     "XLMRobertaBackbone": {**_PLAIN, "max_sequence_length": 16},
-}  # fmt: skip
+}
 
 
 def without_padding(family):
@@ -217,7 +234,7 @@ def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monk
     tensors = [ids]
     for start, end in ((INPUT, "stage2"), ("stage2", FEATURES)):
         found = autotune.fastest(
-            network.part(start, end), 9, memory=None, say=said.append, sequences=known
+            network.submodel(start, end), 9, memory=None, say=said.append, sequences=known
         )
         tensors = found(*tensors)
     expected = network.predict(ids)[FEATURES]

@@ -8,13 +8,17 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.preprocessing.audio.log_mel import LogMel, MelBands
-from tftransfer.preprocessing.audio.preprocessors import LogMelForm, SpectrogramForm, WaveformForm
+from tftransfer.preprocessing.audio.preprocessors import (
+    LogMelPreprocessor,
+    SpectrogramPreprocessor,
+    WaveformPreprocessor,
+)
 from tftransfer.preprocessing.audio.wav import encode_wav
 
 FORMS = {
-    "waveform": WaveformForm(length=1.0),
-    "log-mel": LogMelForm(length=1.0),
-    "spectrogram": SpectrogramForm(length=1.0, image_size=48),
+    "waveform": WaveformPreprocessor(length=1.0),
+    "log-mel": LogMelPreprocessor(length=1.0),
+    "spectrogram": SpectrogramPreprocessor(length=1.0, image_size=48),
 }
 NOISE = np.random.default_rng(0).normal(size=16_000) / 5
 
@@ -25,25 +29,29 @@ def tone(hertz, seconds=1.0):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_clips_of_any_length_and_bytes_that_are_none_become_one_batch(name):
-    form = FORMS[name]
+    preprocessor = FORMS[name]
     clips = [encode_wav(tone(440, seconds)) for seconds in (0.2, 1.0, 3.0)]
-    arrays, good = form.decode_each(tf.constant([*clips, b"RIFFnothing"]))
-    assert arrays.shape == (4, *form.shape) and good.numpy().tolist() == [True] * 3 + [False]
+    arrays, good = preprocessor.decode_each(tf.constant([*clips, b"RIFFnothing"]))
+    assert arrays.shape == (4, *preprocessor.shape) and good.numpy().tolist() == [True] * 3 + [
+        False
+    ]
     assert np.isfinite(arrays).all() and not np.any(arrays[3])
 
 
 def test_a_tone_lies_in_its_band():
-    form = LogMelForm(length=1.0)
+    preprocessor = LogMelPreprocessor(length=1.0)
     mel = 1127 * np.log1p(np.array([125, 7500, 1000]) / 700)
     band = (mel[2] - mel[0]) / (mel[1] - mel[0]) * 65 - 1
-    loudest = np.argmax(form.of_samples(tf.constant(tone(1000), tf.float32))[:, :, 0], axis=1)
+    loudest = np.argmax(
+        preprocessor.of_samples(tf.constant(tone(1000), tf.float32))[:, :, 0], axis=1
+    )
     assert (abs(loudest - band) <= 1).all()
 
 
 def test_low_tones_are_at_the_bottom_of_the_picture():
-    form = FORMS["spectrogram"]
-    low = np.asarray(form.of_samples(tf.constant(tone(150), tf.float32)))
-    high = np.asarray(form.of_samples(tf.constant(tone(5000), tf.float32)))
+    preprocessor = FORMS["spectrogram"]
+    low = np.asarray(preprocessor.of_samples(tf.constant(tone(150), tf.float32)))
+    high = np.asarray(preprocessor.of_samples(tf.constant(tone(5000), tf.float32)))
     assert low[36:].mean() > low[:12].mean() + 20 and high[:12].mean() > high[36:].mean() + 20
     assert low.min() >= 0 and low.max() <= 255
 
@@ -53,28 +61,32 @@ def test_the_layer_gives_what_the_form_gives_after_a_trip_through_its_config():
     layer = LogMel.from_config(LogMel(bands).get_config())
     waveform = tf.constant(NOISE[None], tf.float32)
     model = keras.Sequential([keras.Input((16_000,)), layer])
-    form = LogMelForm(length=1.0, bands=bands)
-    assert model.output_shape == (None, *form.shape[:2])
-    np.testing.assert_allclose(model(waveform)[0], form.of_samples(waveform[0])[..., 0], atol=1e-5)
+    preprocessor = LogMelPreprocessor(length=1.0, bands=bands)
+    assert model.output_shape == (None, *preprocessor.shape[:2])
+    np.testing.assert_allclose(
+        model(waveform)[0], preprocessor.of_samples(waveform[0])[..., 0], atol=1e-5
+    )
 
 
 def test_flac_and_wav_of_one_sound_are_one_array():
     soundfile = pytest.importorskip("soundfile")
     file = io.BytesIO()
     soundfile.write(file, NOISE, 16_000, format="FLAC", subtype="PCM_24")
-    form = FORMS["log-mel"]
-    ours, theirs = (form.decode(form.read(d)) for d in (file.getvalue(), encode_wav(NOISE)))
+    preprocessor = FORMS["log-mel"]
+    ours, theirs = (
+        preprocessor.decode(preprocessor.read(d)) for d in (file.getvalue(), encode_wav(NOISE))
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["shift", "mask", "full", "strong", "noise"])
 @pytest.mark.parametrize("name", FORMS)
 def test_changes_are_decided_by_the_seed_of_each_row(name, kind):
-    form = FORMS[name]
-    batch = np.stack([form.of_samples(tf.constant(NOISE, tf.float32))] * 4)
-    augmenter = form.augmenter(kind)
+    preprocessor = FORMS[name]
+    batch = np.stack([preprocessor.of_samples(tf.constant(NOISE, tf.float32))] * 4)
+    augmenter = preprocessor.augmenter(kind)
     one = np.asarray(augmenter.each(batch, np.array([1, 2, 3, 1])))
-    again = np.asarray(form.augmenter(kind).each(batch[:2], np.array([3, 2])))
+    again = np.asarray(preprocessor.augmenter(kind).each(batch[:2], np.array([3, 2])))
     assert one.shape == batch.shape and augmenter.random
     np.testing.assert_allclose(one[2], again[0], atol=1e-4)
     np.testing.assert_allclose(one[0], one[3], atol=1e-4)
@@ -83,9 +95,9 @@ def test_changes_are_decided_by_the_seed_of_each_row(name, kind):
 
 
 def test_a_shift_moves_in_time_and_loses_nothing():
-    form = FORMS["log-mel"]
-    array = np.asarray(form.of_samples(tf.constant(NOISE, tf.float32)))
-    moved = np.asarray(form.augmenter("shift").each(array[None], np.array([5])))[0]
+    preprocessor = FORMS["log-mel"]
+    array = np.asarray(preprocessor.of_samples(tf.constant(NOISE, tf.float32)))
+    moved = np.asarray(preprocessor.augmenter("shift").each(array[None], np.array([5])))[0]
     assert any(np.array_equal(np.roll(array, by, axis=0), moved) for by in range(-25, 26))
 
 

@@ -15,12 +15,12 @@ RATES = (8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 
 def wav(body, *, code=1, channels=1, rate=16_000, bits=16, before=b"", extensible=False, size=None):
     block = channels * bits // 8
-    form = struct.pack("<HHIIHH", code, channels, rate, rate * block, block, bits)
+    preprocessor = struct.pack("<HHIIHH", code, channels, rate, rate * block, block, bits)
     if extensible:
         guid = bytes.fromhex("000000001000800000aa00389b71")
-        form = struct.pack("<H", 0xFFFE) + form[2:]
-        form += struct.pack("<HHIH", 22, bits, 0, code) + guid
-    chunks = before + b"fmt " + struct.pack("<I", len(form)) + form
+        preprocessor = struct.pack("<H", 0xFFFE) + preprocessor[2:]
+        preprocessor += struct.pack("<HHIH", 22, bits, 0, code) + guid
+    chunks = before + b"fmt " + struct.pack("<I", len(preprocessor)) + preprocessor
     chunks += b"data" + struct.pack("<I", len(body) if size is None else size) + body
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
@@ -33,13 +33,17 @@ BODIES = {
     "8 bits": (lambda x: np.round(x * 128 + 128).astype("u1").tobytes(), 1, 8, 2**-7),
     "16 bits": (lambda x: np.round(x * 2**15).astype("<i2").tobytes(), 1, 16, 2**-15),
     "24 bits": (
-        lambda x: (np.round(x * 2**23).astype("<i4") << 8).view("u1").reshape(-1, 4)[:, 1:]
-        .tobytes(), 1, 24, 2**-22,
+        lambda x: (
+            (np.round(x * 2**23).astype("<i4") << 8).view("u1").reshape(-1, 4)[:, 1:].tobytes()
+        ),
+        1,
+        24,
+        2**-22,
     ),
     "32 bits": (lambda x: np.round(x * 2**31).astype("<i4").tobytes(), 1, 32, 1e-6),
     "float": (lambda x: x.astype("<f4").tobytes(), 3, 32, 1e-6),
     "double": (lambda x: x.astype("<f8").tobytes(), 3, 64, 1e-6),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("extensible", [False, True])

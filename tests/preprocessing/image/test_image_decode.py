@@ -19,7 +19,7 @@ from tftransfer.preprocessing.image.decode import (
     resize,
     within_cap,
 )
-from tftransfer.preprocessing.image.preprocessor import ImageForm
+from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -168,9 +168,17 @@ def test_in_a_graph_as_in_eager_mode_with_the_shape_known():
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(90, (90, 120)), (46, (90, 120)), (45, (45, 60)), (23, (45, 60)),
-                           (22, (23, 30)), (11, (12, 15)), (1, (12, 15))]
-)  # fmt: skip
+    ("size", "expected"),
+    [
+        (90, (90, 120)),
+        (46, (90, 120)),
+        (45, (45, 60)),
+        (23, (45, 60)),
+        (22, (23, 30)),
+        (11, (12, 15)),
+        (1, (12, 15)),
+    ],
+)
 def test_a_large_jpeg_is_decoded_at_a_smaller_scale(size, expected):
     smooth = np.linspace(0, 255, 120, dtype=np.uint8)[None, :, None].repeat(90, 0).repeat(3, 2)
     data = _encoded(smooth, "JPEG", quality=98)
@@ -247,7 +255,7 @@ def test_a_batch_may_hold_what_is_no_picture():
     bad = [b"", b"x", b"<html>", good[0][:40], good[2][:50], bytes(huge)]
     mixed = [data for pair in zip(good, bad) for data in pair] + bad[5:]
     for batch in (mixed, mixed[:3], bad, good, []):
-        pixels, fine = ImageForm(8).decode_each(tf.constant(batch, tf.string))
+        pixels, fine = ImagePreprocessor(8).decode_each(tf.constant(batch, tf.string))
         assert pixels.shape == (len(batch), 8, 8, 3)
         assert fine.numpy().tolist() == [data in good for data in batch]
         for data, found, is_good in zip(batch, pixels.numpy(), fine.numpy()):
@@ -270,7 +278,7 @@ def _promising(kind, at, sides):
         _promising("WEBP", 21, (16_383 | 16_383 << 14).to_bytes(4, "little")),
     ],
     ids=["PNG", "GIF", "BMP", "WebP"],
-)  # fmt: skip
+)
 def test_more_pixels_than_the_cap_are_refused_by_scan_and_server(data):
     assert within_pixel_cap(data)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -296,7 +304,7 @@ def _gif_with(frame, size, count=3):
 def test_every_frame_of_a_gif_counts_in_the_scan_and_in_the_export(frame, size, refused):
     data = _gif_with(frame, size)
     assert bool(within_pixel_cap(data)) == refused
-    _, good = ImageForm(8).decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]))
+    _, good = ImagePreprocessor(8).decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]))
     assert good.numpy().tolist() == [not refused, True]
 
 

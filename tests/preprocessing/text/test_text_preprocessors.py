@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.data.scan import examine
-from tftransfer.preprocessing import input_kind
+from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.text.checks import MAX_BYTES
-from tftransfer.preprocessing.text.preprocessor import StringForm, WordForm, as_utf8
+from tftransfer.preprocessing.text.preprocessor import StringPreprocessor, WordPreprocessor, as_utf8
 from tftransfer.utils.text_encoding import text_of
 
-KIND = input_kind("text")
+MODALITY = get_modality("text")
 SAID = "Café “naïve” don’t\n日本語"
-FORM = WordForm(6, words=["café", "don't", "stop", "it", "?"])
+FORM = WordPreprocessor(6, words=["café", "don't", "stop", "it", "?"])
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-8-sig": b""}
 
 
@@ -26,15 +26,15 @@ def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
     data = bytes(range(1, 256))
     assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data)
     assert text_of(b"caf\xe9 \x93ok\x94") == "café “ok”"
-    assert examine(b"caf\xe9", KIND).notes == ("not in UTF-8, read as Windows-1252 (Latin-1)",)
+    assert examine(b"caf\xe9", MODALITY).notes == ("not in UTF-8, read as Windows-1252 (Latin-1)",)
 
 
 @pytest.mark.parametrize("around", [" ", "\n", "\u00a0\u3000", "\x0b\x1c\x85", "\u2028\t"])
 def test_white_space_around_is_no_part_of_a_text(around):
     data = f"{around}a {around} b{around}".encode()
     assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data).strip()
-    assert examine(data, KIND).sha256 == examine(data.strip(), KIND).sha256
-    assert examine(b"a\r\n", KIND).sha256 == examine("a".encode("utf-16"), KIND).sha256
+    assert examine(data, MODALITY).sha256 == examine(data.strip(), MODALITY).sha256
+    assert examine(b"a\r\n", MODALITY).sha256 == examine("a".encode("utf-16"), MODALITY).sha256
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_white_space_around_is_no_part_of_a_text(around):
     ],
 )
 def test_what_is_no_text_is_named(data, reason):
-    assert reason in examine(data, KIND).reason
+    assert reason in examine(data, MODALITY).reason
 
 
 def test_words_are_counted():
-    assert examine(b" two  words\n", KIND).measure == 2
-    assert examine("東京タワー, 2 times; ภาษาไทย".encode(), KIND).measure == 5 + 3 + 7
+    assert examine(b" two  words\n", MODALITY).measure == 2
+    assert examine("東京タワー, 2 times; ภาษาไทย".encode(), MODALITY).measure == 5 + 3 + 7
 
 
 def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
@@ -63,15 +63,15 @@ def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
 
 
 def test_accents_written_apart_make_no_difference():
-    apart = WordForm(4, words=["film", "cafe\u0301", "naïve"])
+    apart = WordPreprocessor(4, words=["film", "cafe\u0301", "naïve"])
     ids = apart.encoded(tf.constant(["Café CAFE\u0301 nai\u0308ve naïve"])).numpy()
     assert ids.tolist() == [[2, 2, 3, 3]] and apart.size == 3
-    both = WordForm(4, words=["cafe\u0301", "café"])
+    both = WordPreprocessor(4, words=["cafe\u0301", "café"])
     assert both.encoded(tf.constant(["café cafe\u0301"])).numpy().tolist() == [[2, 1, 0, 0]]
 
 
 def test_hashed_words_all_have_ids():
-    ids = WordForm(4, buckets=50).encoded(tf.constant(["One two one", "two"])).numpy()
+    ids = WordPreprocessor(4, buckets=50).encoded(tf.constant(["One two one", "two"])).numpy()
     assert ids[0, 0] == ids[0, 2] != ids[0, 1] == ids[1, 0]
     assert ids[0, 3] == 0 and (ids[0, :3] > 0).all() and ids.max() <= 50
 
@@ -88,7 +88,7 @@ def test_one_text_and_a_batch_decode_alike():
 
 
 def test_strings_pass_as_they_are():
-    rows, good = StringForm().decode_each(tf.constant([b"caf\xe9", b""]))
+    rows, good = StringPreprocessor().decode_each(tf.constant([b"caf\xe9", b""]))
     assert rows.numpy().tolist() == ["café".encode(), b""] and good.numpy().tolist() == [
         True,
         False,
@@ -105,15 +105,17 @@ def test_coverage_is_told():
 def test_words_in_another_order_than_by_frequency_are_told(order, told):
     words = [f"w{number}" for number in range(40)]
     texts = [" ".join([word] * (50 - number)).encode() for number, word in enumerate(words)]
-    said = WordForm(99, words=words[::order], ranked=True).remarks(texts)
+    said = WordPreprocessor(99, words=words[::order], ranked=True).remarks(texts)
     assert any("(Spearman -1.00), which sif" in line for line in said) == told
-    assert not any("Spearman" in line for line in WordForm(99, words=words[::-1]).remarks(texts))
+    assert not any(
+        "Spearman" in line for line in WordPreprocessor(99, words=words[::-1]).remarks(texts)
+    )
     assert not any("Spearman" in line for line in FORM.remarks(texts))
 
 
 @pytest.mark.parametrize("augment", ["drop", "strong", "noise"])
 def test_tokens_change_by_the_seed_of_their_row_alone(augment):
-    change = WordForm(200, buckets=50).augmenter(augment)
+    change = WordPreprocessor(200, buckets=50).augmenter(augment)
     rows = np.ones((3, 200), np.int32)
     rows[:, 150:] = 0
     seeds = np.array([5, 6, 5])
@@ -127,10 +129,10 @@ def test_tokens_change_by_the_seed_of_their_row_alone(augment):
 
 def test_words_are_left_out_of_strings():
     row = np.array([b"one two three four five six seven eight nine ten"], object)
-    words = StringForm().augmenter("strong").each(row, np.array([1]))[0].split()
+    words = StringPreprocessor().augmenter("strong").each(row, np.array([1]))[0].split()
     assert 0 < len(words) < 10 and set(words) < set(row[0].split())
 
 
 def test_length_holds_nearly_all_texts():
-    length, said = KIND.length(np.float32([5] * 99 + [1000]))
+    length, said = MODALITY.length(np.float32([5] * 99 + [1000]))
     assert length == 24 and "at most 15 words (char" in said and "half at most 5" in said

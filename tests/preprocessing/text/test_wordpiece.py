@@ -3,15 +3,49 @@
 import pytest
 import tensorflow as tf
 
-from tftransfer.preprocessing.text.subword_preprocessor import TokenForm
+from tftransfer.preprocessing.text.subword_preprocessor import SubwordPreprocessor
 
 hub = pytest.importorskip("keras_hub")
 pytest.importorskip("tensorflow_text")
 WORDS = [
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "film", "café", "cafe", "co", "##operate",
-    "zero", "##width", "½", "1", "ß", "ss", "σοφος", "σοφοσ", "日", "語", ".", "!", "?", "CAFÉ",
-    "ᄒ", "##ᅡ", "##ᆫ", "한", "ж", "##ж", "i", "##film", "“", "”", "ａ", "Film",
-]  # fmt: skip
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "a",
+    "film",
+    "café",
+    "cafe",
+    "co",
+    "##operate",
+    "zero",
+    "##width",
+    "½",
+    "1",
+    "ß",
+    "ss",
+    "σοφος",
+    "σοφοσ",
+    "日",
+    "語",
+    ".",
+    "!",
+    "?",
+    "CAFÉ",
+    "ᄒ",
+    "##ᅡ",
+    "##ᆫ",
+    "한",
+    "ж",
+    "##ж",
+    "i",
+    "##film",
+    "“",
+    "”",
+    "ａ",
+    "Film",
+]
 IDS = {word: number for number, word in enumerate(WORDS)}
 ODD = {
     "a\u00a0film\u3000a\u2009film\u2028a\u2029film": ["a", "film"] * 3,
@@ -28,24 +62,24 @@ ODD = {
 }
 
 
-def form(**settings):
-    return TokenForm(128, hub.models.BertTokenizer(WORDS, **settings), files={})
+def preprocessor(**settings):
+    return SubwordPreprocessor(128, hub.models.BertTokenizer(WORDS, **settings), files={})
 
 
 UNCASED = {"lowercase": True, "strip_accents": True}
 
 
-def ids(form, texts):
-    return [row[row >= 0].tolist() for row in form.encoded(tf.constant(texts)).numpy()]
+def ids(preprocessor, texts):
+    return [row[row >= 0].tolist() for row in preprocessor.encoded(tf.constant(texts)).numpy()]
 
 
 def test_odd_characters_are_blanks_nothing_or_themselves():
     expected = [[2, *(IDS[piece] for piece in pieces), 3] for pieces in ODD.values()]
-    assert ids(form(**UNCASED), list(ODD)) == expected
+    assert ids(preprocessor(**UNCASED), list(ODD)) == expected
 
 
 def test_cased_letters_and_accents_stay():
-    (found,) = ids(form(), ["CAFÉ\u00a0café Film a"])
+    (found,) = ids(preprocessor(), ["CAFÉ\u00a0café Film a"])
     assert [WORDS[number] for number in found[1:-1]] == ["CAFÉ", "café", "Film", "a"]
 
 
@@ -59,13 +93,13 @@ def test_the_tokenizers_of_hugging_face_agree(settings):
     )
     theirs.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
     texts = [*ODD, *(f"a{text}film" for text in ODD), "".join(ODD), " ".join(reversed(ODD))]
-    assert ids(form(**settings), texts) == [
+    assert ids(preprocessor(**settings), texts) == [
         [2, *theirs.encode(text).ids[:126], 3] for text in texts
     ]
 
 
 def test_a_saved_model_has_the_same_ids(tmp_path):
-    ours = form(**UNCASED)
+    ours = preprocessor(**UNCASED)
     module = tf.Module()
     module.encoded = tf.function(
         ours.encoded, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
@@ -76,6 +110,6 @@ def test_a_saved_model_has_the_same_ids(tmp_path):
 
 
 def test_the_key_of_caches_tells_how_words_are_parted(monkeypatch):
-    before = form().basis
+    before = preprocessor().basis
     monkeypatch.setattr("tftransfer.preprocessing.text.subword_preprocessor.RULES", "others")
-    assert form().basis != before
+    assert preprocessor().basis != before

@@ -22,9 +22,9 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage, cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.data.download import fetch
-from tftransfer.features.disk_cache import user_folder
+from tftransfer.features.disk_cache import user_cache_dir
 from tftransfer.preprocessing.audio.checks import LONG
-from tftransfer.preprocessing.audio.preprocessors import LogMelForm, SpectrogramForm
+from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.registry import parse_options
 
@@ -35,9 +35,16 @@ _PICTURE = 160
 
 
 def load_backbone(
-    name: str, *, weights: str, image_size: int, seed: int, trust_code: bool, cache: Path | None,
-    length: float, assets: Path | None = None,
-) -> Backbone:  # fmt: skip
+    name: str,
+    *,
+    weights: str,
+    image_size: int,
+    seed: int,
+    trust_code: bool,
+    cache: Path | None,
+    length: float,
+    assets: Path | None = None,
+) -> Backbone:
     """The backbone that `name` means: `yamnet`, `small_cnn`, `whisper_tiny_en` and the like,
     a TF-Hub module, or a network of pictures.
 
@@ -59,7 +66,7 @@ def load_backbone(
         raise UserError(f"--length={length:g} is too short.", f"Give at least {_LENGTH} seconds.")
     base, options = parse_options(name)
     if base in _OWN:
-        return _own(name, base, options, weights, length, cache or user_folder())
+        return _own(name, base, options, weights, length, cache or user_cache_dir())
     if _is_whisper(base):
         preset = options.pop("preset", "") if base == "whisper" else base
         return load_whisper(name, preset, options, weights, length)
@@ -72,9 +79,14 @@ def load_backbone(
             f"--backbone={name}: window= is for networks of pictures.", f"Give {plain} alone."
         )
     pictures = general.load_backbone(
-        plain, kind="image", weights=weights, image_size=image_size or _PICTURE, seed=seed,
-        trust_code=trust_code, cache=cache,
-    )  # fmt: skip
+        plain,
+        modality="image",
+        weights=weights,
+        image_size=image_size or _PICTURE,
+        seed=seed,
+        trust_code=trust_code,
+        cache=cache,
+    )
     return replace(_of_pictures(pictures, length, window), name=name, architecture=name)
 
 
@@ -110,8 +122,8 @@ _OWN: dict[str, tuple[Callable[..., keras.Model], _Cutter]] = {
 def _own(
     name: str, base: str, options: dict[str, Any], weights: str, length: float, cache: Path
 ) -> Backbone:
-    (build, cut), form = _OWN[base], LogMelForm(length=length)
-    fresh = functools.partial(build, form.shape[0])
+    (build, cut), preprocessor = _OWN[base], LogMelPreprocessor(length=length)
+    fresh = functools.partial(build, preprocessor.shape[0])
     general.check_options(base, fresh, options)
     general.check_counts(base, options, ("hop", "width", "depth"))
     try:
@@ -133,10 +145,16 @@ def _own(
     elif weights != "none":
         digest = load_weights(model, _local(weights, cache), sha256="")
     return Backbone(
-        name=name, architecture=name, model=model, stages=cut(model), form=form,
-        weights=weights, weights_sha256=digest, remarks=remarks,
+        name=name,
+        architecture=name,
+        model=model,
+        stages=cut(model),
+        preprocessor=preprocessor,
+        weights=weights,
+        weights_sha256=digest,
+        remarks=remarks,
         fresh=lambda: fresh(**options),
-    )  # fmt: skip
+    )
 
 
 def _local(weights: str, cache: Path) -> Path:
@@ -150,14 +168,14 @@ def _of_pictures(backbone: Backbone, length: float, window: float) -> Backbone:
 
     A picture shows at most `window` of the clip's `length` seconds.
     """
-    size = backbone.form.image_size  # type: ignore[attr-defined]
+    size = backbone.preprocessor.image_size  # type: ignore[attr-defined]
     count = max(1, math.ceil(length / window - 1e-6))
-    form = SpectrogramForm(length=length, image_size=size, windows=count)
+    preprocessor = SpectrogramPreprocessor(length=length, image_size=size, windows=count)
     said = f"the clips are heard as log-mel spectrograms of {size} px, grey in three colours"
     if count > 1:
         backbone = in_windows(backbone, count)
         said += f", {count} in a row, whose features are averaged"
-    return replace(backbone, form=form, remarks=(*backbone.remarks, said))
+    return replace(backbone, preprocessor=preprocessor, remarks=(*backbone.remarks, said))
 
 
 def _without_window(name: str) -> tuple[str, float]:

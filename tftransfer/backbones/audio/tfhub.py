@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import cut_into_stages
-from tftransfer.backbones.tfhub import HubLayer, check_input, trusted
-from tftransfer.preprocessing.audio.preprocessors import WaveformForm
+from tftransfer.backbones.tfhub import TFHubLayer, check_input, trusted
+from tftransfer.preprocessing.audio.preprocessors import WaveformPreprocessor
 from tftransfer.utils.errors import unknown_name
 from tftransfer.utils.hashes import file_sha256
 
@@ -20,7 +20,7 @@ _IN_PLACE = ("scores", "embeddings", "log_mel")
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class ClipModule(HubLayer):
+class ClipModule(TFHubLayer):
     """Calls a reusable SavedModel of waveforms.
 
     A module of one clip, [samples], is called for each; where it tells of several patches,
@@ -94,17 +94,25 @@ def load_module(handle: str, *, trust_code: bool, length: float) -> Backbone | N
     spec = layer.input_spec_of_module()
     if spec is not None and spec.shape.rank == 4:
         return None
-    form = WaveformForm(length=length)
-    samples = keras.Input(form.shape, name="waveform")
+    preprocessor = WaveformPreprocessor(length=length)
+    samples = keras.Input(preprocessor.shape, name="waveform")
     check_input(
-        layer, samples, f"The module {handle} takes no waveforms of {form.samples:,} samples",
+        layer,
+        samples,
+        f"The module {handle} takes no waveforms of {preprocessor.samples:,} samples",
         "Give a module of audio at 16 kHz, or another --length.",
-    )  # fmt: skip
+    )
     model = keras.Model(samples, layer(samples), name="hub_module")
     whole = [v for v in layer.variables if not v.dtype.startswith(("float", "bfloat"))]
     if whole:
         said += (f"{len(whole)} of the module's weights are whole numbers, which cannot train",)
     return Backbone(
-        name=handle, architecture=handle, model=model, stages=cut_into_stages(model), form=form,
-        weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"), remarks=said,
-    )  # fmt: skip
+        name=handle,
+        architecture=handle,
+        model=model,
+        stages=cut_into_stages(model),
+        preprocessor=preprocessor,
+        weights=handle,
+        weights_sha256=file_sha256(path / "saved_model.pb"),
+        remarks=said,
+    )

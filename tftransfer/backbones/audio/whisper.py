@@ -10,7 +10,7 @@ import keras
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import check_counts
 from tftransfer.backbones.stages import cut_after
-from tftransfer.preprocessing.audio.whisper_mel import WhisperForm
+from tftransfer.preprocessing.audio.whisper_mel import WhisperPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 
 WHOLE = 30.0  # seconds
@@ -18,8 +18,9 @@ _SIZES = {"layers": 4, "heads": 6, "width": 384}
 _LAST = "encoder_layer_norm"
 
 
-def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
-                 length: float) -> Backbone:  # fmt: skip
+def load_whisper(
+    name: str, preset: str, options: dict[str, Any], weights: str, length: float
+) -> Backbone:
     """The encoder as stages: the convolutions, then a block each; its sequence is averaged.
 
     Args:
@@ -42,20 +43,25 @@ def load_whisper(name: str, preset: str, options: dict[str, Any], weights: str,
         )
     _check_options(preset, options)
     whole = _preset(preset, weights != "none") if preset else _random({**_SIZES, **options})
-    form = WhisperForm(length=length, bands=whole.num_mels)
-    model = _encoder(whole, form.shape)
+    preprocessor = WhisperPreprocessor(length=length, bands=whole.num_mels)
+    model = _encoder(whole, preprocessor.shape)
     blocks = [layer.name for layer in whole.encoder_transformer_layers]
     stages = cut_after(model, ["encoder_embeddings_dropout", *blocks[:-1], _LAST])
 
     def fresh() -> keras.Model:
         new = type(whole).from_config(whole.get_config())
-        return _encoder(new, form.shape)
+        return _encoder(new, preprocessor.shape)
 
     pretrained = bool(preset) and weights != "none"
     return Backbone(
-        name=name, architecture=name, model=model, stages=stages, form=form, fresh=fresh,
+        name=name,
+        architecture=name,
+        model=model,
+        stages=stages,
+        preprocessor=preprocessor,
+        fresh=fresh,
         weights=f"KerasHub's {preset}" if pretrained else "none",
-    )  # fmt: skip
+    )
 
 
 def _hub() -> Any:
@@ -90,8 +96,9 @@ def _check_options(preset: str, options: dict[str, Any]) -> None:
     if preset and options:
         raise UserError(
             f"The preset {preset} of Whisper has its own sizes, and {next(iter(options))} was "
-            "given.", "Leave that out, or give --backbone=whisper:layers=N for random weights.",
-        )  # fmt: skip
+            "given.",
+            "Leave that out, or give --backbone=whisper:layers=N for random weights.",
+        )
     for option in options:
         if option not in _SIZES:
             raise unknown_name("option of backbone whisper", option, ["preset", *_SIZES])
@@ -105,10 +112,13 @@ def _random(sizes: dict[str, int]) -> Any:
             "Give --backbone=whisper:heads=6,width=384 or the like.",
         )
     return _hub().models.WhisperBackbone(
-        vocabulary_size=8, num_layers=sizes["layers"], num_heads=sizes["heads"],
-        hidden_dim=sizes["width"], intermediate_dim=4 * sizes["width"],
+        vocabulary_size=8,
+        num_layers=sizes["layers"],
+        num_heads=sizes["heads"],
+        hidden_dim=sizes["width"],
+        intermediate_dim=4 * sizes["width"],
         max_decoder_sequence_length=8,
-    )  # fmt: skip
+    )
 
 
 def _encoder(whole: Any, shape: tuple[int, ...]) -> keras.Model:

@@ -93,6 +93,9 @@ def in_windows(backbone: Backbone, count: int) -> Backbone:
         inputs, tensors if len(tensors) > 1 else tensors[0], name="windows_of_clips"
     )
     return replace(
-        backbone, model=model, stages=tuple(stages),
-        uncut=backbone.names(), wrapped=(backbone, functools.partial(in_windows, count=count)),
-    )  # fmt: skip
+        backbone,
+        model=model,
+        stages=tuple(stages),
+        uncut=backbone.names(),
+        wrapped=(backbone, functools.partial(in_windows, count=count)),
+    )

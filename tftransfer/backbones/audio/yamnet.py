@@ -22,9 +22,20 @@ FRAMES, BANDS, CLASSES = 96, 64, 521
 POOLS = ("loudness", "mean")
 # Stride and channels of the separable convolutions, layer2 to layer14.
 _SEPARABLE = (
-    (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), (1, 512), (1, 512), (1, 512),
-    (1, 512), (1, 512), (2, 1024), (1, 1024),
-)  # fmt: skip
+    (1, 64),
+    (2, 128),
+    (1, 128),
+    (2, 256),
+    (1, 256),
+    (2, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (2, 1024),
+    (1, 1024),
+)
 _EPSILON = 1e-4
 
 
@@ -70,10 +81,12 @@ def yamnet_stages(model: keras.Model) -> tuple[Stage, ...]:
         stride *= down
         stages.append(
             Stage(
-                name=f"stage{number}", layers=tuple(own), stride=stride,
+                name=f"stage{number}",
+                layers=tuple(own),
+                stride=stride,
                 outputs=tuple(found[end] for end in ends if end in found),
             )
-        )  # fmt: skip
+        )
     return tuple(stages)
 
 

@@ -61,8 +61,9 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> tuple[str, ...]:
             if tuple(value.shape) != tuple(variable.shape):
                 raise UserError(
                     f"{path}: {key} has the shape {value.shape}, YAMNet's is "
-                    f"{tuple(variable.shape)}.", "Give a weights file of YAMNet.",
-                )  # fmt: skip
+                    f"{tuple(variable.shape)}.",
+                    "Give a weights file of YAMNet.",
+                )
             variable.assign(value)
     if len(missing) == total:
         raise UserError(
@@ -72,8 +73,10 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> tuple[str, ...]:
     settle(model.layers)
     if not missing:
         return ()
-    return (f"{len(missing)} of YAMNet's {total} weights are not in {path.name}: random from "
-            f"{missing[0].partition('/')[0]} on",)  # fmt: skip
+    return (
+        f"{len(missing)} of YAMNet's {total} weights are not in {path.name}: random from "
+        f"{missing[0].partition('/')[0]} on",
+    )
 
 
 def _of_h5(path: Path) -> Arrays:

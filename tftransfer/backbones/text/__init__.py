@@ -46,9 +46,14 @@ def load_backbone(
         from tftransfer.backbones.text.word_vectors import load_word_vectors
 
         return _called(
-            load_word_vectors, options, name, weights=weights, length=int(length), seed=seed,
+            load_word_vectors,
+            options,
+            name,
+            weights=weights,
+            length=int(length),
+            seed=seed,
             assets=folder,
-        )  # fmt: skip
+        )
     if _is_module(base):
         from tftransfer.backbones.text.tfhub import load_module
 
@@ -61,9 +66,15 @@ def load_backbone(
             "Give the folder of a transformer or of a TF-Hub module, or a preset's name.",
         )
     return _called(
-        load_transformer, options, name, base, weights=weights, length=int(length), seed=seed,
+        load_transformer,
+        options,
+        name,
+        base,
+        weights=weights,
+        length=int(length),
+        seed=seed,
         assets=folder,
-    )  # fmt: skip
+    )
 
 
 def _parsed(name: str) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ import keras
 from tftransfer.backbones import tfhub
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage
-from tftransfer.preprocessing.text.preprocessor import StringForm
+from tftransfer.preprocessing.text.preprocessor import StringPreprocessor
 from tftransfer.utils.hashes import file_sha256
 
 
@@ -24,16 +24,22 @@ def load_module(name: str, handle: str, *, trust_code: bool, output: str = "") -
       UserError: it is not trusted, or no module of strings.
     """
     path, said = tfhub.trusted(handle, trust_code)
-    layer = tfhub.HubLayer(str(path), output, name="module", dtype="float32")
+    layer = tfhub.TFHubLayer(str(path), output, name="module", dtype="float32")
     strings = keras.Input((), dtype="string", name="strings")
     tfhub.check_input(
-        layer, strings, f"The module {handle} takes no strings",
+        layer,
+        strings,
+        f"The module {handle} takes no strings",
         "Give a module of text (strings to vectors).",
-    )  # fmt: skip
+    )
     vectors = layer(strings)
     return Backbone(
-        name=name, architecture=name, model=keras.Model(strings, vectors, name="hub_module"),
+        name=name,
+        architecture=name,
+        model=keras.Model(strings, vectors, name="hub_module"),
         stages=(Stage(name="stage1", layers=(layer,), outputs=(vectors,), stride=1.0),),
-        form=StringForm(), weights=handle, weights_sha256=file_sha256(path / "saved_model.pb"),
+        preprocessor=StringPreprocessor(),
+        weights=handle,
+        weights_sha256=file_sha256(path / "saved_model.pb"),
         remarks=said,
-    )  # fmt: skip
+    )

@@ -16,7 +16,7 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.text import hugging_face
 from tftransfer.backbones.text.transformer_stages import blocks_of, one_input_model
 from tftransfer.core.serialization import read_json
-from tftransfer.preprocessing.text.subword_preprocessor import TokenForm
+from tftransfer.preprocessing.text.subword_preprocessor import SubwordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.hashes import file_sha256
 
@@ -25,11 +25,23 @@ LENGTH = 128  # tokens
 # Seen to give the same without the padding at the end. FNet mixes all places, XLNet and ESM look
 # at it.
 PASS_OVER_PADDING = (
-    "AlbertBackbone", "BertBackbone", "BloomBackbone", "DebertaV3Backbone", "DistilBertBackbone",
-    "ElectraBackbone", "FalconBackbone", "GPT2Backbone", "GPTNeoXBackbone", "GemmaBackbone",
-    "Llama3Backbone", "LlamaBackbone", "MistralBackbone", "OPTBackbone", "RobertaBackbone",
+    "AlbertBackbone",
+    "BertBackbone",
+    "BloomBackbone",
+    "DebertaV3Backbone",
+    "DistilBertBackbone",
+    "ElectraBackbone",
+    "FalconBackbone",
+    "GPT2Backbone",
+    "GPTNeoXBackbone",
+    "GemmaBackbone",
+    "Llama3Backbone",
+    "LlamaBackbone",
+    "MistralBackbone",
+    "OPTBackbone",
+    "RobertaBackbone",
     "XLMRobertaBackbone",
-)  # fmt: skip
+)
 _FILE = "transformer.json"
 # Hugging Face's names of the two forms of GELU; KerasHub's encoders always take the second.
 _EXACT_GELU = "gelu"
@@ -59,9 +71,16 @@ class _Parts:
 
 
 def load_transformer(
-    name: str, place: str, *, weights: str, length: int, seed: int, assets: Path | None,
-    pool: str = "", unit: int = 0,
-) -> Backbone:  # fmt: skip
+    name: str,
+    place: str,
+    *,
+    weights: str,
+    length: int,
+    seed: int,
+    assets: Path | None,
+    pool: str = "",
+    unit: int = 0,
+) -> Backbone:
     """A transformer as a backbone: `stage1` is the embedding, each block is a stage.
 
     Args:
@@ -90,15 +109,17 @@ def load_transformer(
     pooling = pool or parts.pooling
     wanted = _checked(length or LENGTH)
     most = getattr(parts.transformer, "max_sequence_length", None) or wanted
-    form = TokenForm(
-        min(wanted, most), parts.tokenizer, files=_files(parts),
+    preprocessor = SubwordPreprocessor(
+        min(wanted, most),
+        parts.tokenizer,
+        files=_files(parts),
         passed_over=type(parts.transformer).__name__ in PASS_OVER_PADDING,
-    )  # fmt: skip
+    )
     padding = int(getattr(parts.tokenizer, "pad_token_id", 0) or 0)
 
     def built(transformer: Any) -> Any:
         _set_gelu(transformer, parts.gelu)
-        return one_input_model(transformer, form.shape[0], padding)
+        return one_input_model(transformer, preprocessor.shape[0], padding)
 
     def fresh() -> keras.Model:
         return built(_again(type(parts.transformer), parts.transformer.get_config()))[0]
@@ -106,15 +127,23 @@ def load_transformer(
     keras.utils.set_random_seed(seed)
     model, stages = built(parts.transformer)
     return Backbone(
-        name=name, architecture=name, model=model, stages=stages, form=form,
-        weights="none" if random else name, weights_sha256=parts.sha256, fresh=fresh,
-        pooling=pooling, unit=bool(unit), assets=_files(parts),
+        name=name,
+        architecture=name,
+        model=model,
+        stages=stages,
+        preprocessor=preprocessor,
+        weights="none" if random else name,
+        weights_sha256=parts.sha256,
+        fresh=fresh,
+        pooling=pooling,
+        unit=bool(unit),
+        assets=_files(parts),
         remarks=(
             _said(pooling, parts.unit and not unit),
             *parts.remarks,
             *([f"it reads at most {most} tokens"] if length > most else []),
         ),
-    )  # fmt: skip
+    )
 
 
 def _said(pooling: str, makers_scaled: bool) -> str:
@@ -159,11 +188,14 @@ def _of_folder(folder: Path, transformer: Any, tokenizer: Any) -> _Parts:
     gelu = "exact" if activation == _EXACT_GELU else "approximate" * ("gelu" in activation)
     weights = folder / "model.safetensors"
     return _Parts(
-        transformer=transformer, tokenizer=tokenizer, gelu=gelu,
+        transformer=transformer,
+        tokenizer=tokenizer,
+        gelu=gelu,
         pooling=hugging_face.pooling_of(folder) or _pool(transformer),
-        unit=hugging_face.is_scaled(folder), remarks=hugging_face.remarks(folder),
+        unit=hugging_face.is_scaled(folder),
+        remarks=hugging_face.remarks(folder),
         sha256=file_sha256(weights) if weights.is_file() else "",
-    )  # fmt: skip
+    )
 
 
 def _pool(transformer: Any) -> str:
@@ -192,12 +224,18 @@ _GELUS = {"exact": keras.activations.gelu, "approximate": approximate_gelu}
 def _files(parts: _Parts) -> Mapping[str, bytes]:
     """Settings as JSON, and the tokenizer's vocabulary as KerasHub writes it."""
     settings = {
-        "transformer": {"class": type(parts.transformer).__name__,
-                        "config": _plain(parts.transformer.get_config())},
-        "tokenizer": {"class": type(parts.tokenizer).__name__,
-                      "config": _plain(parts.tokenizer.get_config())},
-        "gelu": parts.gelu, "pooling": parts.pooling, "unit": parts.unit,
-    }  # fmt: skip
+        "transformer": {
+            "class": type(parts.transformer).__name__,
+            "config": _plain(parts.transformer.get_config()),
+        },
+        "tokenizer": {
+            "class": type(parts.tokenizer).__name__,
+            "config": _plain(parts.tokenizer.get_config()),
+        },
+        "gelu": parts.gelu,
+        "pooling": parts.pooling,
+        "unit": parts.unit,
+    }
     with tempfile.TemporaryDirectory() as folder:
         parts.tokenizer.save_assets(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}

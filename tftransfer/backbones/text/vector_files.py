@@ -70,9 +70,11 @@ def read_word_vectors(path: Path, *, most: int = MOST_WORDS) -> WordVectors:
     if more:
         remarks.append(f"only the first {most:,} words of {path.name} are used")
     return WordVectors(
-        words=tuple(found), vectors=np.stack(list(found.values())), format=kind,
+        words=tuple(found),
+        vectors=np.stack(list(found.values())),
+        format=kind,
         remarks=tuple(remarks),
-    )  # fmt: skip
+    )
 
 
 def _opened(path: Path) -> IO[bytes]:

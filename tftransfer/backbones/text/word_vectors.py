@@ -13,7 +13,7 @@ from tftransfer.backbones.pooling import MaskOn
 from tftransfer.backbones.stages import Stage
 from tftransfer.backbones.text.layers import Masked, PaddingMask
 from tftransfer.backbones.text.vector_files import WordVectors, read_word_vectors
-from tftransfer.preprocessing.text.preprocessor import WordForm
+from tftransfer.preprocessing.text.preprocessor import WordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.hashes import file_sha256
 
@@ -26,9 +26,18 @@ _FILE = "vocabulary.txt"
 
 
 def load_word_vectors(
-    name: str, *, weights: str, length: int, seed: int, pool: str = "mean", body: str = "none",
-    assets: Path | None = None, width: int = 128, dim: int = 64, cased: int = 0,
-) -> Backbone:  # fmt: skip
+    name: str,
+    *,
+    weights: str,
+    length: int,
+    seed: int,
+    pool: str = "mean",
+    body: str = "none",
+    assets: Path | None = None,
+    width: int = 128,
+    dim: int = 64,
+    cased: int = 0,
+) -> Backbone:
     """Word vectors as a backbone: `stage1` is the embedding, `stage2` the body if there is one.
 
     Args:
@@ -54,15 +63,21 @@ def load_word_vectors(
             raise unknown_name(f"{option} of word_vectors", value, known)
     found = _restored(assets) if assets else _found(weights, bool(cased))
     words = found.words if found else ()
-    form = WordForm(
-        length or LENGTH, words=words, buckets=0 if words else _BUCKETS, cased=bool(cased),
+    preprocessor = WordPreprocessor(
+        length or LENGTH,
+        words=words,
+        buckets=0 if words else _BUCKETS,
+        cased=bool(cased),
         ranked=pool == "sif" and bool(words),
-    )  # fmt: skip
+    )
     matrix = _matrix(found, pool) if found else None
 
     def fresh() -> tuple[keras.Model, tuple[Stage, ...]]:
         return _build(
-            form.shape[0], (form.size, dim if matrix is None else matrix.shape[1]), body, width
+            preprocessor.shape[0],
+            (preprocessor.size, dim if matrix is None else matrix.shape[1]),
+            body,
+            width,
         )
 
     keras.utils.set_random_seed(seed)
@@ -70,11 +85,18 @@ def load_word_vectors(
     if matrix is not None:
         model.get_layer("words").set_weights([np.concatenate([np.zeros_like(matrix[:1]), matrix])])
     return Backbone(
-        name=name, architecture=name, model=model, stages=stages, form=form,
-        weights=weights, weights_sha256="" if weights == "none" else file_sha256(_path(weights)),
-        fresh=lambda: fresh()[0], pooling="max" if pool == "max" else "mean",
-        remarks=_said(found, form, pool), assets=_assets(found),
-    )  # fmt: skip
+        name=name,
+        architecture=name,
+        model=model,
+        stages=stages,
+        preprocessor=preprocessor,
+        weights=weights,
+        weights_sha256="" if weights == "none" else file_sha256(_path(weights)),
+        fresh=lambda: fresh()[0],
+        pooling="max" if pool == "max" else "mean",
+        remarks=_said(found, preprocessor, pool),
+        assets=_assets(found),
+    )
 
 
 def _path(weights: str) -> Path:
@@ -126,15 +148,16 @@ def _matrix(found: WordVectors, pool: str) -> np.ndarray:
     return (found.vectors * (_SIF / (_SIF + frequency))[:, None]).astype(np.float32)
 
 
-def _said(found: WordVectors | None, form: WordForm, pool: str) -> tuple[str, ...]:
+def _said(found: WordVectors | None, preprocessor: WordPreprocessor, pool: str) -> tuple[str, ...]:
     if found is None:
-        return (f"no vocabulary: words are hashed to {form.size:,} random vectors",)
+        return (f"no vocabulary: words are hashed to {preprocessor.size:,} random vectors",)
     count, width = found.vectors.shape
     by_place = "sif takes the first word of the file for the most frequent, and so on"
     return (
-        f"{count:,} word vectors of {width} numbers, {found.format}", *found.remarks,
+        f"{count:,} word vectors of {width} numbers, {found.format}",
+        *found.remarks,
         *[by_place] * (pool == "sif"),
-    )  # fmt: skip
+    )
 
 
 def _build(

@@ -9,11 +9,11 @@ from tftransfer.preprocessing.audio.checks import (
     seconds,
     undecodable,
 )
-from tftransfer.preprocessing.base import InputKind
+from tftransfer.preprocessing.base import Modality
 
 __all__ = ["KIND"]
 
-KIND = InputKind(
+MODALITY = Modality(
     name="audio",
     one="clip",
     many="clips",
@@ -22,7 +22,7 @@ KIND = InputKind(
     undecodable=undecodable,
     measure=seconds,
     length=length_of,
-    taps_matter=True,
+    middle_layers_matter=True,
     augments=("none", "shift", "mask", "full", "strong", "noise"),
     augment="full",
     argument="audio_bytes",

@@ -68,11 +68,9 @@ class ClipAugmenter:
             shape = (None, *inputs.shape[1:])
             self._apply = tf.function(
                 functools.partial(_changed, kind=self.kind, layout=self._layout),
-                input_signature=[
-                    tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)
-                ],
+                input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)],
                 autograph=False,
-            )  # fmt: skip
+            )
         return self._apply(tf.cast(inputs, tf.float32), tf.constant(seeds, tf.int64))
 
 

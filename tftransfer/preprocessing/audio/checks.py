@@ -10,7 +10,7 @@ import numpy as np
 
 from tftransfer.preprocessing.audio import compressed
 from tftransfer.preprocessing.audio.wav import FLOAT, RATE, wav_header, wav_samples
-from tftransfer.preprocessing.base import Note, Rule
+from tftransfer.preprocessing.base import FileCheck, FileWarning
 
 MAX_SAMPLES = 200_000_000
 _COMPRESSED = {"FLAC": b"fLaC", "Ogg": b"OggS"}
@@ -99,7 +99,7 @@ def finite(data: bytes) -> str | None:
     return None if np.isfinite(wav_samples(data)).all() else "samples that are NaN or infinite"
 
 
-RULES: tuple[Rule, ...] = (known_format, decodable, whole, has_samples, finite)
+RULES: tuple[FileCheck, ...] = (known_format, decodable, whole, has_samples, finite)
 
 
 def undecodable(data: bytes) -> str | None:
@@ -181,7 +181,7 @@ def _samples(data: bytes) -> np.ndarray:
     return wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
 
 
-NOTES: tuple[Note, ...] = (several_channels, other_rate, loudness)
+NOTES: tuple[FileWarning, ...] = (several_channels, other_rate, loudness)
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:

@@ -13,14 +13,14 @@ from tftransfer.preprocessing.audio.checks import HEARD, LONG, audio_format
 from tftransfer.preprocessing.audio.decode import KERNEL, fitted, waveform
 from tftransfer.preprocessing.audio.log_mel import MelBands, log_mel
 from tftransfer.preprocessing.audio.wav import RATE
-from tftransfer.preprocessing.base import Augmenter, Form
+from tftransfer.preprocessing.base import Augmenter, Preprocessor
 
 # In the logarithm's units: a whisper is black, and full scale is white.
 _DARK, _LIGHT = -7.0, 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipForm(Form):
+class ClipPreprocessor(Preprocessor):
     """Clips of one length: longer ones are cut to their middle, shorter ones end in silence.
 
     Attributes:
@@ -29,7 +29,7 @@ class ClipForm(Form):
 
     length: float
 
-    kind: ClassVar[str] = "audio"
+    modality: ClassVar[str] = "audio"
     dtype: ClassVar[str] = "float32"  # type: ignore[misc]
     layout: ClassVar[Layout]
 
@@ -39,7 +39,7 @@ class ClipForm(Form):
         return round(self.length * RATE)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """Such as `5 s`."""
         return f"{self.length:.3g} s"
 
@@ -77,9 +77,10 @@ class ClipForm(Form):
         """Arrays of waveforms, float32 [n, samples] at 16 kHz."""
         signature = tf.TensorSpec(self.shape, self.dtype)
         return tf.map_fn(
-            lambda one: self.of_samples(fitted(one, self.samples)), numbers,
+            lambda one: self.of_samples(fitted(one, self.samples)),
+            numbers,
             fn_output_signature=signature,
-        )  # fmt: skip
+        )
 
     def read(self, item: bytes) -> bytes:
         """FLAC and Ogg as WAV."""
@@ -95,7 +96,7 @@ class ClipForm(Form):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaveformForm(ClipForm):
+class WaveformPreprocessor(ClipPreprocessor):
     """float32 [samples] at 16 kHz, -1 to 1: what TF-Hub's modules of audio take."""
 
     layout: ClassVar[Layout] = Layout(time=1)
@@ -116,7 +117,7 @@ class WaveformForm(ClipForm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogMelForm(ClipForm):
+class LogMelPreprocessor(ClipPreprocessor):
     """float32 [frames, bands, 1]: the logarithm of the energy in mel bands, as YAMNet hears."""
 
     bands: MelBands = field(default_factory=MelBands)
@@ -138,7 +139,7 @@ class LogMelForm(ClipForm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectrogramForm(ClipForm):
+class SpectrogramPreprocessor(ClipPreprocessor):
     """float32 [size, windows × size, 3] in 0 to 255: a log-mel spectrogram as pictures in a row.
 
     Frequency falls from top to bottom, time runs from left to right, and the three colours are
@@ -163,14 +164,14 @@ class SpectrogramForm(ClipForm):
         return (self.image_size, self.windows * self.image_size, 3)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """Such as `5 s as spectrograms of 160 px`, or `60 s as 6 spectrograms of 160 px`."""
         number = f"{self.windows} " * (self.windows > 1)
-        return f"{super().said} as {number}spectrograms of {self.image_size} px"
+        return f"{super().description} as {number}spectrograms of {self.image_size} px"
 
     @property
     def basis(self) -> str:
-        """The size, and what `LogMelForm` depends on."""
+        """The size, and what `LogMelPreprocessor` depends on."""
         return f"spectrogram {self.shape} {self.samples} {KERNEL} {self.bands} {_DARK} {_LIGHT}"
 
     def of_samples(self, samples: Any) -> Any:

@@ -82,9 +82,14 @@ def _described(form: bytes, start: int, size: int, there: int) -> WavHeader:
         raise ValueError(f"a rate of {rate:,} Hz")
     promised = there if size >= UNKNOWN_SIZE else size
     return WavHeader(
-        code=code, channels=channels, rate=rate, width=width, start=start, promised=promised,
+        code=code,
+        channels=channels,
+        rate=rate,
+        width=width,
+        start=start,
+        promised=promised,
         there=there,
-    )  # fmt: skip
+    )
 
 
 def wav_samples(data: bytes) -> np.ndarray:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tftransfer.preprocessing.audio.augmentation import Layout
 from tftransfer.preprocessing.audio.decode import KERNEL
-from tftransfer.preprocessing.audio.preprocessors import ClipForm
+from tftransfer.preprocessing.audio.preprocessors import ClipPreprocessor
 from tftransfer.preprocessing.audio.wav import RATE
 
 _FFT, _HOP = 400, 160
@@ -22,7 +22,7 @@ _LINEAR, _BEND, _STEPS = 200.0 / 3, 1000.0, 27 / math.log(6.4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhisperForm(ClipForm):
+class WhisperPreprocessor(ClipPreprocessor):
     """float32 [frames, bands]: decibels in mel bands, of a range of 80 dB below the loudest.
 
     Attributes:

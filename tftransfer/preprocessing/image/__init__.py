@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tftransfer.preprocessing.base import InputKind
+from tftransfer.preprocessing.base import Modality
 from tftransfer.preprocessing.image.checks import NOTES, RULES
 
 
@@ -21,7 +21,7 @@ def _undecodable(data: bytes) -> str | None:
     return None
 
 
-KIND = InputKind(
+MODALITY = Modality(
     name="image",
     one="picture",
     many="pictures",

@@ -71,8 +71,9 @@ class Augmenter:
         return tf.map_fn(one, (pixels, seeds), parallel_iterations=1, fn_output_signature=spec)
 
     def _states(self) -> list[Any]:
-        generators = (getattr(each, "generator", None) or each.seed_generator
-                      for each in self._layers)  # fmt: skip
+        generators = (
+            getattr(each, "generator", None) or each.seed_generator for each in self._layers
+        )
         return [generator.state for generator in generators]
 
     def _run(self, pixels: Any) -> Any:

@@ -65,9 +65,15 @@ def _upright(pixels: Any, orientation: Any) -> Any:
         return tf.gather(tf.reshape(pixels, [-1, 3]), places)
 
     ways = [
-        lambda: pixels, lambda: pixels[:, ::-1], lambda: pixels[::-1, ::-1], lambda: pixels[::-1],
-        turned, lambda: turned()[:, ::-1], lambda: turned()[::-1, ::-1], lambda: turned()[::-1],
-    ]  # fmt: skip
+        lambda: pixels,
+        lambda: pixels[:, ::-1],
+        lambda: pixels[::-1, ::-1],
+        lambda: pixels[::-1],
+        turned,
+        lambda: turned()[:, ::-1],
+        lambda: turned()[::-1, ::-1],
+        lambda: turned()[::-1],
+    ]
     return tf.switch_case(orientation - 1, ways)
 
 
@@ -111,9 +117,10 @@ def within_cap(data: Any) -> Any:
     """The bytes, failing where a picture's header promises more pixels than `MAX_PIXELS`."""
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
     pixels = tf.cond(
-        jpeg, lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
+        jpeg,
+        lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
         lambda: _promised(data),
-    )  # fmt: skip
+    )
     with tf.control_dependencies(
         [tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))]
     ):
@@ -138,12 +145,14 @@ def _promised(data: Any) -> Any:
             (starts(b"GIF8"), lambda: _gif_pixels(data)),
             (starts(b"BM"), lambda: _signed(number(18, 4)) * _signed(number(22, 4))),
             (starts(b"VP8 ", 12), lambda: (number(26, 2) % _2_14) * (number(28, 2) % _2_14)),
-            (starts(b"VP8L", 12),
-             lambda: (number(21, 4) % _2_14 + 1) * (number(21, 4) // _2_14 % _2_14 + 1)),
+            (
+                starts(b"VP8L", 12),
+                lambda: (number(21, 4) % _2_14 + 1) * (number(21, 4) // _2_14 % _2_14 + 1),
+            ),
             (starts(b"VP8X", 12), lambda: (number(24, 3) + 1) * (number(27, 3) + 1)),
         ],
         default=lambda: tf.constant(0, tf.int64),
-    )  # fmt: skip
+    )
 
 
 def _gif_pixels(data: Any) -> Any:

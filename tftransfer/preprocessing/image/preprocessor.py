@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tftransfer.preprocessing.base import Form
+from tftransfer.preprocessing.base import Preprocessor
 from tftransfer.preprocessing.image.augmentation import Augmenter
 from tftransfer.preprocessing.image.decode import decode_resized, within_cap
 
@@ -15,7 +15,7 @@ _ALWAYS = ("strong", "noise")
 
 
 @dataclass(frozen=True)
-class ImageForm(Form):
+class ImagePreprocessor(Preprocessor):
     """Pictures as uint8 [size, size, 3].
 
     Attributes:
@@ -24,7 +24,7 @@ class ImageForm(Form):
 
     image_size: int
 
-    kind: ClassVar[str] = "image"
+    modality: ClassVar[str] = "image"
     dtype: ClassVar[str] = "uint8"  # type: ignore[misc]
 
     @property
@@ -33,7 +33,7 @@ class ImageForm(Form):
         return (self.image_size, self.image_size, 3)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """Side of the square."""
         return f"{self.image_size} px"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tftransfer.preprocessing.base import InputKind
+from tftransfer.preprocessing.base import Modality
 from tftransfer.preprocessing.text.checks import NOTES, RULES, bare, count_words
 
 # Marks apart and long words in pieces: of English a word is about 1.4 tokens.
@@ -24,7 +24,7 @@ def _length(words: np.ndarray, longest: float = np.inf) -> tuple[float, str]:
     )
 
 
-KIND = InputKind(
+MODALITY = Modality(
     name="text",
     one="text",
     many="texts",

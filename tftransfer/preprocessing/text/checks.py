@@ -52,8 +52,11 @@ def says_something(data: bytes) -> str | None:
 
 
 RULES: tuple[Callable[[bytes], str | None], ...] = (
-    within_size, whole, of_characters, says_something,
-)  # fmt: skip
+    within_size,
+    whole,
+    of_characters,
+    says_something,
+)
 
 
 def other_encoding(data: bytes) -> str | None:

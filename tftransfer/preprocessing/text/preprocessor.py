@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.preprocessing.base import Augmenter, Form
+from tftransfer.preprocessing.base import Augmenter, Preprocessor
 from tftransfer.preprocessing.text.augmentation import TokenAugmenter, WordAugmenter
 from tftransfer.preprocessing.text.checks import MAX_BYTES
 from tftransfer.utils.text_encoding import text_of
@@ -51,10 +51,10 @@ def is_text(utf8: Any) -> Any:
     return said & ~tf.strings.regex_full_match(utf8, r"(?s).*\x00.*")
 
 
-class TextForm(Form):
+class TextPreprocessor(Preprocessor):
     """What all forms of text have in common: `encoded` makes arrays of a batch of strings."""
 
-    kind: ClassVar[str] = "text"
+    modality: ClassVar[str] = "text"
     by_batches: ClassVar[bool] = True
 
     @abc.abstractmethod
@@ -90,14 +90,14 @@ class TextForm(Form):
         return tf.where(keep, arrays, tf.zeros_like(arrays)), good
 
 
-class StringForm(TextForm):
+class StringPreprocessor(TextPreprocessor):
     """The string itself, for networks that part it into words on their own."""
 
     shape: tuple[int, ...] = ()
     dtype = "string"
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """In words."""
         return "strings"
 
@@ -115,7 +115,7 @@ class StringForm(TextForm):
         return WordAugmenter(augment)
 
 
-class WordForm(TextForm):
+class WordPreprocessor(TextPreprocessor):
     """Ids of words in lower case: int32 [length], 0 where there are no more.
 
     A word is letters and digits, with the hyphens and apostrophes inside it; any other mark stands
@@ -133,9 +133,14 @@ class WordForm(TextForm):
     dtype = "int32"
 
     def __init__(
-        self, length: int, *, words: Sequence[str] = (), buckets: int = 0, cased: bool = False,
+        self,
+        length: int,
+        *,
+        words: Sequence[str] = (),
+        buckets: int = 0,
+        cased: bool = False,
         ranked: bool = False,
-    ):  # fmt: skip
+    ):
         self.shape, self.length = (length,), float(length)
         self.words, self._cased, self._ranked = words, cased, ranked
         self.size = buckets or len(words)
@@ -145,7 +150,7 @@ class WordForm(TextForm):
         self.table: Any = None if buckets else _table(ids)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """In words."""
         return f"{self.shape[0]} words"
 
@@ -204,10 +209,10 @@ class WordForm(TextForm):
             every = tf.boolean_mask(words.values, is_word)
             ids = self.table.lookup(every).numpy()
             known = ids > 0
-            kinds = len(set(every.numpy()[known])) / max(1, len(set(every.numpy())))
+            modalities = len(set(every.numpy()[known])) / max(1, len(set(every.numpy())))
             said.append(
                 f"{known.sum() / max(1, len(known)):.1%} of the words in the training texts have "
-                f"a vector, {kinds:.1%} of the different ones"
+                f"a vector, {modalities:.1%} of the different ones"
             )
             if self._ranked and (agreed := _agreement(ids[known])) < _AGREES:
                 said.append(

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tftransfer.preprocessing.base import Augmenter
 from tftransfer.preprocessing.text.augmentation import TokenAugmenter
-from tftransfer.preprocessing.text.preprocessor import TextForm
+from tftransfer.preprocessing.text.preprocessor import TextPreprocessor
 from tftransfer.preprocessing.text.sentencepiece import keep_model
 from tftransfer.preprocessing.text.wordpiece import RULES, WordPiece, follows_bert
 from tftransfer.utils.text_encoding import text_of
@@ -22,7 +22,7 @@ _SAMPLE = 2000
 _VERSION = tf.__version__.rsplit(".", 1)[0]
 
 
-class TokenForm(TextForm):
+class SubwordPreprocessor(TextPreprocessor):
     """Ids of subwords, int32 [length], begun and ended as the tokenizer has it; -1 after the end.
 
     Args:
@@ -58,7 +58,7 @@ class TokenForm(TextForm):
         self._ids = tf.function(self._tokenized, autograph=False)
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """In words."""
         return f"{self.shape[0]} tokens"
 
@@ -103,7 +103,9 @@ class TokenForm(TextForm):
         cut = float(tf.reduce_mean(tf.cast(ids.row_lengths() + marks > self.shape[0], tf.float32)))
         said = []
         if cut:
-            said.append(f"{cut:.1%} of the training texts are longer than {self.said} and cut")
+            said.append(
+                f"{cut:.1%} of the training texts are longer than {self.description} and cut"
+            )
         unknown = getattr(self._tokenizer, "unk_token_id", None)
         if unknown is None and getattr(self._tokenizer, "oov_token", None):
             unknown = self._tokenizer.token_to_id(self._tokenizer.oov_token)

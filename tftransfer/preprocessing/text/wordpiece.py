@@ -44,10 +44,13 @@ class WordPiece:
         self._lower, self._strip = tokenizer.lowercase, tokenizer.strip_accents
         self._text = tensorflow_text
         self._subwords = tensorflow_text.FastWordpieceTokenizer(
-            vocab=tokenizer.get_vocabulary(), suffix_indicator=tokenizer.suffix_indicator,
-            max_bytes_per_word=_BYTES * _LONGEST, token_out_type=tf.int32,
-            unknown_token=tokenizer.oov_token, no_pretokenization=True,
-        )  # fmt: skip
+            vocab=tokenizer.get_vocabulary(),
+            suffix_indicator=tokenizer.suffix_indicator,
+            max_bytes_per_word=_BYTES * _LONGEST,
+            token_out_type=tf.int32,
+            unknown_token=tokenizer.oov_token,
+            no_pretokenization=True,
+        )
 
     def __call__(self, utf8: Any) -> Any:
         """Ids of strings in UTF-8 [n]."""
