@@ -72,7 +72,7 @@ def lines():
 
 
 def measure(experiment, folder):
-    run = tftransfer.train(experiment, folder, say=lambda *words: None, export=False)
+    run = tftransfer.train(experiment, folder, export=False)
     result = run.result
     keras.backend.clear_session()
     gc.collect()

@@ -106,11 +106,7 @@ def digit_rows(folder, speaker):
             "chooses_layer": True,
         },
         "MobileNetV2, source only": {**data, **every["MobileNetV2"], "recipes": ("fine_tune",)},
-        "small CNN from scratch": {
-            **data,
-            **every["small CNN from scratch"],
-            "recipes": _SCRATCH,
-        },
+        "small CNN from scratch": {**data, **every["small CNN from scratch"], "recipes": _SCRATCH},
     }
     for name, method in (("MMD", "mmd"), ("Deep CORAL", "coral"), ("DANN", "dann")):
         rows[f"MobileNetV2 + {name}"] = {**adapting, "recipes": (f"fine_tune+{method}",)}
@@ -149,7 +145,7 @@ def train(fields, seed):
     """Figures of one training."""
     folder = tempfile.mkdtemp()
     experiment = tftransfer.Experiment(**fields, seed=seed)
-    result = tftransfer.train(experiment, folder, export=False, say=lambda line: None).result
+    result = tftransfer.train(experiment, folder, export=False).result
     shutil.rmtree(folder)
     keras.backend.clear_session()
     gc.collect()
@@ -177,9 +173,7 @@ def second_recipe(fields, seed):
         for recipe in ("feature_extraction", "few_shot"):
             experiment = tftransfer.Experiment(**fields, recipe=recipe, seed=seed)
             folder = Path(tempfile.mkdtemp())
-            run = tftransfer.train(
-                experiment, folder, export=False, say=lambda line: None, cache_dir=cache
-            )
+            run = tftransfer.train(experiment, folder, export=False, cache_dir=cache)
             spent = run.result["seconds"]
             seconds.append(spent["total"] - spent["import"])
     return {"first": seconds[0], "second": seconds[1], "ratio": seconds[0] / seconds[1]}

@@ -12,7 +12,7 @@ def best_layer(fields, seed):
       fields: of an experiment; where they group the examples, no fold parts a group.
       seed: of the experiment and the folds.
     """
-    plan = make_plan(tftransfer.Experiment(**fields, seed=seed), say=lambda line: None)
+    plan = make_plan(tftransfer.Experiment(**fields, seed=seed))
     found = probe_layers(pooled_layer_features(plan.network, plan.examples), plan.examples, seed)
     return max(found, key=found.get)
 

@@ -26,15 +26,14 @@ def as_evaluated(fields, seed):
       `accuracy` of `evaluate`, `served` the export's, `same` the share of examples of which both
       have the same best class, and `difference`, the greatest of two scores.
     """
-    silent = {"say": lambda *words: None}
     with tempfile.TemporaryDirectory() as folder:
         experiment = tftransfer.Experiment(**fields, seed=seed)
-        run = tftransfer.train(experiment, Path(folder, "run"), **silent)
-        said = tftransfer.evaluate(run.workdir, fields["test_data"], **silent)["test"]
+        run = tftransfer.train(experiment, Path(folder, "run"))
+        said = tftransfer.evaluate(run.workdir, fields["test_data"])["test"]
         test = tftransfer.Experiment(**{**fields, "data": fields["test_data"], "test_data": ""})
-        examples = read_all(test, lambda *words: None)
+        examples = read_all(test)
         items = [read_item(item) for item in examples.items]
-        named = tftransfer.predict(run.workdir, items, **silent)
+        named = tftransfer.predict(run.workdir, items)
         classes = load(run.workdir).classes
         ours = np.array([[row["scores"][name] for name in classes] for row in named])
         theirs = _served(run.export, items)

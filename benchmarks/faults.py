@@ -85,11 +85,7 @@ def be_the_child(name, folder):
     import tftransfer
 
     tftransfer.train(
-        experiment(name, folder),
-        folder / "run",
-        export=False,
-        cache_dir=str(folder / "cache"),
-        say=lambda line: print(line, flush=True),
+        experiment(name, folder), folder / "run", export=False, cache_dir=str(folder / "cache")
     )
 
 
@@ -106,7 +102,7 @@ def prepare(folder):
         recipe="scratch:augment=shift",
         epochs=6,
     )
-    tftransfer.train(source, folder / "source", export=False, say=lambda line: None)
+    tftransfer.train(source, folder / "source", export=False)
 
 
 def start(name, folder):
@@ -321,7 +317,7 @@ def mutated(folder):
         splits=np.full(len(items), "", SPLIT_DTYPE),
     )
     began = time.monotonic()
-    found = scan(given, max_quarantine=1.0, say=lambda line: None)
+    found = scan(given, max_quarantine=1.0)
     seconds = time.monotonic() - began
     tf.get_logger().setLevel("ERROR")
     decoded = InputPipeline(found, ImagePreprocessor(32), keep=False).fetch(np.arange(len(found)))
@@ -353,7 +349,7 @@ def served(folder):
 
     clear(folder)
     settings = experiment("boundary", folder)
-    run = tftransfer.train(settings, folder / "run", say=lambda line: None)
+    run = tftransfer.train(settings, folder / "run")
     model = tf.saved_model.load(str(run.export))
     sign = model.signatures["serving_default"]
     good = [path.read_bytes() for path in sorted((folder / "digits" / "target").rglob("*.png"))]

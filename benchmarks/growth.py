@@ -58,7 +58,6 @@ def measure(folder):
                 batch_size=256,
             ),
             Path(runs, "run"),
-            say=lambda line: None,
             cache_dir=str(Path(runs, "cache")),
         )
         seconds = run.result["seconds"]

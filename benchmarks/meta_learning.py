@@ -152,19 +152,18 @@ def _run_seed(seed, folder):
     some = np.random.default_rng(seed).permutation(len(x))[:_BASE]
     data, new = (x[some], y[some]), images("test", range(5, 10))
     fields = {"data": data, "image_size": 28, "batch_size": 64, "seed": seed}
-    quiet = {"say": lambda *words: None, "export": False}
     usual = tftransfer.train(
         tftransfer.Experiment(
             **fields, backbone="small_cnn", weights="none", recipe="scratch:augment=none,epochs=20"
         ),
         folder / "usual",
-        **quiet,
+        export=False,
     )
     recipe = "few_shot:solve=prototypes+episodic:episodic_rate=1e-3"
     episodic = tftransfer.train(
         tftransfer.Experiment(**fields, backbone=str(usual.workdir), recipe=recipe),
         folder / "episodic",
-        **quiet,
+        export=False,
     )
     found = {}
     for name, run in (("trained as usual", usual), ("trained on by episodes", episodic)):

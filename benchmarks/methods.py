@@ -24,14 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import (
-    interval,
-    runs_of,
-    said,
-    stored_results,
-    table_of_ways,
-    write_results,
-)
+from results import interval, runs_of, said, stored_results, table_of_ways, write_results
 
 import tftransfer
 from tftransfer.evaluation.few_shot_episodes import table as table_of_episodes
@@ -301,10 +294,7 @@ class Bench:
         """A run in a folder of its own."""
         self.count += 1
         run = tftransfer.train(
-            tftransfer.Experiment(**fields, seed=seed),
-            self.folder / str(self.count),
-            say=lambda *words: None,
-            export=False,
+            tftransfer.Experiment(**fields, seed=seed), self.folder / str(self.count), export=False
         )
         keras.backend.clear_session()
         gc.collect()
@@ -318,7 +308,7 @@ def episodes():
         line = f"episodes: {name}"
         if folder and re.search(FLAGS.only, line):
             experiment = tftransfer.Experiment(data=folder, **mobilenet(160))
-            rows = tftransfer.episodes(experiment, say=lambda *words: None)
+            rows = tftransfer.episodes(experiment)
             print(line, *table_of_episodes(rows), sep="\n", flush=True)
             write_results("methods", {line: {"episodes": rows}}, sys.argv)
 

@@ -51,11 +51,7 @@ class Switch(keras.callbacks.Callback):
             if self.on:
                 save(saver, checkpoint)
 
-        return mock.patch.multiple(
-            AsyncSaver,
-            due=lambda saver: self.on and due(saver),
-            save=saves,
-        )
+        return mock.patch.multiple(AsyncSaver, due=lambda saver: self.on and due(saver), save=saves)
 
 
 def measured_cost(folder, blocks):
@@ -97,9 +93,7 @@ def measured_cost(folder, blocks):
         mock.patch.object(Network, "digest", timed(Network.digest, proofs)),
         mock.patch.object(PhaseLoop, "_taken", timed(PhaseLoop._taken, copies)),
     ):
-        tftransfer.train(
-            settings, folder / "run", export=False, callbacks=[switch], say=lambda line: None
-        )
+        tftransfer.train(settings, folder / "run", export=False, callbacks=[switch])
     whole = time.monotonic() - began
     shutil.rmtree(folder / "run", ignore_errors=True)
     # The first block waits for what is traced; each other one lies between two without.

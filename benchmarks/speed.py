@@ -36,10 +36,6 @@ SIZE, ALPHA, EPOCHS, BATCH = 160, 0.35, 10, 32
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
 
 
-def quiet(*words):
-    """Says nothing."""
-
-
 def dataset(**options):
     """The photographs as Keras's guide reads them."""
     return keras.utils.image_dataset_from_directory(
@@ -93,9 +89,7 @@ def probe(folder, cache):
     """One training on the photographs, from the folder to figures and report."""
     shutil.rmtree(folder, ignore_errors=True)
     recipe = f"feature_extraction:epochs={EPOCHS},augment=none"  # as the guide
-    run = tftransfer.train(
-        experiment(recipe=recipe), folder, export=False, say=quiet, cache_dir=str(cache)
-    )
+    run = tftransfer.train(experiment(recipe=recipe), folder, export=False, cache_dir=str(cache))
     return run.result["test"]["accuracy"]
 
 
@@ -166,11 +160,7 @@ def together(folder, **network):
             shutil.rmtree(folder, ignore_errors=True)
             started = time.perf_counter()
             tftransfer.compare(
-                experiment(**network),
-                folder / "runs",
-                some,
-                say=quiet,
-                cache_dir=str(folder / "cache"),
+                experiment(**network), folder / "runs", some, cache_dir=str(folder / "cache")
             )
             seconds[name].append(time.perf_counter() - started)
     return {"seconds": seconds, "against": "one recipe"}
@@ -213,7 +203,6 @@ def fine_tuning(folder):
             experiment(recipe=f"fine_tune:unfreeze=2,epochs={EPOCHS}", seed=seed),
             folder / "run",
             export=False,
-            say=quiet,
             cache_dir=str(folder / "cache"),
         )
         accuracies["fine_tune"].append(run.result["test"]["accuracy"])

@@ -131,11 +131,7 @@ class Bench:
         experiment = tftransfer.Experiment(**sst2(), recipe=recipe, seed=seed, **fields)
         began = time.monotonic()
         run = tftransfer.train(
-            experiment,
-            self.folder / str(self.count),
-            say=lambda *words: None,
-            export=False,
-            cache_dir=cache_dir,
+            experiment, self.folder / str(self.count), export=False, cache_dir=cache_dir
         )
         keras.backend.clear_session()
         gc.collect()

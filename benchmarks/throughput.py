@@ -113,7 +113,7 @@ def decoding(folder):
     """
     measured = {}
     for name, root in {"small": FLAGS.flowers, "large": enlarged(folder / "large")}.items():
-        examples = scan(read_source(str(root)), say=lambda *words: None)
+        examples = scan(read_source(str(root)))
         files = list(examples.items)
         ways = {
             "image_dataset": keras_decoding(root),
@@ -179,8 +179,7 @@ def export(folder):
             image_size=SIZE,
             weights=str(Path(FLAGS.weights, EXPORTED)),
             recipe="feature_extraction",
-        ),
-        say=lambda *words: None,
+        )
     )
     export_network(plan.network, plan.examples, folder / "ours", temperature=1.0)
     quietly(plan.network.model.export, folder / "bare", verbose=False)

@@ -43,7 +43,6 @@ def one(folder, views, seed):
         ),
         folder / "run",
         export=False,
-        say=lambda line: None,
         cache_dir=str(folder / "cache"),
     )
     keras.backend.clear_session()

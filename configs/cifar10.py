@@ -11,7 +11,5 @@ import tftransfer
 
 def get_config():
     return tftransfer.config(
-        backbone="mobilenet_v2",
-        image_size=96,
-        recipe={"name": "fine_tune", "unfreeze": 3},
+        backbone="mobilenet_v2", image_size=96, recipe={"name": "fine_tune", "unfreeze": 3}
     )

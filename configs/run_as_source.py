@@ -11,6 +11,5 @@ import tftransfer
 
 def get_config():
     return tftransfer.config(
-        backbone="runs/flowers",
-        recipe={"name": "l2_sp", "strength": 0.01, "unfreeze": 2},
+        backbone="runs/flowers", recipe={"name": "l2_sp", "strength": 0.01, "unfreeze": 2}
     )

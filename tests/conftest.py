@@ -1,7 +1,10 @@
 """Fixtures that several folders of tests share."""
 
+import contextlib
+import logging
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -44,10 +47,38 @@ def picture_folder(tmp_path):
     return root
 
 
-@pytest.fixture(scope="session")
-def quiet():
-    """A `say` that says nothing."""
-    return lambda *words: None
+class _Listener(logging.Handler):
+    """Hands the message of each record to a function, whose exceptions reach the caller."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.emit = lambda record: function(record.getMessage())
+
+
+@pytest.fixture
+def on_log():
+    """`on_log(function)` calls the function with each message of tftransfer.
+
+    It does so until the test ends, or, as a context manager, until the block ends.
+    """
+    logger, stack = logging.getLogger("tftransfer"), contextlib.ExitStack()
+
+    def listen(function):
+        handler = _Listener(function)
+        logger.addHandler(handler)
+        stack.callback(logger.removeHandler, handler)
+        return contextlib.closing(SimpleNamespace(close=lambda: logger.removeHandler(handler)))
+
+    with stack:
+        yield listen
+
+
+@pytest.fixture
+def log_lines(on_log):
+    """The messages that tftransfer logs during the test, in order."""
+    lines = []
+    on_log(lines.append)
+    return lines
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +92,7 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def source_run(digits, tmp_path_factory, quiet):
+def source_run(digits, tmp_path_factory):
     """A small network that has learnt the digits 0 to 4."""
     import tftransfer
 
@@ -73,11 +104,11 @@ def source_run(digits, tmp_path_factory, quiet):
         epochs=20,
     )
     folder = tmp_path_factory.mktemp("source")
-    return tftransfer.train(experiment, folder, export=False, say=quiet)
+    return tftransfer.train(experiment, folder, export=False)
 
 
 @pytest.fixture(scope="session")
-def tuned_run(source_run, digits, tmp_path_factory, quiet):
+def tuned_run(source_run, digits, tmp_path_factory):
     """The digits 5 to 9 from that network, in two phases, exported."""
     import tftransfer
 
@@ -90,7 +121,7 @@ def tuned_run(source_run, digits, tmp_path_factory, quiet):
         test_fraction=0.5,
         validation_fraction=0.25,
     )
-    return tftransfer.train(experiment, tmp_path_factory.mktemp("tuned"), say=quiet)
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("tuned"))
 
 
 _MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tftransfer.utils.console import console_handler
+
 __version__ = "0.1.0"
 
 _HOME = {
@@ -32,11 +34,14 @@ _HOME = {
     "load": "tftransfer.api",
     "plan": "tftransfer.api",
     "predict": "tftransfer.api",
+    "set_verbosity": "tftransfer.utils.console",
     "train": "tftransfer.api",
 }
 _MODULES = {"losses", "recipes"}
 
 __all__ = sorted([*_HOME, "__version__"])
+
+console_handler()
 
 
 def __getattr__(name: str) -> Any:

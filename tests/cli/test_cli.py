@@ -278,23 +278,23 @@ def test_values_of_flags_of_another_kind(flag, remedy, capsys):
         ("l2_sp:name=foo", "named 'name'"),
     ],
 )
-def test_recipe_options_are_checked_before_anything_runs(digits, recipe, what, quiet):
+def test_recipe_options_are_checked_before_anything_runs(digits, recipe, what):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone="small_cnn", weights="none", recipe=recipe
     )
     with pytest.raises(tftransfer.UserError) as caught:
-        tftransfer.plan(experiment, say=quiet)
+        tftransfer.plan(experiment)
     assert what in str(caught.value)
 
 
-def test_one_hidden_layer_may_be_written_as_a_number(digits, quiet):
+def test_one_hidden_layer_may_be_written_as_a_number(digits):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"),
         backbone="small_cnn",
         weights="none",
         recipe="feature_extraction:hidden=64",
     )
-    assert tftransfer.plan(experiment, say=quiet).recipe.heads[0].hidden == (64,)
+    assert tftransfer.plan(experiment).recipe.heads[0].hidden == (64,)
 
 
 @pytest.mark.slow

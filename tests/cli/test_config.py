@@ -143,7 +143,7 @@ def test_overrides_reach_a_config_file(config_file):
     assert (phase.batch_norm, phase.weight_decay, phase.patience) == ("train", 0.5, 2)
 
 
-@pytest.mark.parametrize("form", [["--config={}"], ["--config", "{}"], ["-config={}"]])
+@pytest.mark.parametrize("preprocessor", [["--config={}"], ["--config", "{}"], ["-config={}"]])
 def test_the_flag_may_be_written_in_several_ways(config_file, preprocessor):
     found, free = _parsed(*(word.format(config_file) for word in preprocessor), "word")
     assert found.batch_size == 8 and free == ["word"]

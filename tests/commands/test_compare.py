@@ -13,7 +13,7 @@ from tftransfer.runs.run import Run, open_run
 
 
 @pytest.fixture(scope="module")
-def compared(source_run, digits, tmp_path_factory, quiet):
+def compared(source_run, digits, tmp_path_factory):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"),
         backbone=str(source_run.workdir),
@@ -28,7 +28,7 @@ def compared(source_run, digits, tmp_path_factory, quiet):
         "feature_extraction:augment=none,learning_rate=1e-2",
         "feature_extraction:augment=none,learning_rate=1e-6",
     ]
-    found = tftransfer.compare(experiment, folder, recipes, epochs=12, say=quiet)
+    found = tftransfer.compare(experiment, folder, recipes, epochs=12)
     return found, folder
 
 
@@ -41,7 +41,7 @@ def test_every_recipe_gets_the_same_split_and_budget(compared):
 
 
 @pytest.mark.slow
-def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path, quiet):
+def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path):
     """The runs share backbone, pictures, features and baselines; no training is left in them."""
     experiment = tftransfer.Experiment(
         data=str(digits / "target"),
@@ -57,12 +57,7 @@ def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_pa
         "fine_tune:unfreeze=1,head_epochs=1,epochs=2,augment=shift,dropout=0.2",
     ]
     found = tftransfer.compare(
-        experiment,
-        tmp_path / "all",
-        recipes,
-        epochs=3,
-        say=quiet,
-        cache_dir=str(tmp_path / "cache"),
+        experiment, tmp_path / "all", recipes, epochs=3, cache_dir=str(tmp_path / "cache")
     )
     for number in (1, 2):
         run = list(found.runs.values())[number]
@@ -70,7 +65,6 @@ def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_pa
             run.experiment,
             tmp_path / f"{number}",
             export=False,
-            say=quiet,
             cache_dir=str(tmp_path / f"cache{number}"),
         )
         for figure in ("weights_sha256", "baselines", "test"):
@@ -236,11 +230,11 @@ def _of_two_classes(a, b):
     )
 
 
-def test_the_plan_prints_what_will_happen(source_run, digits, quiet):
+def test_the_plan_prints_what_will_happen(source_run, digits):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone=str(source_run.workdir), recipe="fine_tune:unfreeze=2"
     )
-    said = str(tftransfer.plan(experiment, say=quiet))
+    said = str(tftransfer.plan(experiment))
     promised = [
         "646 train, 71 val, 179 test",
         "XLA off",
@@ -263,12 +257,12 @@ def test_open_run_of_a_folder_without_a_run(tmp_path):
         open_run(tmp_path)
 
 
-def test_parts_are_asked_for_before_anything_trains(digits, tmp_path, quiet):
+def test_parts_are_asked_for_before_anything_trains(digits, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone="small_cnn", weights="none", validation_fraction=0.0
     )
     with pytest.raises(tftransfer.UserError, match="no val part"):
-        tftransfer.compare(experiment, tmp_path / "c", ["scratch"], say=quiet)
+        tftransfer.compare(experiment, tmp_path / "c", ["scratch"])
     assert not (tmp_path / "c").exists()
 
 

@@ -179,7 +179,7 @@ def test_a_server_that_is_slow_enough_for_its_rate_is_waited_for(trickling, tmp_
 
 
 def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
-    server, picture_folder, tmp_path, quiet
+    server, picture_folder, tmp_path
 ):
     archive = shutil.make_archive(tmp_path / "photos", "zip", picture_folder)
     weights = tmp_path / "x.weights.h5"
@@ -190,7 +190,7 @@ def test_the_cache_that_was_chosen_holds_downloads_and_what_was_unpacked(
         backbone="small_cnn",
         weights="https://example.org/x.weights.h5",
     )
-    plan = tftransfer.plan(experiment, say=quiet, cache_dir=str(tmp_path / "chosen"))
+    plan = tftransfer.plan(experiment, cache_dir=str(tmp_path / "chosen"))
     assert len(server.asked) == 2
     assert Path(plan.examples.items[0]).is_relative_to(tmp_path / "chosen" / "unpacked")
     found = {path.name for path in (tmp_path / "chosen" / "downloads").rglob("*") if path.is_file()}

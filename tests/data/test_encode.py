@@ -51,7 +51,7 @@ def test_samples_of_16_bits_are_scaled_and_that_is_said():
     assert found.remarks == ("samples of int16 were divided by 32,768",)
 
 
-@pytest.mark.parametrize("form", ["pair", "dictionary"])
+@pytest.mark.parametrize("preprocessor", ["pair", "dictionary"])
 @pytest.mark.parametrize("waves", [WAVES, STEREO, np.int16(WAVES * 9_999)])
 def test_a_dataset_of_waveforms(waves, preprocessor):
     elements = (waves, LABELS) if preprocessor == "pair" else {"audio": waves, "label": LABELS}

@@ -110,7 +110,7 @@ def test_test_data_of_other_names_and_of_some_groups_are_read(picture_folder, tm
         test_data=str(tmp_path / "test"),
         group_by=r"_([a-z]+)_",
     )
-    found = read_all(named, lambda line: None)
+    found = read_all(named)
     test = found.where("test")
     assert sorted(found.groups[i] for i in test) == ["", "zoe"]
     assert any("1 test examples are of no known group" in remark for remark in found.remarks)

@@ -101,7 +101,7 @@ def test_labels_and_their_kind(labels, problem_type, expected_type, classes, exp
     found, found_kind, found_classes = labels_from_array(np.asarray(labels), problem_type, ())
     assert (found_kind, found_classes) == (expected_type, classes)
     np.testing.assert_array_equal(found, np.array(expected, found.dtype))
-    assert found.dtype == (np.int64 if modality == "single_label" else np.float32)
+    assert found.dtype == (np.int64 if expected_type == "single_label" else np.float32)
 
 
 def test_given_classes_are_counted_from_zero():
@@ -151,7 +151,7 @@ def test_the_target_reaches_arrays_and_datasets():
         assert found.problem_type == "regression" and found.labels.tolist() == [[0], [1], [2], [3]]
 
 
-@pytest.mark.parametrize("form", ["pair", "dictionary", "more keys"])
+@pytest.mark.parametrize("preprocessor", ["pair", "dictionary", "more keys"])
 def test_a_dataset_of_pictures(preprocessor):
     images, labels = _pictures(), np.array(["b", "a", "b", "c"])
     elements = {

@@ -59,8 +59,7 @@ def test_the_digest_tells_an_unknown_label():
 
 
 @pytest.mark.parametrize(
-    "labels",
-    [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])],
+    "labels", [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])]
 )
 def test_arrays_of_numbers_and_names(labels):
     found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, problem_type="multi_task")

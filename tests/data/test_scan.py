@@ -337,13 +337,7 @@ def test_digest_sees_content_label_and_part_but_no_order():
     ("labels", "classes", "problem_type", "known", "expected"),
     [
         ([0, 1, 1], ("b", "c"), "single_label", ("a", "b", "c"), [1, 2, 2]),
-        (
-            [[1, 0], [1, 1]],
-            ("c", "a"),
-            "multi_label",
-            ("a", "b", "c"),
-            [[0, 0, 1], [1, 0, 1]],
-        ),
+        ([[1, 0], [1, 1]], ("c", "a"), "multi_label", ("a", "b", "c"), [[0, 0, 1], [1, 0, 1]]),
         ([[1.5, -2.0]], ("y", "x"), "regression", ("x", "y"), [[-2.0, 1.5]]),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_module_may_be_an_address(module, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp_path, quiet):
+def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp_path):
     path = shared_data / "audio_models" / "yamnet_savedmodel"
     hub = load_backbone(str(path), modality="audio", length=0.975, trust_code=True)
     ours = load_backbone("yamnet", weights=str(path), modality="audio", length=0.975)
@@ -99,7 +99,7 @@ def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp
     experiment = tftransfer.Experiment(
         data=data, backbone=str(path), recipe="feature_extraction:epochs=2", trust_code=True
     )
-    run = tftransfer.train(experiment, tmp_path / "run", say=quiet)
+    run = tftransfer.train(experiment, tmp_path / "run")
     assert (run.export / "saved_model.pb").is_file()
 
 

@@ -25,7 +25,7 @@ def load_config(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tmp_path, quiet):
+def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tmp_path):
     module = load_config(path)
     config = module.get_config()
     config.data, config.backbone, config.weights = str(digits / "target"), "small_cnn", "none"
@@ -36,9 +36,7 @@ def test_a_config_runs_shrunk_and_without_a_network(path, digits, source_run, tm
         config.target_data = str(digits / "source")
     if not isinstance(config.recipe, tftransfer.Recipe) and config.recipe.get("teacher"):
         config.recipe.teacher = str(source_run.workdir)
-    run = tftransfer.train(
-        experiment_from(_plain(config)), tmp_path / "run", say=quiet, export=False
-    )
+    run = tftransfer.train(experiment_from(_plain(config)), tmp_path / "run", export=False)
     assert run.experiment.recipe.name == config.recipe.name
     assert 0 <= run.result["test"]["accuracy"] <= 1
 
@@ -137,17 +135,17 @@ def test_the_notebook_of_texts_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_demo_transfers(tmp_path):
+def test_the_demo_transfers(tmp_path, log_lines):
     from tftransfer.cli.demo import run_demo
 
-    said = []
-    found = run_demo(str(tmp_path / "demo"), say=said.append)
+    said = log_lines
+    found = run_demo(str(tmp_path / "demo"))
     reached = {row["recipe"]: row["figure"] for row in found.rows}
     assert set(reached) == {"scratch", "feature_extraction", "fine_tune", "l2_sp"}
     assert reached["fine_tune"] > reached["scratch"] + 0.1
     assert found.runs[found.winner].export.is_dir()
     assert any("the SavedModel says" in line for line in said)
-    run_demo(str(tmp_path / "demo"), say=said.append)
+    run_demo(str(tmp_path / "demo"))
 
 
 def test_the_demo_does_not_replace_other_files(tmp_path):

@@ -40,7 +40,7 @@ def tones(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tones, tmp_path_factory, quiet):
+def run(tones, tmp_path_factory):
     experiment = tftransfer.Experiment(
         data=str(tones),
         backbone="small_cnn:width=8,depth=3",
@@ -50,7 +50,7 @@ def run(tones, tmp_path_factory, quiet):
         group_by=r"_(\w)\.",
         validation_fraction=0.3,
     )
-    return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"), say=quiet)
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"))
 
 
 def test_pitches_are_learnt_of_other_players(run):
@@ -65,8 +65,8 @@ def test_pitches_are_learnt_of_other_players(run):
     assert "cut off" in (run.workdir / "quarantine.csv").read_text()
 
 
-def test_the_run_evaluates_to_its_own_figures(run, quiet):
-    again = tftransfer.evaluate(run.workdir, say=quiet)
+def test_the_run_evaluates_to_its_own_figures(run):
+    again = tftransfer.evaluate(run.workdir)
     assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
 
 
@@ -107,30 +107,26 @@ def test_files_and_waveforms_are_predicted(run, tones):
         tftransfer.predict(run.workdir, [sound, None])
 
 
-def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path, quiet):
+def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path):
     for file in tones.glob("*/[0-9]*_a.wav"):
         place = tmp_path / file.parent.name / f"{file.stem.replace('_a', '')}.wav"
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(file)
-    assert tftransfer.evaluate(run.workdir, tmp_path, say=quiet)["test"]["accuracy"] > 0.5
+    assert tftransfer.evaluate(run.workdir, tmp_path)["test"]["accuracy"] > 0.5
 
 
-def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(
-    run, tones, tmp_path, quiet
-):
+def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(run, tones, tmp_path):
     files = sorted((tones / "low").glob("[0-9]*.wav"))[:4]
     (tmp_path / "m.csv").write_text("\n".join(["wav,class", *(f"{file},low" for file in files)]))
-    rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"], say=quiet)
+    rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"])
     assert [row["label"] for row in rows] == ["low"] * 4
-    assert (
-        tftransfer.evaluate(run.workdir, tmp_path / "m.csv", say=quiet)["test"]["accuracy"] == 1.0
-    )
+    assert tftransfer.evaluate(run.workdir, tmp_path / "m.csv")["test"]["accuracy"] == 1.0
 
 
-def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path):
+def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path, log_lines):
     long, short = np.tile(tone(300, 99, 16_000), 20), tone(300, 98, 16_000)
-    lines = []
-    found = tftransfer.predict(run.workdir, [short, long, long], say=lines.append)
+    lines = log_lines
+    found = tftransfer.predict(run.workdir, [short, long, long])
     assert "remark" not in found[0] and "cut to the middle" in found[1]["remark"]
     assert found[1]["label"] == "low"
     (line,) = [line for line in lines if "cut" in line]
@@ -149,7 +145,7 @@ def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone
         image_size=32,
         recipe="feature_extraction",
     )
-    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    plan = make_plan(experiment, cache_bytes=0)
     assert plan.network.backbone.preprocessor.length == plan.experiment.length == heard
     said = next(choice for choice in plan.choices if choice.startswith("length"))
     assert ("cut to their middle" in said) == (heard == 10.0)
@@ -169,23 +165,19 @@ def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_fo
         data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"
     )
     with pytest.raises(UserError, match="clips, and the data are pictures"):
-        tftransfer.train(experiment, tmp_path / "run", say=lambda line: None)
+        tftransfer.train(experiment, tmp_path / "run")
     source = load_backbone(f"{run.workdir}:layer=stage2", modality="audio")
     assert [stage.name for stage in source.stages] == ["stage1", "stage2"]
 
 
 def test_stages_are_compared_by_a_probe_that_parts_no_players(tones):
     said = inspect(
-        data=str(tones),
-        backbone="small_cnn:depth=3",
-        weights="none",
-        group_by=r"_(\w)\.",
-        say=lambda line: None,
+        data=str(tones), backbone="small_cnn:depth=3", weights="none", group_by=r"_(\w)\."
     )
     assert "linear probe on each stage" in said and "stage3" in said and " best" in said
 
 
-def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path, quiet):
+def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(tones),
         backbone=str(run.workdir),
@@ -193,7 +185,7 @@ def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path,
         group_by=r"_(\w)\.",
         validation_fraction=0.0,
     )
-    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    found = tftransfer.train(experiment, tmp_path / "run", export=False)
     layer_probes = found.result["layer_probes"]
     assert (
         list(layer_probes["accuracy"]) == ["stage1", "stage2", "stage3"]
@@ -204,7 +196,7 @@ def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path,
     assert "layer_probes" not in run.result  # nothing was known before: from scratch
 
 
-def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path, quiet):
+def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(tones),
         target_data=str(tones),
@@ -213,7 +205,7 @@ def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones,
         recipe="fine_tune:head_epochs=1,epochs=1,augment=none+mmd",
         batch_size=16,
     )
-    found = tftransfer.train(experiment, tmp_path / "run", say=quiet, export=False)
+    found = tftransfer.train(experiment, tmp_path / "run", export=False)
     assert found.result["layer_probes"]["examples"] <= len(list(tones.rglob("*.wav")))
 
 

@@ -583,13 +583,13 @@ FROM_MEMORY = {
 
 
 @pytest.mark.parametrize("row", FROM_MEMORY)
-def test_arrays_are_refused_with_the_row(row, quiet):
+def test_arrays_are_refused_with_the_row(row):
     modality, value, labels, what = FROM_MEMORY[row]
     images = np.zeros((2, 8, 8, 3), modality)
     images[1, 0, 0] = value
     settings = tftransfer.Experiment(data=(images, np.array(labels)), backbone="small_cnn")
     with pytest.raises(tftransfer.UserError, match=what):
-        tftransfer.plan(settings, say=quiet)
+        tftransfer.plan(settings)
 
 
 def test_labels_out_of_range_are_refused_with_the_row():
@@ -706,7 +706,7 @@ def test_a_loss_of_nan_stops_after_three(place, capsys):
         ({"backbone": "small_cnn:widht=8"}, "width"),
     ],
 )
-def test_a_wrong_name_is_said_before_any_file_is_read(place, quiet, fields, near):
+def test_a_wrong_name_is_said_before_any_file_is_read(place, fields, near):
     place.patch.setattr(load, "scan", lambda *some, **more: pytest.fail("the files were read"))
     given = {"data": str(place.root), "backbone": "small_cnn", "weights": "none", **fields}
     experiment, folder = tftransfer.Experiment(**given), place.beside / "run"
@@ -714,7 +714,7 @@ def test_a_wrong_name_is_said_before_any_file_is_read(place, quiet, fields, near
     for name, more in (("train", {}), ("compare", {"recipes": recipes}), ("plan", {})):
         where = () if name == "plan" else (folder,)
         with pytest.raises(tftransfer.UserError) as error:
-            getattr(tftransfer, name)(experiment, *where, **more, say=quiet)
+            getattr(tftransfer, name)(experiment, *where, **more)
         assert near in error.value.remedy
 
 

@@ -162,9 +162,9 @@ def settings(source_run, recipe, **others):
 
 
 @pytest.fixture(scope="module")
-def teacher_run(source_run, tmp_path_factory, quiet):
+def teacher_run(source_run, tmp_path_factory):
     experiment = settings(source_run, "feature_extraction:augment=none")
-    return tftransfer.train(experiment, tmp_path_factory.mktemp("teacher"), export=False, say=quiet)
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("teacher"), export=False)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def teacher_run(source_run, tmp_path_factory, quiet):
         for k, spec in enumerate((*COMBINATIONS, *NAMED))
     ],
 )
-def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, quiet, spec):
+def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
-    run = tftransfer.train(settings(source_run, recipe), tmp_path, export=False, say=quiet)
+    run = tftransfer.train(settings(source_run, recipe), tmp_path, export=False)
     assert all(np.isfinite(row["loss"]) for row in run.metrics())
     resolved = run.experiment.recipe
     assert from_jsonable(json.loads(json.dumps(to_jsonable(resolved)))) == resolved
@@ -186,7 +186,7 @@ def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, 
         assert phase["frozen_verified"] == frozen
     data, tests = pictures(0), [row for row in run.split["examples"] if row[1] == "test"]
     places = [int(row[0].rpartition("#")[2]) for row in tests]
-    again = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places]), say=quiet)["test"]
+    again = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places]))["test"]
     once = run.result["test"]
     assert again["log_loss"] == pytest.approx(once["log_loss"], abs=1e-4)
 
@@ -200,12 +200,10 @@ def test_every_loss_runs_by_xla_and_on_two_replicas():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", OF_EVERY_LOSS)
-def test_xla_gives_what_is_given_without(source_run, teacher_run, tmp_path, quiet, spec):
+def test_xla_gives_what_is_given_without(source_run, teacher_run, tmp_path, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
     with_it, without = (
-        tftransfer.train(
-            settings(source_run, recipe, xla=xla), tmp_path / xla, export=False, say=quiet
-        )
+        tftransfer.train(settings(source_run, recipe, xla=xla), tmp_path / xla, export=False)
         for xla in ("on", "off")
     )
     losses_of = [[row["loss"] for row in run.metrics()] for run in (with_it, without)]
@@ -223,7 +221,6 @@ PROGRAM = textwrap.dedent(
     import tftransfer
 
     data, target, source, count, folder, *recipes = sys.argv[1:]
-    quiet = lambda *words: None
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     told = {}
     for number, name in enumerate(recipes):
@@ -235,7 +232,7 @@ PROGRAM = textwrap.dedent(
                 tftransfer.Experiment(data=data, target_data=target, unlabelled_data=f"{target}/0",
                     backbone=source, image_size=16, batch_size=16, labels_per_class=7,
                     validation_fraction=0.1, recipe=made),
-                f"{folder}/{number}{strategy is None}", export=False, say=quiet, strategy=strategy)
+                f"{folder}/{number}{strategy is None}", export=False, strategy=strategy)
             for strategy in (two, None)[: 1 + (number < int(count))]
         ]
         told[name] = [[row["loss"] for row in run.metrics()] for run in runs]

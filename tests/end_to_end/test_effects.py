@@ -15,7 +15,7 @@ GRADUAL = "gradual_unfreezing:augment=shift,head_learning_rate=1e-2"
 
 
 @pytest.fixture(scope="module")
-def reached(source_run, digits, tmp_path_factory, quiet):
+def reached(source_run, digits, tmp_path_factory):
     """Recipe text to its run, each trained once: 30 epochs on ten labels a class."""
     runs = {}
 
@@ -33,7 +33,7 @@ def reached(source_run, digits, tmp_path_factory, quiet):
                 seed=1,
             )
             folder = tmp_path_factory.mktemp("effect")
-            runs[recipe] = tftransfer.train(experiment, folder, export=False, say=quiet)
+            runs[recipe] = tftransfer.train(experiment, folder, export=False)
         return runs[recipe]
 
     return train
@@ -113,7 +113,7 @@ def test_scratch_forgets_the_source(reached, source_run):
     assert abs(np.corrcoef(after[key].ravel(), before[key].ravel())[0, 1]) < 0.2
 
 
-def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path, quiet):
+def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path):
     both = tftransfer.Phase(
         name="both",
         train={"head": 1.0, "stage-1": 0.1},
@@ -124,7 +124,7 @@ def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path, quiet):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone=str(source_run.workdir), recipe=recipe
     )
-    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet)
+    run = tftransfer.train(experiment, tmp_path, export=False)
     resolved = replace(recipe, phases=(replace(both, augment="crop"),))
     assert run.experiment.recipe == resolved
     assert run.result["phases"][0]["rates"] == {

@@ -57,18 +57,14 @@ class At(keras.callbacks.Callback):
 
 
 @pytest.fixture(scope="module")
-def whole_run(source_run, digits, tmp_path_factory, quiet):
+def whole_run(source_run, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return tftransfer.train(experiment(source_run, digits), folder, say=quiet, export=False)
+    return tftransfer.train(experiment(source_run, digits), folder, export=False)
 
 
-def interrupted(source_run, digits, folder, quiet, callback, **changes):
+def interrupted(source_run, digits, folder, callback, **changes):
     return tftransfer.train(
-        experiment(source_run, digits, **changes),
-        folder,
-        say=quiet,
-        export=False,
-        callbacks=[callback],
+        experiment(source_run, digits, **changes), folder, export=False, callbacks=[callback]
     )
 
 
@@ -82,32 +78,33 @@ def interruptible():
 
 @pytest.mark.parametrize(("groups", "name"), [(1, "SIGTERM"), (5, "SIGTERM"), (9, "SIGINT")])
 def test_a_signal_stops_between_two_groups_and_loses_nothing(
-    source_run, digits, whole_run, tmp_path, quiet, groups, name
+    source_run, digits, whole_run, tmp_path, groups, name, log_lines
 ):
     callback = At(groups, lambda: os.kill(os.getpid(), getattr(signal, name)))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(signals.Stopped, match=name):
-        interrupted(source_run, digits, tmp_path, quiet, callback)
+        interrupted(source_run, digits, tmp_path, callback)
     assert signal.getsignal(signal.SIGTERM) is before
     state = checkpoint.load_newest(Run(tmp_path).checkpoints)[0].state
     assert state["phase"] or state["epoch"] or state["step"]
-    said = []
-    again = tftransfer.train(
-        experiment(source_run, digits), tmp_path, say=said.append, export=False
-    )
+    said = log_lines
+    again = tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
     assert any("unfinished: it goes on" in line for line in said)
     assert again.result["weights_sha256"] == whole_run.result["weights_sha256"]
     assert again.result["test"] == whole_run.result["test"]
 
 
-def test_a_signal_is_heard_while_features_are_computed(source_run, digits, tmp_path, monkeypatch):
-    def say(line):
+def test_a_signal_is_heard_while_features_are_computed(
+    source_run, digits, tmp_path, monkeypatch, on_log
+):
+    def stop(line):
         if "phase 1" in line:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setenv("TFTRANSFER_CACHE", str(tmp_path / "cache"))
+    on_log(stop)
     with pytest.raises(signals.Stopped):
-        tftransfer.train(experiment(source_run, digits), tmp_path / "run", say=say, export=False)
+        tftransfer.train(experiment(source_run, digits), tmp_path / "run", export=False)
     assert not Run(tmp_path / "run").finished
 
 
@@ -146,31 +143,26 @@ def test_other_threads_leave_signals_alone():
     assert seen == [before]
 
 
-def test_a_finished_run_is_left_as_it_is(source_run, digits, whole_run):
-    said, before = [], whole_run.weights.stat().st_mtime_ns
-    tftransfer.train(experiment(source_run, digits), whole_run.workdir, say=said.append)
+def test_a_finished_run_is_left_as_it_is(source_run, digits, whole_run, log_lines):
+    said, before = log_lines, whole_run.weights.stat().st_mtime_ns
+    tftransfer.train(experiment(source_run, digits), whole_run.workdir)
     assert any("is finished already" in line for line in said)
     assert whole_run.weights.stat().st_mtime_ns == before
 
 
-def test_a_run_to_resume_must_be_there(source_run, digits, tmp_path, quiet):
+def test_a_run_to_resume_must_be_there(source_run, digits, tmp_path):
     with pytest.raises(tftransfer.UserError, match=r"no run in .* to resume"):
-        tftransfer.train(experiment(source_run, digits), tmp_path, resume=True, say=quiet)
+        tftransfer.train(experiment(source_run, digits), tmp_path, resume=True)
 
 
 @pytest.fixture(scope="module")
-def half_run(source_run, digits, tmp_path_factory, quiet):
+def half_run(source_run, digits, tmp_path_factory):
     """A copy of the data, and a run on it that was stopped."""
     folder = tmp_path_factory.mktemp("half")
     shutil.copytree(digits / "target", folder / "data")
     with pytest.raises(ZeroDivisionError):
         interrupted(
-            source_run,
-            digits,
-            folder / "run",
-            quiet,
-            At(3, lambda: 1 / 0),
-            data=str(folder / "data"),
+            source_run, digits, folder / "run", At(3, lambda: 1 / 0), data=str(folder / "data")
         )
     return folder
 
@@ -199,7 +191,7 @@ DATA = {"a pixel": repainted, "a file": added, "a label": moved, "a class": rena
 
 
 @pytest.mark.parametrize("change", DATA)
-def test_other_data_are_refused(source_run, digits, half_run, tmp_path, quiet, change):
+def test_other_data_are_refused(source_run, digits, half_run, tmp_path, change):
     shutil.copytree(half_run, tmp_path / "half")
     DATA[change](tmp_path / "half" / "data")
     # The data's path is a part of the configuration: the copy takes the place of the original.
@@ -207,7 +199,7 @@ def test_other_data_are_refused(source_run, digits, half_run, tmp_path, quiet, c
         swapped(half_run / "data", tmp_path / "half" / "data"),
         pytest.raises(tftransfer.UserError, match=r"began with other .*data"),
     ):
-        resumed(source_run, digits, half_run, quiet)
+        resumed(source_run, digits, half_run)
 
 
 @contextlib.contextmanager
@@ -221,11 +213,9 @@ def swapped(first, second):
         shutil.move(first.with_name("aside"), first)
 
 
-def resumed(source_run, digits, folder, quiet, **changes):
+def resumed(source_run, digits, folder, **changes):
     fields = {"data": str(folder / "data")} | changes
-    return tftransfer.train(
-        experiment(source_run, digits, **fields), folder / "run", say=quiet, export=False
-    )
+    return tftransfer.train(experiment(source_run, digits, **fields), folder / "run", export=False)
 
 
 @pytest.mark.parametrize(
@@ -243,12 +233,12 @@ def resumed(source_run, digits, folder, quiet, **changes):
     ],
 )
 def test_another_environment_is_refused_by_name(
-    source_run, digits, half_run, quiet, monkeypatch, key, value, said
+    source_run, digits, half_run, monkeypatch, key, value, said
 ):
     real = train.environment()
     monkeypatch.setattr(train, "environment", lambda: real | {key: value})
     with pytest.raises(tftransfer.UserError, match=said):
-        resumed(source_run, digits, half_run, quiet)
+        resumed(source_run, digits, half_run)
 
 
 @pytest.mark.parametrize(
@@ -260,14 +250,12 @@ def test_another_environment_is_refused_by_name(
         ({"recipe": PHASES + ",learning_rate=0.01"}, "learning_rate"),
     ],
 )
-def test_another_configuration_is_refused_by_name(
-    source_run, digits, half_run, quiet, changes, said
-):
+def test_another_configuration_is_refused_by_name(source_run, digits, half_run, changes, said):
     with pytest.raises(tftransfer.UserError, match=said):
-        resumed(source_run, digits, half_run, quiet, **changes)
+        resumed(source_run, digits, half_run, **changes)
 
 
-def test_other_starting_weights_are_refused(source_run, digits, half_run, quiet, monkeypatch):
+def test_other_starting_weights_are_refused(source_run, digits, half_run, monkeypatch):
     real = train.make_plan
 
     def changed(*arguments, **options):
@@ -278,7 +266,7 @@ def test_other_starting_weights_are_refused(source_run, digits, half_run, quiet,
 
     monkeypatch.setattr(train, "make_plan", changed)
     with pytest.raises(tftransfer.UserError, match="began with other starting weights"):
-        resumed(source_run, digits, half_run, quiet)
+        resumed(source_run, digits, half_run)
 
 
 class Poison:
@@ -303,10 +291,12 @@ def poisoned(monkeypatch, times):
     monkeypatch.setattr(TrainStep, "__call__", lambda self, group: poison(self, group))
 
 
-def test_a_loss_that_is_no_number_is_rolled_back(source_run, digits, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_is_rolled_back(
+    source_run, digits, tmp_path, monkeypatch, log_lines
+):
     poisoned(monkeypatch, 2)
-    said = []
-    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    said = log_lines
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
     told = [line for line in said if "the loss became nan" in line]
     assert len(told) == 2
     assert "with 0.5 times the rate" in told[0] and "with 0.25 times the rate" in told[1]
@@ -318,17 +308,19 @@ def test_a_loss_that_is_no_number_is_rolled_back(source_run, digits, tmp_path, m
 
 
 def test_after_three_times_it_stops_and_keeps_what_was_good(
-    source_run, digits, tmp_path, quiet, monkeypatch
+    source_run, digits, tmp_path, monkeypatch
 ):
     poisoned(monkeypatch, 99)
     with pytest.raises(tftransfer.UserError, match=r"the loss became nan, for the 4th time"):
-        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet, export=False)
+        tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
     found = checkpoint.load_newest(Run(tmp_path).checkpoints)
     values = found[0].groups["weights"].values() if found else []
     assert all(np.isfinite(value).all() for value in values)
 
 
-def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, monkeypatch):
+def test_a_weight_that_is_no_number_is_not_kept(
+    source_run, digits, tmp_path, monkeypatch, log_lines
+):
     real, count = TrainStep.__call__, [0]
 
     def call(self, group):
@@ -339,8 +331,8 @@ def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, mo
         return figures
 
     monkeypatch.setattr(TrainStep, "__call__", call)
-    said = []
-    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    said = log_lines
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
     assert any("became infinite or NaN" in line for line in said) or any(
         "the loss became nan" in line for line in said
     )
@@ -354,7 +346,9 @@ def test_a_weight_that_is_no_number_is_not_kept(source_run, digits, tmp_path, mo
         pytest.param("l2_sp:head_epochs=1,epochs=1,views=-1", marks=pytest.mark.slow),
     ],
 )
-def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch, recipe):
+def test_out_of_memory_parts_the_batch(
+    source_run, digits, tmp_path, monkeypatch, recipe, log_lines
+):
     real, fails = TrainStep.__call__, [2]
 
     def call(self, group):
@@ -365,10 +359,10 @@ def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch
         return real(self, group)
 
     settings = experiment(source_run, digits, recipe=recipe)
-    plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
+    plain = tftransfer.train(settings, tmp_path / "plain", export=False)
     monkeypatch.setattr(TrainStep, "__call__", call)
-    said = []
-    run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
+    said = log_lines
+    run = tftransfer.train(settings, tmp_path / "parted", export=False)
     assert any("each batch of 16 goes in 2 parts" in line for line in said)
     assert any("each batch of 16 goes in 4 parts" in line for line in said)
     ours, theirs = (weights.read(r.weights) for r in (run, plain))
@@ -377,16 +371,14 @@ def test_out_of_memory_parts_the_batch(source_run, digits, tmp_path, monkeypatch
 
 
 def test_memory_that_does_not_do_for_one_example_is_an_error(
-    source_run, digits, tmp_path, quiet, monkeypatch
+    source_run, digits, tmp_path, monkeypatch
 ):
     def call(self, group):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(TrainStep, "__call__", call)
     with pytest.raises(tftransfer.UserError, match="Memory does not do for one example"):
-        tftransfer.train(
-            experiment(source_run, digits, batch_size=2), tmp_path, say=quiet, export=False
-        )
+        tftransfer.train(experiment(source_run, digits, batch_size=2), tmp_path, export=False)
 
 
 def some_checkpoint(number):
@@ -471,30 +463,30 @@ def test_a_folder_is_published_whole(tmp_path, monkeypatch, can_exchange):
 
 
 def test_the_full_disk_is_said_before_anything_is_computed(
-    source_run, digits, tmp_path, quiet, monkeypatch
+    source_run, digits, tmp_path, monkeypatch
 ):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(tftransfer.UserError, match=r"needs about \d+ MiB, its disk has 0 MiB free"):
-        tftransfer.train(experiment(source_run, digits), tmp_path / "run", say=quiet)
+        tftransfer.train(experiment(source_run, digits), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', '{"cluster": 3}'])
-def test_a_malformed_tf_config_is_named(source_run, digits, tmp_path, quiet, monkeypatch, text):
+def test_a_malformed_tf_config_is_named(source_run, digits, tmp_path, monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(tftransfer.UserError, match="TF_CONFIG cannot be understood"):
-        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet)
+        tftransfer.train(experiment(source_run, digits), tmp_path)
 
 
-def test_preflight_is_before_the_data(source_run, digits, tmp_path, quiet):
+def test_preflight_is_before_the_data(source_run, digits, tmp_path):
     (tmp_path / "file").write_text("x")
     settings = replace(experiment(source_run, digits), data="nowhere")
     with pytest.raises(tftransfer.UserError, match="file is a file"):
-        tftransfer.train(settings, tmp_path / "file" / "run", say=quiet)
+        tftransfer.train(settings, tmp_path / "file" / "run")
     settings = replace(settings, backbone="small_cnn", weights="gone.h5")
     with pytest.raises(tftransfer.UserError, match=r"gone\.h5 does not exist"):
-        tftransfer.train(settings, tmp_path / "run", say=quiet)
+        tftransfer.train(settings, tmp_path / "run")
 
 
 def faults():
@@ -528,7 +520,7 @@ def test_a_line_that_was_cut_short_is_passed_over(tmp_path):
     assert [record["epoch"] for record in run.metrics()] == [1, 2]
 
 
-def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, quiet, monkeypatch):
+def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(phase_loop.PhaseLoop, "_validate", lambda self: {"val_log_loss": 1.0})
     scales = []
     watch = keras.callbacks.LambdaCallback(
@@ -541,49 +533,48 @@ def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, qu
             recipe="feature_extraction:epochs=8,patience=0,schedule=plateau,augment=none",
         ),
         tmp_path,
-        say=quiet,
         export=False,
         callbacks=[watch],
     )
     np.testing.assert_allclose(scales, [1, 1, 1, 1, 1 / 3, 1 / 3, 1 / 3, 1 / 9], rtol=1e-6)
 
 
-def test_two_processes_in_one_folder_are_one_too_many(source_run, digits, tmp_path, quiet):
+def test_two_processes_in_one_folder_are_one_too_many(source_run, digits, tmp_path):
     with (
         files.locked(tmp_path / ".lock", wait=False),
         pytest.raises(tftransfer.UserError, match="Another process is at work"),
     ):
-        tftransfer.train(experiment(source_run, digits), tmp_path, say=quiet)
+        tftransfer.train(experiment(source_run, digits), tmp_path)
 
 
-def test_a_stop_between_two_recipes_ends_the_comparison(source_run, digits, tmp_path):
-    said = []
-
-    def say(line):
-        said.append(line)
+def test_a_stop_between_two_recipes_ends_the_comparison(
+    source_run, digits, tmp_path, on_log, log_lines
+):
+    def stop(line):
         if line.startswith("report:"):
             os.kill(os.getpid(), signal.SIGTERM)
 
+    on_log(stop)
     settings = experiment(source_run, digits, recipe="fine_tune")
     recipes = ["feature_extraction:epochs=1", "scratch:epochs=1"]
     with pytest.raises(signals.Stopped):
-        tftransfer.compare(settings, tmp_path, recipes, epochs=1, say=say)
-    assert sum(line.startswith("\n== ") for line in said) == 1
+        tftransfer.compare(settings, tmp_path, recipes, epochs=1)
+    assert sum(line.startswith("\n== ") for line in log_lines) == 1
 
 
-def test_the_choice_of_forward_is_the_runs_own(tmp_path, monkeypatch):
+def test_the_choice_of_forward_is_the_runs_own(tmp_path, monkeypatch, log_lines):
     pixels = keras.Input((32, 32, 3))
     model = keras.Model([pixels], [keras.layers.Conv2D(8, 3)(pixels)])
     rates = iter([1.0, 2.0, 2.0, 1.0])
     monkeypatch.setattr(autotune, "_rate", lambda *_: next(rates))
-    memory, own, said = tmp_path / "trials.json", tmp_path / "run" / "forwards.json", []
-    autotune.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    memory, own, said = tmp_path / "trials.json", tmp_path / "run" / "forwards.json", log_lines
+    autotune.fastest(model, 10**8, memory=memory, own=own)
     memory.unlink()
-    autotune.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    autotune.fastest(model, 10**8, memory=memory, own=own)
     assert len(said) == 1 and not memory.exists()
-    autotune.fastest(model, 10**8, memory=memory, own=None, say=said.append)
+    autotune.fastest(model, 10**8, memory=memory, own=None)
     assert "by constants" in said[0] and "by xnnpack" in said[1]
-    autotune.fastest(model, 10**8, memory=memory, own=own, say=said.append)
+    autotune.fastest(model, 10**8, memory=memory, own=own)
     assert len(said) == 2
 
 
@@ -626,11 +617,11 @@ def short_groups(monkeypatch):
     monkeypatch.setattr(phase_loop, "_MOST_STEPS", 8)
 
 
-def two_domains(source_run, digits, folder, say, recipe, *callbacks):
+def two_domains(source_run, digits, folder, recipe, *callbacks):
     settings = experiment(
         source_run, digits, recipe=recipe, target_data=str(digits / "source"), labels_per_class=40
     )
-    return tftransfer.train(settings, folder, say=say, export=False, callbacks=callbacks)
+    return tftransfer.train(settings, folder, export=False, callbacks=callbacks)
 
 
 def without_times(value):
@@ -650,23 +641,20 @@ def what_became(run):
 
 
 @pytest.mark.parametrize(
-    "method",
-    [pytest.param(method, marks=pytest.mark.slow) for method in METHODS],
+    "method", [pytest.param(method, marks=pytest.mark.slow) for method in METHODS]
 )
 def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
-    source_run, digits, tmp_path, quiet, request, method
+    source_run, digits, tmp_path, request, method
 ):
     recipe = METHODS[method]
-    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+    whole = two_domains(source_run, digits, tmp_path / "whole", recipe)
     request.getfixturevalue("short_groups")
     last = len(whole.result["phases"])
     with pytest.raises(signals.Stopped):
-        two_domains(
-            source_run, digits, tmp_path / "run", quiet, recipe, In(last, 2, 1, ask_to_stop)
-        )
+        two_domains(source_run, digits, tmp_path / "run", recipe, In(last, 2, 1, ask_to_stop))
     state = checkpoint.load_newest(tmp_path / "run" / "checkpoints")[0].state
     assert (state["phase"], state["epoch"]) == (last - 1, 1) and state["step"] > 0
-    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+    again = two_domains(source_run, digits, tmp_path / "run", recipe)
     assert what_became(again) == what_became(whole)
 
 
@@ -680,18 +668,18 @@ def test_a_method_stopped_inside_an_epoch_ends_as_if_nothing_had_been(
     ],
 )
 def test_a_stop_between_two_phases_loses_nothing(
-    source_run, digits, tmp_path, quiet, recipe, ended
+    source_run, digits, tmp_path, recipe, ended, on_log
 ):
-    def say(line):
+    def stop(line):
         if line.startswith(f"  {ended}: best epoch"):
             ask_to_stop()
 
-    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
-    with pytest.raises(signals.Stopped):
-        two_domains(source_run, digits, tmp_path / "run", say, recipe)
+    whole = two_domains(source_run, digits, tmp_path / "whole", recipe)
+    with on_log(stop), pytest.raises(signals.Stopped):
+        two_domains(source_run, digits, tmp_path / "run", recipe)
     state = checkpoint.load_newest(tmp_path / "run" / "checkpoints")[0].state
     assert state["phase"] == len(state["phases"]) > 0 and "step" not in state
-    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+    again = two_domains(source_run, digits, tmp_path / "run", recipe)
     assert what_became(again) == what_became(whole)
 
 
@@ -710,25 +698,25 @@ def poisoned_once(monkeypatch, epoch, step):
 
 @pytest.mark.slow
 def test_after_a_resume_inside_an_epoch_a_rollback_goes_to_its_start(
-    source_run, digits, tmp_path, quiet, short_groups, monkeypatch
+    source_run, digits, tmp_path, short_groups, monkeypatch, log_lines
 ):
-    recipe, said = f"{TUNED}+dann", []
+    recipe, said = f"{TUNED}+dann", log_lines
     with monkeypatch.context() as patch:
         poisoned_once(patch, epoch=2, step=8)
-        whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
+        whole = two_domains(source_run, digits, tmp_path / "whole", recipe)
     with pytest.raises(signals.Stopped):
-        two_domains(source_run, digits, tmp_path / "run", quiet, recipe, In(2, 2, 1, ask_to_stop))
+        two_domains(source_run, digits, tmp_path / "run", recipe, In(2, 2, 1, ask_to_stop))
     poisoned_once(monkeypatch, epoch=2, step=8)
-    again = two_domains(source_run, digits, tmp_path / "run", said.append, recipe)
+    again = two_domains(source_run, digits, tmp_path / "run", recipe)
     assert sum("back to epoch 2, step 0, with 0.5 times" in line for line in said) == 1
     assert lines(again.incidents) == lines(whole.incidents)
     assert what_became(again) == what_became(whole)
 
 
 def test_what_is_known_of_memory_and_rate_stays_when_an_epoch_begins_anew(
-    source_run, digits, tmp_path, monkeypatch
+    source_run, digits, tmp_path, monkeypatch, log_lines
 ):
-    real, said = TrainStep.__call__, []
+    real, said = TrainStep.__call__, log_lines
 
     def call(self, group):
         if self._parts < 2:
@@ -737,7 +725,7 @@ def test_what_is_known_of_memory_and_rate_stays_when_an_epoch_begins_anew(
 
     monkeypatch.setattr(TrainStep, "__call__", call)
     poisoned_once(monkeypatch, epoch=1, step=0)
-    run = tftransfer.train(experiment(source_run, digits), tmp_path, say=said.append, export=False)
+    run = tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
     told = [line for line in said if "out of memory" in line or "became nan" in line]
     assert len(told) == 3 and "with 0.5 times the rate" in told[2]
     assert np.isfinite(run.result["test"]["log_loss"])
@@ -745,7 +733,7 @@ def test_what_is_known_of_memory_and_rate_stays_when_an_epoch_begins_anew(
 
 @pytest.mark.parametrize("where", ["inside an epoch", "at its end"])
 def test_a_callbacks_wish_to_stop_outlives_an_interruption(
-    source_run, digits, tmp_path, quiet, short_groups, where
+    source_run, digits, tmp_path, short_groups, where
 ):
     class Wish(In):
         def __init__(self, also):
@@ -765,21 +753,19 @@ def test_a_callbacks_wish_to_stop_outlives_an_interruption(
                 self.wish()
 
     settings = {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=4,augment=shift"}
-    whole = interrupted(
-        source_run, digits, tmp_path / "whole", quiet, Wish(lambda: None), **settings
-    )
+    whole = interrupted(source_run, digits, tmp_path / "whole", Wish(lambda: None), **settings)
     with pytest.raises(signals.Stopped):
-        interrupted(source_run, digits, tmp_path / "run", quiet, Wish(ask_to_stop), **settings)
+        interrupted(source_run, digits, tmp_path / "run", Wish(ask_to_stop), **settings)
     again = tftransfer.train(
-        experiment(source_run, digits, **settings), tmp_path / "run", say=quiet, export=False
+        experiment(source_run, digits, **settings), tmp_path / "run", export=False
     )
     assert whole.result["phases"][1]["stopped"] == "a callback asked to stop"
     assert whole.result["phases"][1]["epochs"] == 2
     assert what_became(again) == what_became(whole)
 
 
-def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkeypatch):
-    real, sizes, said = phase_loop.PhaseLoop._build, [], []
+def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkeypatch, log_lines):
+    real, sizes, said = phase_loop.PhaseLoop._build, [], log_lines
 
     def build(self, reference):
         real(self, reference)
@@ -799,9 +785,9 @@ def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkey
         recipe="feature_extraction:epochs=2,augment=none,dropout=0",
         validation_fraction=0.3,
     )
-    plain = tftransfer.train(settings, tmp_path / "plain", say=lambda _: None, export=False)
+    plain = tftransfer.train(settings, tmp_path / "plain", export=False)
     monkeypatch.setattr(phase_loop.PhaseLoop, "_build", build)
-    run = tftransfer.train(settings, tmp_path / "parted", say=said.append, export=False)
+    run = tftransfer.train(settings, tmp_path / "parted", export=False)
     assert max(sizes) > 40 and sizes[-1] <= 32
     assert sum("out of memory" in line for line in said) == 3
     assert [each["epoch"] for each in run.metrics()] == [1, 2]
@@ -812,7 +798,7 @@ def test_out_of_memory_parts_the_validation(source_run, digits, tmp_path, monkey
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", ["after the first phase", "again", "after the last"])
 def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
-    source_run, digits, tmp_path, quiet, monkeypatch, stop
+    source_run, digits, tmp_path, monkeypatch, stop, on_log
 ):
     real = domain_adaptation.judged
 
@@ -821,7 +807,7 @@ def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
         figures = {"domain_gap": 1.0, "moved": 0.0, "reverse_validation": 0.9 - 0.8 * number}
         return {"judged": figures}
 
-    def say(line):
+    def stop_there(line):
         if line.startswith("  head: best epoch") and stop == "after the first phase":
             ask_to_stop()
         if line.startswith("  tune without the target 2/") and stop == "again":
@@ -829,17 +815,17 @@ def test_an_adaptation_that_is_resumed_knows_how_its_phases_did(
 
     recipe = f"{TUNED}+dann"
     monkeypatch.setattr(domain_adaptation, "judged", judged)
-    whole = two_domains(source_run, digits, tmp_path / "whole", quiet, recipe)
-    with monkeypatch.context() as patch, pytest.raises(signals.Stopped):
+    whole = two_domains(source_run, digits, tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch, on_log(stop_there), pytest.raises(signals.Stopped):
         if stop == "after the last":
             patch.setattr(train, "evaluate_logits", failing(signals.Stopped()))
-        two_domains(source_run, digits, tmp_path / "run", say, recipe)
-    again = two_domains(source_run, digits, tmp_path / "run", quiet, recipe)
+        two_domains(source_run, digits, tmp_path / "run", recipe)
+    again = two_domains(source_run, digits, tmp_path / "run", recipe)
     assert [phase.get("kept") for phase in again.result["phases"]] == [True, None, None]
     assert what_became(again) == what_became(whole)
     assert again.result["phases"][2]["rates"]["domain"] == 0
     # No worse than without adaptation: the same, but for rounding.
-    plain = two_domains(source_run, digits, tmp_path / "plain", quiet, TUNED)
+    plain = two_domains(source_run, digits, tmp_path / "plain", TUNED)
     ours, theirs = (weights.read(run.weights) for run in (again, plain))
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, atol=1e-5)

@@ -49,10 +49,10 @@ DARK_TEST = in_other_light(DARK_TEST[0]), DARK_TEST[1]
 
 
 @pytest.fixture(scope="module")
-def anew(source_run, tmp_path_factory, quiet):
+def anew(source_run, tmp_path_factory):
     """Trains a recipe, with further settings."""
 
-    def train(recipe, *, export=False, say=quiet, **settings):
+    def train(recipe, *, export=False, **settings):
         defaults = {
             "data": NEW,
             "backbone": str(source_run.workdir),
@@ -63,9 +63,7 @@ def anew(source_run, tmp_path_factory, quiet):
             "test_fraction": 0.2,
         }
         experiment = tftransfer.Experiment(recipe=recipe, **defaults | settings)
-        return tftransfer.train(
-            experiment, tmp_path_factory.mktemp("method"), export=export, say=say
-        )
+        return tftransfer.train(experiment, tmp_path_factory.mktemp("method"), export=export)
 
     return train
 
@@ -176,7 +174,7 @@ def test_lora_changes_kernels_by_its_rank_and_leaves_no_variables(trained, sourc
             assert np.all(sizes[2:] < 1e-4 * sizes[0]), name
         else:
             assert not change.any(), name
-    again = tftransfer.evaluate(run.workdir, NEW, say=lambda *words: None)
+    again = tftransfer.evaluate(run.workdir, NEW)
     assert np.isfinite(again["test"]["log_loss"])
 
 
@@ -319,7 +317,7 @@ ADAPTED = WHOLE.format("frozen", 8)
 
 
 def dark_accuracy(run):
-    found = tftransfer.evaluate(run.workdir, DARK_TEST, say=lambda *words: None)
+    found = tftransfer.evaluate(run.workdir, DARK_TEST)
     return found["test"]["accuracy"]
 
 
@@ -405,7 +403,7 @@ def test_adda_trains_a_network_for_the_target_and_harm_is_undone(adapted, unadap
 
 
 @pytest.mark.slow
-def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path, quiet):
+def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path):
     """MNIST has labels, USPS none; measured: 0.707 before and 0.873 after."""
     with np.load(shared_data / "digits" / "mnist_10k.npz") as stored:
         some = np.random.default_rng(0).permutation(len(stored["x_train"]))[:1500]
@@ -425,7 +423,6 @@ def test_adda_reads_the_digits_of_another_post_office(shared_data, tmp_path, qui
                 recipe=recipe,
             ),
             tmp_path / str(len(recipe)),
-            say=quiet,
             export=False,
         ).result["test"]["accuracy"]
         for recipe in (SOURCE_ALONE, f"{SOURCE_ALONE}+adda:epochs=15")
@@ -530,8 +527,7 @@ def test_two_views_are_of_the_same_pictures(anew, monkeypatch, method):
 
 
 @pytest.mark.parametrize(
-    "method",
-    [SLOW("simsiam"), "autoencoder", SLOW("autoencoder:noise=1"), SLOW("vae")],
+    "method", [SLOW("simsiam"), "autoencoder", SLOW("autoencoder:noise=1"), SLOW("vae")]
 )
 def test_what_learns_without_labels_minimises_its_loss(anew, method):
     joined = "," if ":" in method else ":"

@@ -63,9 +63,9 @@ SCRATCH = "scratch:augment=none,epochs=25,learning_rate=3e-3"
 
 
 @pytest.fixture(scope="module")
-def run(table, tmp_path_factory, quiet):
+def run(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    return tftransfer.train(experiment(table, SCRATCH), folder, say=quiet)
+    return tftransfer.train(experiment(table, SCRATCH), folder)
 
 
 def test_all_tasks_are_learnt_and_judged_apart(run):
@@ -118,8 +118,8 @@ def test_the_run_serves_what_it_predicts(run, table, capsys):
     assert '"digit": ' in capsys.readouterr().out
 
 
-def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path, quiet):
-    again = tftransfer.evaluate(run.workdir, say=quiet)
+def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path):
+    again = tftransfer.evaluate(run.workdir)
     assert again["test"]["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
     with table.open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["digit"]]
@@ -127,19 +127,16 @@ def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path, q
     one.write_text(
         "\n".join(["path,digit", *(f"{table.parent / row['path']},{row['digit']}" for row in rows)])
     )
-    found = tftransfer.evaluate(run.workdir, str(one), say=quiet)
+    found = tftransfer.evaluate(run.workdir, str(one))
     assert found["test"]["accuracy"] == pytest.approx(
         run.result["tasks"]["digit"]["test"]["accuracy"]
     )
 
 
 @pytest.mark.parametrize("balance", BALANCED)
-def test_each_balance_learns(balance, table, tmp_path, quiet):
+def test_each_balance_learns(balance, table, tmp_path):
     done = tftransfer.train(
-        experiment(table, f"{SCRATCH}+multi_task:balance={balance}"),
-        tmp_path,
-        say=quiet,
-        export=False,
+        experiment(table, f"{SCRATCH}+multi_task:balance={balance}"), tmp_path, export=False
     )
     assert done.result["test"]["accuracy"] > done.result["baselines"]["majority"]["accuracy"] + 0.2
     stored = weights.read(done.weights)
@@ -151,18 +148,18 @@ def test_each_balance_learns(balance, table, tmp_path, quiet):
 
 
 @pytest.mark.parametrize("recipe", ["fine_tune", "feature_extraction", "few_shot"])
-def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path, quiet):
+def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path):
     changed = experiment(table, recipe, epochs=2)
     changed = tftransfer.Experiment(**{**vars(changed), "backbone": str(run.workdir)})
-    done = tftransfer.train(changed, tmp_path, say=quiet, export=False)
+    done = tftransfer.train(changed, tmp_path, export=False)
     assert done.result["test"]["accuracy"] > 0.6
     assert done.result["baselines"]["linear_probe"]["accuracy"] > 0.6
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
+def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path):
     wanted = experiment(table, "scratch:augment=shift,epochs=3+multi_task:balance=uncertainty")
-    whole = tftransfer.train(wanted, tmp_path / "whole", say=quiet, export=False)
+    whole = tftransfer.train(wanted, tmp_path / "whole", export=False)
 
     def stop(epoch, logs):
         if epoch == 1:
@@ -172,19 +169,18 @@ def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path, quiet):
         tftransfer.train(
             wanted,
             tmp_path / "stopped",
-            say=quiet,
             export=False,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)],
         )
-    again = tftransfer.train(wanted, tmp_path / "stopped", say=quiet, export=False)
+    again = tftransfer.train(wanted, tmp_path / "stopped", export=False)
     assert again.result["weights_sha256"] == whole.result["weights_sha256"]
     assert again.result["tasks"] == whole.result["tasks"]
 
 
 @pytest.mark.slow
-def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
+def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
     recipes = ["scratch:augment=none", "scratch:augment=none+multi_task:balance=gradnorm"]
-    found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2, say=quiet)
+    found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2)
     assert found.figure == "accuracy"
     for row in found.rows:
         assert row["low"] <= row["figure"] <= row["high"]
@@ -201,11 +197,11 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path, quiet):
     assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
 
 
-def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quiet):
-    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, log_lines):
+    examples = tftransfer.plan(experiment(table, "scratch")).examples
     labels = examples.labels.copy()
     labels[examples.splits == "test", 2] = -1
-    said, trained = [], []
+    trained = []
 
     def train(wanted, place, **options):
         trained.append((wanted.recipe, wanted.problem_type, place.name, len(options["examples"])))
@@ -217,15 +213,14 @@ def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, quie
         str(tmp_path / "best-alone"),
         replace(examples, labels=labels),
         resume=False,
-        say=said.append,
     )
-    assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in said[-1]
+    assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in log_lines[-1]
     known = (labels[:, 0] >= 0).sum()
     assert trained[0] == ("fine_tune:epochs=3+l2_sp", "single_label", "best-alone-1", known)
 
 
-def test_the_examples_of_one_task(table, quiet):
-    examples = tftransfer.plan(experiment(table, "scratch"), say=quiet).examples
+def test_the_examples_of_one_task(table):
+    examples = tftransfer.plan(experiment(table, "scratch")).examples
     even = of_task(examples, 1)
     assert (even.problem_type, even.classes) == ("single_label", ("even", "odd"))
     assert len(even) == (examples.labels[:, 1] >= 0).sum() < len(examples)
@@ -245,13 +240,13 @@ def test_the_examples_of_one_task(table, quiet):
         ("scratch+entropy", "needs classes that exclude each other"),
     ],
 )
-def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table, quiet):
+def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table):
     given = experiment(table, recipe, target_data=str(table.parent))
     with pytest.raises(tftransfer.UserError, match=what):
-        tftransfer.plan(given, say=quiet)
+        tftransfer.plan(given)
 
 
-def test_one_task_has_nothing_to_weigh(digits, quiet):
+def test_one_task_has_nothing_to_weigh(digits):
     with pytest.raises(tftransfer.UserError, match="the target is single_label") as caught:
-        tftransfer.plan(experiment(digits / "target", "multi_task"), say=quiet)
+        tftransfer.plan(experiment(digits / "target", "multi_task"))
     assert "several label columns" in caught.value.remedy

@@ -35,16 +35,16 @@ def squares(tmp_path_factory):
     return folder
 
 
-def run(data, folder, quiet, **options):
+def run(data, folder, **options):
     recipe = {"name": "scratch", "epochs": 12, "augment": "none", **options}
     experiment = tftransfer.Experiment(
         data=str(data), backbone="small_cnn", weights="none", image_size=16, recipe=recipe
     )
-    return tftransfer.train(experiment, folder, say=quiet)
+    return tftransfer.train(experiment, folder)
 
 
-def test_several_labels(squares, tmp_path, quiet):
-    done = run(squares / "several.csv", tmp_path, quiet, epochs=20, learning_rate=3e-3)
+def test_several_labels(squares, tmp_path):
+    done = run(squares / "several.csv", tmp_path, epochs=20, learning_rate=3e-3)
     result = done.result
     assert result["problem_type"] == "multi_label" and result["classes"] == ["green", "red"]
     assert result["test"]["macro_f1"] > 0.95
@@ -63,8 +63,8 @@ def test_several_labels(squares, tmp_path, quiet):
 
 
 @pytest.mark.slow
-def test_regression_of_two_columns(squares, tmp_path, quiet):
-    done = run(squares / "numbers.csv", tmp_path, quiet, epochs=40, learning_rate=5e-3)
+def test_regression_of_two_columns(squares, tmp_path):
+    done = run(squares / "numbers.csv", tmp_path, epochs=40, learning_rate=5e-3)
     result = done.result
     assert result["problem_type"] == "regression"
     assert result["classes"] == ["brightness", "contrast"]
@@ -80,16 +80,16 @@ def test_regression_of_two_columns(squares, tmp_path, quiet):
     assert "mean absolute error" in (tmp_path / "report.md").read_text()
 
 
-def test_the_target_can_be_said(squares, tmp_path, quiet):
+def test_the_target_can_be_said(squares, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(squares / "numbers.csv"), problem_type="single_label", backbone="small_cnn"
     )
     with pytest.raises(tftransfer.UserError, match="2 label columns of names"):
-        tftransfer.plan(experiment, say=quiet)
+        tftransfer.plan(experiment)
 
 
 @pytest.mark.slow
-def test_arrays_and_datasets_train_too(tmp_path, quiet):
+def test_arrays_and_datasets_train_too(tmp_path):
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1], 40)
     images = rng.integers(0, 50, (80, 16, 16), dtype=np.uint8)
@@ -100,37 +100,35 @@ def test_arrays_and_datasets_train_too(tmp_path, quiet):
         "image_size": 16,
         "recipe": "scratch:epochs=25,augment=none",
     }
-    a = tftransfer.train(
-        tftransfer.Experiment(data=(images, labels), **settings), tmp_path / "a", say=quiet
-    )
+    a = tftransfer.train(tftransfer.Experiment(data=(images, labels), **settings), tmp_path / "a")
     dataset = tf.data.Dataset.from_tensor_slices((images[..., None], labels))
     b = tftransfer.train(
-        tftransfer.Experiment(data=dataset, **settings), tmp_path / "b", say=quiet, export=False
+        tftransfer.Experiment(data=dataset, **settings), tmp_path / "b", export=False
     )
     assert a.result["test"]["accuracy"] == 1.0
     assert a.result["weights_sha256"] == b.result["weights_sha256"]
     with pytest.raises(tftransfer.UserError, match="data from memory"):
-        tftransfer.evaluate(tmp_path / "a", say=quiet)
-    assert tftransfer.evaluate(tmp_path / "a", (images, labels), say=quiet)["examples"] == 80
+        tftransfer.evaluate(tmp_path / "a")
+    assert tftransfer.evaluate(tmp_path / "a", (images, labels))["examples"] == 80
 
 
-def test_regression_in_any_unit(squares, tmp_path, quiet):
+def test_regression_in_any_unit(squares, tmp_path):
     """With the default rate: labels around 300 are learnt like labels around 0."""
     with (squares / "numbers.csv").open() as file:
         rows = list(csv.DictReader(file))
     lines = [f"{row['path']},{300 + 50 * float(row['brightness'])}" for row in rows]
     table = squares / "unit.csv"
     table.write_text("\n".join(["path,brightness", *lines]))
-    result = run(table, tmp_path, quiet, epochs=40).result
+    result = run(table, tmp_path, epochs=40).result
     table.unlink()
     assert result["test"]["r2"] > 0.8
     assert result["test"]["mean_absolute_error"] < 15
 
 
-def test_no_more_than_a_guess_is_said_first(squares, tmp_path, quiet):
+def test_no_more_than_a_guess_is_said_first(squares, tmp_path):
     from tftransfer.reports.verdict import verdict
 
-    result = run(squares / "several.csv", tmp_path, quiet, epochs=1, learning_rate=1e-7).result
+    result = run(squares / "several.csv", tmp_path, epochs=1, learning_rate=1e-7).result
 
     class Several:
         problem_type = "multi_label"

@@ -25,7 +25,7 @@ def photographs(shared_data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(photographs, shared_data, tmp_path_factory, quiet):
+def trained(photographs, shared_data, tmp_path_factory):
     """Trains on the flowers, each setting once; weights are named by their file."""
     runs = {}
 
@@ -43,7 +43,7 @@ def trained(photographs, shared_data, tmp_path_factory, quiet):
         if key not in runs:
             folder = tmp_path_factory.mktemp("run")
             experiment = tftransfer.Experiment(**settings)
-            runs[key] = tftransfer.train(experiment, folder, export=export, say=quiet)
+            runs[key] = tftransfer.train(experiment, folder, export=export)
         return runs[key]
 
     return train
@@ -92,17 +92,14 @@ def test_a_hub_module_equals_the_same_network_of_keras(trained, shared_data):
         "feature_extraction", backbone=str(module), weights="", image_size=224, trust_code=True
     )
     ours = trained(
-        "feature_extraction",
-        backbone="mobilenet_v2:alpha=0.35",
-        weights=V2_SMALL,
-        image_size=224,
+        "feature_extraction", backbone="mobilenet_v2:alpha=0.35", weights=V2_SMALL, image_size=224
     )
     assert accuracy(hub) == pytest.approx(accuracy(ours), abs=0.01)
 
 
-def test_the_export_says_of_every_test_file_what_evaluate_says(trained, photographs, quiet):
+def test_the_export_says_of_every_test_file_what_evaluate_says(trained, photographs):
     run = trained("fine_tune", export=True)
-    again = tftransfer.evaluate(run.workdir, say=quiet)
+    again = tftransfer.evaluate(run.workdir)
     assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
     with run.predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))

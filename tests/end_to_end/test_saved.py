@@ -11,8 +11,8 @@ from tftransfer.checkpoints import weights
 from tftransfer.utils import progress
 
 
-def test_evaluate_gives_the_figures_of_the_result(tuned_run, quiet):
-    again = tftransfer.evaluate(tuned_run.workdir, say=quiet)
+def test_evaluate_gives_the_figures_of_the_result(tuned_run):
+    again = tftransfer.evaluate(tuned_run.workdir)
     for name, value in tuned_run.result["test"].items():
         assert again["test"][name] == (
             pytest.approx(value) if name != "intervals" else again["test"][name]
@@ -21,21 +21,21 @@ def test_evaluate_gives_the_figures_of_the_result(tuned_run, quiet):
     assert again["examples"] == tuned_run.result["examples"]
 
 
-def test_evaluate_other_data_takes_all_of_them(tuned_run, digits, tmp_path, quiet):
+def test_evaluate_other_data_takes_all_of_them(tuned_run, digits, tmp_path):
     for label in ("9", "6"):
         shutil.copytree(digits / "target" / label, tmp_path / label)
-    found = tftransfer.evaluate(tuned_run.workdir, str(tmp_path), say=quiet)
+    found = tftransfer.evaluate(tuned_run.workdir, str(tmp_path))
     assert found["examples"] == len(list(tmp_path.rglob("*.png")))
     matrix = np.array(found["confusion"])
     assert (matrix.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
 
 
-def test_evaluate_names_classes_it_does_not_know(tuned_run, digits, quiet):
+def test_evaluate_names_classes_it_does_not_know(tuned_run, digits):
     with pytest.raises(tftransfer.UserError, match="classes that training lacks: 0, 1"):
-        tftransfer.evaluate(tuned_run.workdir, str(digits / "source"), say=quiet)
+        tftransfer.evaluate(tuned_run.workdir, str(digits / "source"))
 
 
-def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path, quiet):
+def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path, log_lines):
     moved = tmp_path / "target"
     shutil.copytree(digits / "target", moved)
     shutil.copy(digits / "source" / "0" / "0000.png", moved / "5" / "new.png")
@@ -45,8 +45,8 @@ def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path,
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     (run / "config.json").write_text(config.replace(str(digits / "target"), str(moved)))
-    said = []
-    found = tftransfer.evaluate(run, say=said.append)
+    said = log_lines
+    found = tftransfer.evaluate(run)
     assert any("are not its own, 1 are gone" in line for line in said)
     assert found["examples"] == tuned_run.result["examples"] - 1
 
@@ -129,8 +129,8 @@ def test_weights_of_another_network_are_named(tuned_run, tmp_path):
         tftransfer.load(run)
 
 
-def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits, quiet):
-    data = tftransfer.inspect(data=str(digits / "target"), say=quiet)
+def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits):
+    data = tftransfer.inspect(data=str(digits / "target"))
     assert "5 classes" in data and "formats: 896 PNG" in data and "8 × 8" in data
     backbone = tftransfer.inspect(backbone="small_cnn", weights="none")
     assert "stage3" in backbone and "4×4×64" in backbone
@@ -138,26 +138,26 @@ def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits, quiet):
     assert "phase tune" in run and "best epoch" in run and str(tuned_run.export) in run
 
 
-def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path, quiet):
+def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", digits / "target")
     of_run = functools.partial(tftransfer.evaluate, tuned_run.workdir)
     for name, command in (("evaluate", of_run), ("inspect", tftransfer.inspect)):
-        command(data=archive, cache_dir=str(tmp_path / name), say=quiet)
+        command(data=archive, cache_dir=str(tmp_path / name))
         assert list((tmp_path / name).glob("*/*/*/*.png"))
 
 
-def test_inspect_names_bad_files_and_duplicates(picture_folder, quiet):
+def test_inspect_names_bad_files_and_duplicates(picture_folder):
     (picture_folder / "red" / "page.jpg").write_text("<!doctype html>")
     red = sorted((picture_folder / "red").glob("*.png"))[0]
     shutil.copy(red, picture_folder / "blue" / "copy.png")
-    said = tftransfer.inspect(data=str(picture_folder), say=quiet)
+    said = tftransfer.inspect(data=str(picture_folder))
     assert "left out: 1" in said and "page.jpg: not a picture" in said
     assert "with different labels" in said and "copy.png" in said
 
 
-def test_inspect_wants_one_thing(quiet):
+def test_inspect_wants_one_thing():
     with pytest.raises(tftransfer.UserError, match="not exactly one thing"):
-        tftransfer.inspect(say=quiet)
+        tftransfer.inspect()
 
 
 def moved_run(tuned_run, digits, tmp_path):
@@ -170,20 +170,20 @@ def moved_run(tuned_run, digits, tmp_path):
     return run, data
 
 
-def test_a_class_added_since_is_left_out(tuned_run, digits, tmp_path, quiet):
+def test_a_class_added_since_is_left_out(tuned_run, digits, tmp_path):
     run, data = moved_run(tuned_run, digits, tmp_path)
     shutil.copytree(digits / "source" / "0", data / "0")
-    found = tftransfer.evaluate(run, say=quiet)
+    found = tftransfer.evaluate(run)
     assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
     assert found["confusion"] == tuned_run.result["confusion"]
 
 
-def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, tmp_path, quiet):
+def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, tmp_path):
     run, data = moved_run(tuned_run, digits, tmp_path)
     (data / "5").rename(data / "z")
-    found = tftransfer.evaluate(run, say=quiet)
+    found = tftransfer.evaluate(run)
     assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
-    report = tftransfer.export(run, tmp_path / "served", say=quiet)
+    report = tftransfer.export(run, tmp_path / "served")
     assert report["max_difference"] <= 1e-5
     import tensorflow as tf
 
@@ -194,9 +194,9 @@ def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, 
     assert [label.decode() for label in labels] == expected
 
 
-def test_many_pictures_are_predicted_with_progress(tuned_run, digits, monkeypatch):
-    said = []
+def test_many_pictures_are_predicted_with_progress(tuned_run, digits, monkeypatch, log_lines):
+    said = log_lines
     monkeypatch.setattr(progress, "SPEAK_EVERY", 0.0)
-    tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"], say=said.append)
+    tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"])
     assert any("scanning" in line for line in said)
     assert any("predicting" in line for line in said)

@@ -59,15 +59,13 @@ def experiment(folder, **changes):
     return tftransfer.Experiment(**fields | changes)
 
 
-def trained(experiment, folder, quiet, **options):
-    return tftransfer.train(experiment, folder, say=quiet, cache_bytes=0, **options)
+def trained(experiment, folder, **options):
+    return tftransfer.train(experiment, folder, cache_bytes=0, **options)
 
 
 @pytest.fixture(scope="module")
-def run(data, vectors, tmp_path_factory, quiet):
-    return trained(
-        experiment(data, weights=str(vectors)), tmp_path_factory.mktemp("run") / "run", quiet
-    )
+def run(data, vectors, tmp_path_factory):
+    return trained(experiment(data, weights=str(vectors)), tmp_path_factory.mktemp("run") / "run")
 
 
 def test_words_are_learnt_from(run):
@@ -76,11 +74,11 @@ def test_words_are_learnt_from(run):
     assert "100.0% of the words in the training texts have a vector" in said
 
 
-def test_the_run_is_evaluated_without_its_files(run, data, vectors, quiet):
+def test_the_run_is_evaluated_without_its_files(run, data, vectors):
     hidden = vectors.rename(vectors.with_suffix(".away"))
     try:
-        found = evaluate(run.workdir, say=quiet)
-        other = evaluate(run.workdir, data / "test.tsv", say=quiet)
+        found = evaluate(run.workdir)
+        other = evaluate(run.workdir, data / "test.tsv")
     finally:
         hidden.rename(vectors)
     assert found["test"]["accuracy"] == other["test"]["accuracy"]
@@ -96,45 +94,45 @@ def test_strings_files_and_tables_are_predicted(run, data, tmp_path):
     assert len(rows) == 84 and rows[-1]["error"] == "the text is empty"
 
 
-def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path, quiet):
+def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path):
     for name in ("train", "test"):
         rows = (data / f"{name}.tsv").read_text().splitlines()[1:]
         lines = ("\t".join((str(n), *row.split("\t"))) for n, row in enumerate(rows))
         (tmp_path / f"{name}.tsv").write_text("\n".join(["label\tbody\tmood", *lines]))
     named = experiment(tmp_path, weights=str(vectors), columns="text=body,label=mood")
-    run = trained(named, tmp_path / "run", quiet, export=False)
+    run = trained(named, tmp_path / "run", export=False)
     assert run.result["test"]["accuracy"] > 0.85
-    found = evaluate(run.workdir, tmp_path / "test.tsv", say=quiet)
+    found = evaluate(run.workdir, tmp_path / "test.tsv")
     assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
     assert len(predict(run.workdir, [tmp_path / "test.tsv"])) == 80
-    usual = evaluate(run.workdir, data / "test.tsv", say=quiet)
+    usual = evaluate(run.workdir, data / "test.tsv")
     assert usual["test"]["accuracy"] == run.result["test"]["accuracy"]
     assert len(predict(run.workdir, [data / "test.tsv"])) == 80
 
 
-def test_new_data_may_be_of_one_class(run, data, tmp_path, quiet):
+def test_new_data_may_be_of_one_class(run, data, tmp_path):
     header, *rows = (data / "test.tsv").read_text().splitlines()
     good = [row for row in rows if row.endswith("good")]
     (tmp_path / "good.tsv").write_text("\n".join([header, *good]))
     (tmp_path / "texts" / "good").mkdir(parents=True)
     for number, row in enumerate(good):
         (tmp_path / "texts" / "good" / f"{number}.txt").write_text(row.partition("\t")[0])
-    found = [evaluate(run.workdir, tmp_path / each, say=quiet) for each in ("good.tsv", "texts")]
+    found = [evaluate(run.workdir, tmp_path / each) for each in ("good.tsv", "texts")]
     assert found[0]["test"]["accuracy"] == found[1]["test"]["accuracy"] > 0.8
     with pytest.raises(UserError, match="has one class, good"):
-        trained(experiment(tmp_path, data=str(tmp_path / "good.tsv")), tmp_path / "run", quiet)
+        trained(experiment(tmp_path, data=str(tmp_path / "good.tsv")), tmp_path / "run")
 
 
-def test_new_tables_may_have_the_column_of_groups_or_not(data, vectors, tmp_path, quiet):
+def test_new_tables_may_have_the_column_of_groups_or_not(data, vectors, tmp_path):
     header, *rows = (data / "train.tsv").read_text().replace("label", "mood").splitlines()
     lines = [f"{header}\tauthor", *(f"{row}\t{n % 9}" for n, row in enumerate(rows))]
     (tmp_path / "train.tsv").write_text("\n".join(lines))
     (tmp_path / "test.tsv").write_text((data / "test.tsv").read_text().replace("label", "mood"))
     named = experiment(tmp_path, weights=str(vectors), group_by="author")
-    run = trained(named, tmp_path / "run", quiet, export=False)
-    alone = evaluate(run.workdir, tmp_path / "test.tsv", say=quiet)["test"]["accuracy"]
+    run = trained(named, tmp_path / "run", export=False)
+    alone = evaluate(run.workdir, tmp_path / "test.tsv")["test"]["accuracy"]
     assert alone == run.result["test"]["accuracy"]
-    assert evaluate(run.workdir, tmp_path / "train.tsv", say=quiet)["test"]["accuracy"] > 0.85
+    assert evaluate(run.workdir, tmp_path / "train.tsv")["test"]["accuracy"] > 0.85
 
 
 def served(folder, *texts):
@@ -154,16 +152,16 @@ def test_the_export_takes_strings(run):
     assert not (run.export / "assets.extra" / "CLIENTS.txt").exists()
 
 
-def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path, quiet):
+def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path):
     again = experiment(data, backbone=str(run.workdir), recipe="few_shot:solve=prototypes")
-    found = trained(again, tmp_path / "again", quiet, export=False)
+    found = trained(again, tmp_path / "again", export=False)
     assert found.result["test"]["accuracy"] > 0.75
     pictures = {"data": str(picture_folder), "test_data": "", "backbone": str(run.workdir)}
     with pytest.raises(tftransfer.UserError, match="takes texts, and the data are pictures"):
-        trained(experiment(data, **pictures), tmp_path / "x", quiet)
+        trained(experiment(data, **pictures), tmp_path / "x")
 
 
-def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
+def test_setfit_finds_what_tells_classes_apart(tmp_path):
     many = [f"word{number}" for number in range(400)]
     write(tmp_path / "train.tsv", sentences(60, 1, many))
     write(tmp_path / "test.tsv", sentences(200, 2, many))
@@ -172,36 +170,33 @@ def test_setfit_finds_what_tells_classes_apart(tmp_path, quiet):
     accuracy = {}
     for recipe in (solve, f"{solve}+setfit:pair_rate=0.03,pair_epochs=40"):
         found = trained(
-            experiment(tmp_path, recipe=recipe, **few),
-            tmp_path / str(len(accuracy)),
-            quiet,
-            export=False,
+            experiment(tmp_path, recipe=recipe, **few), tmp_path / str(len(accuracy)), export=False
         )
         accuracy[found.result["recipe"]] = found.result["test"]["accuracy"]
     frozen, tuned = accuracy.values()
     assert tuned > frozen + 0.05, accuracy
 
 
-def test_texts_without_blanks_are_read_to_their_end(tiny_bert, tmp_path, quiet):
+def test_texts_without_blanks_are_read_to_their_end(tiny_bert, tmp_path):
     letters = [chr(0x4E00 + number) for number in range(40)]
     rows = (("".join(letters[n : n + 10]), "ab"[n % 2]) for n in range(30))
     write(tmp_path / "train.tsv", rows)
     few = experiment(tmp_path, backbone=str(tiny_bert[0]), test_data="", recipe="few_shot")
-    found = trained(few, tmp_path / "run", quiet, export=False)
+    found = trained(few, tmp_path / "run", export=False)
     said = (found.workdir / "environment.json").read_text()
     assert "length 16 tokens" in said and "and cut" not in said
 
 
-def test_mixup_of_token_ids_is_refused(data, tmp_path, quiet):
+def test_mixup_of_token_ids_is_refused(data, tmp_path):
     with pytest.raises(tftransfer.UserError, match="mixup cannot mix texts"):
-        trained(experiment(data, recipe="scratch:mixup=0.2", weights="none"), tmp_path / "x", quiet)
+        trained(experiment(data, recipe="scratch:mixup=0.2", weights="none"), tmp_path / "x")
 
 
 @pytest.mark.slow
-def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet):
+def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path):
     recipe = "fine_tune:unfreeze=2,lora=2"
     found = trained(
-        experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r", quiet
+        experiment(data, backbone=str(tiny_bert[0]), recipe=recipe, epochs=2), tmp_path / "r"
     )
     assert found.result["export"]["max_difference"] < 1e-5
     texts = ["A good, not\u00a0very fun caf\u00e9", "du\u00adll"]
@@ -211,8 +206,10 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path, quiet)
     assert files == {"CLIENTS.txt", "transformer.json", "vocabulary.txt"}
 
 
-def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, data, tmp_path):
-    said = []
+def test_sentencepiece_is_trained_with_exported_and_loaded_again(
+    tiny_albert, data, tmp_path, log_lines
+):
+    said = log_lines
     found = trained(
         experiment(data, backbone=str(tiny_albert), recipe="fine_tune:unfreeze=1", epochs=1),
         tmp_path / "r",
@@ -234,7 +231,7 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(tiny_albert, da
         "transformer.json",
         "vocabulary.spm",
     }
-    again = evaluate(found.workdir, say=said.append)["test"]
+    again = evaluate(found.workdir)["test"]
     assert again["log_loss"] == found.result["test"]["log_loss"]
 
 
@@ -267,12 +264,12 @@ def tiny_gpt2(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path, quiet):
+def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path):
     recipe = (
         "fine_tune:unfreeze=3,decay=1.0,learning_rate=3e-3,head_epochs=1,epochs=12"
         "+lora:rank=8,rate=1"
     )
-    run = trained(experiment(data, backbone=str(tiny_gpt2), recipe=recipe), tmp_path / "run", quiet)
+    run = trained(experiment(data, backbone=str(tiny_gpt2), recipe=recipe), tmp_path / "run")
     assert run.result["test"]["accuracy"] > 0.8
     texts = ["dull, and a mess", "witty \U0001f600"]
     ours = [list(row["scores"].values()) for row in predict(run.workdir, texts)]
@@ -280,14 +277,14 @@ def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path, quiet):
 
 
 @pytest.mark.slow
-def test_a_module_of_strings_is_a_backbone(shared_data, tmp_path, quiet):
+def test_a_module_of_strings_is_a_backbone(shared_data, tmp_path):
     made = tftransfer.Experiment(
         data=str(shared_data / "sst2" / "test.tsv"),
         trust_code=True,
         backbone=str(shared_data / "hub_modules" / "text_words_50d"),
         recipe="few_shot:solve=logistic",
     )
-    found = trained(made, tmp_path / "run", quiet)
+    found = trained(made, tmp_path / "run")
     assert found.result["test"]["accuracy"] > 0.52
     assert found.result["export"]["max_difference"] < 1e-5
     assert predict(found.workdir, ["a witty film"])[0]["label"] in ("0", "1")

@@ -95,7 +95,7 @@ def test_frozen_blocks_are_the_sources_bit_by_bit(tuned_run, source_run):
 
 
 def test_batch_norm_of_trained_stages_stays_frozen_unless_asked(
-    tuned_run, source_run, digits, tmp_path, quiet
+    tuned_run, source_run, digits, tmp_path
 ):
     before, after = weights.read(source_run.weights), weights.read(tuned_run.weights)
     norms = [key for key in before if "_bn/" in key and key.startswith("stage3")]
@@ -105,7 +105,7 @@ def test_batch_norm_of_trained_stages_stays_frozen_unless_asked(
     experiment = tune(
         source_run, digits, recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1,batch_norm=train"
     )
-    asked = weights.read(tftransfer.train(experiment, tmp_path, export=False, say=quiet).weights)
+    asked = weights.read(tftransfer.train(experiment, tmp_path, export=False).weights)
     assert all(not np.array_equal(asked[key], before[key]) for key in norms)
 
 
@@ -122,8 +122,8 @@ def test_metrics_and_tensorboard_have_every_epoch(tuned_run):
     assert all(np.isfinite(r["loss"]) for r in records)
 
 
-def test_a_run_starts_again_from_its_stored_config(tuned_run, tmp_path, quiet):
-    again = tftransfer.train(tuned_run.experiment, tmp_path / "again", export=False, say=quiet)
+def test_a_run_starts_again_from_its_stored_config(tuned_run, tmp_path):
+    again = tftransfer.train(tuned_run.experiment, tmp_path / "again", export=False)
     assert again.result["weights_sha256"] == tuned_run.result["weights_sha256"]
 
 
@@ -142,39 +142,37 @@ class Interrupt(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("epochs_before", [0, 2, 3, 5])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    source_run, digits, tuned_run, tmp_path, quiet, epochs_before
+    source_run, digits, tuned_run, tmp_path, epochs_before
 ):
     experiment = tune(source_run, digits)
     with pytest.raises(KeyboardInterrupt):
-        tftransfer.train(
-            experiment, tmp_path, say=quiet, callbacks=[Interrupt(epochs_before)], export=False
-        )
+        tftransfer.train(experiment, tmp_path, callbacks=[Interrupt(epochs_before)], export=False)
     assert not Run(tmp_path).finished
-    resumed = tftransfer.train(experiment, tmp_path, resume=True, say=quiet, export=False)
+    resumed = tftransfer.train(experiment, tmp_path, resume=True, export=False)
     assert resumed.result["weights_sha256"] == tuned_run.result["weights_sha256"]
     assert [p["name"] for p in resumed.result["phases"]] == ["head", "tune"]
 
 
-def test_a_finished_run_resumes_to_itself(tuned_run, source_run, digits):
-    said = []
-    tftransfer.train(tune(source_run, digits), tuned_run.workdir, resume=True, say=said.append)
+def test_a_finished_run_resumes_to_itself(tuned_run, source_run, digits, log_lines):
+    said = log_lines
+    tftransfer.train(tune(source_run, digits), tuned_run.workdir, resume=True)
     assert any("finished already" in line for line in said)
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_another_run_in_the_folder_is_named(tuned_run, source_run, digits, quiet, resume):
+def test_another_run_in_the_folder_is_named(tuned_run, source_run, digits, resume):
     experiment, said = tune(source_run, digits, seed=1), r"experiment\.seed \(0 there, 1 here\)"
     with pytest.raises(tftransfer.UserError, match=said):
-        tftransfer.train(experiment, tuned_run.workdir, resume=resume, say=quiet)
+        tftransfer.train(experiment, tuned_run.workdir, resume=resume)
 
 
-def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path, quiet):
+def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(tftransfer.UserError, match="holds files that are not a run's"):
-        tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
+        tftransfer.train(tune(source_run, digits), tmp_path)
 
 
-def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_path, quiet):
+def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_path):
     experiment = tune(
         source_run,
         digits,
@@ -184,10 +182,10 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(source_run, digits, tmp_p
     with pytest.raises(
         tftransfer.UserError, match=r"the loss became (nan|inf), for the 4th[\s\S]*lower"
     ):
-        tftransfer.train(experiment, tmp_path, say=quiet)
+        tftransfer.train(experiment, tmp_path)
 
 
-def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet, monkeypatch):
+def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, monkeypatch):
     epoch = loop_module.PhaseLoop._epoch
 
     def moves(self, number, callbacks):
@@ -198,10 +196,10 @@ def test_a_frozen_block_that_moves_is_found(source_run, digits, tmp_path, quiet,
 
     monkeypatch.setattr(loop_module.PhaseLoop, "_epoch", moves)
     with pytest.raises(RuntimeError, match=r"frozen blocks moved in phase head: \['stage1'\]"):
-        tftransfer.train(tune(source_run, digits), tmp_path, say=quiet)
+        tftransfer.train(tune(source_run, digits), tmp_path)
 
 
-def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monkeypatch):
+def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, monkeypatch):
     figures = iter([0.9, 0.5, 0.7, *[0.6] * 60])
     monkeypatch.setattr(
         loop_module.PhaseLoop, "_validate", lambda self: {"val_log_loss": next(figures)}
@@ -211,7 +209,7 @@ def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monk
         on_epoch_end=lambda epoch, logs: weights.append(keep.model.get_weights())
     )
     experiment = tune(source_run, digits, recipe="feature_extraction:epochs=60,patience=2")
-    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet, callbacks=[keep])
+    run = tftransfer.train(experiment, tmp_path, export=False, callbacks=[keep])
     phase = run.result["phases"][0]
     wait = -(-100 // 3)  # 100 steps at least, and an epoch has three
     assert phase["best_epoch"] == 2
@@ -222,7 +220,7 @@ def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, quiet, monk
     assert not any(np.array_equal(kernel, w) for w in weights[-1] if w.shape == kernel.shape)
 
 
-def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
+def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path):
     seen = []
 
     class Watch(keras.callbacks.Callback):
@@ -237,7 +235,7 @@ def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
             self.model.stop_training = True
 
     experiment = tune(source_run, digits, recipe="feature_extraction:epochs=9")
-    run = tftransfer.train(experiment, tmp_path, callbacks=[Watch()], export=False, say=quiet)
+    run = tftransfer.train(experiment, tmp_path, callbacks=[Watch()], export=False)
     assert seen[0] == "begin"
     # Once for a group of steps that are one call, as with Keras's steps_per_execution.
     assert seen[1] == ("batch", 2) and run.result["phases"][0]["epochs"] == 1
@@ -247,13 +245,13 @@ def test_keras_callbacks_steer_the_loop(source_run, digits, tmp_path, quiet):
     assert "callback" in run.result["phases"][0]["stopped"]
 
 
-def test_a_profile_is_written_when_asked_for(source_run, digits, tmp_path, quiet):
+def test_a_profile_is_written_when_asked_for(source_run, digits, tmp_path):
     experiment = tune(source_run, digits, recipe="feature_extraction:epochs=3")
-    run = tftransfer.train(experiment, tmp_path, export=False, say=quiet, profile=True)
+    run = tftransfer.train(experiment, tmp_path, export=False, profile=True)
     assert list((run.workdir / "tensorboard").rglob("*.xplane.pb"))
 
 
-def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path, quiet):
+def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path):
     rates = []
 
     class Halve(keras.callbacks.Callback):
@@ -264,7 +262,7 @@ def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path, 
     experiment = tune(
         source_run, digits, recipe="feature_extraction:epochs=3,schedule=constant,warmup=0"
     )
-    tftransfer.train(experiment, tmp_path, callbacks=[Halve()], export=False, say=quiet)
+    tftransfer.train(experiment, tmp_path, callbacks=[Halve()], export=False)
     np.testing.assert_allclose(rates, [rates[0], rates[0] / 2, rates[0] / 4], rtol=1e-6)
 
 
@@ -281,44 +279,42 @@ def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path, 
     ],
     ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items())[:60],
 )
-def test_options_run_to_a_finite_result(source_run, digits, tmp_path, quiet, changes):
+def test_options_run_to_a_finite_result(source_run, digits, tmp_path, changes):
     changes = {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1", **changes}
     if "hidden" in str(changes["recipe"]):
         changes["recipe"] = {"name": "feature_extraction", "epochs": 2, "hidden": (16,)}
-    run = tftransfer.train(tune(source_run, digits, **changes), tmp_path, say=quiet)
+    run = tftransfer.train(tune(source_run, digits, **changes), tmp_path)
     assert np.isfinite(run.result["test"]["log_loss"])
     assert run.result["export"]["max_difference"] <= 1e-5
 
 
-def test_mixed_float16_scales_its_loss(source_run, digits, tmp_path, quiet):
+def test_mixed_float16_scales_its_loss(source_run, digits, tmp_path, log_lines):
     experiment = tune(
         source_run,
         digits,
         precision="mixed_float16",
         recipe="fine_tune:unfreeze=1,head_epochs=1,epochs=1",
     )
-    said = []
-    run = tftransfer.train(experiment, tmp_path, export=False, say=said.append)
+    said = log_lines
+    run = tftransfer.train(experiment, tmp_path, export=False)
     assert any("mixed_float16 without a GPU is slow" in line for line in said)
     assert np.isfinite(run.result["test"]["log_loss"])
 
 
-def test_a_resumed_run_must_have_the_same_data(source_run, digits, tmp_path, quiet):
+def test_a_resumed_run_must_have_the_same_data(source_run, digits, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(digits / "target", data)
     experiment = tune(source_run, digits, data=str(data))
     stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        tftransfer.train(experiment, tmp_path / "run", say=quiet, callbacks=[stop])
+        tftransfer.train(experiment, tmp_path / "run", callbacks=[stop])
     next((data / "5").iterdir()).unlink()
     with pytest.raises(tftransfer.UserError, match="began with other data"):
-        tftransfer.train(experiment, tmp_path / "run", say=quiet, resume=True)
+        tftransfer.train(experiment, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("recipe", ["feature_extraction", "fine_tune:unfreeze=1,head_epochs=2"])
-def test_a_streamed_prefix_computes_what_a_stored_one_does(
-    source_run, digits, tmp_path, quiet, recipe
-):
+def test_a_streamed_prefix_computes_what_a_stored_one_does(source_run, digits, tmp_path, recipe):
     text = f"{recipe}{',' if ':' in recipe else ':'}epochs=3,augment=none"
     runs = []
     for name, budget in (("stored", 10**9), ("streamed", 0)):
@@ -328,7 +324,6 @@ def test_a_streamed_prefix_computes_what_a_stored_one_does(
                 tftransfer.train(
                     tune(source_run, digits, recipe=text),
                     tmp_path / name,
-                    say=quiet,
                     export=False,
                     cache_bytes=0,
                 )
@@ -342,16 +337,12 @@ def test_a_streamed_prefix_computes_what_a_stored_one_does(
         np.testing.assert_allclose(value, second[key], atol=2e-3)
 
 
-def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_path):
-    said = []
+def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_path, log_lines):
+    said = log_lines
     for name in ("first", "second"):
         experiment = tune(source_run, digits, recipe="feature_extraction:epochs=2")
         run = tftransfer.train(
-            experiment,
-            tmp_path / name,
-            say=said.append,
-            export=False,
-            cache_dir=str(tmp_path / "cache"),
+            experiment, tmp_path / name, export=False, cache_dir=str(tmp_path / "cache")
         )
         said.append(run.result)
     first, second = (told for told in said if isinstance(told, dict))
@@ -363,17 +354,16 @@ def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_
     assert any(f"on disk in {tmp_path}" in line for line in said if isinstance(line, str))
 
 
-def test_files_that_are_left_out_are_said(source_run, digits, tmp_path, capfd):
+def test_files_that_are_left_out_are_said(source_run, digits, tmp_path, capfd, log_lines):
     data = tmp_path / "data"
     shutil.copytree(digits / "target", data)
     (data / "5" / "notes.jpg").write_text("no picture")
     whole = next((data / "6").iterdir()).read_bytes()
     (data / "6" / "half.png").write_bytes(whole[: len(whole) // 2])
-    said = []
+    said = log_lines
     run = tftransfer.train(
         tune(source_run, digits, data=str(data), recipe="feature_extraction:epochs=1"),
         tmp_path / "run",
-        say=said.append,
         export=False,
     )
     told = "\n".join(said)

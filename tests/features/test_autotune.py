@@ -56,15 +56,15 @@ def test_several_tensors_keep_their_order(two_tensors, name):
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
-    memory, said = tmp_path / "new" / "trials.json", []
+def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch, log_lines):
+    memory, said = tmp_path / "new" / "trials.json", log_lines
     rates = iter([200.0, 300.0])
     monkeypatch.setattr(autotune, "_rate", lambda *_: next(rates))
-    first = autotune.fastest(model, 10**7, memory=memory, say=said.append)
+    first = autotune.fastest(model, 10**7, memory=memory)
     assert "forward by constants" in said[0] and "xnnpack 200" in said[0]
     (kept,) = read_json(memory).values()
     assert kept["choice"] == "constants"
-    again = autotune.fastest(model, 10**7, memory=memory, say=said.append)
+    again = autotune.fastest(model, 10**7, memory=memory)
     assert len(said) == 1
     np.testing.assert_array_equal(first(pictures(3))[0], again(pictures(3))[0])
 
@@ -72,14 +72,14 @@ def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch):
 def test_nothing_is_measured_before_other_work_has_ended(model, monkeypatch):
     done = []
     monkeypatch.setattr(autotune, "_rate", lambda *_: done.append("measured") or 1.0)
-    autotune.fastest(model, 10**7, memory=None, say=done.append, ready=lambda: done.append("ready"))
+    autotune.fastest(model, 10**7, memory=None, ready=lambda: done.append("ready"))
     assert done[:3] == ["ready", "measured", "measured"]
 
 
-def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_path):
-    memory, said = tmp_path / "trials.json", []
+def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_path, log_lines):
+    memory, said = tmp_path / "trials.json", log_lines
     few = int(2 * autotune._WORTH_A_TRIAL / autotune._multiplications(model))
-    found = autotune.fastest(model, few, memory=memory, say=said.append)
+    found = autotune.fastest(model, few, memory=memory)
     assert "forward by xnnpack: the only one tried" in said[0]
     (kept,) = read_json(memory).values()
     assert list(kept["rates"]) == ["xnnpack"]
@@ -87,9 +87,9 @@ def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_p
     np.testing.assert_allclose(found(pictures(2))[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_few_pictures_are_not_worth_a_trial(model, tmp_path):
-    autotune.fastest(model, 5, memory=tmp_path / "trials.json", say=pytest.fail)
-    assert not list(tmp_path.iterdir())
+def test_few_pictures_are_not_worth_a_trial(model, tmp_path, log_lines):
+    autotune.fastest(model, 5, memory=tmp_path / "trials.json")
+    assert not list(tmp_path.iterdir()) and not log_lines
 
 
 def test_a_variant_that_fails_or_differs_is_left_out(model, tmp_path, monkeypatch):
@@ -114,11 +114,11 @@ class IncompleteBeta(keras.layers.Layer):
         return tf.math.betainc(tf.abs(x) + 1.0, tf.abs(x) + 1.0, tf.sigmoid(x))
 
 
-def test_an_operation_that_litert_lacks_leaves_the_other_variant():
+def test_an_operation_that_litert_lacks_leaves_the_other_variant(log_lines):
     pixels = keras.Input((8, 8, 3))
     model = keras.Model(pixels, IncompleteBeta()(keras.layers.Conv2D(4, 3)(pixels)))
-    said = []
-    autotune.fastest(model, 10**12, memory=None, say=said.append)
+    said = log_lines
+    autotune.fastest(model, 10**12, memory=None)
     assert "forward by constants: the only one tried" in said[0]
 
 
@@ -127,7 +127,7 @@ def test_where_every_variant_fails_the_graph_remains(model, monkeypatch):
         raise ValueError("no such operation")
 
     monkeypatch.setattr(autotune, "VARIANTS", {"constants": fails, "xnnpack": fails})
-    found = autotune.fastest(model, 10**6, memory=None, say=pytest.fail)
+    found = autotune.fastest(model, 10**6, memory=None)
     expected = np.asarray(model([pictures(2)], training=False))
     np.testing.assert_allclose(found(pictures(2))[0], expected, rtol=1e-4, atol=1e-5)
 

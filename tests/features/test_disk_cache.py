@@ -42,7 +42,7 @@ def prefix(pixels):
 def store_of(folder, ids, *, basis="form", seed=0, limit=1 << 30):
     pixels = CountingInputs(len(ids))
     cache = FeatureCache(folder, limit)
-    return FeatureStore(pixels, ids, seed, lambda _: None, cache=cache, basis=basis), pixels
+    return FeatureStore(pixels, ids, seed, cache=cache, basis=basis), pixels
 
 
 def filled(folder, ids, key=KEY, **options):

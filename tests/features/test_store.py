@@ -42,7 +42,7 @@ def pixels():
 
 
 def new_store(pixels):
-    return FeatureStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED, lambda line: None)
+    return FeatureStore(pixels, [f"{i:02}" for i in range(COUNT)], SEED)
 
 
 def fill(store, network, key, indices=EVERY, start=INPUT, source=None):
@@ -50,7 +50,7 @@ def fill(store, network, key, indices=EVERY, start=INPUT, source=None):
     store.fill(key, indices, prefix, network.shapes_at(key.boundary), source=source)
 
 
-@pytest.mark.parametrize("cut", ["stage1", "stage2", "stage3", FEATURES])
+@pytest.mark.parametrize("boundary", ["stage1", "stage2", "stage3", FEATURES])
 def test_what_is_stored_equals_a_direct_computation(network, pixels, boundary):
     store, key = new_store(pixels), Key(boundary, 0, "none", "w")
     fill(store, network, key)
@@ -126,7 +126,7 @@ def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
     found = []
     for size in (32, 64, 256):
         monkeypatch.setattr(store.FeatureStore, "_batch_rows", lambda *_, size=size: size)
-        store = FeatureStore(Many(), [f"{i:02}" for i in range(100)], SEED, lambda line: None)
+        store = FeatureStore(Many(), [f"{i:02}" for i in range(100)], SEED)
         key = Key("stage1", 2, "crop", "w")
         store.fill(key, np.arange(100), lambda x: [x], [(8, 8, 3)])
         found.append(store.get(key, np.arange(100))[0])

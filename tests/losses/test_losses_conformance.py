@@ -50,20 +50,14 @@ CASES = {
     ),
     "certainty_weight": Case(function=F.certainty_weight, args=(Z,), free=1, shape=(N,)),
     "confident_cross_entropy": Case(
-        function=lambda z, t: F.confident_cross_entropy(z, t, 0.6),
-        args=(Z, T),
-        free=2,
-        shape=(N,),
+        function=lambda z, t: F.confident_cross_entropy(z, t, 0.6), args=(Z, T), free=2, shape=(N,)
     ),
     "coral": Case(function=F.coral, args=(X, Y, W, W), free=2, shape=(), weights=2),
     "cosine_distance": Case(
         function=F.cosine_distance, args=(MAPS, OTHER_MAPS), free=2, shape=(N,)
     ),
     "cosine_logits": Case(
-        function=lambda x, c: F.cosine_logits(x, c, 10.0),
-        args=(X, CENTRES),
-        free=2,
-        shape=(N, K),
+        function=lambda x, c: F.cosine_logits(x, c, 10.0), args=(X, CENTRES), free=2, shape=(N, K)
     ),
     "cosine_pairs": Case(
         function=F.cosine_pairs, args=(X, LABEL, W), free=1, shape=(N,), weights=1

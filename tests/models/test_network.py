@@ -111,7 +111,7 @@ def test_compiled_takes_any_batch_size_and_one_output_alone(network):
 
 
 @pytest.mark.parametrize(
-    "heads, given, cut",
+    "heads, given, boundary",
     [
         ([Head()], {"head": 1.0}, FEATURES),
         ([Head()], {"head": 1.0, "stage3": 0.1}, "stage2"),

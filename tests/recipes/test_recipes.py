@@ -8,13 +8,7 @@ import pytest
 from tftransfer import recipes
 from tftransfer.core.recipe import PROBLEM_TYPES, Head, Phase, Recipe
 from tftransfer.core.serialization import from_jsonable, to_jsonable
-from tftransfer.losses import (
-    L2SP,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    MultiTask,
-    SquaredError,
-)
+from tftransfer.losses import L2SP, BinaryCrossEntropy, CrossEntropy, MultiTask, SquaredError
 from tftransfer.recipes import (
     METHODS,
     RECIPES,
@@ -81,11 +75,7 @@ def test_every_recipe_is_valid_and_survives_json(name, problem_type, stages):
         (
             "gradual_unfreezing",
             {"unfreeze": 2, "decay": 0.1},
-            [
-                {"head": 1},
-                {"head": 1, "stage5": 1},
-                {"head": 1, "stage5": 1, "stage4": 0.1},
-            ],
+            [{"head": 1}, {"head": 1, "stage5": 1}, {"head": 1, "stage5": 1, "stage4": 0.1}],
         ),
         (
             "deep_transfer",

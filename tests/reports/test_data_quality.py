@@ -36,7 +36,7 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
     with Image.open(second) as picture:
         small = picture.resize((picture.width // 2, picture.height // 2))
     small.save(folder / "tulips" / "smaller.png")
-    examples = read_examples(tftransfer.Experiment(data=str(folder)), lambda line: None)
+    examples = read_examples(tftransfer.Experiment(data=str(folder)))
     names = {
         frozenset((examples.names[a], examples.names[b])) for a, b in near_duplicates(examples)
     }
@@ -55,7 +55,7 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
         frozenset(("roses/13279526615_a3b0059bec.jpg", "roses/13342823005_16d3df58df_n.jpg")),
     }
     assert names == planted | theirs
-    said = tftransfer.inspect(data=str(folder), say=lambda line: None)
+    said = tftransfer.inspect(data=str(folder))
     assert "near duplicates: 5 pairs" in said
     assert f"with different labels: roses/{second.name} and tulips/smaller.png" in said
 
@@ -94,11 +94,7 @@ def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
             file.rename(folder / wrong / f"planted{file.name}")
             planted.add(f"{wrong}/planted{file.name}")
     said = tftransfer.inspect(
-        data=str(folder),
-        backbone="mobilenet_v2:alpha=0.35",
-        weights=weights,
-        image_size=160,
-        say=lambda line: None,
+        data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=160
     )
     listed = said.partition("suspected labels, by a cross-validated probe: ")[2].splitlines()[1:]
     found = [line.split(":")[0].strip() in planted for line in listed]
@@ -143,7 +139,7 @@ def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
         validation_fraction=0.0,
         test_fraction=0.0,
     )
-    plan = make_plan(experiment, say=lambda line: None, cache_bytes=0)
+    plan = make_plan(experiment, cache_bytes=0)
     assert (
         suspected_labels(pooled_layer_features(plan.network, plan.examples), plan.examples) is None
     )
@@ -171,14 +167,9 @@ def test_examples_without_labels_are_no_part_of_the_sheet(picture_folder):
         weights="none",
         image_size=32,
         unlabelled_data=str(picture_folder),
-        say=lambda line: None,
     )
     alone = tftransfer.inspect(
-        data=str(picture_folder),
-        backbone="small_cnn",
-        weights="none",
-        image_size=32,
-        say=lambda line: None,
+        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32
     )
     assert said.splitlines()[-3:] == alone.splitlines()[-3:]
 
@@ -187,12 +178,10 @@ def test_texts_of_the_same_words_are_near(tmp_path):
     texts = ["A good film.", "a good film", "a  GOOD film!", "a bad film", "...", "?!"]
     rows = "".join(f"{text}\t{label}\n" for text, label in zip(texts, "xyxyxy"))
     (tmp_path / "texts.tsv").write_text("text\tlabel\n" + rows)
-    examples = read_examples(
-        tftransfer.Experiment(data=str(tmp_path / "texts.tsv")), lambda line: None
-    )
+    examples = read_examples(tftransfer.Experiment(data=str(tmp_path / "texts.tsv")))
     found = {
         frozenset((examples.items[a], examples.items[b])) for a, b in near_duplicates(examples)
     }
     assert len(found) == 2 and all(b"bad" not in item for pair in found for item in pair)
-    said = tftransfer.inspect(data=str(tmp_path / "texts.tsv"), say=lambda line: None)
+    said = tftransfer.inspect(data=str(tmp_path / "texts.tsv"))
     assert "near duplicates: 2 pairs" in said

@@ -111,7 +111,7 @@ def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
     np.testing.assert_array_equal(first, second)
 
 
-def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, monkeypatch):
+def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, monkeypatch):
     whole = ImagePreprocessor.decode_each
 
     def spoiled(self, items):
@@ -120,26 +120,26 @@ def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, quiet, mon
 
     monkeypatch.setattr(ImagePreprocessor, "decode_each", spoiled)
     with pytest.raises(tftransfer.UserError, match="differs from the network"):
-        tftransfer.export(tuned_run.workdir, tmp_path / "new", say=quiet)
+        tftransfer.export(tuned_run.workdir, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert not list(tmp_path.iterdir())
 
 
-def test_an_old_export_is_replaced_whole(tuned_run, tmp_path, quiet):
+def test_an_old_export_is_replaced_whole(tuned_run, tmp_path):
     folder = tmp_path / "served" / "1"
-    first = tftransfer.export(tuned_run.workdir, folder, say=quiet)
+    first = tftransfer.export(tuned_run.workdir, folder)
     (folder / "left_over").write_text("")
-    second = tftransfer.export(tuned_run.workdir, folder, say=quiet)
+    second = tftransfer.export(tuned_run.workdir, folder)
     assert first == second
     assert first["max_difference"] <= 1e-5
     assert {p.name for p in folder.iterdir()} >= {"saved_model.pb", "variables"}
     assert not (folder / "left_over").exists()
 
 
-def test_a_folder_of_something_else_is_not_replaced(tuned_run, tmp_path, quiet):
+def test_a_folder_of_something_else_is_not_replaced(tuned_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(tftransfer.UserError, match="is no SavedModel"):
-        tftransfer.export(tuned_run.workdir, tmp_path, say=quiet)
+        tftransfer.export(tuned_run.workdir, tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 

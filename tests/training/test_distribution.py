@@ -25,14 +25,13 @@ PROGRAM = textwrap.dedent(
         data=data, backbone="small_cnn", weights="none", batch_size=int(batch_size),
         recipe=recipe,
     )
-    quiet = lambda *words: None
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     try:
-        b = tftransfer.train(experiment, folder + "/two", export=False, say=quiet, strategy=two)
+        b = tftransfer.train(experiment, folder + "/two", export=False, strategy=two)
     except tftransfer.UserError as error:
         print(json.dumps({"error": str(error)}))
         sys.exit()
-    a = tftransfer.train(experiment, folder + "/one", export=False, say=quiet)
+    a = tftransfer.train(experiment, folder + "/one", export=False)
     first, second = np.load(a.weights), np.load(b.weights)
     print(json.dumps({
         "weights": max(float(np.abs(first[k] - second[k]).max()) for k in first.files),

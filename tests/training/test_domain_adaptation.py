@@ -73,7 +73,7 @@ def test_the_figures_of_the_network_that_a_run_ends_with():
     assert final([{"name": "head"}]) == {}
 
 
-def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp_path, quiet):
+def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(digits / "source"),
         target_data=str(digits / "target"),
@@ -83,7 +83,7 @@ def test_recipes_for_a_target_domain_are_compared_without_its_labels(digits, tmp
         labels_per_class=20,
     )
     recipes = ["scratch:augment=none", "scratch:augment=none+mmd"]
-    found = tftransfer.compare(experiment, tmp_path / "c", recipes, epochs=2, say=quiet)
+    found = tftransfer.compare(experiment, tmp_path / "c", recipes, epochs=2)
     judged = {name: run.result["phases"][-1]["judged"] for name, run in found.runs.items()}
     for row in found.rows:
         for key in ("reverse_validation", "moved"):

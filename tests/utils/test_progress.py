@@ -1,17 +1,17 @@
-"""A bar on a terminal, a plain line each ten seconds elsewhere."""
+"""A bar on a terminal, elsewhere a line after 2 seconds and then one every 10 seconds."""
 
-import functools
 import io
 import sys
 
 import pytest
 
+import tftransfer
 from tftransfer.utils import progress
 from tftransfer.utils.progress import Progress
 
 
 class Clock:
-    """Time that passes when told."""
+    """Time that passes when a test says so."""
 
     def __init__(self, monkeypatch):
         self.now = 100.0
@@ -23,23 +23,23 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-def test_a_line_each_ten_seconds_says_rate_and_time_left(clock):
-    said = []
-    with Progress(said.append, "reading", 4000, "files") as reading:
+def test_progress_long_work_logs_rate_and_time_left(clock, log_lines):
+    with Progress("reading", 4000, "files") as reading:
         for _ in range(30):
             clock.now += 1.0
             reading.add(100)
-    assert said == [
-        "  reading: 1,000 of 4,000 files, 100 a second, 30 s left",
-        "  reading: 2,000 of 4,000 files, 100 a second, 20 s left",
-        "  reading: 3,000 of 4,000 files, 100 a second, 10 s left",
+    assert log_lines == [
+        "  reading: 200 of 4,000 files, 100 per second, 38 s left",
+        "  reading: 1,200 of 4,000 files, 100 per second, 28 s left",
+        "  reading: 2,200 of 4,000 files, 100 per second, 18 s left",
     ]
 
 
-def test_short_work_says_nothing(clock):
-    with Progress(pytest.fail, "reading", 10) as reading:
-        clock.now += 9.9
+def test_progress_short_work_logs_nothing(clock, log_lines):
+    with Progress("reading", 10) as reading:
+        clock.now += 1.9
         reading.add(10)
+    assert not log_lines
 
 
 class Terminal(io.StringIO):
@@ -47,26 +47,29 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("say", [print, functools.partial(print, flush=True)])
-def test_a_terminal_gets_a_bar_that_goes_away(monkeypatch, capsys, say):
-    monkeypatch.setattr(progress, "_BAR_AFTER", 0)
+def test_progress_terminal_gets_a_bar_that_is_removed(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_BAR_SECONDS", 0)
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with Progress(say, "reading", 10, "files") as reading:
+    with Progress("reading", 10, "files") as reading:
         reading.add(10)
     drawn = sys.stderr.getvalue()
     assert "reading" in drawn and "/10" in drawn and drawn.rstrip(" ").endswith("\r")
     assert capsys.readouterr().out == ""
 
 
-def test_whoever_takes_the_lines_gets_no_bar(monkeypatch):
-    monkeypatch.setattr(progress, "_BAR_AFTER", 0)
+def test_progress_verbosity_above_info_draws_no_bar(monkeypatch):
+    monkeypatch.setattr(progress, "_BAR_SECONDS", 0)
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with Progress(lambda line: None, "reading", 10) as reading:
-        reading.add(10)
+    tftransfer.set_verbosity("warning")
+    try:
+        with Progress("reading", 10) as reading:
+            reading.add(10)
+    finally:
+        tftransfer.set_verbosity("info")
     assert sys.stderr.getvalue() == ""
 
 
-def test_what_is_kept_back_leaves_the_bar():
+def test_stderr_kept_back_nested_still_gives_the_real_one():
     from tftransfer.utils.console import real_stderr, stderr_kept_back
 
     before = sys.stderr

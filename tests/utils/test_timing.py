@@ -25,12 +25,7 @@ def test_an_inner_part_is_not_counted_twice(now):
         now[0] += 2
     with clock.measure("inner"):
         now[0] += 4
-    assert clock.rounded() == {
-        "import": 0.0,
-        "outer": 3.0,
-        "inner": 14.0,
-        "total": 17.0,
-    }
+    assert clock.rounded() == {"import": 0.0, "outer": 3.0, "inner": 14.0, "total": 17.0}
 
 
 def test_an_exception_ends_a_part(now):

@@ -142,10 +142,7 @@ def _beside(stages: tuple[Stage, ...], last: keras.layers.Layer) -> tuple[Any, .
 
 
 def _ending(
-    stages: tuple[Stage, ...],
-    model: keras.Model,
-    last: keras.layers.Layer,
-    beside: tuple[Any, ...],
+    stages: tuple[Stage, ...], model: keras.Model, last: keras.layers.Layer, beside: tuple[Any, ...]
 ) -> tuple[Stage, ...]:
     """The stages of a shortened model: those before a layer, and what there is of its own."""
     kept: list[Stage] = []

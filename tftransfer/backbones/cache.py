@@ -13,9 +13,9 @@ import keras
 import tensorflow as tf
 
 from tftransfer.backbones.backbone import Backbone
-from tftransfer.checkpoints.weights import settle
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES
+from tftransfer.checkpoints.weights import settle
 from tftransfer.utils.hashes import file_sha256
 from tftransfer.utils.registry import parse_options
 

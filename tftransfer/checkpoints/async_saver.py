@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tftransfer.checkpoints import checkpoint as checkpoints
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.utils.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
 
 # Of the training's time, what checkpoints may take; and what the first is expected to take.
 _SAVING_SHARE, _FIRST_SAVE = 0.02, 0.1
@@ -63,14 +65,14 @@ class AsyncSaver:
         self._written()
         self._writer.shutdown()
 
-    def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
+    def newest(self) -> Checkpoint | None:
         """The newest checkpoint that can be read; later ones are numbered after all there are."""
         found = checkpoints.load_newest(self._folder)
         if found is None:
             return None
         checkpoint, remarks = found
         for remark in remarks:
-            say(remark)
+            LOGGER.info(remark)
         self._saves = max(checkpoints.numbers(self._folder))
         return checkpoint
 

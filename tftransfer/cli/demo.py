@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from tftransfer import api
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.encode import encode_png
 from tftransfer.utils.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
 
 DEFAULT_WORKDIR = "runs/demo"
 # Chosen on the opposite task (5-9 teach 0-4): a network this small is best trained whole, and
@@ -30,21 +32,20 @@ _RECIPES = (
 )
 
 
-def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
+def run_demo(workdir: str) -> Any:
     """Pre-trains on digits 0-4, compares recipes on 5-9, exports and serves the winner.
 
     Args:
       workdir: new, or that of an earlier demo, which is replaced.
-      say: where progress goes.
 
     Returns:
       The `Comparison`.
     """
     root = Path(workdir)
     _clear(root)
-    say("writing scikit-learn's 1,797 handwritten digits as folders of pictures")
+    LOGGER.info("writing scikit-learn's 1,797 handwritten digits as folders of pictures")
     write_digits(root / "digits")
-    say("\n== the source: a small network learns 0 to 4 from random weights")
+    LOGGER.info("\n== the source: a small network learns 0 to 4 from random weights")
     source = Experiment(
         data=str(root / "digits" / "source"),
         backbone="small_cnn",
@@ -52,8 +53,8 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
         recipe="scratch:augment=shift",
         epochs=_EPOCHS,
     )
-    api.train(source, root / "source", say=say, export=False)
-    say("\n== the target: 5 to 9, ten labelled digits a class")
+    api.train(source, root / "source", export=False)
+    LOGGER.info("\n== the target: 5 to 9, ten labelled digits a class")
     target = Experiment(
         data=str(root / "digits" / "target"),
         backbone=str(root / "source"),
@@ -62,13 +63,17 @@ def run_demo(workdir: str, *, say: Callable[[str], None] = print) -> Any:
         validation_fraction=0.3,
         test_fraction=0.8,
     )
-    found = api.compare(target, root / "target", _RECIPES, epochs=_EPOCHS, export=False, say=say)
-    say(f"\n{found}\n")
+    found = api.compare(target, root / "target", _RECIPES, epochs=_EPOCHS, export=False)
+    LOGGER.info(f"\n{found}\n")
     winner = found.runs[found.winner]
-    report = api.export(winner.workdir, say=say)
-    say(f"exported {found.winner} to {report['folder']}; the SavedModel says of test pictures:")
-    _serve(root / "digits" / "target", winner, say)
-    say(f"\nreports: {root / 'target' / 'comparison.md'} and {winner.workdir / 'report.md'}")
+    report = api.export(winner.workdir)
+    LOGGER.info(
+        f"exported {found.winner} to {report['folder']}; the SavedModel says of test pictures:"
+    )
+    _serve(root / "digits" / "target", winner)
+    LOGGER.info(
+        f"\nreports: {root / 'target' / 'comparison.md'} and {winner.workdir / 'report.md'}"
+    )
     return found
 
 
@@ -94,11 +99,11 @@ def write_digits(folder: Path) -> None:
         (place / f"{index:04d}.png").write_bytes(encode_png(pixels, index))
 
 
-def _serve(data: Path, run: Any, say: Callable[[str], None], count: int = 5) -> None:
+def _serve(data: Path, run: Any, count: int = 5) -> None:
     served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
     test = [row for row in run.split["examples"] if row[1] == "test"][
         :: len(run.split["examples"]) // count
     ]
     answer = served(tf.constant([(data / row[0]).read_bytes() for row in test[:count]]))
     for row, label, scores in zip(test, answer["label"].numpy(), answer["scores"].numpy()):
-        say(f"  {row[0]}: {label.decode()} ({scores.max():.2f})")
+        LOGGER.info(f"  {row[0]}: {label.decode()} ({scores.max():.2f})")

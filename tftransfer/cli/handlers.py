@@ -15,17 +15,18 @@ from tftransfer.cli.demo import DEFAULT_WORKDIR, run_demo
 from tftransfer.commands.compare import DEFAULT_RECIPES
 from tftransfer.evaluation.few_shot_episodes import table
 from tftransfer.planning.cost import estimate
-from tftransfer.utils.console import printable
+from tftransfer.utils.console import console_handler, printable
 from tftransfer.utils.errors import UserError
 
-say = functools.partial(print, flush=True)
+# What a command was asked for goes to stdout, whatever the verbosity.
+_answer = functools.partial(print, flush=True)
 
 
 def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer train`."""
     if flags.dry_run:
-        plan = api.plan(experiment_from(experiment), say=say, **_cache(flags))
-        say("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
+        plan = api.plan(experiment_from(experiment), **_cache(flags))
+        _answer("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
         return
     api.train(
         experiment_from(experiment),
@@ -33,7 +34,6 @@ def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         resume=flags.resume,
         export=flags.export,
         profile=flags.profile,
-        say=say,
         **_cache(flags),
     )
 
@@ -46,27 +46,26 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
         free or DEFAULT_RECIPES,
         resume=flags.resume,
         export=flags.export,
-        say=say,
         **_cache(flags),
     )
-    say(f"\n{found}\n{flags.workdir}/comparison.md")
+    _answer(f"\n{found}\n{flags.workdir}/comparison.md")
 
 
 def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer evaluate`."""
-    result = api.evaluate(_workdir(flags), experiment.get("data"), say=say, **_cache(flags))
-    say(f"{result['part']} part, {result['examples']:,} examples")
+    result = api.evaluate(_workdir(flags), experiment.get("data"), **_cache(flags))
+    _answer(f"{result['part']} part, {result['examples']:,} examples")
     intervals = result["test"].get("intervals", {})
     for name, value in result["test"].items():
         if name != "intervals":
             low_high = intervals.get(name)
             said = f"   95 % interval {low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
-            say(f"{name:<24}{value:>9.4f}{said}")
+            _answer(f"{name:<24}{value:>9.4f}{said}")
     for name, found in result.get("tasks", {}).items():
         figures = (f"{k} {v:.3f}" for k, v in found["test"].items() if k != "intervals")
-        say(printable(f"  {name}: {', '.join(figures)}"))
+        _answer(printable(f"  {name}: {', '.join(figures)}"))
     for row in result["per_class"]:
-        say(
+        _answer(
             "  "
             + ", ".join(
                 f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" if k == "class" else f"{k} {v}"
@@ -80,9 +79,9 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
     if not free:
         raise UserError("Nothing was given.", "Write files after the flags: predict ... a.jpg")
     bad = 0
-    # The answers may be read by a program: what else is said goes beside them.
-    progress = functools.partial(print, file=sys.stderr, flush=True)
-    for row in api.predict(_workdir(flags), list(_given(free)), say=progress):
+    # Programs may read the answers from stdout, so messages go to stderr.
+    console_handler().stream_name = "stderr"
+    for row in api.predict(_workdir(flags), list(_given(free))):
         if "error" in row:
             bad += 1
             said = f"-\t{row['error']}"
@@ -92,7 +91,7 @@ def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
             by_task = isinstance(row.get("labels"), dict)
             found = row["labels"] if by_task else row.get("values", row.get("scores"))
             said = json.dumps(found, ensure_ascii=False)
-        say(f"{printable(row['name'])}\t{said}")
+        _answer(f"{printable(row['name'])}\t{said}")
     return 2 if bad else 0
 
 
@@ -108,9 +107,9 @@ def _given(free: Iterable[str]) -> Iterator[Any]:
 def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer export`."""
     report = api.export(
-        _workdir(flags), flags.folder or None, experiment.get("data"), say=say, **_cache(flags)
+        _workdir(flags), flags.folder or None, experiment.get("data"), **_cache(flags)
     )
-    say(
+    _answer(
         f"exported to {report['folder']}: scores equal the network's within "
         f"{report['max_difference']:.1g} on {report['examples']} examples"
     )
@@ -119,19 +118,19 @@ def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer episodes`."""
     rows = api.episodes(
-        experiment_from(experiment), ways=flags.ways, count=flags.count, say=say, **_cache(flags)
+        experiment_from(experiment), ways=flags.ways, count=flags.count, **_cache(flags)
     )
-    say("\n".join(table(rows)))
+    _answer("\n".join(table(rows)))
 
 
 def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer inspect`."""
-    say(api.inspect(workdir=flags.workdir, say=say, **_cache(flags), **experiment))
+    _answer(api.inspect(workdir=flags.workdir, **_cache(flags), **experiment))
 
 
 def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer demo`."""
-    run_demo(flags.workdir or DEFAULT_WORKDIR, say=say)
+    run_demo(flags.workdir or DEFAULT_WORKDIR)
 
 
 def _cache(flags: Any) -> dict[str, Any]:

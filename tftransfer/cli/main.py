@@ -26,11 +26,7 @@ _TYPES: dict[type, Callable[..., Any]] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
-_MEANT = {
-    bool: "true or false",
-    int: "a whole number, such as 20",
-    float: "a number, such as 0.1",
-}
+_MEANT = {bool: "true or false", int: "a whole number, such as 20", float: "a number, such as 0.1"}
 _ILLEGAL = re.compile(r"flag (--(\w+)=.*?): ", re.DOTALL)
 _OWN_FLAGS: dict[str, tuple[Any, str]] = {
     "workdir": ("", "the run's folder: new or empty for train, of a finished run elsewhere"),
@@ -296,7 +292,7 @@ def _overview() -> str:
     rows = [f"  {name:<{width}}{command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
-            "tftransfer: a small data set and a model that knows something, in; a served model, out.",
+            "tftransfer: transfer learning for Keras 3 and TensorFlow.",
             "",
             "Usage: tftransfer COMMAND [--FLAG=VALUE ...]",
             "",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation
 from tftransfer.utils import import_time, signals
 from tftransfer.utils.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
 
 # What is compared example by example where the main figure has no value of one example.
 _PAIRED = {
@@ -79,7 +82,6 @@ def compare(
     export: bool = False,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    say: Callable[[str], None] = print,
 ) -> Comparison:
     """Trains each recipe on the same split for the same number of epochs.
 
@@ -98,7 +100,6 @@ def compare(
       cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
         means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
-      say: where progress goes.
     """
     with signals.heard():
         return _compare(
@@ -110,7 +111,6 @@ def compare(
             export=export,
             cache_dir=cache_dir,
             cache_bytes=cache_bytes,
-            say=say,
         )
 
 
@@ -124,7 +124,6 @@ def _compare(
     export: bool,
     cache_dir: str,
     cache_bytes: int,
-    say: Callable[[str], None],
 ) -> Comparison:
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
 
@@ -132,7 +131,7 @@ def _compare(
         for spec in recipes:
             check_names(replace(experiment, recipe=spec), found)
 
-    examples = read_examples(experiment, say, cache, check)
+    examples = read_examples(experiment, cache, check)
     made = [make_recipe(spec, problem_type=examples.problem_type) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
     for part in ("test", "val"):
@@ -147,20 +146,19 @@ def _compare(
         or max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
     )
     more = f"; then the best for each of {len(examples.tasks)} tasks alone" * bool(examples.tasks)
-    say(f"comparing {', '.join(names)}: {budget} epochs each, on one split{more}")
+    LOGGER.info(f"comparing {', '.join(names)}: {budget} epochs each, on one split{more}")
     runs, shared = {}, SharedCaches()
     alike = functools.partial(train, cache_dir=cache_dir, cache_bytes=cache_bytes)
     experiment = replace(experiment, epochs=budget)
     import_time.take()  # of no recipe in particular
     for name, spec in zip(names, recipes):
-        say(f"\n== {name}")
+        LOGGER.info(f"\n== {name}")
         started = (folder / name / "config.json").is_file()
         runs[name] = alike(
             replace(experiment, recipe=spec),
             folder / name,
             examples=examples,
             resume=resume and started,
-            say=say,
             export=export,
             shared=shared,
         )
@@ -175,7 +173,6 @@ def _compare(
             str(folder / f"{found.winner}-alone"),
             examples,
             resume=resume,
-            say=say,
         )
         found = replace(found, tasks=single_task_baselines.compared(runs[found.winner], alone))
         _write(found, budget, folder)

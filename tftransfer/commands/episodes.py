@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,6 @@ def episodes(
     count: int = 600,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """Accuracy of the closed-form heads over episodes of few examples, of all the data.
 
@@ -35,7 +34,6 @@ def episodes(
       count: of the episodes, 200 or more.
       cache_dir: as of `train`.
       cache_bytes: as of `train`.
-      say: where progress goes.
 
     Returns:
       As `tftransfer.evaluation.few_shot_episodes.episodes`.
@@ -44,24 +42,16 @@ def episodes(
       UserError: the labels are not single ones, or there are too few classes or examples.
     """
     plan = make_plan(
-        replace(experiment, recipe="few_shot"),
-        say=say,
-        cache_dir=cache_dir,
-        cache_bytes=cache_bytes,
+        replace(experiment, recipe="few_shot"), cache_dir=cache_dir, cache_bytes=cache_bytes
     )
     if plan.examples.problem_type != "single_label":
         raise UserError(
             f"Episodes need one label per example; these are {plan.examples.problem_type}.",
             "Give a folder of class folders.",
         )
-    supply = FeatureExtractor(plan, plan.network, None, say)
+    supply = FeatureExtractor(plan, plan.network, None)
     features = supply.features(np.arange(len(plan.examples)))
     supply.close()
     return few_shot_episodes(
-        features,
-        plan.examples.labels,
-        ways=ways,
-        shots=shots,
-        episodes=count,
-        seed=experiment.seed,
+        features, plan.examples.labels, ways=ways, shots=shots, episodes=count, seed=experiment.seed
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ def inspect(
     workdir: str | Path = "",
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    say: Callable[[str], None] = print,
     **experiment: Any,
 ) -> str:
     """A description of data, of a backbone or of a run, ready to print.
@@ -42,7 +41,6 @@ def inspect(
       workdir: of a run.
       cache_dir: as of `train`.
       cache_bytes: as of `train`.
-      say: where progress goes.
       **experiment: further fields of `Experiment`, such as `weights` or `image_size`.
 
     Raises:
@@ -61,18 +59,18 @@ def inspect(
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **experiment})
     if not backbone:
-        examples = read_examples(settings, say, FeatureCache.of_user(cache_dir, cache_bytes))
+        examples = read_examples(settings, FeatureCache.of_user(cache_dir, cache_bytes))
         return "\n".join([*_of_data(examples), *sheet(examples, None)])
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")
-    plan = make_plan(settings, say=say, cache_dir=cache_dir, cache_bytes=cache_bytes)
+    plan = make_plan(settings, cache_dir=cache_dir, cache_bytes=cache_bytes)
     return "\n".join([*_of_data(plan.examples), *sheet(plan.examples, plan.network)])
 
 
 def _of_data(examples: Examples) -> list[str]:
     splits = ("train", "val", "test")
+    names = "columns" if examples.problem_type == "regression" else "classes"
     lines = [
-        f"{len(examples):,} examples, {examples.problem_type}, "
-        f"{len(examples.classes)} {'columns' if examples.problem_type == 'regression' else 'classes'}",
+        f"{len(examples):,} examples, {examples.problem_type}, {len(examples.classes)} {names}",
         f"{'':<24}" + "".join(f"{part:>8}" for part in splits),
     ]
     if examples.problem_type == "regression":

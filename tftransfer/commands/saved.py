@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,11 @@ from tftransfer.runs.load import TrainedModel, load
 from tftransfer.serving.saved_model import export_network
 from tftransfer.utils.errors import UserError
 
+LOGGER = logging.getLogger(__name__)
+
 
 def evaluate(
-    workdir: str | Path,
-    data: Any = None,
-    *,
-    cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
-    say: Callable[[str], None] = print,
+    workdir: str | Path, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
 ) -> dict[str, Any]:
     """Figures of a run on its own test part, or on all of `data`.
 
@@ -42,25 +40,22 @@ def evaluate(
       data: as `Experiment.data`; None for the run's own.
       cache_dir: as of `train`.
       cache_bytes: as of `train`.
-      say: where progress goes.
 
     Returns:
       As `result.json`: `test`, `per_class`, `confusion`, `predictions`, ...
     """
     restored = load(workdir)
-    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
+    examples = _examples(restored, data, FeatureCache.of_user(cache_dir, cache_bytes))
     inputs = InputPipeline(examples, restored.network.backbone.preprocessor, keep=False)
     return evaluate_logits(
-        lambda some: predict_logits(restored.network, inputs, some, say),
+        lambda some: predict_logits(restored.network, inputs, some),
         examples,
         temperature=restored.temperature,
         seed=restored.run.experiment.seed,
     )
 
 
-def predict(
-    workdir: str | Path, pictures: Iterable[Any], *, say: Callable[[str], None] = lambda line: None
-) -> list[dict[str, Any]]:
+def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]]:
     """Names and calibrated scores of pictures.
 
     Args:
@@ -68,7 +63,6 @@ def predict(
       pictures: paths of files, folders or tables, of which each row is one; encoded bytes; or
         arrays as in `from_arrays`, of sound waveforms at 16 kHz. For a run of texts: strings, which
         are the texts, encoded bytes, or `pathlib.Path`s.
-      say: where progress goes.
 
     Returns:
       A dictionary per picture: `name`, `scores` by class, and `label` (the best), or
@@ -86,12 +80,12 @@ def predict(
             pictures, columns, modality.name
         )
     )
-    scanned = examine_all([item for _, item in named], modality, say=say)
+    scanned = examine_all([item for _, item in named], modality)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     cut = [_shortened(restored, found) for found in scanned]
     for line in remarks_of([name for name, _ in named], cut, modality):
-        say(line)
+        LOGGER.info(line)
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
         names=[],
@@ -103,7 +97,7 @@ def predict(
         modality=modality.name,
     )
     inputs = InputPipeline(examples, restored.network.backbone.preprocessor, keep=False)
-    logits = predict_logits(restored.network, inputs, np.arange(len(good)), say)
+    logits = predict_logits(restored.network, inputs, np.arange(len(good)))
     values = iter(
         metrics.probabilities(logits, restored.problem_type, restored.temperature, restored.tasks)
     )
@@ -122,7 +116,6 @@ def export(
     *,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Writes the run's network as a SavedModel, after comparing both on real pictures.
 
@@ -132,31 +125,26 @@ def export(
       data: pictures to compare on; None for the run's own.
       cache_dir: as of `train`.
       cache_bytes: as of `train`.
-      say: where progress goes.
 
     Returns:
       `folder`, `max_difference` of the scores and `examples` compared.
     """
     restored = load(workdir)
-    examples = _examples(restored, data, say, FeatureCache.of_user(cache_dir, cache_bytes))
+    examples = _examples(restored, data, FeatureCache.of_user(cache_dir, cache_bytes))
     target = Path(folder).expanduser() if folder else restored.run.export
     if folder and target.exists() and not (target / "saved_model.pb").is_file():
         raise UserError(f"{target} exists and is no SavedModel.", "Give a new folder.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    report = export_network(
-        restored.network, examples, target, temperature=restored.temperature, say=say
-    )
+    report = export_network(restored.network, examples, target, temperature=restored.temperature)
     return {"folder": str(target), **report}
 
 
-def _examples(
-    restored: TrainedModel, data: Any, say: Callable[[str], None], cache: FeatureCache | None
-) -> Examples:
+def _examples(restored: TrainedModel, data: Any, cache: FeatureCache | None) -> Examples:
     experiment = restored.run.experiment
     if data is not None and data != "":
         # Groups matter to splits alone, and here there is none; a column of them is no label.
         given = replace(experiment, data=data, test_data="", problem_type=restored.problem_type)
-        found = read_all(given, say, cache, to_train=False)
+        found = read_all(given, cache, to_train=False)
         found = with_classes(found, restored.classes, restored.problem_type)
         return replace(found, splits=np.full(len(found), "test", SPLIT_DTYPE))
     if experiment.data_is_in_memory:
@@ -164,10 +152,10 @@ def _examples(
             f"The run {restored.run.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",
         )
-    return _as_split(restored, read_all(experiment, say, cache), say)
+    return _as_split(restored, read_all(experiment, cache))
 
 
-def _as_split(restored: TrainedModel, examples: Examples, say: Callable[[str], None]) -> Examples:
+def _as_split(restored: TrainedModel, examples: Examples) -> Examples:
     """The pictures that the run knows, with the parts, labels and classes that it stored."""
     split = restored.run.split
     place = {name: number for number, name in enumerate(split["columns"])}
@@ -176,7 +164,9 @@ def _as_split(restored: TrainedModel, examples: Examples, say: Callable[[str], N
     known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
     new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
     if gone or (new and not restored.run.experiment.labels_per_class):
-        say(f"the data changed since the run: {new} examples are not its own, {gone} are gone")
+        LOGGER.info(
+            f"the data changed since the run: {new} examples are not its own, {gone} are gone"
+        )
     if not len(known):
         raise UserError(
             f"None of the examples of the run {restored.run.workdir} is there.", "Give --data."

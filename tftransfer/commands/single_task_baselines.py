@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from tftransfer.recipes import without_method
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
 
+LOGGER = logging.getLogger(__name__)
+
 
 def train_alone(
     train: Callable[..., Run],
@@ -26,7 +29,6 @@ def train_alone(
     examples: Examples,
     *,
     resume: bool,
-    say: Callable[[str], None],
 ) -> dict[str, Run]:
     """Trains a network for each task, on the examples whose label of it is known.
 
@@ -37,29 +39,28 @@ def train_alone(
       folder: of each run, without the number of its task.
       examples: split, of several tasks.
       resume: go on with runs that were begun.
-      say: where progress goes.
 
     Returns:
       By the name of the task; without those that no test or validation example has a label of.
     """
     if isinstance(spec, Recipe):
-        say("\nno task is trained alone: the recipe is no text whose weighing could be left out")
+        LOGGER.info(
+            "\nno task is trained alone: the recipe is no text whose weighing could be left out"
+        )
         return {}
     recipe, found = without_method(spec, "multi_task"), {}
     single = replace(experiment, recipe=recipe, problem_type="single_label")
     for number, task in enumerate(examples.tasks):
         mine = of_task(examples, number)
         if not len(mine.where("test")) or not len(mine.where("val")):
-            say(f"\n{task.name} is not trained alone: no label of it to test or to choose on")
+            LOGGER.info(
+                f"\n{task.name} is not trained alone: no label of it to test or to choose on"
+            )
             continue
-        say(f"\n== {task.name} alone")
+        LOGGER.info(f"\n== {task.name} alone")
         place = Path(f"{folder}-{number + 1}")
         found[task.name] = train(
-            single,
-            place,
-            examples=mine,
-            say=say,
-            resume=resume and (place / "config.json").is_file(),
+            single, place, examples=mine, resume=resume and (place / "config.json").is_file()
         )
         signals.check()
     return found

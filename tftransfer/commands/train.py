@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import version
@@ -37,6 +38,8 @@ from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import locked
 from tftransfer.utils.timing import Clock
 
+LOGGER = logging.getLogger(__name__)
+
 # What a resumed run must have in common with its start, to end in the same weights.
 _FINGERPRINT = {
     "data_sha256": "data",
@@ -65,7 +68,6 @@ def train(
     *,
     examples: Examples | None = None,
     resume: bool = False,
-    say: Callable[[str], None] = print,
     callbacks: Iterable[Any] = (),
     strategy: Any = None,
     export: bool = True,
@@ -81,7 +83,6 @@ def train(
       workdir: a new or empty folder, or that of the same experiment, interrupted or finished.
       examples: of the experiment, when they were read and split already.
       resume: a run must be there to go on with; without it, one that is there is gone on with.
-      say: where progress goes.
       callbacks: Keras callbacks, besides TensorBoard's.
       strategy: of `tf.distribute`.
       export: publish a SavedModel at the end.
@@ -111,7 +112,6 @@ def train(
             workdir,
             examples=examples,
             resume=resume,
-            say=say,
             callbacks=callbacks,
             strategy=strategy,
             export=export,
@@ -142,7 +142,6 @@ def _train(
     *,
     examples: Examples | None,
     resume: bool,
-    say: Callable[[str], None],
     callbacks: list[Any],
     strategy: Any,
     export: bool,
@@ -158,7 +157,6 @@ def _train(
         plan = make_plan(
             experiment,
             examples=examples,
-            say=say,
             cache_dir=cache_dir,
             cache_bytes=cache_bytes,
             clock=clock,
@@ -171,25 +169,25 @@ def _train(
     lock()
     if there:
         if run.finished:
-            say(f"{run.workdir} is finished already; for another, give another --workdir")
+            LOGGER.info(f"{run.workdir} is finished already; for another, give another --workdir")
             return run
-        say(f"{run.workdir} holds this run, unfinished: it goes on")
+        LOGGER.info(f"{run.workdir} holds this run, unfinished: it goes on")
         plan = _as_started(run, plan)
     _write_inputs(run, plan)
-    say(str(plan))
+    LOGGER.info(str(plan))
     board = keras.callbacks.TensorBoard(
         str(run.workdir / "tensorboard"),
         write_graph=False,
         profile_batch=_PROFILED if profile else 0,
     )
-    trainer = Trainer(plan, run, say=say, callbacks=[board, *callbacks], strategy=strategy)
+    trainer = Trainer(plan, run, callbacks=[board, *callbacks], strategy=strategy)
     signals.before_the_end(trainer.saver.keep)
     try:
         with clock.measure("baselines"):
             before = _before(plan, trainer)
         with clock.measure("suffix"):
             phases = trainer.fit()
-        result = _finish(run, plan, trainer, before | {"phases": phases}, export=export, say=say)
+        result = _finish(run, plan, trainer, before | {"phases": phases}, export=export)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to tell
             trainer.close()
@@ -201,13 +199,13 @@ def _train(
     write_json(run.workdir / "result.json", result | {"seconds": clock.rounded()})
     run.forget_phases()
     for line in result["verdict"]:
-        say(line)
-    say(f"report: {run.workdir / 'report.md'}")
+        LOGGER.info(line)
+    LOGGER.info(f"report: {run.workdir / 'report.md'}")
     return run
 
 
 def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
-    """What is known before training: `baselines`, and `layer_probes` where middle stages often win."""
+    """What is known before training: `baselines`, and `layer_probes` for some modalities."""
     network, known = plan.network, plan.shared.before
     probe = network.backbone.pretrained
     probes_layers = probe and get_modality(plan.examples.modality).middle_layers_matter
@@ -289,13 +287,7 @@ def _write_inputs(run: Run, plan: Plan) -> None:
 
 
 def _finish(
-    run: Run,
-    plan: Plan,
-    trainer: Trainer,
-    done: dict[str, Any],
-    *,
-    export: bool,
-    say: Callable[[str], None],
+    run: Run, plan: Plan, trainer: Trainer, done: dict[str, Any], *, export: bool
 ) -> dict[str, Any]:
     network, examples, clock = plan.network, plan.examples, plan.clock
     with clock.measure("evaluation"):
@@ -317,9 +309,9 @@ def _finish(
     if export:
         with clock.measure("export"):
             result["export"] = export_network(
-                network, examples, run.export, temperature=result["temperature"], say=say
+                network, examples, run.export, temperature=result["temperature"]
             )
-        say(
+        LOGGER.info(
             f"exported to {run.export}: scores equal the network's within "
             f"{result['export']['max_difference']:.1g} on {result['export']['examples']} "
             f"{get_modality(examples.modality).many}"

@@ -18,18 +18,7 @@ PROBLEM_TYPES = ("single_label", "multi_label", "regression", "multi_task")
 # What a phase may read: see `tftransfer.training.streams`.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
 # Of all kinds of input; which of them a kind has, its `Modality` says.
-_AUGMENTS = (
-    "auto",
-    "none",
-    "flip",
-    "shift",
-    "crop",
-    "full",
-    "mask",
-    "drop",
-    "strong",
-    "noise",
-)
+_AUGMENTS = ("auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise")
 _FROM_TOP = re.compile(r"stage-(\d+)")
 _PATH = re.compile(rf"({'|'.join(STREAMS)})(\.\w+)+")
 
@@ -179,8 +168,7 @@ class Phase:
         for name, low, high in bounds:
             if not low <= getattr(self, name) <= high:
                 raise UserError(
-                    f"Phase {self.name!r}: {name}={getattr(self, name)}.",
-                    f"Give {low} to {high}.",
+                    f"Phase {self.name!r}: {name}={getattr(self, name)}.", f"Give {low} to {high}."
                 )
         if min(self.train.values(), default=0) < 0:
             raise UserError(f"Phase {self.name!r} has a rate below 0.", "Give 0 or more.")

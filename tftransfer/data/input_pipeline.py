@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.progress import Progress
+
+LOGGER = logging.getLogger(__name__)
 
 _WORTH_SAYING = 1000
 _BLOCK, _ENCODED = 64, 1024
@@ -71,7 +74,7 @@ class InputPipeline:
     def fetch(self, indices: np.ndarray) -> np.ndarray:
         """Arrays of the examples at `indices`, [m, *shape]."""
         if self.in_memory:
-            self._hold(indices, lambda line: None)
+            self._hold(indices)
             return self._stored[indices]  # type: ignore[index]
         arrays = self._empty(len(indices))
         for start, block in enumerate(self.batches(indices, _BLOCK)):
@@ -94,12 +97,12 @@ class InputPipeline:
             self._lengths[some] = (block != self.preprocessor.padding).sum(axis=1)
         return self._lengths
 
-    def prepare(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
+    def prepare(self, indices: np.ndarray) -> None:
         """Decodes ahead what `fetch` will be asked for, when it is to be held."""
         if self.in_memory:
-            self._hold(indices, say)
+            self._hold(indices)
 
-    def _hold(self, indices: np.ndarray, say: Callable[[str], None]) -> None:
+    def _hold(self, indices: np.ndarray) -> None:
         missing = np.unique(indices[~self._there[indices]])
         if self._stored is None:
             self._stored = self._empty(len(self._items))
@@ -107,10 +110,11 @@ class InputPipeline:
             return
         if len(missing) >= _WORTH_SAYING:
             many = get_modality(self._kind).many
-            say(
-                f"decoding {len(missing):,} {many} to {self.preprocessor.description}, kept in memory"
+            LOGGER.info(
+                f"decoding {len(missing):,} {many} to {self.preprocessor.description}, "
+                "kept in memory"
             )
-        with Progress(say, "decoding", len(missing)) as progress:
+        with Progress("decoding", len(missing)) as progress:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
                 progress.add(len(block))

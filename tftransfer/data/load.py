@@ -16,7 +16,6 @@ from tftransfer.features.disk_cache import FeatureCache
 
 def read_examples(
     experiment: Experiment,
-    say: Callable[[str], None],
     cache: FeatureCache | None = None,
     check: Callable[[Examples], None] = lambda found: None,
 ) -> Examples:
@@ -24,12 +23,11 @@ def read_examples(
 
     Args:
       experiment: names them.
-      say: where progress goes.
       cache: for what is unpacked, and for what a scan found.
       check: raises what can be known of the examples before their files are looked at.
     """
     examples = split(
-        read_all(experiment, say, cache, check),
+        read_all(experiment, cache, check),
         seed=experiment.seed,
         validation_fraction=experiment.validation_fraction,
         test_fraction=experiment.test_fraction,
@@ -41,13 +39,12 @@ def read_examples(
             continue
         folder = cache.folder if cache else None
         found = read_unlabelled(data, cache=folder, columns=experiment.columns)
-        examples = join_unlabelled(examples, _scanned(found, experiment, say, cache), part)
+        examples = join_unlabelled(examples, _scanned(found, experiment, cache), part)
     return examples
 
 
 def read_all(
     experiment: Experiment,
-    say: Callable[[str], None],
     cache: FeatureCache | None = None,
     check: Callable[[Examples], None] = lambda found: None,
     *,
@@ -71,7 +68,7 @@ def read_all(
 
     def scanned(found: Examples) -> Examples:
         check(found)
-        return _scanned(found, experiment, say, cache)
+        return _scanned(found, experiment, cache)
 
     examples = found(experiment.data, to_train=to_train)
     pattern = "" if len(examples.groups) else experiment.group_by  # no column of the table
@@ -82,10 +79,8 @@ def read_all(
     return join(examples, scanned(with_groups(test, pattern, required=False)))
 
 
-def _scanned(
-    found: Examples, experiment: Experiment, say: Callable[[str], None], cache: FeatureCache | None
-) -> Examples:
+def _scanned(found: Examples, experiment: Experiment, cache: FeatureCache | None) -> Examples:
     if len(found.sha256):
         return found
     readable = ScanCache(cache.folder, found.modality) if cache else None
-    return scan(found, max_quarantine=experiment.max_quarantine, readable=readable, say=say)
+    return scan(found, max_quarantine=experiment.max_quarantine, readable=readable)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -23,11 +23,7 @@ _BLOCK = 32
 
 
 def scan(
-    examples: Examples,
-    *,
-    max_quarantine: float = 0.05,
-    readable: ScanCache | None = None,
-    say: Callable[[str], None] = print,
+    examples: Examples, *, max_quarantine: float = 0.05, readable: ScanCache | None = None
 ) -> Examples:
     """The readable examples with their hashes; the others go to `quarantine`.
 
@@ -35,14 +31,13 @@ def scan(
       examples: from a source, unscanned.
       max_quarantine: fraction of the files that may be left out.
       readable: what an earlier scan decoded, which is only read and hashed.
-      say: where progress goes.
 
     Raises:
       UserError: too many files are unreadable, or a class has none left.
     """
     modality = get_modality(examples.modality)
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = examine_all(examples.items, modality, readable, say)
+        results = examine_all(examples.items, modality, readable)
     if readable:
         readable.add(found.sha256 for found in results if not found.reason)
     good = np.array([not found.reason for found in results], bool)
@@ -98,10 +93,7 @@ def remarks_of(
 
 
 def examine_all(
-    items: Sequence[str | bytes],
-    modality: Modality,
-    readable: ScanCache | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    items: Sequence[str | bytes], modality: Modality, readable: ScanCache | None = None
 ) -> list[ScannedFile]:
     """`examine` of each item, on every core."""
 
@@ -113,7 +105,7 @@ def examine_all(
 
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
     with (
-        Progress(say, "scanning", len(items), "files") as progress,
+        Progress("scanning", len(items), "files") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         return [result for block in pool.map(some, blocks) for result in block]

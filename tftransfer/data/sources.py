@@ -69,11 +69,7 @@ def read_source(
         return _with_kind(from_folder(path, to_train=to_train))
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
-            path,
-            problem_type=problem_type,
-            group_by=group_by,
-            columns=columns,
-            to_train=to_train,
+            path, problem_type=problem_type, group_by=group_by, columns=columns, to_train=to_train
         )
         return found if found.modality == "text" else _with_kind(found)
     if path.exists():

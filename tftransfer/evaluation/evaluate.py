@@ -19,22 +19,16 @@ from tftransfer.utils.progress import Progress
 _BATCH = 64
 
 
-def predict_logits(
-    network: Network,
-    inputs: InputPipeline,
-    indices: np.ndarray,
-    say: Callable[[str], None] = lambda line: None,
-) -> np.ndarray:
+def predict_logits(network: Network, inputs: InputPipeline, indices: np.ndarray) -> np.ndarray:
     """Raw outputs of the whole network in inference, float32 [n, k].
 
     Args:
       network: as it is.
       inputs: the decoded examples.
       indices: of those wanted, int64 [n].
-      say: where progress goes.
     """
     parts = []
-    with Progress(say, "predicting", len(indices)) as progress:
+    with Progress("predicting", len(indices)) as progress:
         for batch in inputs.batches(indices, inputs.preprocessor.rows(_BATCH)):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
+import logging
 import os
 import platform
 import time
@@ -19,6 +20,8 @@ import tensorflow as tf
 from tftransfer.core.serialization import read_json, write_json
 from tftransfer.data.length_bucketing import Sequences, in_eights
 from tftransfer.features.litert import in_litert
+
+LOGGER = logging.getLogger(__name__)
 
 Forward = Callable[..., list[np.ndarray]]
 
@@ -37,7 +40,6 @@ def fastest(
     count: int,
     *,
     memory: Path | None,
-    say: Callable[[str], None],
     own: Path | None = None,
     ready: Callable[[], Any] = lambda: None,
     sequences: Sequences | None = None,
@@ -57,7 +59,6 @@ def fastest(
       count: how many examples it will be run on.
       memory: a JSON file of earlier trials, of any run; None when there is none.
       own: the same of this run, which counts first: a resumed run must choose as it did.
-      say: where the choice and its reason go.
       ready: called before anything is measured; it waits for other work to end.
       sequences: what is known of inputs that are such.
     """
@@ -82,7 +83,7 @@ def fastest(
         _remember(place, key, {"choice": choice, "rates": rates})
     shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     why = "the fastest here of " if len(rates) > 1 else "the only one tried, "
-    say(f"  forward by {choice}: {why}{shown} examples/s")
+    LOGGER.info(f"  forward by {choice}: {why}{shown} examples/s")
     return made[choice]
 
 

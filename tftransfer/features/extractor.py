@@ -24,23 +24,17 @@ class FeatureExtractor:
       plan: whose examples, store and clock these are.
       network: the plan's, or a teacher.
       own: file of the run's own choices of forwards; None outside of a run.
-      say: where progress goes.
     """
 
-    def __init__(self, plan: Plan, network: Network, own: Path | None, say: Callable[[str], None]):
-        self._plan, self._network, self._own, self._say = plan, network, own, say
+    def __init__(self, plan: Plan, network: Network, own: Path | None):
+        self._plan, self._network, self._own = plan, network, own
         preprocessor = network.backbone.preprocessor
         self.decoded = plan.shared.inputs(plan.examples, preprocessor)
         architecture = network.architecture_digest()
         self._cache = plan.cache if architecture else None
         self._basis = repr((architecture or id(network), preprocessor.basis, tf.__version__))
         self.store = plan.shared.store(
-            plan.examples,
-            preprocessor,
-            self._basis,
-            seed=plan.experiment.seed,
-            cache=self._cache,
-            say=say,
+            plan.examples, preprocessor, self._basis, seed=plan.experiment.seed, cache=self._cache
         )
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self._below: dict[str, str] = {}
@@ -123,7 +117,7 @@ class FeatureExtractor:
         # Making the forwards that are tried keeps one core at most; decoding takes the others, and
         # goes on to the pictures that will be asked for next.
         coming = self.store.missing(key, np.arange(len(self._plan.examples)))
-        decoding = None if source else self._beside.submit(self.decoded.prepare, coming, self._say)
+        decoding = None if source else self._beside.submit(self.decoded.prepare, coming)
 
         def decoded() -> None:
             with clock.measure("decode"):
@@ -153,7 +147,6 @@ class FeatureExtractor:
                 count * max(1, views),
                 memory=memory,
                 own=self._own,
-                say=self._say,
                 ready=ready,
                 sequences=self._sequences(),
             )

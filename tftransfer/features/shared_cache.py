@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tftransfer.backbones.cache import BackboneCache
@@ -42,16 +41,10 @@ class SharedCaches:
         *,
         seed: int,
         cache: FeatureCache | None,
-        say: Callable[[str], None],
     ) -> FeatureStore:
         """The store of features with this `basis`; seed and cache are always the same."""
         if basis not in self._stores:
             self._stores[basis] = FeatureStore(
-                self.inputs(examples, preprocessor),
-                examples.sha256,
-                seed,
-                say,
-                cache=cache,
-                basis=basis,
+                self.inputs(examples, preprocessor), examples.sha256, seed, cache=cache, basis=basis
             )
         return self._stores[basis]

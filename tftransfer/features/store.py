@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.disk_cache import FeatureCache, Shard
 from tftransfer.utils import signals
 from tftransfer.utils.progress import Progress
+
+LOGGER = logging.getLogger(__name__)
 
 # Of the forward: enough that no core waits, and at most so many bytes in or out.
 _MOST_ROWS, _BATCH_BYTES = 256, 32 << 20
@@ -42,7 +45,6 @@ class FeatureStore:
       inputs: the decoded examples.
       ids: content hash of each example.
       seed: of the augmented views.
-      say: where progress goes.
       cache: where features are kept for later runs.
       basis: text of all that the features depend on besides example, key and seed: the
         network's form, that of its input, the decoder.
@@ -53,7 +55,6 @@ class FeatureStore:
         inputs: InputPipeline,
         ids: Sequence[str],
         seed: int,
-        say: Callable[[str], None],
         *,
         cache: FeatureCache | None = None,
         basis: str = "",
@@ -64,7 +65,6 @@ class FeatureStore:
         _, first, number = np.unique(self._ids, return_index=True, return_inverse=True)
         self._first = first[number]
         self._seed = seed
-        self._say = say
         self._cache = cache
         self._basis = basis
         self._rows: dict[Key, _Rows] = {}
@@ -114,7 +114,7 @@ class FeatureStore:
             mine = {self._entry(self._cache, held) for held in self._rows}
             self._cache.make_room(len(missing) * row_bytes, keep=mine)
         what = f"features at {key.boundary}, view {key.view}"
-        with Progress(self._say, what, len(missing)) as progress:
+        with Progress(what, len(missing)) as progress:
             for first in range(0, len(missing), step):
                 part = missing[first : first + step]
                 shard = self._shard(key, part, shapes)
@@ -142,7 +142,7 @@ class FeatureStore:
             try:
                 commit.result()
             except OSError as error:
-                self._say(f"features were not kept for later runs: {error}")
+                LOGGER.info(f"features were not kept for later runs: {error}")
         self._commits.clear()
         self._rows.clear()
 

@@ -285,8 +285,4 @@ def _quiet(function: Callable[..., float], *arguments: Any) -> float:
         return float(function(*arguments))
 
 
-_METRICS = {
-    "single_label": _single_label,
-    "multi_label": _multi_label,
-    "regression": _regression,
-}
+_METRICS = {"single_label": _single_label, "multi_label": _multi_label, "regression": _regression}

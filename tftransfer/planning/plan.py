@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import keras
@@ -100,8 +99,8 @@ class Plan:
         counts = ", ".join(f"{len(self.examples.where(part)):,} {part}" for part in there)
         several = f" of {len(self.examples.tasks)} tasks" if self.examples.tasks else ""
         lines = [
-            f"data      {counts}; {self.examples.problem_type}, {len(self.examples.classes)} classes"
-            f"{several}"
+            f"data      {counts}; {self.examples.problem_type}, "
+            f"{len(self.examples.classes)} classes{several}"
             if self.examples.problem_type != "regression"
             else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
             f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
@@ -118,7 +117,6 @@ def make_plan(
     experiment: Experiment,
     *,
     examples: Examples | None = None,
-    say: Callable[[str], None] = print,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
     clock: Clock | None = None,
@@ -129,7 +127,6 @@ def make_plan(
     Args:
       experiment: what to do.
       examples: of the experiment, when they were read and split already.
-      say: where progress goes.
       cache_dir: where features, downloads and unpacked archives are kept for later runs; empty
         means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
@@ -146,7 +143,7 @@ def make_plan(
     xla = choose_xla(experiment, choices)
     with clock.measure("scan"):
         check = functools.partial(check_names, experiment)
-        examples = examples or read_examples(experiment, say, cache, check)
+        examples = examples or read_examples(experiment, cache, check)
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(left_out(examples))

@@ -130,8 +130,8 @@ def _layer_probe_table(probes: dict[str, Any] | None) -> list[str]:
         "## Which stage knows most",
         "",
         f"Accuracy of a linear probe on each stage before training, cross-validated on "
-        f"{probes['examples']:,} examples that are not the test's. `--backbone=NAME:layer=STAGE` ends "
-        "the network there.",
+        f"{probes['examples']:,} examples that are not the test's. `--backbone=NAME:layer=STAGE` "
+        "ends the network there.",
         "",
         "| stage | accuracy |",
         "|---|---|",

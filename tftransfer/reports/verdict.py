@@ -49,8 +49,9 @@ def _biggest_problem(
     if recipe == "scratch":
         return "nothing is transferred", "tftransfer train --recipe=fine_tune"
     if test[figure] <= majority:
+        chance = "the mean" if examples.problem_type == "regression" else "a guess"
         return (
-            f"it is no better than {'the mean' if examples.problem_type == 'regression' else 'a guess'}",
+            f"it is no better than {chance}",
             "tftransfer inspect --data=DIR: do the labels go with the examples?",
         )
     if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import publish
+
+LOGGER = logging.getLogger(__name__)
 
 _TOLERANCE, _BATCH = 1e-5, 64
 _EXTRA = "assets.extra"  # where SavedModels keep what TensorFlow itself does not read
@@ -57,10 +60,7 @@ class _Served(tf.Module):
         """Concrete functions of the encoded bytes [n], under the argument's name of the kind."""
         argument = get_modality(self._form.modality).argument
         spec = tf.TensorSpec([None], tf.string, name=argument)
-        found = {
-            "serving_default": _traced(self.serve, spec),
-            "embed": _traced(self.embed, spec),
-        }
+        found = {"serving_default": _traced(self.serve, spec), "embed": _traced(self.embed, spec)}
         if self._form.plain:
             name, shape = self._form.plain
             spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
@@ -129,13 +129,7 @@ def _traced(function: Callable[..., Any], spec: tf.TensorSpec) -> Any:
 
 
 def export_network(
-    network: Network,
-    examples: Examples,
-    folder: Path,
-    *,
-    temperature: float,
-    checks: int = 64,
-    say: Callable[[str], None] = print,
+    network: Network, examples: Examples, folder: Path, *, temperature: float, checks: int = 64
 ) -> dict[str, Any]:
     """Writes a SavedModel next to `folder`, compares it with the network, then puts it there.
 
@@ -145,7 +139,6 @@ def export_network(
       folder: where it is published; an old one is replaced.
       temperature: divides the logits.
       checks: how many examples the two are compared on.
-      say: where what clients need goes; a file in `assets.extra` says it too.
 
     Returns:
       `max_difference` of the scores, and `examples` compared.
@@ -167,7 +160,7 @@ def export_network(
         )
     publish(part, folder)
     if network.backbone.preprocessor.clients:
-        say(network.backbone.preprocessor.clients)
+        LOGGER.info(network.backbone.preprocessor.clients)
     return report
 
 

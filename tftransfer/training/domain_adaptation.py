@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from tftransfer.losses import Domain
 from tftransfer.planning.plan import PhasePlan, Plan, without_target
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.training.train_step import terms
+
+LOGGER = logging.getLogger(__name__)
 
 # Of accuracy, that a later phase or another run may be worse; and in standard errors of the
 # difference, as few validation examples tell little.
@@ -174,7 +177,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     if not len(target):
         return {}
     if not len(val) or examples.problem_type != "single_label":
-        trainer.say(
+        LOGGER.info(
             "  how the target domain fares is not judged: that takes a validation part, and one "
             "label per example"
         )
@@ -191,12 +194,12 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
         trainer.targets[val],
         trainer.plan.experiment.seed,
     )
-    trainer.say(
+    LOGGER.info(
         f"  {planned.phase.name}: domain gap {found['domain_gap']:.2f} (0 alike, 2 apart), "
         f"reverse validation {found['reverse_validation']:.3f}"
     )
     for warning in warnings_of(found, _told_apart(planned.phase, trainer)):
-        trainer.say(f"  {warning}")
+        LOGGER.info(f"  {warning}")
     return {"judged": found}
 
 
@@ -241,7 +244,7 @@ def end_with_the_best(trainer: Any) -> list[PhasePlan]:
     trainer.phases[best]["kept"] = True
     later = trainer.plan.phases[best + 1 :]
     again = [without_target(planned, trainer.network) for planned in later]
-    trainer.say(
+    LOGGER.info(
         f"  what followed phase {trainer.phases[best]['name']} {why}: the run "
         f"{'goes on from' if any(again) else 'ends with'} that phase's weights"
         f"{', without the target' * any(again)}"

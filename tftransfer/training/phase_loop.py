@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import math
 import operator
 import time
@@ -24,7 +25,9 @@ from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recove
 from tftransfer.training.reference_weights import Reference
 from tftransfer.training.train_step import TrainStep, terms
 from tftransfer.utils import signals
-from tftransfer.utils.progress import SPEAK_EVERY, Progress
+from tftransfer.utils.progress import LINE_SECONDS, Progress
+
+LOGGER = logging.getLogger(__name__)
 
 _LINES = 10
 # Steps without a better figure before a phase stops early, however few an epoch has.
@@ -172,7 +175,7 @@ class PhaseLoop:
         what = f"{self.phase.name}, epoch {epoch + 1}"
         pace = None if self.trainer.plan.xla else self._pace  # XLA compiles for each size of group
         groups = self.streams.epoch(epoch, start=self.step_done, most=pace)
-        with Progress(self.trainer.say, what, self.streams.steps, "steps") as progress:
+        with Progress(what, self.streams.steps, "steps") as progress:
             progress.add(self.step_done)
             for group in groups:
                 callbacks.on_train_batch_begin(self.step_done)
@@ -284,9 +287,9 @@ class PhaseLoop:
             if name in logs and not (name == "val_macro_f1" and "val_accuracy" in logs)
         )
         few = epoch % -(-self.phase.epochs // _LINES) == 0 or epoch + 1 == self.phase.epochs
-        if few or time.monotonic() - self.spoken > SPEAK_EVERY:
+        if few or time.monotonic() - self.spoken > LINE_SECONDS:
             self.spoken = time.monotonic()
-            self.trainer.say(
+            LOGGER.info(
                 f"  {self.phase.name} {epoch + 1}/{self.phase.epochs}: {shown} ({seconds:.1f} s)"
             )
         self._mender.start = self._taken()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.utils.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
 
 _MOST_RETRIES = 3
 _START = "start-"
@@ -61,7 +64,7 @@ class Recovery:
                 "learning_rate; the last good checkpoint is kept.",
             ) from None
         self._go_back(retries, self.microbatches, scale)
-        loop.trainer.say(
+        LOGGER.info(
             f"  in {where}, on {seen}, {error.what}: back to epoch {loop.epochs_run + 1}, step "
             f"{loop.step_done}, with {scale:g} times the rate; see incidents.jsonl"
         )
@@ -85,7 +88,7 @@ class Recovery:
             "their gradients added"
         )
         trainer.run.incident({"what": said, "where": f"phase {loop.phase.name}"})
-        trainer.say(f"  {said} up")
+        LOGGER.info(f"  {said} up")
 
     def _go_back(self, retries: int, microbatches: int, scale: float) -> None:
         """To where the epoch began; what was learnt of rate and memory since then stays."""

@@ -78,9 +78,7 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     trained = [block for block, rate in planned.rates.items() if rate]
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
-        trainer.network.backbone.model,
-        layers,
-        _checked(_batches(trainer.supply.decoded, target)),
+        trainer.network.backbone.model, layers, _checked(_batches(trainer.supply.decoded, target))
     )
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,6 +33,8 @@ from tftransfer.training.streams import (
 from tftransfer.training.teacher_outputs import TeacherOutputs
 from tftransfer.utils import signals
 
+LOGGER = logging.getLogger(__name__)
+
 
 class Trainer:
     """Trains a plan's network into a run.
@@ -39,30 +42,23 @@ class Trainer:
     Args:
       plan: checked.
       run: started.
-      say: where progress goes, a line at a time.
       callbacks: Keras callbacks; they see the network's model and one optimizer per phase. Those of
         batches are called once for a group of steps, as with Keras's `steps_per_execution`.
       strategy: of `tf.distribute`; the network must have been made in its scope.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        run: Run,
-        *,
-        say: Callable[[str], None] = print,
-        callbacks: Iterable[Any] = (),
-        strategy: Any = None,
+        self, plan: Plan, run: Run, *, callbacks: Iterable[Any] = (), strategy: Any = None
     ):
-        self.plan, self.run, self.say = plan, run, say
+        self.plan, self.run = plan, run
         self.network: Network = plan.network
         self.strategy = strategy or tf.distribute.get_strategy()
         self._callbacks = list(callbacks)
         examples = plan.examples
         check_batch_size(plan.batch_size, self.strategy)
         own = run.workdir / "forwards.json"
-        self.supply = FeatureExtractor(plan, plan.network, own, say)
-        teachers = [FeatureExtractor(plan, each.network, own, say) for each in plan.teachers]
+        self.supply = FeatureExtractor(plan, plan.network, own)
+        teachers = [FeatureExtractor(plan, each.network, own) for each in plan.teachers]
         self._lessons = TeacherOutputs(plan, teachers, self.supply.decoded)
         self.targets = examples.targets()
         self._frozen: dict[str, np.ndarray] = {}
@@ -174,7 +170,7 @@ class Trainer:
                 **({"again": True} if number >= len(self.plan.phases) else {}),
             }
         )
-        self.say(
+        LOGGER.info(
             f"  {phase.name}: {did['said']}; "
             f"frozen blocks proved unchanged: {', '.join(frozen) or 'none'}"
         )
@@ -237,7 +233,7 @@ class Trainer:
         keys = self.supply.keys(planned, indices, augment)
         if not keys:
             with self.plan.clock.measure("decode"):
-                self.supply.decoded.prepare(np.flatnonzero(examples.splits != "test"), self.say)
+                self.supply.decoded.prepare(np.flatnonzero(examples.splits != "test"))
         lengths = None
         if self.shortener(planned):
             with self.plan.clock.measure("decode"):
@@ -288,11 +284,11 @@ class Trainer:
             state.assign(value)
 
     def _found(self) -> Checkpoint | None:
-        checkpoint = self.saver.newest(self.say)
+        checkpoint = self.saver.newest()
         if checkpoint is None:
             return None
         state = checkpoint.state
         self.phases = list(state["phases"])
         inside = f", step {state['step']} of the next" if state.get("step") else ""
-        self.say(f"resuming in phase {state['phase'] + 1} after epoch {state['epoch']}{inside}")
+        LOGGER.info(f"resuming in phase {state['phase'] + 1} after epoch {state['epoch']}{inside}")
         return checkpoint

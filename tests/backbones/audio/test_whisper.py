@@ -45,7 +45,7 @@ def test_presets_that_are_not_there_and_lengths_that_cannot_be_are_refused():
 
 
 @pytest.mark.slow
-def test_it_trains_and_is_exported(tmp_path, quiet):
+def test_it_trains_and_is_exported(tmp_path):
     waves = np.random.default_rng(2).normal(size=(24, 16_000)) / 9
     waves[::2] *= 0.01
     experiment = tftransfer.Experiment(
@@ -55,5 +55,5 @@ def test_it_trains_and_is_exported(tmp_path, quiet):
         recipe="fine_tune:unfreeze=1,epochs=1,head_epochs=1,augment=shift",
         batch_size=8,
     )
-    run = tftransfer.train(experiment, tmp_path / "run", say=quiet)
+    run = tftransfer.train(experiment, tmp_path / "run")
     assert tftransfer.predict(run.workdir, [waves[0]])[0]["label"] in ("0", "1")

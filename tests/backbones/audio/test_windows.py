@@ -81,10 +81,10 @@ def pixels_of(count, windows=3):
     return rng.uniform(0, 255, (count, 32, 32 * windows, 3)).astype(np.float32)
 
 
-def test_the_fastest_forward_is_found_for_windows_too(long, monkeypatch):
+def test_the_fastest_forward_is_found_for_windows_too(long, monkeypatch, log_lines):
     monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
-    said = []
-    found = autotune.fastest(long.model, 9, memory=None, say=said.append)
+    said = log_lines
+    found = autotune.fastest(long.model, 9, memory=None)
     expected = np.asarray(long.model([pixels_of(2)], training=False))
     np.testing.assert_allclose(found(pixels_of(2))[0], expected, rtol=1e-3, atol=1e-4)
     assert said

@@ -224,18 +224,16 @@ def test_a_network_that_mixes_all_places_keeps_its_padding():
     assert "constants" in rates and "alike lengths" not in rates
 
 
-def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monkeypatch):
+def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monkeypatch, log_lines):
     network = Network(load_backbone(str(tiny_bert[0]), length=16), [Head()], units=2)
     ids = encoded(network.backbone, *TEXTS, "very " * 20).numpy()
-    known, said = Sequences(-1, lambda: (ids >= 0).sum(axis=1)), []
+    known, said = Sequences(-1, lambda: (ids >= 0).sum(axis=1)), log_lines
     monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
     monkeypatch.setattr(autotune, "_WORTH_ANOTHER", 0)
     monkeypatch.setattr(autotune, "_rate", lambda made, inputs: float(made.__name__ == "run"))
     tensors = [ids]
     for start, end in ((INPUT, "stage2"), ("stage2", FEATURES)):
-        found = autotune.fastest(
-            network.submodel(start, end), 9, memory=None, say=said.append, sequences=known
-        )
+        found = autotune.fastest(network.submodel(start, end), 9, memory=None, sequences=known)
         tensors = found(*tensors)
     expected = network.predict(ids)[FEATURES]
     np.testing.assert_allclose(tensors[0], expected, atol=1e-5)

@@ -69,7 +69,7 @@ def test_a_plain_clip_is_said_nothing_of_and_measured():
     assert (found.reason, found.notes, found.measure) == ("", (), 0.5)
 
 
-@pytest.mark.parametrize("form", ["FLAC", "OGG"])
+@pytest.mark.parametrize("preprocessor", ["FLAC", "OGG"])
 def test_compressed_clips_are_taken_by_their_content(preprocessor):
     data = flac(TONE, 8_000, preprocessor)
     found = examine(data, MODALITY)

@@ -32,11 +32,7 @@ from tftransfer.losses.functional.few_shot import (
     prototypical,
 )
 from tftransfer.losses.functional.generative import gaussian_kl
-from tftransfer.losses.functional.regularization import (
-    batch_spectral_shrinkage,
-    delta,
-    l2_sp,
-)
+from tftransfer.losses.functional.regularization import batch_spectral_shrinkage, delta, l2_sp
 from tftransfer.losses.functional.semi_supervised import confident_cross_entropy
 from tftransfer.losses.functional.supervised import (
     binary_cross_entropy,

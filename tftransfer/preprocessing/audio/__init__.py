@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from tftransfer.preprocessing.audio.checks import (
-    NOTES,
-    RULES,
-    length_of,
-    seconds,
-    undecodable,
-)
+from tftransfer.preprocessing.audio.checks import NOTES, RULES, length_of, seconds, undecodable
 from tftransfer.preprocessing.base import Modality
 
 __all__ = ["KIND"]
