@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tftransfer.features import autotune
-from tftransfer.models.network import dtype_policy
+from tftransfer.models.inference import dtype_policy
 
 SIZE, STEP, SPLITS = 160, 64, 5
 SIDE, PRODUCTS = 2048, 10

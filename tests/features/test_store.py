@@ -8,7 +8,8 @@ from tftransfer.core.recipe import Head
 from tftransfer.data.in_memory import from_arrays
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.store import FeatureStore, Key
-from tftransfer.models.network import FEATURES, INPUT, Network, compiled
+from tftransfer.models.inference import compiled
+from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
 COUNT, SIZE, SEED = 10, 16, 3

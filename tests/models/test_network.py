@@ -10,7 +10,8 @@ from tftransfer.backbones.cache import BackboneCache, process_backbone_cache
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import weights as weight_arrays
 from tftransfer.core.recipe import Head
-from tftransfer.models.network import FEATURES, INPUT, Network, compiled, dtype_policy
+from tftransfer.models.inference import compiled, dtype_policy
+from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.utils.errors import UserError
 
 SIZE = 16

@@ -71,15 +71,15 @@ def test_top_1_equals_evaluation_on_every_test_file(tuned_run, digits):
     np.testing.assert_allclose(answer["scores"].numpy(), expected, atol=1e-5)
 
 
-def encoded(mode, modality, **options):
+def encoded(mode, image_format, **options):
     pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(buffer, modality, **options)
+    Image.fromarray(pixels).convert(mode).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
-    "mode, kind",
+    "mode, image_format",
     [
         ("RGB", "JPEG"),
         ("L", "JPEG"),
@@ -94,8 +94,8 @@ def encoded(mode, modality, **options):
         ("RGB", "WEBP"),
     ],
 )
-def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, modality):
-    data = encoded(mode if mode != "I;16" else "L", modality)
+def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, image_format):
+    data = encoded(mode if mode != "I;16" else "L", image_format)
     signature = served(tuned_run)
     alone = signature(image_bytes=tf.constant([data]))["scores"].numpy()
     assert alone.shape == (1, 5)

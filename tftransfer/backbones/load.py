@@ -25,9 +25,9 @@ from tftransfer.checkpoints import weights
 from tftransfer.core.experiment import plain_weights
 from tftransfer.core.serialization import read_json
 from tftransfer.data.download import fetch
-from tftransfer.features.disk_cache import user_cache_dir
 from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.hashes import file_sha256
 from tftransfer.utils.registry import parse_options

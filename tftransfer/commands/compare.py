@@ -131,7 +131,7 @@ def _compare(
         for spec in recipes:
             check_names(replace(experiment, recipe=spec), found)
 
-    examples = read_examples(experiment, cache, check)
+    examples = read_examples(experiment, cache.folder if cache else None, check)
     made = [make_recipe(spec, problem_type=examples.problem_type) for spec in recipes]
     names = _distinct([recipe.name for recipe in made])
     for part in ("test", "val"):

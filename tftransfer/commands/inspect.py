@@ -14,11 +14,12 @@ from tftransfer.backbones.load import load_backbone, modality_of_backbone
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
-from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache, user_cache_dir
+from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.planning.plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
 from tftransfer.reports.data_quality import sheet
 from tftransfer.runs.run import open_run
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 
 
@@ -59,7 +60,8 @@ def inspect(
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **experiment})
     if not backbone:
-        examples = read_examples(settings, FeatureCache.of_user(cache_dir, cache_bytes))
+        cache = FeatureCache.of_user(cache_dir, cache_bytes)
+        examples = read_examples(settings, cache.folder if cache else None)
         return "\n".join([*_of_data(examples), *sheet(examples, None)])
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")
     plan = make_plan(settings, cache_dir=cache_dir, cache_bytes=cache_bytes)

@@ -144,7 +144,7 @@ def _examples(restored: TrainedModel, data: Any, cache: FeatureCache | None) -> 
     if data is not None and data != "":
         # Groups matter to splits alone, and here there is none; a column of them is no label.
         given = replace(experiment, data=data, test_data="", problem_type=restored.problem_type)
-        found = read_all(given, cache, to_train=False)
+        found = read_all(given, cache.folder if cache else None, to_train=False)
         found = with_classes(found, restored.classes, restored.problem_type)
         return replace(found, splits=np.full(len(found), "test", SPLIT_DTYPE))
     if experiment.data_is_in_memory:
@@ -152,7 +152,7 @@ def _examples(restored: TrainedModel, data: Any, cache: FeatureCache | None) -> 
             f"The run {restored.run.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",
         )
-    return _as_split(restored, read_all(experiment, cache))
+    return _as_split(restored, read_all(experiment, cache.folder if cache else None))
 
 
 def _as_split(restored: TrainedModel, examples: Examples) -> Examples:

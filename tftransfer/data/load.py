@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import UNLABELLED, Examples, join, join_unlabelled
@@ -11,19 +12,19 @@ from tftransfer.data.scan import scan
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.data.split import split
-from tftransfer.features.disk_cache import FeatureCache
 
 
 def read_examples(
     experiment: Experiment,
-    cache: FeatureCache | None = None,
+    cache: Path | None = None,
     check: Callable[[Examples], None] = lambda found: None,
 ) -> Examples:
     """Source → check → scan → split; then the pictures without labels.
 
     Args:
       experiment: names them.
-      cache: for what is unpacked, and for what a scan found.
+      cache: Folder for what is unpacked and for what a scan found; None uses the user's folder for
+        the former and does not keep the latter.
       check: raises what can be known of the examples before their files are looked at.
     """
     examples = split(
@@ -37,15 +38,14 @@ def read_examples(
         data = getattr(experiment, f"{part}_data")
         if isinstance(data, str) and not data:
             continue
-        folder = cache.folder if cache else None
-        found = read_unlabelled(data, cache=folder, columns=experiment.columns)
+        found = read_unlabelled(data, cache=cache, columns=experiment.columns)
         examples = join_unlabelled(examples, _scanned(found, experiment, cache), part)
     return examples
 
 
 def read_all(
     experiment: Experiment,
-    cache: FeatureCache | None = None,
+    cache: Path | None = None,
     check: Callable[[Examples], None] = lambda found: None,
     *,
     to_train: bool = True,
@@ -54,13 +54,12 @@ def read_all(
 
     Only data to train on must have groups, and columns that are named.
     """
-    folder = cache.folder if cache else None
 
     def found(data: object, *, to_train: bool) -> Examples:
         return read_source(
             data,
             problem_type=experiment.problem_type,
-            cache=folder,
+            cache=cache,
             group_by=experiment.group_by,
             columns=experiment.columns,
             to_train=to_train,
@@ -79,8 +78,8 @@ def read_all(
     return join(examples, scanned(with_groups(test, pattern, required=False)))
 
 
-def _scanned(found: Examples, experiment: Experiment, cache: FeatureCache | None) -> Examples:
+def _scanned(found: Examples, experiment: Experiment, cache: Path | None) -> Examples:
     if len(found.sha256):
         return found
-    readable = ScanCache(cache.folder, found.modality) if cache else None
+    readable = ScanCache(cache, found.modality) if cache else None
     return scan(found, max_quarantine=experiment.max_quarantine, readable=readable)

@@ -19,7 +19,7 @@ from tftransfer.data.files import ignored
 from tftransfer.data.in_memory import from_arrays, from_dataset
 from tftransfer.data.manifest import from_manifest, items_of
 from tftransfer.data.tables import SUFFIXES
-from tftransfer.features.disk_cache import user_cache_dir
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 from tftransfer.core.serialization import read_json, write_json
 from tftransfer.data.length_bucketing import Sequences, in_eights
 from tftransfer.features.litert import in_litert
+from tftransfer.models.inference import casting, input_specs, traced
 
 LOGGER = logging.getLogger(__name__)
 
@@ -190,31 +191,11 @@ def _signature(candidate: Candidate, thorough: bool) -> str:
     return hashlib.sha256(repr((machine, layers, tried)).encode()).hexdigest()[:16]
 
 
-def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
-    """A concrete function, for any batch size, to what `pick` takes of the outputs in inference."""
-    forward = tf.function(
-        lambda *inputs: pick(model(list(inputs), training=False)), autograph=False
-    )
-    return forward.get_concrete_function(*_specs(model))
-
-
-def _specs(model: keras.Model, *, any_length: bool = False) -> list[tf.TensorSpec]:
-    """Of any batch size; of sequences, of any length too."""
-    shapes = [(None, None, *t.shape[2:]) if any_length else t.shape for t in model.inputs]
-    return [tf.TensorSpec((None, *s[1:]), t.dtype) for s, t in zip(shapes, model.inputs)]
-
-
 def _without_variables(function: Any) -> Any:
     """For what Keras cannot call with other weights, such as a module from TF-Hub."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     return convert_variables_to_constants_v2(function)
-
-
-def casting(function: Any, model: keras.Model) -> Callable[..., Any]:
-    """The function, its arguments cast to the dtypes of the model's inputs."""
-    dtypes = [t.dtype for t in model.inputs]
-    return lambda *inputs: function(*(tf.cast(x, dtype) for x, dtype in zip(inputs, dtypes)))
 
 
 class Candidate:
@@ -252,7 +233,7 @@ class Candidate:
             outputs, _ = model.stateless_call(*values, list(inputs), training=False)
             return tf.nest.flatten(outputs)
 
-        specs = _specs(model, any_length=any_length)
+        specs = input_specs(model, any_length=any_length)
         return tf.function(forward, autograph=False).get_concrete_function(*specs)
 
 

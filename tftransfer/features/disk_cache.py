@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import fsync
 
@@ -28,13 +29,6 @@ DEFAULT_BYTES = 20 << 30
 _FORMAT = 3
 _ABANDONED_SECONDS = 24 * 3600
 _IDS = "ids.npy"
-
-
-def user_cache_dir(chosen: str = "") -> Path:
-    """Where things are kept for later runs: `chosen`, else `$TFTRANSFER_CACHE`, else the user's."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    chosen = chosen or os.environ.get("TFTRANSFER_CACHE") or f"{home}/tftransfer"
-    return Path(chosen).expanduser()
 
 
 @dataclass(frozen=True)

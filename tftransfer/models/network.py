@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,9 +17,9 @@ from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.checkpoints import weights
 from tftransfer.core.recipe import Head
 from tftransfer.data.length_bucketing import shortened
-from tftransfer.features.autotune import casting, traced
 from tftransfer.losses.functional import multilinear_map
 from tftransfer.models.heads import Balance, decoder_layers, dense_layers, sample_layer
+from tftransfer.models.inference import compiled
 from tftransfer.models.lora import adapt, merge, updated
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -308,23 +307,6 @@ class Network:
                 keras.utils.set_random_seed(seed + number)
                 for layer in self.blocks[head.name]:
                     _reinitialize(layer)
-
-
-def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
-    """The model in inference, traced once for any batch size; with `output`, that entry alone."""
-    function = traced(model, lambda outputs: outputs[output] if output else outputs)
-    return casting(function, model)
-
-
-@contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Layers made inside compute in this precision; the global policy is put back after."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _leaves(layers: Iterable[Any]) -> list[Any]:

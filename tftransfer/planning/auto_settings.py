@@ -12,9 +12,9 @@ from tftransfer.backbones.load import check_backbone, longest
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Recipe
 from tftransfer.data.examples import Examples, read_item
+from tftransfer.data.stream_specs import split_of_stream
 from tftransfer.preprocessing import Modality, Preprocessor, get_modality
 from tftransfer.recipes import make_recipe
-from tftransfer.training.streams import split_of_stream
 from tftransfer.utils.errors import UserError, unknown_name
 
 _EIGHT = 8

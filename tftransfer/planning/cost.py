@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tftransfer.models.network import INPUT, compiled
+from tftransfer.data.stream_specs import split_of_stream
+from tftransfer.models.inference import compiled
+from tftransfer.models.network import INPUT
 from tftransfer.planning.plan import PhasePlan, Plan
-from tftransfer.training.streams import split_of_stream
 
 _PICTURES = 16
 # A training step of a layer computes its output, and the gradients of its input and its weights.

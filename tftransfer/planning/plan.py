@@ -14,9 +14,11 @@ from tftransfer.core.recipe import Phase, Recipe
 from tftransfer.data.examples import SPLITS, UNLABELLED, Examples
 from tftransfer.data.input_pipeline import memory_budget
 from tftransfer.data.load import read_examples
+from tftransfer.data.stream_specs import STREAM_FIELDS, split_of_stream
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.models.network import FEATURES, INPUT, Network, dtype_policy
+from tftransfer.models.inference import dtype_policy
+from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.optim.optimizers import optimizer_named
 from tftransfer.planning.auto_settings import (
     check_names,
@@ -37,7 +39,6 @@ from tftransfer.planning.teachers import Teacher, load_teachers, with_widths
 from tftransfer.preprocessing import get_modality
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.recipes import make_recipe, with_budget, with_tasks
-from tftransfer.training.streams import STREAM_FIELDS, split_of_stream
 from tftransfer.utils.timing import Clock
 
 # Stored views: each costs a pass of the prefix over the training pictures. Two to eight were
@@ -143,7 +144,7 @@ def make_plan(
     xla = choose_xla(experiment, choices)
     with clock.measure("scan"):
         check = functools.partial(check_names, experiment)
-        examples = examples or read_examples(experiment, cache, check)
+        examples = examples or read_examples(experiment, cache.folder if cache else None, check)
     choices.extend(examples.remarks)
     if examples.quarantine:
         choices.append(left_out(examples))

@@ -11,7 +11,8 @@ import numpy as np
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.models.network import FEATURES, Network, compiled
+from tftransfer.models.inference import compiled
+from tftransfer.models.network import FEATURES, Network
 from tftransfer.probes.cross_validation import folds
 
 _FOLDS, _BATCH, _SAMPLE = 5, 64, 200

@@ -8,7 +8,8 @@ from pathlib import Path
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import weights
 from tftransfer.data.label_tasks import Task, tasks_of
-from tftransfer.models.network import Network, dtype_policy
+from tftransfer.models.inference import dtype_policy
+from tftransfer.models.network import Network
 from tftransfer.runs.run import Run, open_run
 from tftransfer.utils.errors import UserError
 

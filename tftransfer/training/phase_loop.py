@@ -18,7 +18,7 @@ import tensorflow as tf
 from tftransfer.checkpoints import weights
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.metrics import metrics
-from tftransfer.models.network import compiled
+from tftransfer.models.inference import compiled
 from tftransfer.optim.optimizers import make_optimizer, multipliers
 from tftransfer.planning.plan import PhasePlan
 from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recovery, check_finite

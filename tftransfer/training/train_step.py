@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from tftransfer.core.recipe import STREAMS, Loss
+from tftransfer.data.stream_specs import STREAM_FIELDS
 from tftransfer.losses.gradient_reversal import ramp
 from tftransfer.training.microbatches import at, first, part, shards
 from tftransfer.training.reference_weights import Reference
-from tftransfer.training.streams import STREAM_FIELDS
 from tftransfer.utils.errors import unknown_name
 
 # What a path names after its stream, where it is no output of the network that trains.

@@ -14,8 +14,10 @@ from tftransfer.checkpoints import weights
 from tftransfer.checkpoints.async_saver import AsyncSaver
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.recipe import Phase, match_blocks
+from tftransfer.data.stream_specs import STREAM_SPECS, split_of_stream
 from tftransfer.features.extractor import FeatureExtractor
-from tftransfer.models.network import Network, compiled
+from tftransfer.models.inference import compiled
+from tftransfer.models.network import Network
 from tftransfer.planning.plan import PhasePlan, Plan
 from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation
@@ -23,13 +25,7 @@ from tftransfer.training.microbatches import check_batch_size
 from tftransfer.training.phase_loop import VALIDATED, PhaseLoop, batches
 from tftransfer.training.reference_weights import Reference
 from tftransfer.training.stepless_phases import without_steps
-from tftransfer.training.streams import (
-    STREAM_SPECS,
-    Stream,
-    Streams,
-    balanced_class_weights,
-    split_of_stream,
-)
+from tftransfer.training.streams import Stream, Streams, balanced_class_weights
 from tftransfer.training.teacher_outputs import TeacherOutputs
 from tftransfer.utils import signals
 

@@ -22,9 +22,9 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage, cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.data.download import fetch
-from tftransfer.features.disk_cache import user_cache_dir
 from tftransfer.preprocessing.audio.checks import LONG
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.registry import parse_options
 
