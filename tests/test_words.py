@@ -1,7 +1,7 @@
 """The project speaks the field's words: no word of the old dialect in what people read.
 
-`python tests/test_words.py [PATH ...]` lists every hit with its line. Strings, docstrings, comments,
-names of tests, and pages are read; identifiers are not.
+`python tests/test_words.py [PATH ...]` lists every hit with its line. Read are strings, docstrings,
+comments, names of tests, and pages; identifiers are not.
 """
 
 import ast

@@ -1,0 +1,112 @@
+"""Types of tensors, arrays, paths and JSON for signatures; nothing here imports TensorFlow.
+
+TensorFlow and Keras have no type stubs, so a type checker reads `tf.Tensor` as `Any`. `Tensor` is
+a protocol with what the package uses of a tensor, hence a misspelled attribute is still found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+__all__ = [
+    "JSON",
+    "Array",
+    "ArrayLike",
+    "BoolArray",
+    "DTypeLike",
+    "Dataset",
+    "FloatArray",
+    "IntArray",
+    "JSONObject",
+    "KerasLayer",
+    "KerasModel",
+    "PathLike",
+    "Shape",
+    "Tensor",
+    "TensorLike",
+    "Variable",
+]
+
+Array: TypeAlias = np.ndarray
+FloatArray: TypeAlias = NDArray[np.floating]
+IntArray: TypeAlias = NDArray[np.integer]
+BoolArray: TypeAlias = NDArray[np.bool_]
+Shape: TypeAlias = tuple[int | None, ...]
+PathLike: TypeAlias = str | os.PathLike[str]
+# Strings, since the classes exist only for a type checker.
+KerasLayer: TypeAlias = "keras.layers.Layer"
+KerasModel: TypeAlias = "keras.Model"
+Dataset: TypeAlias = "tf.data.Dataset"
+# What `json` reads and writes; mappings and sequences, so that narrower types are accepted.
+JSON: TypeAlias = Union[str, int, float, bool, "Mapping[str, JSON]", "Sequence[JSON]", None]
+JSONObject: TypeAlias = dict[str, "JSON"]
+# A narrower type would exclude NumPy arrays, whose operators are overloaded by dtype.
+_Operand: TypeAlias = Any
+
+
+class Tensor(Protocol):
+    """A TensorFlow or Keras tensor, eager or symbolic; a NumPy array is one too."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """Type of the entries."""
+
+    def __array__(self) -> Array: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Tensor]: ...
+    def __getitem__(self, key: _Operand, /) -> Tensor: ...
+    def __neg__(self) -> Tensor: ...
+    def __add__(self, other: _Operand, /) -> Tensor: ...
+    def __radd__(self, other: _Operand, /) -> Tensor: ...
+    def __sub__(self, other: _Operand, /) -> Tensor: ...
+    def __rsub__(self, other: _Operand, /) -> Tensor: ...
+    def __mul__(self, other: _Operand, /) -> Tensor: ...
+    def __rmul__(self, other: _Operand, /) -> Tensor: ...
+    def __truediv__(self, other: _Operand, /) -> Tensor: ...
+    def __rtruediv__(self, other: _Operand, /) -> Tensor: ...
+    def __pow__(self, other: _Operand, /) -> Tensor: ...
+    def __lt__(self, other: _Operand, /) -> Tensor: ...
+    def __gt__(self, other: _Operand, /) -> Tensor: ...
+
+    def __le__(self, other: _Operand, /) -> Tensor: ...
+    def __ge__(self, other: _Operand, /) -> Tensor: ...
+
+
+class Variable(Tensor, Protocol):
+    """A `keras.Variable`."""
+
+    trainable: bool
+
+    @property
+    def name(self) -> str:
+        """Its own name, such as `kernel`."""
+
+    @property
+    def path(self) -> str:
+        """The names of its layers and its own, such as `stage1/conv/kernel`."""
+
+    @property
+    def value(self) -> Tensor:
+        """The present value."""
+
+    def assign(self, value: TensorLike) -> Tensor:
+        """Sets a new value of the same shape."""
+
+    def numpy(self) -> Array:
+        """The present value as an array."""
+
+
+TensorLike: TypeAlias = Tensor | ArrayLike
