@@ -1,6 +1,6 @@
 """Annotations name types: `Any` is rare.
 
-`python tests/test_types.py` prints, by room, how many annotations are `Any` and how many contain it.
+`python tests/test_types.py` prints, by room, how many annotations are or contain `Any`.
 """
 
 import ast
