@@ -2,12 +2,14 @@
 
 import io
 import sys
+import threading
+import time
 
 import pytest
 
 import tftransfer
 from tftransfer.utils import progress
-from tftransfer.utils.progress import Progress
+from tftransfer.utils.progress import Progress, waiting
 
 
 class Clock:
@@ -77,3 +79,43 @@ def test_stderr_kept_back_nested_still_gives_the_real_one():
         assert real_stderr() is not before
         shown = real_stderr()
     assert real_stderr() is before and shown.closed
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    monkeypatch.setattr(progress, "_FIRST_LINE_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "_REDRAW_SECONDS", 0.01)
+
+
+def test_waiting_long_work_logs_one_line(soon, log_lines):
+    with waiting("exporting"):
+        time.sleep(0.2)
+    assert log_lines == ["  exporting ..."]
+
+
+def test_waiting_short_work_logs_nothing(log_lines):
+    with waiting("exporting"):
+        pass
+    assert not log_lines
+
+
+def test_waiting_without_a_log_needs_a_terminal(soon, log_lines):
+    with waiting("importing", log=False):
+        time.sleep(0.2)
+    assert not log_lines
+
+
+def test_waiting_terminal_shows_a_line_that_is_removed(soon, monkeypatch, log_lines):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with waiting("exporting"):
+        time.sleep(0.3)
+    shown = sys.stderr.getvalue()
+    assert "exporting ... 00:0" in shown and shown.rstrip(" ").endswith("\r")
+    assert not log_lines
+
+
+def test_waiting_error_inside_is_raised_and_ends_the_line(soon):
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError), waiting("exporting"):
+        1 / 0  # noqa: B018
+    assert threading.active_count() == before

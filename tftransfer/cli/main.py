@@ -208,7 +208,10 @@ def _dispatch(arguments: list[str]) -> int:
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
     """TensorFlow's libraries write to stderr as they load, before any log level can be set."""
-    with stderr_kept_back(), import_time.counted():
+    from tftransfer.utils.progress import waiting
+
+    quiet = stderr_kept_back()
+    with quiet, waiting("importing TensorFlow", log=False), import_time.counted():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -1,30 +1,37 @@
-"""Progress of long work: a bar where somebody watches, elsewhere a line every 10 seconds."""
+"""Progress of long work: a bar in a terminal or notebook, lines in a log."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import sys
+import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO, cast
 
 from tftransfer.utils.console import real_stderr
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LOGGER = logging.getLogger(__name__)
 
 LINE_SECONDS = 10.0
 _FIRST_LINE_SECONDS = 2.0
 _BAR_SECONDS = 1.0
+_REDRAW_SECONDS = 1.0
 
 
 class Progress:
-    """Counts what is done of a known total; a context manager.
+    """Counts the finished units of work whose total is known; a context manager.
 
-    A terminal and a notebook get a tqdm bar once the work has taken a second. Elsewhere, such as in
-    a log file, the logger `tftransfer` gets a line after 2 seconds and then one every 10 seconds.
+    A terminal and a notebook show a tqdm bar once the work has taken a second. Elsewhere, such as
+    in a log file, the logger `tftransfer` gets a line after 2 seconds and then every 10 seconds.
 
     Args:
-      what: The work in a few words, such as `scanning`.
+      what: Name of the work, such as `scanning`.
       total: Number of units of the whole work.
       unit: Name of a unit, in the plural.
     """
@@ -59,9 +66,91 @@ class Progress:
             self._bar.close()
 
 
-def _bar(what: str, total: int, unit: str) -> Any:
-    """A tqdm bar where somebody watches, else None."""
-    options: dict[str, Any] = {
+@contextlib.contextmanager
+def waiting(what: str, *, log: bool = True) -> Iterator[None]:
+    """Shows that work whose length is unknown is running, once it has taken 2 seconds.
+
+    A terminal shows the elapsed time on a line that is removed at the end. Elsewhere the logger
+    `tftransfer` gets one line.
+
+    Args:
+      what: Name of the work, such as `exporting`.
+      log: Whether the line is logged where there is no terminal.
+
+    Example:
+      >>> from tftransfer.utils.progress import waiting
+      >>> with waiting("exporting"):
+      ...     pass
+    """
+    terminal = _Terminal()
+    watched = terminal.isatty() and not _in_notebook()
+    if not LOGGER.isEnabledFor(logging.INFO) or not (watched or log):
+        yield
+        return
+    finished = threading.Event()
+
+    def show() -> None:
+        if finished.wait(_FIRST_LINE_SECONDS):
+            return
+        if watched:
+            _show_elapsed(what, finished, terminal)
+        else:
+            LOGGER.info(f"  {what} ...")
+
+    thread = threading.Thread(target=show, name="tftransfer-waiting", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
+
+
+class _Terminal:
+    """Stderr as it is at each call, since `stderr_kept_back` may begin or end in between."""
+
+    # A log message moves the lines out of its way whose file equals stderr.
+    def __eq__(self, other: object) -> bool:
+        return other is sys.stderr or isinstance(other, _Terminal)
+
+    def __hash__(self) -> int:
+        return hash(_Terminal)
+
+    def isatty(self) -> bool:
+        return real_stderr().isatty()
+
+    def fileno(self) -> int:
+        return real_stderr().fileno()
+
+    def write(self, text: str) -> int:
+        return real_stderr().write(text)
+
+    def flush(self) -> None:
+        real_stderr().flush()
+
+
+def _show_elapsed(what: str, finished: threading.Event, terminal: _Terminal) -> None:
+    """Draws a tqdm line, which log messages move out of the way, until the work is finished."""
+    from tqdm import tqdm
+
+    with tqdm(
+        bar_format="{desc} ... {elapsed}",
+        desc=what,
+        delay=_FIRST_LINE_SECONDS,
+        leave=False,
+        dynamic_ncols=True,
+        file=cast(TextIO, terminal),
+    ) as line:
+        line.start_t -= _FIRST_LINE_SECONDS
+        while True:
+            line.refresh()
+            if finished.wait(_REDRAW_SECONDS):
+                return
+
+
+def _bar(what: str, total: int, unit: str) -> tqdm | None:
+    """Returns a tqdm bar in a terminal or notebook, else None."""
+    options: dict[str, object] = {
         "desc": what,
         "total": total,
         "unit": f" {unit}",
@@ -82,7 +171,7 @@ def _bar(what: str, total: int, unit: str) -> Any:
 
 
 def _in_notebook() -> bool:
-    """Whether the process is the kernel of a notebook."""
+    """Returns whether the process is the kernel of a notebook."""
     module = sys.modules.get("IPython")
     shell = module.get_ipython() if module else None
     return shell is not None and hasattr(shell, "kernel")
