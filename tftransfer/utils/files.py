@@ -1,4 +1,4 @@
-"""Files and folders that are there as they were, or as they are to be, and never in between."""
+"""Atomic writes of files and folders, and locks between processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,17 @@ from tftransfer.utils import signals
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: two processes at once are then not seen
+except ImportError:  # Windows has no such locks: concurrent processes are not detected there
     fcntl = None  # type: ignore[assignment]
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+# Arguments of Linux's `renameat2`: paths are relative to the working directory; swap both names.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_LOCK_POLL_SECONDS = 0.05
 
 
 def fsync(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
+    """Blocks until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -31,11 +35,14 @@ def fsync(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Holds a file's lock, which the system frees when its owner dies; whether it could be had.
+    """Holds the lock of a file; the system releases it when the process dies.
 
     Args:
-      path: of the file, which is made and stays.
-      wait: until another process frees it; a signal that asks to stop ends that.
+      path: Lock file; it is created and remains.
+      wait: Whether to wait until another process releases the lock. A stop signal ends the wait.
+
+    Yields:
+      Whether the lock is held.
     """
     with path.open("w") as file:
         while fcntl:
@@ -47,35 +54,95 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
                     yield False
                     return
             signals.check()
-            time.sleep(0.05)
+            time.sleep(_LOCK_POLL_SECONDS)
         yield True
 
 
-def publish(part: Path, folder: Path) -> None:
-    """Puts the folder `part`, made beside `folder`, in its place; what was there is deleted.
+@contextlib.contextmanager
+def atomic_file(path: Path, *, exclusive: bool = False) -> Iterator[Path]:
+    """Yields the name of a temporary file next to `path` that replaces `path` on success.
 
-    Everything in it is on disk before. On Linux the two change places in one step; elsewhere the
-    old one is moved aside first, as `.NAME.old`.
+    Readers find the old content or all of the new one, also after a power failure. If the block
+    raises an exception, `path` remains as it was and the temporary file is deleted.
+
+    Args:
+      path: File to write.
+      exclusive: Whether the caller is the only writer of `path`, for example because it holds a
+        lock. The temporary name is then fixed, and the leftover of a killed process is reused.
     """
-    for top, _, names in os.walk(part):
+    writer = "" if exclusive else f".{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.name}{writer}.part")
+    try:
+        yield temporary
+        fsync(temporary)
+        temporary.replace(path)
+        fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a new temporary folder next to `folder` that takes its place on success.
+
+    One process at a time may write `folder`; the leftover of a killed one is deleted first. If the
+    block raises an exception, `folder` remains as it was.
+
+    Args:
+      folder: Folder to write; its parent exists.
+      durable: Whether to wait until every file is on the disk. A cache of many small files does
+        without: one wait per file can take longer than writing them.
+    """
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if durable:
+            _fsync_tree(temporary)
+        _replace_folder(temporary, folder)
+        if durable:
+            fsync(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def publish(part: Path, folder: Path) -> None:
+    """Puts the folder `part`, which is next to `folder`, in its place; the old one is deleted.
+
+    Every file is on the disk before.
+    """
+    _fsync_tree(part)
+    _replace_folder(part, folder)
+    fsync(folder.parent)
+
+
+def _fsync_tree(folder: Path) -> None:
+    for top, _, names in os.walk(folder):
         for name in names:
             fsync(Path(top, name))
         fsync(Path(top))
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    """On Linux the two swap names in one step; elsewhere the old one is first renamed `.NAME.old`.
+
+    A rename alone cannot replace a folder that has files.
+    """
     if not folder.exists():
-        part.rename(folder)
-    elif _exchange(part, folder):
-        shutil.rmtree(part)
+        new.rename(folder)
+    elif _exchange(new, folder):
+        shutil.rmtree(new)
     else:
         old = folder.with_name(f".{folder.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
-        part.rename(folder)
+        new.rename(folder)
         shutil.rmtree(old)
-    fsync(folder.parent)
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Whether the two changed places: Linux and its file systems can, others cannot."""
+    """Swaps the names of two folders; returns False where the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
