@@ -567,14 +567,15 @@ def test_the_choice_of_forward_is_the_runs_own(tmp_path, monkeypatch, log_lines)
     model = keras.Model([pixels], [keras.layers.Conv2D(8, 3)(pixels)])
     rates = iter([1.0, 2.0, 2.0, 1.0])
     monkeypatch.setattr(autotune, "_rate", lambda *_: next(rates))
-    memory, own, said = tmp_path / "trials.json", tmp_path / "run" / "forwards.json", log_lines
-    autotune.fastest(model, 10**8, memory=memory, own=own)
-    memory.unlink()
-    autotune.fastest(model, 10**8, memory=memory, own=own)
-    assert len(said) == 1 and not memory.exists()
-    autotune.fastest(model, 10**8, memory=memory, own=None)
+    cache_file, run_file = tmp_path / "autotune.json", tmp_path / "run" / "autotune.json"
+    said = log_lines
+    autotune.fastest(model, 10**8, cache_file=cache_file, run_file=run_file)
+    cache_file.unlink()
+    autotune.fastest(model, 10**8, cache_file=cache_file, run_file=run_file)
+    assert len(said) == 1 and not cache_file.exists()
+    autotune.fastest(model, 10**8, cache_file=cache_file, run_file=None)
     assert "by constants" in said[0] and "by xnnpack" in said[1]
-    autotune.fastest(model, 10**8, memory=memory, own=own)
+    autotune.fastest(model, 10**8, cache_file=cache_file, run_file=run_file)
     assert len(said) == 2
 
 

@@ -246,7 +246,8 @@ def test_the_teacher_says_everything_once(anew, teacher, monkeypatch):
     filled, fill = [], FeatureExtractor.fill
 
     def counted(self, key, indices):
-        if self._network is not self._plan.network and not self.store.has(key, indices):
+        of_teacher = {phase.boundary for phase in self._phases} == {"features"}
+        if of_teacher and not self.store.has(key, indices):
             filled.append(key)
         fill(self, key, indices)
 
@@ -435,8 +436,8 @@ def test_reweighting_counts_what_is_like_the_target(anew, source_run):
     seen = {}
     real = domain_adaptation.density_weights
 
-    def kept(supply, plan):
-        seen["ratios"], seen["labels"] = real(supply, plan), plan.examples.labels
+    def kept(extractor, plan):
+        seen["ratios"], seen["labels"] = real(extractor, plan), plan.examples.labels
         seen["train"] = plan.examples.where("train")
         return seen["ratios"]
 

@@ -69,7 +69,14 @@ def test_the_result_says_what_is_promised(tuned_run):
     assert len(result["per_class"]) == len(result["confusion"]) == 5
     assert np.sum(result["confusion"]) == result["examples"]
     assert len(result["verdict"]) == 3
-    assert set(result["seconds"]) >= {"planning", "scan", "prefix", "suffix", "evaluation", "total"}
+    assert set(result["seconds"]) >= {
+        "planning",
+        "scan",
+        "features",
+        "training",
+        "evaluation",
+        "total",
+    }
 
 
 def test_the_environment_tells_versions_data_and_weights(tuned_run, source_run):
@@ -346,10 +353,10 @@ def test_the_second_run_finds_the_features_of_the_first(source_run, digits, tmp_
         )
         said.append(run.result)
     first, second = (told for told in said if isinstance(told, dict))
-    assert "prefix" in first["seconds"] and "prefix" not in second["seconds"]
+    assert "features" in first["seconds"] and "features" not in second["seconds"]
     assert first["weights_sha256"] == second["weights_sha256"]
     assert first["baselines"] == second["baselines"]
-    (figures,) = (tmp_path / "cache" / "figures").iterdir()
+    (figures,) = (tmp_path / "cache" / "values").iterdir()
     assert read_json(figures) == {"baselines": first["baselines"]}
     assert any(f"on disk in {tmp_path}" in line for line in said if isinstance(line, str))
 

@@ -57,14 +57,14 @@ def test_several_tensors_keep_their_order(two_tensors, name):
 
 
 def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch, log_lines):
-    memory, said = tmp_path / "new" / "trials.json", log_lines
+    memory, said = tmp_path / "new" / "autotune.json", log_lines
     rates = iter([200.0, 300.0])
     monkeypatch.setattr(autotune, "_rate", lambda *_: next(rates))
-    first = autotune.fastest(model, 10**7, memory=memory)
+    first = autotune.fastest(model, 10**7, cache_file=memory)
     assert "forward by constants" in said[0] and "xnnpack 200" in said[0]
     (kept,) = read_json(memory).values()
     assert kept["choice"] == "constants"
-    again = autotune.fastest(model, 10**7, memory=memory)
+    again = autotune.fastest(model, 10**7, cache_file=memory)
     assert len(said) == 1
     np.testing.assert_array_equal(first(pictures(3))[0], again(pictures(3))[0])
 
@@ -72,14 +72,14 @@ def test_the_fastest_is_taken_and_remembered(model, tmp_path, monkeypatch, log_l
 def test_nothing_is_measured_before_other_work_has_ended(model, monkeypatch):
     done = []
     monkeypatch.setattr(autotune, "_rate", lambda *_: done.append("measured") or 1.0)
-    autotune.fastest(model, 10**7, memory=None, ready=lambda: done.append("ready"))
+    autotune.fastest(model, 10**7, cache_file=None, ready=lambda: done.append("ready"))
     assert done[:3] == ["ready", "measured", "measured"]
 
 
 def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_path, log_lines):
-    memory, said = tmp_path / "trials.json", log_lines
+    memory, said = tmp_path / "autotune.json", log_lines
     few = int(2 * autotune._WORTH_A_TRIAL / autotune._multiplications(model))
-    found = autotune.fastest(model, few, memory=memory)
+    found = autotune.fastest(model, few, cache_file=memory)
     assert "forward by xnnpack: the only one tried" in said[0]
     (kept,) = read_json(memory).values()
     assert list(kept["rates"]) == ["xnnpack"]
@@ -88,7 +88,7 @@ def test_a_second_variant_is_not_tried_where_the_first_is_soon_done(model, tmp_p
 
 
 def test_few_pictures_are_not_worth_a_trial(model, tmp_path, log_lines):
-    autotune.fastest(model, 5, memory=tmp_path / "trials.json")
+    autotune.fastest(model, 5, cache_file=tmp_path / "autotune.json")
     assert not list(tmp_path.iterdir()) and not log_lines
 
 
@@ -118,7 +118,7 @@ def test_an_operation_that_litert_lacks_leaves_the_other_variant(log_lines):
     pixels = keras.Input((8, 8, 3))
     model = keras.Model(pixels, IncompleteBeta()(keras.layers.Conv2D(4, 3)(pixels)))
     said = log_lines
-    autotune.fastest(model, 10**12, memory=None)
+    autotune.fastest(model, 10**12, cache_file=None)
     assert "forward by constants: the only one tried" in said[0]
 
 
@@ -127,7 +127,7 @@ def test_where_every_variant_fails_the_graph_remains(model, monkeypatch):
         raise ValueError("no such operation")
 
     monkeypatch.setattr(autotune, "VARIANTS", {"constants": fails, "xnnpack": fails})
-    found = autotune.fastest(model, 10**6, memory=None)
+    found = autotune.fastest(model, 10**6, cache_file=None)
     expected = np.asarray(model([pictures(2)], training=False))
     np.testing.assert_allclose(found(pictures(2))[0], expected, rtol=1e-4, atol=1e-5)
 

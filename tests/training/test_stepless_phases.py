@@ -35,7 +35,7 @@ def solved(examples):
     trainer = SimpleNamespace(
         plan=SimpleNamespace(examples=examples),
         targets=examples.targets(),
-        supply=SimpleNamespace(features=lambda rows: FEATURES[rows]),
+        extractor=SimpleNamespace(features=lambda rows: FEATURES[rows]),
         network=SimpleNamespace(blocks={"head": [dense]}),
     )
     stepless_phases._solve(SimpleNamespace(phase=SimpleNamespace(solve="logistic")), trainer)

@@ -49,9 +49,17 @@ def episodes(
             f"Episodes need one label per example; these are {plan.examples.problem_type}.",
             "Give a folder of class folders.",
         )
-    supply = FeatureExtractor(plan, plan.network, None)
-    features = supply.features(np.arange(len(plan.examples)))
-    supply.close()
+    extractor = FeatureExtractor(
+        plan.network,
+        plan.examples,
+        seed=experiment.seed,
+        cache=plan.cache,
+        clock=plan.clock,
+        shared=plan.shared,
+        phases=[phase.features for phase in plan.phases],
+    )
+    features = extractor.features(np.arange(len(plan.examples)))
+    extractor.close()
     return few_shot_episodes(
         features, plan.examples.labels, ways=ways, shots=shots, episodes=count, seed=experiment.seed
     )

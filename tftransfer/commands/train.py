@@ -185,7 +185,7 @@ def _train(
     try:
         with clock.measure("baselines"):
             before = _before(plan, trainer)
-        with clock.measure("suffix"):
+        with clock.measure("training"):
             phases = trainer.fit()
         result = _finish(run, plan, trainer, before | {"phases": phases}, export=export)
     except BaseException:
@@ -211,12 +211,14 @@ def _before(plan: Plan, trainer: Trainer) -> dict[str, Any]:
     probes_layers = probe and get_modality(plan.examples.modality).middle_layers_matter
     split = (plan.experiment.seed, *plan.examples.groups) if probes_layers else ()
     key = (network.digest(network.blocks_below(FEATURES)), plan.examples.digest(), *split)
-    stored = trainer.supply.remembered("before", *key, version("scikit-learn"), __version__)
+    stored = trainer.extractor.values_file("before", *key, version("scikit-learn"), __version__)
     if key not in known and stored and stored.is_file():
         with contextlib.suppress(OSError, UserError):
             known[key] = read_json(stored)
     if key not in known:
-        known[key] = {"baselines": baselines(trainer.supply.features, plan.examples, probe=probe)}
+        known[key] = {
+            "baselines": baselines(trainer.extractor.features, plan.examples, probe=probe)
+        }
         if probes_layers:
             known[key]["layer_probes"] = probe_sampled_layers(
                 network, plan.examples, plan.experiment.seed

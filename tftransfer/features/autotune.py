@@ -40,8 +40,8 @@ def fastest(
     model: keras.Model,
     count: int,
     *,
-    memory: Path | None,
-    own: Path | None = None,
+    cache_file: Path | None,
+    run_file: Path | None = None,
     ready: Callable[[], Any] = lambda: None,
     sequences: Sequences | None = None,
 ) -> Forward:
@@ -52,14 +52,14 @@ def fastest(
     with Keras to rounding, else they are left out; where the first takes seconds for everything,
     the second is not tried. `alike lengths` are constants too, of sequences whose padding is left
     out. `graph`, with its weights as variables, is for what none of these can do, and for too few
-    examples. The choice is kept in `memory` so that a later process makes the
+    examples. The choice is kept in `cache_file` so that a later process makes the
     same one.
 
     Args:
       model: functional; its weights are read once, now.
       count: how many examples it will be run on.
-      memory: a JSON file of earlier trials, of any run; None when there is none.
-      own: the same of this run, which counts first: a resumed run must choose as it did.
+      cache_file: a JSON file of earlier trials, of any run; None when there is none.
+      run_file: the same of this run, which counts first: a resumed run must choose as it did.
       ready: called before anything is measured; it waits for other work to end.
       sequences: what is known of inputs that are such.
     """
@@ -71,16 +71,16 @@ def fastest(
         return _graph(candidate)
     thorough = work >= _WORTH_ANOTHER
     key = _signature(candidate, thorough)
-    for file in filter(None, (own, memory)):
+    for file in filter(None, (run_file, cache_file)):
         trial = _trials(file).get(key)
         if trial:
-            _remember(own, key, trial)
+            _remember(run_file, key, trial)
             return VARIANTS[trial["choice"]](candidate)
     made, rates = _trial(candidate, ready, thorough=thorough)
     if not rates:
         return _graph(candidate)
     choice = max(rates, key=rates.__getitem__)
-    for place in (own, memory):
+    for place in (run_file, cache_file):
         _remember(place, key, {"choice": choice, "rates": rates})
     shown = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
     why = "the fastest here of " if len(rates) > 1 else "the only one tried, "

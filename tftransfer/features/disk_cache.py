@@ -68,18 +68,18 @@ class FeatureCache:
         return cls(path, limit)
 
     @property
-    def trials(self) -> Path:
-        """Where the measured trials of this machine are kept."""
-        return self.folder / "trials.json"
+    def autotune_file(self) -> Path:
+        """The JSON file of the forward functions that were selected on this machine."""
+        return self.folder / "autotune.json"
 
     def entry(self, *parts: Any) -> Path:
         """The folder for what depends on `parts`, whose texts tell it from all others."""
         text = repr((_FORMAT, *parts))
         return self.folder / "features" / hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def record(self, *parts: Any) -> Path:
-        """The file for figures that depend on `parts`."""
-        folder = self.folder / "figures"
+    def values_file(self, *parts: Any) -> Path:
+        """Returns the JSON file for values that depend on `parts`."""
+        folder = self.folder / "values"
         folder.mkdir(exist_ok=True)
         return folder / f"{self.entry(*parts).name}.json"
 

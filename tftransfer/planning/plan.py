@@ -16,6 +16,7 @@ from tftransfer.data.input_pipeline import memory_budget
 from tftransfer.data.load import read_examples
 from tftransfer.data.stream_specs import STREAM_FIELDS, split_of_stream
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.models.inference import dtype_policy
 from tftransfer.models.network import FEATURES, INPUT, Network
@@ -72,6 +73,16 @@ class PhasePlan:
     reason: str
     streams: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def features(self) -> PhaseFeatures:
+        """What the phase reads of the feature extractor."""
+        return PhaseFeatures(
+            boundary=self.boundary,
+            views=self.views,
+            augment=self.phase.augment,
+            epochs=self.phase.epochs,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

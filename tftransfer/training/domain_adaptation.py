@@ -160,12 +160,12 @@ def warnings_of(judged: dict[str, Any], told_apart: Sequence[float] = ()) -> lis
     return found
 
 
-def density_weights(supply: FeatureExtractor, plan: Plan) -> np.ndarray:
+def density_weights(extractor: FeatureExtractor, plan: Plan) -> np.ndarray:
     """The weight of each example: how much more the target is like it than the source is."""
     train, target = plan.examples.where("train"), plan.examples.where("target")
     weights = np.ones(len(plan.examples), np.float32)
     weights[train] = density_ratios(
-        supply.features(train), supply.features(target), plan.experiment.seed
+        extractor.features(train), extractor.features(target), plan.experiment.seed
     )
     return weights
 
@@ -187,7 +187,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     source, source_val = _source_features(number, trainer, train, val)
     found = judge(
         source,
-        trainer.supply.features(target),
+        trainer.extractor.features(target),
         trainer.phase_logits(planned, target),
         source_val,
         trainer.targets[train],
@@ -216,14 +216,14 @@ def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.n
     phases = trainer.planned[: number + 1]
     before = [k for k, each in enumerate(phases) if not each.phase.leaves_source]
     if not before or before[-1] == number:
-        return [trainer.supply.features(indices) for indices in parts]
+        return [trainer.extractor.features(indices) for indices in parts]
     now = weights.collect(trainer.network.blocks)
     try:
         _as_after(before[-1], trainer)
-        return [trainer.supply.features(indices) for indices in parts]
+        return [trainer.extractor.features(indices) for indices in parts]
     finally:
         weights.assign_blocks(trainer.network.blocks, now, trainer.run.workdir)
-        trainer.supply.weights_moved()
+        trainer.extractor.weights_changed()
 
 
 def end_with_the_best(trainer: Any) -> list[PhasePlan]:
@@ -256,4 +256,4 @@ def _as_after(number: int, trainer: Any) -> None:
     """The network as it was at the end of a phase."""
     path = trainer.run.phase_weights(number)
     weights.assign_blocks(trainer.network.blocks, weights.read(path), path)
-    trainer.supply.weights_moved()
+    trainer.extractor.weights_changed()

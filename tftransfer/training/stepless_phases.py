@@ -39,7 +39,7 @@ def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     """The head `head` as the solution of a linear problem."""
     examples, solve = trainer.plan.examples, planned.phase.solve
     train = examples.where("train")
-    features, targets = trainer.supply.features(train), trainer.targets[train]
+    features, targets = trainer.extractor.features(train), trainer.targets[train]
     layers = trainer.network.blocks["head"]
     for layer in layers:
         if isinstance(layer, keras.layers.UnitNormalization):
@@ -78,7 +78,9 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     trained = [block for block, rate in planned.rates.items() if rate]
     layers = [layer for block in trained for layer in trainer.network.blocks[block]]
     count = measure_statistics(
-        trainer.network.backbone.model, layers, _checked(_batches(trainer.supply.decoded, target))
+        trainer.network.backbone.model,
+        layers,
+        _checked(_batches(trainer.extractor.decoded, target)),
     )
     said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
     return {"stopped": "measured", "said": said}
@@ -107,7 +109,7 @@ def _interpolate(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, 
     curve = []
     for mix in _MIXES:
         _mix(ends, layers, mix)
-        trainer.supply.weights_moved()
+        trainer.extractor.weights_changed()
         curve.append({"mix": float(mix), **_validated(trainer, val)})
     best = min(curve, key=lambda row: row["loss"])
     _mix(ends, layers, best["mix"])
@@ -125,7 +127,7 @@ def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
     problem_type, tasks = trainer.plan.examples.problem_type, trainer.plan.examples.tasks
     logits = [
         trainer.network.predict(batch)["logits"].numpy()
-        for batch in _batches(trainer.supply.decoded, val)
+        for batch in _batches(trainer.extractor.decoded, val)
     ]
     values = metrics.probabilities(np.concatenate(logits), problem_type, tasks=tasks)
     figures = metrics.metrics(values, trainer.targets[val], problem_type, tasks)

@@ -25,17 +25,17 @@ class TeacherOutputs:
 
     Args:
       plan: with `teachers`.
-      supplies: of each of them.
+      extractors: of each of them.
       inputs: of the student, for what has to tell the picture itself.
     """
 
-    def __init__(self, plan: Plan, supplies: Sequence[FeatureExtractor], inputs: InputPipeline):
-        self._plan, self._supplies, self._inputs = plan, list(supplies), inputs
+    def __init__(self, plan: Plan, extractors: Sequence[FeatureExtractor], inputs: InputPipeline):
+        self._plan, self._extractors, self._inputs = plan, list(extractors), inputs
 
     def close(self) -> None:
         """Waits until all that is to be kept is on disk."""
-        for supply in self._supplies:
-            supply.close()
+        for extractor in self._extractors:
+            extractor.close()
 
     def beside(
         self, stream: str, planned: PhasePlan, indices: np.ndarray, augment: str
@@ -61,8 +61,8 @@ class TeacherOutputs:
 
     def _of_view(self, name: str, indices: np.ndarray, view: int, augment: str) -> np.ndarray:
         features = [
-            supply.stored(FEATURES, indices, view=view, augment=augment)[0]
-            for supply in self._supplies
+            extractor.stored(FEATURES, indices, view=view, augment=augment)[0]
+            for extractor in self._extractors
         ]
         if name == FEATURES:
             return np.concatenate(features, axis=1)

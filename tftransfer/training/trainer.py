@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.recipe import Phase, match_blocks
 from tftransfer.data.stream_specs import STREAM_SPECS, split_of_stream
 from tftransfer.features.extractor import FeatureExtractor
+from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.models.inference import compiled
-from tftransfer.models.network import Network
+from tftransfer.models.network import FEATURES, Network
 from tftransfer.planning.plan import PhasePlan, Plan
 from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation
@@ -52,10 +54,11 @@ class Trainer:
         self._callbacks = list(callbacks)
         examples = plan.examples
         check_batch_size(plan.batch_size, self.strategy)
-        own = run.workdir / "forwards.json"
-        self.supply = FeatureExtractor(plan, plan.network, own)
-        teachers = [FeatureExtractor(plan, each.network, own) for each in plan.teachers]
-        self._lessons = TeacherOutputs(plan, teachers, self.supply.decoded)
+        self.extractor = self._extractor(plan.network, [each.features for each in plan.phases])
+        # A teacher's features are those of all its layers.
+        read = [replace(each.features, boundary=FEATURES) for each in plan.phases]
+        teachers = [self._extractor(each.network, read) for each in plan.teachers]
+        self._teacher_outputs = TeacherOutputs(plan, teachers, self.extractor.decoded)
         self.targets = examples.targets()
         self._frozen: dict[str, np.ndarray] = {}
         self._trained: dict[str, list[Any]] = {}
@@ -66,6 +69,19 @@ class Trainer:
         self.planned = list(plan.phases)
         self.saver = AsyncSaver(run.checkpoints)
 
+    def _extractor(self, network: Network, phases: Sequence[PhaseFeatures]) -> FeatureExtractor:
+        plan = self.plan
+        return FeatureExtractor(
+            network,
+            plan.examples,
+            seed=plan.experiment.seed,
+            cache=plan.cache,
+            clock=plan.clock,
+            shared=plan.shared,
+            phases=phases,
+            run_file=self.run.workdir / "autotune.json",
+        )
+
     def fit(self) -> list[dict[str, Any]]:
         """Runs the phases that are not done yet; the network ends with the best weights.
 
@@ -74,7 +90,7 @@ class Trainer:
         """
         reference = Reference(self.network)
         if any(planned.phase.reweight for planned in self.plan.phases):
-            self._ratios = domain_adaptation.density_weights(self.supply, self.plan)
+            self._ratios = domain_adaptation.density_weights(self.extractor, self.plan)
         resume = self._found()
         try:
             self._run_phases(0, reference, resume)
@@ -102,8 +118,8 @@ class Trainer:
           UserError: a checkpoint could not be written.
         """
         try:
-            self._lessons.close()
-            self.supply.close()
+            self._teacher_outputs.close()
+            self.extractor.close()
         finally:
             self.saver.close()
 
@@ -115,7 +131,7 @@ class Trainer:
         """As `logits`, with the frozen prefix of a phase."""
         if not len(indices):
             return np.zeros((0, 1), np.float32)
-        inputs, boundary = self.supply.inputs(planned, indices), planned.boundary
+        inputs, boundary = self.extractor.inputs(planned.features, indices), planned.boundary
         if boundary not in self._to_logits:
             self._to_logits[boundary] = compiled(
                 self.network.submodel(boundary, ["logits"]), "logits"
@@ -145,12 +161,12 @@ class Trainer:
         before = {block: network.digest([block]) for block in frozen}
         self._frozen = weights.collect({block: network.blocks[block] for block in frozen})
         self._trained = {b: network.blocks[b] for b in blocks if b not in frozen}
-        self.supply.weights_moved()
+        self.extractor.weights_changed()
         did = self._steps(number, planned, reference, resume)
         network.merge_lora()
         if phase.lora:  # what was traced with the updates
             self._to_logits.clear()
-        self.supply.weights_moved()
+        self.extractor.weights_changed()
         did |= domain_adaptation.judged(number, planned, self)
         moved = [block for block in frozen if network.digest([block]) != before[block]]
         if moved:
@@ -226,14 +242,14 @@ class Trainer:
         kind = STREAM_SPECS[name]
         indices = examples.where(split_of_stream(name, examples))
         augment = kind.augment or phase.augment
-        keys = self.supply.keys(planned, indices, augment)
+        keys = self.extractor.keys(planned.features, indices, augment)
         if not keys:
             with self.plan.clock.measure("decode"):
-                self.supply.decoded.prepare(np.flatnonzero(examples.splits != "test"))
+                self.extractor.decoded.prepare(np.flatnonzero(examples.splits != "test"))
         lengths = None
         if self.shortener(planned):
             with self.plan.clock.measure("decode"):
-                lengths = self.supply.decoded.lengths(indices)
+                lengths = self.extractor.decoded.lengths(indices)
         return Stream(
             indices=indices,
             targets=self.targets,
@@ -242,12 +258,12 @@ class Trainer:
             order=kind.order,
             draw=kind.draw,
             endless=steps,
-            decoded=self.supply.decoded,
-            store=self.supply.store,
+            decoded=self.extractor.decoded,
+            store=self.extractor.store,
             augmenter=self.network.backbone.preprocessor.augmenter(augment),
             keys=keys,
-            prefix=self.supply.streamed(planned),
-            beside=self._lessons.beside(name, planned, indices, augment),
+            prefix=self.extractor.streamed(planned.features),
+            beside=self._teacher_outputs.beside(name, planned, indices, augment),
             mixup=phase.mixup if name == "train" else 0.0,
             class_weight=balanced_class_weights(self.targets[examples.where("train")]),
             weight=self._ratios if phase.reweight and name == "train" else None,
@@ -256,7 +272,7 @@ class Trainer:
 
     def validation_inputs(self, planned: PhasePlan) -> Callable[[np.ndarray], list[Any]]:
         """A function from indices to the suffix's inputs, without augmentation."""
-        return self.supply.inputs(planned, self.plan.examples.where("val"))
+        return self.extractor.inputs(planned.features, self.plan.examples.where("val"))
 
     def taken(
         self, phase: int, epoch: int, *, best: dict, optimizer: dict, **state: Any

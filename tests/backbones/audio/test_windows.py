@@ -84,7 +84,7 @@ def pixels_of(count, windows=3):
 def test_the_fastest_forward_is_found_for_windows_too(long, monkeypatch, log_lines):
     monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
     said = log_lines
-    found = autotune.fastest(long.model, 9, memory=None)
+    found = autotune.fastest(long.model, 9, cache_file=None)
     expected = np.asarray(long.model([pixels_of(2)], training=False))
     np.testing.assert_allclose(found(pixels_of(2))[0], expected, rtol=1e-3, atol=1e-4)
     assert said

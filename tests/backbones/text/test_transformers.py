@@ -233,7 +233,7 @@ def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monk
     monkeypatch.setattr(autotune, "_rate", lambda made, inputs: float(made.__name__ == "run"))
     tensors = [ids]
     for start, end in ((INPUT, "stage2"), ("stage2", FEATURES)):
-        found = autotune.fastest(network.submodel(start, end), 9, memory=None, sequences=known)
+        found = autotune.fastest(network.submodel(start, end), 9, cache_file=None, sequences=known)
         tensors = found(*tensors)
     expected = network.predict(ids)[FEATURES]
     np.testing.assert_allclose(tensors[0], expected, atol=1e-5)
