@@ -1,0 +1,1 @@
+"""Backbones of images: the networks of Keras Applications."""
