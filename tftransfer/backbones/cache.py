@@ -17,6 +17,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES
 from tftransfer.checkpoints.weights import settle
 from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.keras_internals import layers_inside
 from tftransfer.utils.registry import parse_options
 
 
@@ -89,5 +90,5 @@ def _origin(name: str, weights: str) -> tuple[Any, ...] | None:
 
 
 def _batch_norms(backbone: Backbone) -> list[Any]:
-    layers = backbone.model._flatten_layers()
+    layers = layers_inside(backbone.model)
     return [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]

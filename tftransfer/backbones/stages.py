@@ -21,6 +21,8 @@ from typing import Any
 
 import keras
 
+from tftransfer.utils.keras_internals import call_nodes
+
 _MAX_ALIVE = 2
 
 
@@ -53,7 +55,7 @@ class _Candidate:
 
 def cut_into_stages(model: keras.Model) -> tuple[Stage, ...]:
     """The stages of a functional model with one input, in order; they partition its layers."""
-    nodes = _topological_nodes(model)
+    nodes = call_nodes(model)
     strides = _strides(model, nodes)
     ends = _choose_ends(_candidates(model, nodes, strides))
     last = _Candidate(
@@ -74,7 +76,7 @@ def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
       model: with one input.
       names: of layers, in order; the last is the model's own output.
     """
-    nodes = _topological_nodes(model)
+    nodes = call_nodes(model)
     strides = _strides(model, nodes)
     ends = [
         _Candidate(
@@ -89,16 +91,6 @@ def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
         if node.operation.name in names
     ]
     return _build_stages(nodes, ends)
-
-
-def _topological_nodes(model: keras.Model) -> list[Any]:
-    by_depth = model._nodes_by_depth
-    return [
-        node
-        for depth in sorted(by_depth, reverse=True)
-        for node in by_depth[depth]
-        if not node.is_input
-    ]
 
 
 def _strides(model: keras.Model, nodes: Sequence[Any]) -> dict[int, float]:

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.utils.keras_internals import share_variable, track_variable
 
 # Families of operations that only compute, and what a SavedModel needs to hold its own weights.
 _COMPUTING = frozenset(
@@ -71,17 +72,17 @@ class TFHubLayer(keras.layers.Layer):
         self.output_name = output
         self.batch_norm = "train"
         module = _load(path)
-        self._module = module
+        self.module = module
         floating = [v for v in _variables(module, "trainable_variables") if v.dtype.is_floating]
         trainable = {id(variable) for variable in floating}
         for variable in _variables(module, "variables"):
-            self._track_variable(_shared(variable, trainable=id(variable) in trainable))
+            track_variable(self, _shared(variable, trainable=id(variable) in trainable))
         self._takes_training = _takes_training(module)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The module's output; in training mode only while the layer is trainable."""
-        for penalty in getattr(self._module, "regularization_losses", ()):
+        for penalty in getattr(self.module, "regularization_losses", ()):
             self.add_loss(penalty())
         training = bool(training) and self.trainable and self.batch_norm == "train"
         return self._output(inputs, training=training)
@@ -94,11 +95,11 @@ class TFHubLayer(keras.layers.Layer):
 
     def input_spec_of_module(self) -> tf.TensorSpec | None:
         """What the module's signature takes; None where it tells nothing."""
-        return _input_spec(self._module)
+        return _input_spec(self.module)
 
     def _output(self, inputs: Any, *, training: bool) -> Any:
         arguments = {"training": training} if self._takes_training else {}
-        result = self._module(inputs, **arguments)
+        result = self.module(inputs, **arguments)
         return result[self._name_in(result)] if isinstance(result, dict) else result
 
     def _name_in(self, outputs: dict[str, Any]) -> str:
@@ -232,7 +233,7 @@ def check_input(layer: TFHubLayer, inputs: Any, what: str, remedy: str) -> None:
 
 def declared_image_size(layer: TFHubLayer) -> int:
     """The side that the module's signature asks for, in pixels; 0 where it takes any."""
-    spec = _input_spec(layer._module)
+    spec = layer.input_spec_of_module()
     return int(spec.shape[1] or 0) if spec is not None and spec.shape.rank == 4 else 0
 
 
@@ -260,11 +261,7 @@ def _variables(module: Any, kind: str) -> list[tf.Variable]:
 
 def _shared(variable: Any, *, trainable: bool) -> keras.Variable:
     name = re.sub(r"[^\w.-]", "_", variable.name.split(":")[0])
-    wrapped = keras.Variable(
-        initializer=variable, trainable=trainable, dtype=variable.dtype.name, name=name
-    )
-    wrapped._value = variable
-    return wrapped
+    return share_variable(variable, trainable=trainable, name=name)
 
 
 def _signatures(module: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from tftransfer.checkpoints.weights import settle
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.keras_internals import duplicate_container_ignored
 
 # Weights hardly shrink; an array that says it is much larger than its file would fill the memory.
 _MOST_TIMES = 20
@@ -111,9 +111,7 @@ def _refuse(path: Path, name: str, reason: str) -> None:
 
 def _load_keras3(model: keras.Model, path: Path) -> None:
     try:
-        with warnings.catch_warnings():
-            # A second way to the same layers; what is missing in the file is an error all the same.
-            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
+        with duplicate_container_ignored():
             model.load_weights(path)
     except (ValueError, KeyError) as error:
         raise UserError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import fsync
+from tftransfer.utils.keras_internals import layers_inside
 
 
 def variables_of(layers: Iterable[Any]) -> list[Any]:
@@ -61,7 +62,7 @@ def assign_blocks(
 def settle(layers: Iterable[Any]) -> None:
     """Lets layers that keep values derived from their weights derive them again."""
     for layer in layers:
-        for each in layer._flatten_layers():
+        for each in layers_inside(layer):
             if isinstance(each, keras.layers.Normalization):
                 each.finalize_state()
 

@@ -21,6 +21,7 @@ from tftransfer.reports.data_quality import sheet
 from tftransfer.runs.run import open_run
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.keras_internals import producing_operation
 
 
 def inspect(
@@ -158,7 +159,7 @@ def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     for stage in backbone.stages:
         parameters = sum(layer.count_params() for layer in stage.layers)
         shapes = " and ".join(
-            f"{'×'.join(str(n) for n in tensor.shape[1:])} ({tensor._keras_history.operation.name})"
+            f"{'×'.join(str(n) for n in tensor.shape[1:])} ({producing_operation(tensor).name})"
             for tensor in stage.outputs
         )
         stride = f"{stage.stride:g}"

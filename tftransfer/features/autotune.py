@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import logging
 import os
 import platform
@@ -21,6 +20,7 @@ from tftransfer.core.serialization import read_json, write_json
 from tftransfer.data.length_bucketing import Sequences, in_eights
 from tftransfer.features.litert import in_litert
 from tftransfer.models.inference import casting, input_specs, traced
+from tftransfer.utils.keras_internals import call_nodes, functional_of, layers_inside
 
 LOGGER = logging.getLogger(__name__)
 
@@ -161,13 +161,12 @@ def _multiplications(model: keras.Model) -> int:
     network inside counts once.
     """
     total = 0
-    for node in itertools.chain.from_iterable(model._nodes_by_depth.values()):
-        inner = getattr(node.operation, "_functional", None) or node.operation
-        if hasattr(inner, "_nodes_by_depth"):
+    for node in call_nodes(model):
+        inner = functional_of(node.operation)
+        if inner is not None:
             total += _multiplications(inner)
             continue
-        found = getattr(node.operation, "_flatten_layers", None)
-        kernels = [getattr(layer, "kernel", None) for layer in (found() if found else [])]
+        kernels = [getattr(layer, "kernel", None) for layer in layers_inside(node.operation)]
         weights = sum(int(np.prod(kernel.shape)) for kernel in kernels if kernel is not None)
         places = [side or 1 for side in node.outputs[0].shape[1:-1]]  # open where made for any
         total += weights * int(np.prod(places, dtype=np.int64))

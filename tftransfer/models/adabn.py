@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from tftransfer.utils.keras_internals import layers_inside
+
 
 def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Iterable[Any]) -> int:
     """Gives BatchNorm layers the mean and variance of what they see (AdaBN, Li et al., 2017).
@@ -22,10 +24,10 @@ def measure_statistics(model: keras.Model, layers: Sequence[Any], batches: Itera
     Returns:
       How many layers were measured.
     """
-    inner = [each for layer in layers for each in layer._flatten_layers()]
+    inner = [each for layer in layers for each in layers_inside(layer)]
     norms = [each for each in inner if isinstance(each, keras.layers.BatchNormalization)]
     kept = [(layer, layer.momentum, layer.trainable) for layer in norms]
-    dropped = [each for each in model._flatten_layers() if isinstance(each, keras.layers.Dropout)]
+    dropped = [each for each in layers_inside(model) if isinstance(each, keras.layers.Dropout)]
     rates = [layer.rate for layer in dropped]
     for layer in dropped:
         layer.rate = 0.0

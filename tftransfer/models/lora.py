@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from tftransfer.utils.keras_internals import lora_variable, remove_variables
+
 
 def adapt(layer: Any, rank: int, seed: int) -> None:
     """Trains a low-rank update in place of the kernel; layers that have none stay frozen.
@@ -42,11 +44,7 @@ def merge(layer: Any) -> None:
         return
     whole, suffix = _whole(layer)
     _kernel(layer).assign(whole)
-    layer._tracker.unlock()
-    for name in (f"lora_{suffix}_a", f"lora_{suffix}_b"):
-        layer._untrack_variable(getattr(layer, name))
-        delattr(layer, name)
-    layer._tracker.lock()
+    remove_variables(layer, (f"lora_{suffix}_a", f"lora_{suffix}_b"))
     layer.lora_enabled, layer.lora_rank = False, None
     for variable in layer.weights:  # `layer.trainable = True` does nothing where it is true
         variable.trainable = layer.trainable
@@ -63,5 +61,4 @@ def _kernel(layer: Any) -> Any:
     """The variable that an update is for; None where there is none."""
     if not hasattr(layer, "enable_lora") or isinstance(layer, keras.layers.DepthwiseConv2D):
         return None
-    name = "_embeddings" if isinstance(layer, keras.layers.Embedding) else "_kernel"
-    return getattr(layer, name, None)
+    return lora_variable(layer)

@@ -22,6 +22,7 @@ from tftransfer.models.heads import Balance, decoder_layers, dense_layers, sampl
 from tftransfer.models.inference import compiled
 from tftransfer.models.lora import adapt, merge, updated
 from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.utils.keras_internals import layers_inside, seed_generators
 
 INPUT = "input"
 FEATURES = "features"
@@ -262,7 +263,7 @@ class Network:
         What trains is no part of it.
         """
         model = self.backbone.model
-        parts = [*model._flatten_layers(include_self=False), *model.operations]
+        parts = [*layers_inside(model, include_self=False), *model.operations]
         names = {part.name: f"#{number}" for number, part in enumerate(parts)}
         try:
             text = self.backbone.model.to_json()
@@ -283,7 +284,7 @@ class Network:
             id(g): g.state
             for layers in self.blocks.values()
             for layer in _leaves(layers)
-            for g in getattr(layer, "_seed_generators", ())
+            for g in seed_generators(layer)
         }
         extra = {
             id(layer.seed_generator): layer.seed_generator.state
@@ -312,8 +313,7 @@ class Network:
 def _leaves(layers: Iterable[Any]) -> list[Any]:
     found: list[Any] = []
     for layer in layers:
-        inner = [each for each in layer._flatten_layers(include_self=False, recursive=True)]
-        found.extend(inner or [layer])
+        found.extend(layers_inside(layer, include_self=False) or [layer])
     return found
 
 

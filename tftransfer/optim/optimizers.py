@@ -12,6 +12,7 @@ from keras import ops
 
 from tftransfer.core.recipe import Phase
 from tftransfer.utils.errors import unknown_name
+from tftransfer.utils.keras_internals import optimizer_with_rates
 
 _NOT_DECAYED = ("bias", "gamma", "beta", "balance")
 
@@ -62,7 +63,7 @@ def make_optimizer(
         options["weight_decay"] = phase.weight_decay
     if name == "sgd":
         options |= {"momentum": 0.9, "nesterov": True}
-    optimizer = _with_multipliers(optimizer_class, multiplier)(**options)
+    optimizer = optimizer_with_rates(optimizer_class, multiplier)(**options)
     if phase.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
     return optimizer
@@ -107,32 +108,6 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "shape": self.shape}
-
-
-def _with_multipliers(base: type, multiplier: Callable[[Any], float]) -> type:
-    class Scaled(base):  # type: ignore[misc, valid-type]
-        def build(self, variables: Any) -> None:
-            self._rates = [multiplier(variable) for variable in variables]
-            super().build(variables)
-            # Of all rates, changed by the loop; one of the variables, so checkpoints have it.
-            self.scale = self.add_variable((), "ones", "float32", name="scale")
-
-        def _rate(self, variable: Any) -> Any:
-            return self._rates[self._get_variable_index(variable)] * self.scale
-
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
-            return super().update_step(gradient, variable, learning_rate * self._rate(variable))
-
-        def _apply_weight_decay(self, variables: Any) -> None:
-            if not self.weight_decay:
-                return
-            for variable in variables:
-                if self._use_weight_decay(variable):
-                    rate = ops.cast(self.learning_rate * self._rate(variable), variable.dtype)
-                    variable.assign(variable - variable * rate * self.weight_decay)
-
-    Scaled.__name__ = base.__name__
-    return Scaled
 
 
 def multipliers(

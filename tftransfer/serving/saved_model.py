@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.label_tasks import Task
@@ -21,6 +22,7 @@ from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import publish
+from tftransfer.utils.keras_internals import layers_inside
 
 LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class _Served(tf.Module):
         self._problem_type, self._tasks = problem_type, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
-            layer._module for layer in network.model._flatten_layers() if hasattr(layer, "_module")
+            layer.module for layer in layers_inside(network.model) if isinstance(layer, TFHubLayer)
         ]
         self.classes = tf.constant(list(classes))
         self.temperature = tf.constant(temperature, tf.float32)

@@ -25,6 +25,7 @@ from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recove
 from tftransfer.training.reference_weights import Reference
 from tftransfer.training.train_step import TrainStep, terms
 from tftransfer.utils import signals
+from tftransfer.utils.keras_internals import optimized_variables
 from tftransfer.utils.progress import LINE_SECONDS, Progress
 
 LOGGER = logging.getLogger(__name__)
@@ -224,7 +225,7 @@ class PhaseLoop:
         signals.check()
 
     def _check_weights(self) -> None:
-        trained = self.optimizer._trainable_variables
+        trained = optimized_variables(self.optimizer)
         check_finite(trained, self.epochs_run, self.step_done - 1)
 
     def batch_names(self, epoch: int, step: int) -> list[str]:

@@ -46,7 +46,7 @@ class ClipModule(TFHubLayer):
 
     def _told(self, inputs: Any, training: bool) -> Any:
         arguments = {"training": training} if self._takes_training else {}
-        return self._module(inputs, **arguments)
+        return self.module(inputs, **arguments)
 
     def _chosen(self, result: Any) -> Any:
         if isinstance(result, dict):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import re
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import keras
+
+from tftransfer.utils.keras_internals import application_without_download
 
 _WORD_START = re.compile(
     r"(?<=[a-z0-9])(?=V\d|B\d|[SML]$|XLarge|Large|Small|Base|Tiny|Mobile|ResNetV)"
@@ -52,7 +52,7 @@ def build_application(
     module = sys.modules[constructor.__module__]
     inputs = module.preprocess_input(pixels)
     if weights is None and module.__name__.endswith(".efficientnet"):
-        with _nothing_loaded(module):
+        with application_without_download(module):
             return constructor(
                 include_top=False, weights="imagenet", input_tensor=inputs, **options
             )
@@ -60,20 +60,6 @@ def build_application(
         # Keras looks for the size where it was not given; the weights do not depend on it.
         warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
         return constructor(include_top=False, weights=weights, input_tensor=inputs, **options)
-
-
-@contextlib.contextmanager
-def _nothing_loaded(module: Any) -> Iterator[None]:
-    """Makes `weights="imagenet"` mean the network for these weights, without them.
-
-    Keras builds the first EfficientNet with one layer more when it downloads its weights; a
-    file of weights, a stored run and random weights must find that same network.
-    """
-    with (
-        mock.patch.object(module.file_utils, "get_file", return_value=""),
-        mock.patch.object(keras.Model, "load_weights", return_value=None),
-    ):
-        yield
 
 
 def default_image_size(constructor: Callable[..., keras.Model]) -> int:

@@ -12,6 +12,7 @@ from tftransfer.backbones.stages import Stage
 from tftransfer.backbones.text.layers import PaddingMask, Segments, TokenIds
 from tftransfer.preprocessing.text.subword_preprocessor import PADDING
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.keras_internals import call_nodes
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
 
@@ -95,14 +96,8 @@ def _sequence(transformer: keras.Model) -> Any:
 
 def _needed(transformer: keras.Model, output: Any) -> list[Any]:
     """Nodes on the way to an output, in topological order."""
-    ordered = [
-        node
-        for depth in sorted(transformer._nodes_by_depth, reverse=True)
-        for node in transformer._nodes_by_depth[depth]
-        if not node.is_input
-    ]
     wanted, found = {id(output)}, []
-    for node in reversed(ordered):
+    for node in reversed(call_nodes(transformer)):
         if any(id(tensor) in wanted for tensor in node.outputs):
             wanted |= {id(tensor) for tensor in node.input_tensors}
             found.append(node)

@@ -19,6 +19,7 @@ from tftransfer.core.serialization import read_json
 from tftransfer.preprocessing.text.subword_preprocessor import SubwordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.keras_internals import set_feedforward_activation
 
 POOLS = ("mean", "max", "first", "last")
 LENGTH = 128  # tokens
@@ -207,9 +208,7 @@ def _pool(transformer: Any) -> str:
 def _set_gelu(transformer: Any, gelu: str) -> None:
     """Lets the blocks compute the activation that their weights were trained with."""
     for block in blocks_of(transformer) if gelu else []:
-        dense = getattr(block, "_feedforward_intermediate_dense", None)
-        if dense is not None:
-            block.activation = dense.activation = _GELUS[gelu]
+        set_feedforward_activation(block, _GELUS[gelu])
 
 
 @keras.saving.register_keras_serializable("tftransfer")

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tftransfer.utils.keras_internals import is_sentencepiece, set_sentencepiece_resource
+
 
 class _Model(tf.saved_model.experimental.TrackableResource):
     """A model under a name of its own, by which it is found again.
@@ -34,5 +36,5 @@ def keep_model(tokenizer: Any) -> None:
     Args:
       tokenizer: changed in place.
     """
-    if getattr(tokenizer, "_sentence_piece", None) is not None:
-        tokenizer._sentence_piece._model_resource = _Model(tokenizer.proto)
+    if is_sentencepiece(tokenizer):
+        set_sentencepiece_resource(tokenizer, _Model(tokenizer.proto))

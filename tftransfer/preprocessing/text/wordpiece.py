@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tftransfer.utils.keras_internals import is_fast_wordpiece
+
 _BLANK, _NO_CHARACTER = r"[\t\n\r\pZ]", r"[\pC\x{FFFD}]"
 _PUNCTUATION = r"[!-/:-@\[-`{-~\pP]"
 # Chinese characters, each a word (Devlin et al., 2018, and their code).
@@ -21,7 +23,7 @@ RULES = repr((_BLANK, _NO_CHARACTER, _PUNCTUATION, _IDEOGRAPH, _LONGEST))
 def follows_bert(tokenizer: Any) -> bool:
     """Whether a tokenizer of KerasHub is WordPiece on words that it parts as BERT does."""
     return (
-        getattr(tokenizer, "_fast_word_piece", None) is not None
+        is_fast_wordpiece(tokenizer)
         and tokenizer.split
         and tokenizer.split_on_cjk
         and not tokenizer.special_tokens_in_strings
