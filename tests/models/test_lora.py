@@ -63,7 +63,9 @@ def test_a_reference_stays_where_the_updates_began():
     reference = Reference(network)
     network.set_trainable(dict.fromkeys(network.blocks, 1.0), batch_norm="frozen", lora=2)
     reference.begin_phase()
-    factors = [v for stage in network.cuts[1:-1] for v in network.variables(stage, trainable=True)]
+    factors = [
+        v for stage in network.boundaries[1:-1] for v in network.variables(stage, trainable=True)
+    ]
     assert factors and all("lora" in variable.path for variable in factors)
     for variable in factors:
         variable.assign(variable + 1)
@@ -80,7 +82,7 @@ def test_what_a_low_rank_update_is_held_to_is_the_kernel_and_not_its_factors():
     reference.begin_phase()
     kernels = [
         v
-        for stage in network.cuts[1:-1]
+        for stage in network.boundaries[1:-1]
         for v in network.variables(stage)
         if v.path.endswith("/kernel")
     ]

@@ -12,7 +12,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES, register_backbone
 from tftransfer.utils.errors import UserError
 
-CONFIG = Path(__file__).resolve().parents[4] / "configs" / "squeezenet.py"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "squeezenet.py"
 FILE = "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
 SHA256 = "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
 
