@@ -23,6 +23,7 @@ from tftransfer.backbones.stages import cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.checkpoints import weights
 from tftransfer.core.experiment import plain_weights
+from tftransfer.core.run_files import is_run
 from tftransfer.core.serialization import read_json
 from tftransfer.data.download import fetch
 from tftransfer.preprocessing import get_modality
@@ -187,12 +188,6 @@ def is_module(name: str) -> bool:
             "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
         )
     return "/" in name or (Path(folder) / "saved_model.pb").is_file()
-
-
-def is_run(folder: str | Path) -> bool:
-    """Whether a folder is a run's: transformers keep a file of that name too."""
-    config = Path(folder).expanduser() / "config.json"
-    return config.is_file() and "experiment" in read_json(config)
 
 
 def modality_of_backbone(name: str) -> str:

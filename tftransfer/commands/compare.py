@@ -14,6 +14,7 @@ import numpy as np
 from tftransfer.commands import single_task_baselines
 from tftransfer.commands.train import train
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.run_files import is_run
 from tftransfer.core.serialization import write_json
 from tftransfer.data.examples import Examples
 from tftransfer.data.label_tasks import tasks_of
@@ -153,7 +154,7 @@ def _compare(
     import_time.take()  # of no recipe in particular
     for name, spec in zip(names, recipes):
         LOGGER.info(f"\n== {name}")
-        started = (folder / name / "config.json").is_file()
+        started = is_run(folder / name)
         runs[name] = alike(
             replace(experiment, recipe=spec),
             folder / name,

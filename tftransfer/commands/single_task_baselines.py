@@ -12,6 +12,7 @@ import numpy as np
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Recipe
+from tftransfer.core.run_files import is_run
 from tftransfer.data.examples import Examples
 from tftransfer.metrics.metrics import mean_interval
 from tftransfer.recipes import without_method
@@ -59,9 +60,7 @@ def train_alone(
             continue
         LOGGER.info(f"\n== {task.name} alone")
         place = Path(f"{folder}-{number + 1}")
-        found[task.name] = train(
-            single, place, examples=mine, resume=resume and (place / "config.json").is_file()
-        )
+        found[task.name] = train(single, place, examples=mine, resume=resume and is_run(place))
         signals.check()
     return found
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Head, Recipe
+from tftransfer.core.run_files import is_run
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.runs.load import load
 from tftransfer.utils.errors import UserError
@@ -52,7 +52,7 @@ def load_teachers(
 
 
 def _load(name: str, asked: set[str], experiment: Experiment, classes: tuple[str, ...]) -> Teacher:
-    if not (Path(name).expanduser() / "config.json").is_file():
+    if not is_run(name):
         if asked != {FEATURES}:
             raise UserError(
                 f"The teacher {name} is no run, so it knows no classes, but its scores are asked "

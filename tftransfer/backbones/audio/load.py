@@ -21,6 +21,7 @@ from tftransfer.backbones.audio.yamnet_weights import PUBLISHED, load_yamnet
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage, cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
+from tftransfer.core.run_files import is_run
 from tftransfer.data.download import fetch
 from tftransfer.preprocessing.audio.checks import LONG
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
@@ -74,7 +75,7 @@ def load_backbone(
     module = load_module(plain, trust_code=trust_code, length=length)
     if module is not None and plain == name:
         return module
-    if module is not None or general.is_run(plain):
+    if module is not None or is_run(plain):
         raise UserError(
             f"--backbone={name}: window= is for networks of pictures.", f"Give {plain} alone."
         )
