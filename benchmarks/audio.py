@@ -7,7 +7,7 @@
 names, and `yamnet` is yamnet.h5 or the folder of its SavedModel. ESC-10 is trained on folds 1 and 2
 and tested on fold 3, a frozen YAMNet on the other two as well; of the digits, each of the four
 speakers is the test once, the others train, and adaptation hears the new speaker without labels.
-Where a row has several recipes, the one that is best on the validation part counts, for each seed.
+Where a row has several recipes, the one that is best on the validation split counts, for each seed.
 Prints a table, and writes `benchmarks/results/audio.json`; what is there already is not run again
 unless --again.
 """
@@ -41,7 +41,7 @@ _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 _SOLVED = ("few_shot:solve=logistic",)
 _PROBE = ("feature_extraction:epochs=100,learning_rate=3e-3", *_SOLVED)
 _SCRATCH = ("scratch:epochs=30",)
-# Chosen on a speaker of the training part.
+# Chosen on a speaker of the training split.
 _DEEP = "fine_tune:unfreeze=6,decay=0.9,learning_rate=1e-3,epochs=30"
 
 
@@ -80,7 +80,7 @@ def esc10_rows(folder):
             **data,
             **every[key],
             "recipes": recipes,
-            # A head that is solved needs no validation part: its clips train too.
+            # A head that is solved needs no validation split: its clips train too.
             "validation_fraction": 0.0 if recipes == _SOLVED else 0.2,
         }
         for key, (name, recipes) in every_recipe.items()

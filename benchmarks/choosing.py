@@ -6,7 +6,7 @@ from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 
 
 def best_layer(fields, seed):
-    """The stage whose linear probe is best, cross-validated on all but the test part.
+    """The stage whose linear probe is best, cross-validated on all but the test split.
 
     Args:
       fields: of an experiment; where they group the examples, no fold parts a group.
@@ -18,7 +18,7 @@ def best_layer(fields, seed):
 
 
 def best_by_validation(tried):
-    """The run of the best accuracy on the validation part; the seconds are of all.
+    """The run of the best accuracy on the validation split; the seconds are of all.
 
     Args:
       tried: runs with `validation` and `seconds`.

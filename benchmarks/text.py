@@ -3,7 +3,7 @@
     python benchmarks/text.py --sst2=sst2 --vectors=minilm_words_12k_50d.txt --minilm=model
 
 `sst2` holds train.tsv and test.tsv, `model` the encoder all-MiniLM-L6-v2 in Hugging Face's format.
-Where a row has several recipes, the one that is best on the validation part counts, for each seed;
+Where a row has several recipes, the one that is best on the validation split counts, for each seed;
 nothing is chosen on the test sentences. Prints a table, and writes `benchmarks/results/text.json`;
 what is there already is not run again unless --again.
 """
@@ -45,7 +45,7 @@ _SCRATCH = "scratch:epochs={},learning_rate=1e-4,warmup=0.1"
 
 @dataclass(frozen=True)
 class Row:
-    """Recipes of which the best on the validation part counts, and fields of the experiment.
+    """Recipes of which the best on the validation split counts, and fields of the experiment.
 
     Attributes:
       ended_early: the backbone ends at the stage whose probe is best, by cross-validation.

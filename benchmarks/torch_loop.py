@@ -68,7 +68,7 @@ def loaders(folder):
 
 
 def transfer(folder, epochs, memory_format):
-    """The loop; returns the accuracy on the validation part, near chance with random weights."""
+    """The loop; returns the accuracy on the validation split, near chance with random weights."""
     torch.manual_seed(0)
     train, val = loaders(folder)
     model = timm.create_model("mobilenetv2_035", pretrained=False, num_classes=5)

@@ -3,7 +3,7 @@
     python benchmarks/views.py --flowers=flower_photos --weights=weights
 
 Fine-tuning of MobileNetV2 0.35 at 160 px with K stored views of each picture, and with fresh crops
-in every epoch (`views=-1`); the figures are of the validation part, since K is a choice. Prints a
+in every epoch (`views=-1`); the figures are of the validation split, since K is a choice. Prints a
 table, and writes `benchmarks/results/views.json`.
 """
 

@@ -152,7 +152,7 @@ def test_confusion_of_few_and_many_classes(tmp_path, classes):
 
 RESULT = {
     "examples": 400,
-    "part": "test",
+    "split": "test",
     "validation": {"accuracy": 0.9},
     "test": {"accuracy": 0.9, "macro_f1": 0.9, "intervals": {"accuracy": (0.87, 0.93)}},
     "baselines": {"majority": {"accuracy": 0.3}, "linear_probe": {"accuracy": 0.8}},
@@ -261,7 +261,7 @@ def test_parts_are_asked_for_before_anything_trains(digits, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone="small_cnn", weights="none", validation_fraction=0.0
     )
-    with pytest.raises(tftransfer.UserError, match="no val part"):
+    with pytest.raises(tftransfer.UserError, match="no val split"):
         tftransfer.compare(experiment, tmp_path / "c", ["scratch"])
     assert not (tmp_path / "c").exists()
 

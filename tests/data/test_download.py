@@ -269,7 +269,7 @@ HOSTILE = {
 def test_a_hostile_archive_is_refused_and_leaves_nothing(tmp_path, case):
     archive = HOSTILE[case](tmp_path / "x.zip")
     with pytest.raises(UserError, match=r"x\.zip") as error:
-        download.unpacked(archive, tmp_path / "cache")
+        download.unpack_cached(archive, tmp_path / "cache")
     assert "\n" in str(error.value)
     assert left(tmp_path) == ["x.zip"]
 
@@ -277,10 +277,10 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(tmp_path, case):
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_an_archive_is_unpacked_once(tmp_path, make):
     archive = make(tmp_path / "x.zip", ("data/a/1.txt", b"one"), ("data/b/2.txt", b"two"))
-    folder = download.unpacked(archive, tmp_path / "cache")
+    folder = download.unpack_cached(archive, tmp_path / "cache")
     assert (folder / "data" / "a" / "1.txt").read_bytes() == b"one"
     (folder / "data" / "a" / "1.txt").write_bytes(b"mine")
-    assert download.unpacked(archive, tmp_path / "cache") == folder
+    assert download.unpack_cached(archive, tmp_path / "cache") == folder
     assert (folder / "data" / "a" / "1.txt").read_bytes() == b"mine"
 
 
@@ -295,10 +295,10 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
 
 def test_a_killed_unpacking_is_done_again(tmp_path):
     archive = zipped(tmp_path / "x.zip", ("a.txt", b"whole"))
-    folder = download.unpacked(archive, tmp_path / "cache")
+    folder = download.unpack_cached(archive, tmp_path / "cache")
     os.rename(folder, folder.with_name(f".{folder.name}.part"))
     (folder.with_name(f".{folder.name}.part") / "a.txt").write_bytes(b"wh")
-    assert (download.unpacked(archive, tmp_path / "cache") / "a.txt").read_bytes() == b"whole"
+    assert (download.unpack_cached(archive, tmp_path / "cache") / "a.txt").read_bytes() == b"whole"
 
 
 def test_a_name_of_millions_of_letters_is_not_read(tmp_path):

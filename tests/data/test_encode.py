@@ -38,7 +38,7 @@ def test_texts_of_every_type_are_texts(texts):
 )
 def test_waveforms_of_every_form_are_clips(waves, channels):
     found = read_source((waves, LABELS))
-    assert found.modality == "audio" and found.remarks == ()
+    assert found.modality == "audio" and found.warnings == ()
     assert wav_header(found.items[1]).channels == channels
     np.testing.assert_allclose(wav_samples(found.items[1])[:, 0], WAVES[1])
     assert read_unlabelled(waves).items == found.items
@@ -48,7 +48,7 @@ def test_samples_of_16_bits_are_scaled_and_that_is_said():
     whole = np.round(WAVES * 32_767).astype(np.int16)
     found = read_source((whole, LABELS))
     np.testing.assert_allclose(wav_samples(found.items[0])[:, 0], WAVES[0], atol=1e-4)
-    assert found.remarks == ("samples of int16 were divided by 32,768",)
+    assert found.warnings == ("samples of int16 were divided by 32,768",)
 
 
 @pytest.mark.parametrize("preprocessor", ["pair", "dictionary"])

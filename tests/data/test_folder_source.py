@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tftransfer.data.scan import scan
-from tftransfer.data.sources import files_below, from_folder, read_source
+from tftransfer.data.sources import from_folder, list_files, read_source
 from tftransfer.utils.errors import UserError
 
 
@@ -75,12 +75,12 @@ def test_files_of_systems_are_no_examples(tmp_path):
     )
     found = from_folder(root)
     assert found.names == [os.path.join("a", "1.jpg"), os.path.join("b", "1.jpg")]
-    assert found.remarks == ("6 that systems leave are ignored: .ipynb_checkpoints ...",)
+    assert found.warnings == ("6 that systems leave are ignored: .ipynb_checkpoints ...",)
 
 
 def test_deeper_folders_belong_to_their_class_and_the_order_is_fixed(tmp_path):
     _tree(tmp_path, "a/z/1.jpg", "a/y/2.jpg", "a/3.jpg", "b/grün\n[*].jpg")
-    below = [os.path.relpath(path, tmp_path) for path in files_below(tmp_path)]
+    below = [os.path.relpath(path, tmp_path) for path in list_files(tmp_path)]
     assert below == ["a/3.jpg", "a/y/2.jpg", "a/z/1.jpg", "b/grün\n[*].jpg"]
     assert from_folder(tmp_path).labels.tolist() == [0, 0, 0, 1]
 
@@ -88,8 +88,8 @@ def test_deeper_folders_belong_to_their_class_and_the_order_is_fixed(tmp_path):
 def test_classes_that_differ_only_in_case_are_remarked(tmp_path):
     found = from_folder(_tree(tmp_path, "A/1", "a/1", "b/1"))
     assert found.classes == ("A", "a", "b")
-    assert found.remarks == ("classes that differ only in case: A, a",)
-    assert from_folder(_tree(tmp_path / "other", "a/1", "b/1")).remarks == ()
+    assert found.warnings == ("classes that differ only in case: A, a",)
+    assert from_folder(_tree(tmp_path / "other", "a/1", "b/1")).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_links_that_lead_out_or_are_not_followed_are_said(picture_folder, tmp_pa
     outside.mkdir()
     one = next((picture_folder / "red").iterdir())
     (outside / "x.png").write_bytes(one.read_bytes())
-    assert from_folder(picture_folder).remarks == ()
+    assert from_folder(picture_folder).warnings == ()
     (picture_folder / "red" / "link.png").symlink_to(outside / "x.png")
     (picture_folder / "red" / "deep").symlink_to(outside)
     (picture_folder / "red" / "inside.png").symlink_to(one)
-    first, second = from_folder(picture_folder).remarks
+    first, second = from_folder(picture_folder).warnings
     assert first.startswith("1 links lead out of") and first.endswith("link.png")
     assert second == f"1 linked folders are not looked into: {picture_folder / 'red' / 'deep'}"
 

@@ -23,7 +23,7 @@ def test_uint8_arrays_come_back_exactly(channels):
     images = _pictures(channels=channels)
     found = from_arrays(images, [3, 1, 1, 2])
     np.testing.assert_array_equal(_decoded(found.items), np.broadcast_to(images, (4, 5, 6, 3)))
-    assert found.names == ["#0", "#1", "#2", "#3"] and found.remarks == ()
+    assert found.names == ["#0", "#1", "#2", "#3"] and found.warnings == ()
     assert found.classes == ("1", "2", "3") and found.labels.tolist() == [2, 0, 0, 1]
     assert found.splits.tolist() == [""] * 4 and found.splits.dtype.itemsize >= 4 * len(
         "train-kept"
@@ -46,7 +46,7 @@ def test_transparency_is_dropped():
 def test_floating_arrays_are_rounded_to_8_bits_and_that_is_remarked(dtype):
     values = np.array([0.0, 0.499 / 255, 0.501 / 255, 0.5, 254.6 / 255, 1.0], dtype)
     found = from_arrays(np.stack([values.reshape(2, 3)] * 2), [0, 1])
-    assert found.remarks == (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
+    assert found.warnings == (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
     expected = np.round(values.astype(np.float64) * 255).reshape(2, 3)
     np.testing.assert_array_equal(_decoded(found.items)[0, ..., 0], expected)
 
@@ -132,7 +132,7 @@ def test_bad_labels_are_named(labels, problem_type, classes, what):
 
 
 def test_arrays_must_be_of_one_length():
-    with pytest.raises(UserError, match="4 pictures but 3 labels"):
+    with pytest.raises(UserError, match="4 images but 3 labels"):
         from_arrays(_pictures(), [0, 1, 2])
 
 

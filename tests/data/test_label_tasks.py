@@ -6,7 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tftransfer.data.examples import SPLIT_DTYPE, Examples, join, join_unlabelled, with_classes
+from tftransfer.data.examples import (
+    SPLIT_DTYPE,
+    Examples,
+    add_test_data,
+    add_unlabelled,
+    with_classes,
+)
 from tftransfer.data.in_memory import from_arrays, labels_from_array
 from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.data.split import split
@@ -44,11 +50,11 @@ def test_other_data_may_lack_tasks_and_classes():
         with_classes(other, CLASSES, "multi_task").labels, [[0, 1], [-1, 0]]
     )
     only = examples([[1], [0]], ("b=0", "b=1"))
-    joined = join(examples(), only)
+    joined = add_test_data(examples(), only)
     np.testing.assert_array_equal(joined.labels[4:], [[-1, 1], [-1, 0]])
-    with pytest.raises(UserError, match="training lacks: c=0"):
+    with pytest.raises(UserError, match="unknown classes: c=0"):
         with_classes(examples([[0], [1]], ("c=0", "c=1")), CLASSES, "multi_task")
-    more = join_unlabelled(examples(), only, "unlabelled")
+    more = add_unlabelled(examples(), only, "unlabelled")
     assert (more.labels[4:] == -1).all() and not more.targets()[4:].any()
 
 
@@ -109,10 +115,10 @@ def test_copies_of_which_each_knows_a_task_do_not_contradict():
     labels[0], labels[1] = [0, -1], [-1, 1]
     given = examples(labels)
     twins = replace(given, sha256=[given.sha256[0], *given.sha256[:1], *given.sha256[2:]])
-    assert not any("different labels" in remark for remark in split(twins).remarks)
+    assert not any("more than one label" in each for each in split(twins).warnings)
     labels[1] = [1, 1]
     twins = replace(twins, labels=labels)
-    assert any("different labels" in remark for remark in split(twins).remarks)
+    assert any("more than one label" in each for each in split(twins).warnings)
 
 
 RNG = np.random.default_rng(2)

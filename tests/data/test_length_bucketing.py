@@ -3,28 +3,28 @@
 import numpy as np
 import tensorflow as tf
 
-from tftransfer.data.length_bucketing import Sequences, by_length, in_eights, shortened
+from tftransfer.data.length_bucketing import Sequences, batches_by_length, run_by_length, shortened
 
 
 def test_batches_are_of_alike_lengths_and_hold_each_once():
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 40, 1003)
     order = rng.permutation(1003)[:903]
-    found = by_length(order, lengths, 10, np.random.default_rng(1))
+    found = batches_by_length(order, lengths, 10, np.random.default_rng(1))
     assert sorted(found) == sorted(order)
     spread = [np.ptp(lengths[found[start : start + 10]]) for start in range(0, 900, 10)]
     assert np.mean(spread) < 2 < np.ptp(lengths[found[900:]])
     # Short and long ones come in turn.
     means = lengths[found[:900]].reshape(-1, 10).mean(axis=1)
     assert abs(np.corrcoef(means, np.arange(90))[0, 1]) < 0.3
-    again = by_length(order, lengths, 10, np.random.default_rng(1))
+    again = batches_by_length(order, lengths, 10, np.random.default_rng(1))
     np.testing.assert_array_equal(again, found)
 
 
 def test_less_than_a_batch_stays_as_it_is():
     order = np.array([3, 1, 2])
     np.testing.assert_array_equal(
-        by_length(order, np.arange(4), 8, np.random.default_rng(0)), order
+        batches_by_length(order, np.arange(4), 8, np.random.default_rng(0)), order
     )
 
 
@@ -58,7 +58,7 @@ def test_alike_sequences_go_forward_together_without_padding():
         return [np.where(ids < 0, 0, ids).sum(axis=1, keepdims=True).astype(np.float32)]
 
     ids = padded([3, 20, 8, 9, 17, 1], 20)
-    (found,) = in_eights(forward, 20, -1)(ids)
+    (found,) = run_by_length(forward, 20, -1)(ids)
     assert sorted(seen) == [(1, 16), (2, 20), (3, 8)]
     np.testing.assert_array_equal(found, np.where(ids < 0, 0, ids).sum(axis=1, keepdims=True))
 
@@ -66,7 +66,7 @@ def test_alike_sequences_go_forward_together_without_padding():
 def test_sequences_that_come_out_end_in_zeros():
     hidden = np.ones((3, 20, 4), np.float32)
     mask = (padded([20, 2, 9], 20) >= 0).astype(np.float32)
-    found, beside = in_eights(lambda x, m: [x * m[..., None], m], 20, -1)(hidden, mask)
+    found, beside = run_by_length(lambda x, m: [x * m[..., None], m], 20, -1)(hidden, mask)
     np.testing.assert_array_equal(beside, mask)
     np.testing.assert_array_equal(found, hidden * mask[..., None])
 

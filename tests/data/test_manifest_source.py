@@ -129,7 +129,7 @@ def test_several_columns_of_names_are_tasks(table, problem_type):
         ("parity", 2, 2),
     ]
     np.testing.assert_array_equal(found.targets(), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-    assert "digit, parity" in found.remarks[0] and "--problem_type=regression" in found.remarks[0]
+    assert "digit, parity" in found.warnings[0] and "--problem_type=regression" in found.warnings[0]
 
 
 def test_one_column_may_be_called_a_task(table):
@@ -160,7 +160,7 @@ HEAD = "path,label\n"
             "path",
         ),
         ("pth,label\na.png,x\n", "no column of paths and none of texts. Did you mean pth?", "path"),
-        (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Count"),
+        (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Number"),
         (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
         ("path\na.png\n", "no label column; it has: path", "label"),
         ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
@@ -168,7 +168,11 @@ HEAD = "path,label\n"
         ("path,w,h\na.png,red,big\n", "the task w has one class, red", "leave it out"),
         ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "leave it out"),
         ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Fill"),
-        ("path,w,h\na.png,1,x\nb.png,-1,y\n", "row 3: the label -1 is negative", "Count"),
+        (
+            "path,w,h\na.png,1,x\nb.png,-1,y\n",
+            "row 3: the label -1 is negative",
+            "Number the classes",
+        ),
         ("path,w,h=1\na.png,a,x\nb.png,b,y\n", "a task named 'h=1'", "without ="),
         ("path,w,h\na.png,0.5,2\nb.png,,3\n", "row 3: ', 3' is not a finite", "Mend"),
         ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
@@ -206,14 +210,14 @@ def test_other_encodings_are_refused(table, encoding):
 @pytest.mark.parametrize(("mark", "said"), [("\t", "tabs"), (";", "semicolons")])
 def test_a_csv_without_commas_in_its_header_is_parted_otherwise(table, mark, said):
     found = from_manifest(table(f'path{mark}label\na.png{mark}"x, y"\nb.png{mark}z\n'))
-    assert found.classes == ("x, y", "z") and found.remarks == (f"its cells are parted by {said}",)
+    assert found.classes == ("x, y", "z") and found.warnings == (f"its cells are parted by {said}",)
 
 
 def test_columns_may_be_named(table):
     text = "label,where,kind,id\nno,a.png,x,1\nno,b.png,y,2\n"
     found = from_manifest(table(text), columns="path=where, label=kind")
     assert found.classes == ("x", "y") and found.names == ["a.png", "b.png"]
-    assert found.remarks == ("columns that are not used: label, id",)
+    assert found.warnings == ("columns that are not used: label, id",)
     text = "review,stars,mood,fold\ngood,5,glad,train\nbad,1,sad,test\n"
     found = from_manifest(table(text), columns="text=review,label=stars,label=mood,split=fold")
     assert found.modality == "text" and found.items == [b"good", b"bad"]
@@ -241,7 +245,7 @@ def test_what_tells_every_row_apart_is_no_label(table):
     rows = "".join(f"text {n},{'ab'[n % 2]},{n}\n" for n in range(12))
     found = from_manifest(table(f"text,mood,id\n{rows}"))
     assert (found.problem_type, found.classes) == ("single_label", ("a", "b"))
-    assert found.remarks == ("columns that are not used: id",)
+    assert found.warnings == ("columns that are not used: id",)
     rows = "".join(f"text {n},{n / 7},{n / 3}\n" for n in range(12))
     assert from_manifest(table(f"text,width,height\n{rows}")).classes == ("width", "height")
 
@@ -251,14 +255,14 @@ def test_a_mark_in_few_labels_is_part_of_the_name(table):
     path = table(f"text,label\n{rows}")
     found = from_manifest(path)
     assert (found.problem_type, found.classes) == ("single_label", ("a", "b", "yes; no"))
-    assert "1 of 40 labels hold | or ; ('yes; no')" in found.remarks[0]
+    assert "1 of 40 labels hold | or ; ('yes; no')" in found.warnings[0]
     found = from_manifest(path, problem_type="multi_label")
-    assert found.classes == ("a", "b", "no", "yes") and not found.remarks
+    assert found.classes == ("a", "b", "no", "yes") and not found.warnings
     found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
-    assert found.problem_type == "multi_label" and "several labels each" in found.remarks[0]
+    assert found.problem_type == "multi_label" and "several labels each" in found.warnings[0]
 
 
 def test_columns_that_are_not_used_are_said(table):
     text = "path,splt,label,\na.png,x,cat,\nb.png,y,dog,\n"
-    assert from_manifest(table(text)).remarks == ("columns that are not used: splt",)
-    assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).remarks == ()
+    assert from_manifest(table(text)).warnings == ("columns that are not used: splt",)
+    assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).warnings == ()

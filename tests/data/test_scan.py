@@ -14,13 +14,13 @@ from tftransfer.data.examples import (
     SPLIT_DTYPE,
     Examples,
     Quarantined,
-    join,
+    add_test_data,
     read_item,
     with_classes,
     write_quarantine,
 )
-from tftransfer.data.files import ignored, not_empty
-from tftransfer.data.scan import ScannedFile, examine, scan
+from tftransfer.data.files import is_system_file, not_empty
+from tftransfer.data.scan import ScannedFile, scan, scan_item
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.preprocessing.image import MODALITY
 from tftransfer.preprocessing.image.checks import (
@@ -182,13 +182,13 @@ def test_only_nothing_is_empty():
     ],
 )
 def test_ignored_names(name, system):
-    assert ignored(name) == system
+    assert is_system_file(name) == system
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_bytes_get_a_reason(case):
     data, reason = BAD[case]
-    assert examine(data, MODALITY).reason.startswith(reason)
+    assert scan_item(data, MODALITY).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
@@ -196,7 +196,7 @@ def test_bad_bytes_get_a_reason(case):
 def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     data = _encoded(kind)
     (tmp_path / name).write_bytes(data)
-    found = examine(str(tmp_path / name), MODALITY)
+    found = scan_item(str(tmp_path / name), MODALITY)
     assert (found.sha256, found.reason) == (hashlib.sha256(data).hexdigest(), "")
 
 
@@ -216,14 +216,14 @@ def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
     ],
 )
 def test_other_colours_are_read(kind, mode):
-    assert examine(_encoded(kind, mode=mode), MODALITY).reason == ""
+    assert scan_item(_encoded(kind, mode=mode), MODALITY).reason == ""
 
 
 def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     found = [
-        examine(str(tmp_path / name), MODALITY).reason
+        scan_item(str(tmp_path / name), MODALITY).reason
         for name in ("dangling.jpg", "folder.jpg", "x.jpg")
     ]
     missing = "cannot be read: No such file or directory"
@@ -232,7 +232,7 @@ def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
 
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert examine(str(tmp_path / "pipe.jpg"), MODALITY) == ScannedFile(
+    assert scan_item(str(tmp_path / "pipe.jpg"), MODALITY) == ScannedFile(
         reason="cannot be read: not a regular file"
     )
     with pytest.raises(OSError, match="not a regular file"):
@@ -243,7 +243,7 @@ def test_a_name_that_is_not_utf8_is_left_out(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.png"
     with open(path, "wb") as file:
         file.write(GOOD)
-    assert examine(os.fsdecode(path), MODALITY).reason == "its name is not UTF-8"
+    assert scan_item(os.fsdecode(path), MODALITY).reason == "its name is not UTF-8"
 
 
 def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
@@ -299,7 +299,7 @@ def test_a_class_that_was_empty_before_is_none_of_the_scan():
     ],
 )
 def test_nothing_readable_is_an_error(items, what):
-    with pytest.raises(UserError, match=f"No readable picture was found {what}"):
+    with pytest.raises(UserError, match=f"No readable image was found {what}"):
         scan(_examples(items), max_quarantine=1.0)
 
 
@@ -351,8 +351,14 @@ def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, e
 @pytest.mark.parametrize(
     ("classes", "problem_type", "known", "wanted", "what"),
     [
-        (("a", "z"), "single_label", ("a", "b"), "single_label", "training lacks: z"),
-        (("a", "b"), "single_label", ("a", "b"), "multi_label", "single_label against multi_label"),
+        (("a", "z"), "single_label", ("a", "b"), "single_label", "unknown classes: z"),
+        (
+            ("a", "b"),
+            "single_label",
+            ("a", "b"),
+            "multi_label",
+            "training multi_label",
+        ),
         (("x",), "regression", ("x", "y"), "regression", "lack columns of the training data: y"),
     ],
 )
@@ -365,7 +371,7 @@ def test_with_classes_refuses_what_does_not_fit(classes, problem_type, known, wa
 def test_join_makes_all_of_the_second_the_test_part():
     first = scan(_examples([_encoded("PNG", (3 + k, 4)) for k in range(2)], [0, 1]))
     test = scan(_examples([GOOD], [0], classes=("b",)))
-    found = join(first, test)
+    found = add_test_data(first, test)
     assert found.splits.tolist() == ["", "", "test"] and found.labels.tolist() == [0, 1, 1]
     assert found.items[2] == GOOD and len(found.sha256) == len(found.names) == 3
 
@@ -375,9 +381,9 @@ def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
 
     decoded = []
     seen = replace(
-        MODALITY, undecodable=lambda data: decoded.append(data) or MODALITY.undecodable(data)
+        MODALITY, decode_error=lambda data: decoded.append(data) or MODALITY.decode_error(data)
     )
-    monkeypatch.setattr(module, "KIND", seen)
+    monkeypatch.setattr(module, "MODALITY", seen)
     bad = GOOD[:-30]
     first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=ScanCache(tmp_path))
     assert sorted(decoded) == sorted([GOOD, bad]) and len(first) == 1
@@ -421,13 +427,13 @@ def _frames(kind):
     ],
 )
 def test_what_loses_something_is_noted(data, notes):
-    assert examine(data, MODALITY).notes == notes
+    assert scan_item(data, MODALITY).warnings == notes
 
 
 def test_a_note_is_said_once_with_the_first_of_its_files():
     items = [_encoded("PNG", (16, 16 + k), mode="RGBA") for k in range(3)]
     found = scan(_examples([*items, _encoded("PNG", (16, 9))], [0, 1, 0, 1]))
-    assert found.remarks == ("3 pictures with transparency, which is dropped: n0 ...",)
+    assert found.warnings == ("3 images with transparency, which is dropped: n0 ...",)
 
 
 @pytest.mark.parametrize("kind", ["WEBP"])

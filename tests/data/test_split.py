@@ -1,3 +1,5 @@
+"""Splits: stratified, decided by the seed, disjoint by content."""
+
 import hashlib
 from collections import defaultdict
 
@@ -9,7 +11,7 @@ from tftransfer.data.split import split
 from tftransfer.utils.errors import UserError
 
 
-def _examples(labels, contents=None, *, splits="", problem_type="single_label", remarks=()):
+def _examples(labels, contents=None, *, splits="", problem_type="single_label", warnings=()):
     labels = np.array(labels, np.int64 if problem_type == "single_label" else np.float32)
     contents = range(len(labels)) if contents is None else contents
     columns = int(labels.max()) + 1 if problem_type == "single_label" else labels.shape[1]
@@ -22,29 +24,29 @@ def _examples(labels, contents=None, *, splits="", problem_type="single_label", 
         classes=tuple("abcdefgh"[:columns]),
         splits=np.array(given, SPLIT_DTYPE),
         sha256=[hashlib.sha256(f"{content}".encode()).hexdigest() for content in contents],
-        remarks=remarks,
+        warnings=warnings,
     )
 
 
-def _counts(examples, part):
-    labels = examples.labels[examples.where(part)]
+def _counts(examples, name):
+    labels = examples.labels[examples.where(name)]
     return np.bincount(labels, minlength=len(examples.classes)).tolist()
 
 
-def _part_of(examples):
+def _split_of(examples):
     return dict(zip(examples.names, examples.splits.tolist()))
 
 
-def test_every_class_gives_its_share():
+def test_split_takes_the_same_fraction_of_every_class():
     found = split(_examples([0] * 50 + [1] * 30 + [2] * 20), seed=1)
     # a fifth of 50, 30, 20; then a tenth of 40, 24, 16
     assert _counts(found, "test") == [10, 6, 4]
     assert _counts(found, "val") == [4, 2, 2]
     assert _counts(found, "train") == [36, 22, 14]
-    assert len(found) == 100 and found.remarks == ()
+    assert len(found) == 100 and found.warnings == ()
 
 
-def test_the_order_is_by_hash_of_seed_and_content():
+def test_split_orders_by_the_hash_of_seed_and_content():
     examples = _examples([0] * 10 + [1] * 10)
     found = split(examples, seed=7, test_fraction=0.3, validation_fraction=0.0)
     expected = set()
@@ -56,22 +58,22 @@ def test_the_order_is_by_hash_of_seed_and_content():
     assert len(found.where("train")) == 14 and not len(found.where("val"))
 
 
-def test_the_seed_decides_and_nothing_else():
+def test_split_depends_on_the_seed_and_not_on_the_order():
     examples = _examples([0, 1] * 40)
-    first = _part_of(split(examples, seed=3))
-    assert _part_of(split(examples, seed=3)) == first
+    first = _split_of(split(examples, seed=3))
+    assert _split_of(split(examples, seed=3)) == first
     shuffled = examples.keep(np.random.default_rng(0).permutation(80))
-    assert _part_of(split(shuffled, seed=3)) == first
-    assert _part_of(split(examples, seed=4)) != first
+    assert _split_of(split(shuffled, seed=3)) == first
+    assert _split_of(split(examples, seed=4)) != first
 
 
-def test_the_source_is_not_changed():
+def test_split_leaves_its_argument_unchanged():
     examples = _examples([0, 1] * 10)
     split(examples)
     assert set(examples.splits) == {""}
 
 
-def test_examples_keep_their_label_name_and_hash():
+def test_split_keeps_name_label_and_hash_together():
     examples = _examples([0, 1, 1, 0] * 10)
     found = split(examples, labels_per_class=4)
     for name, item, label, sha in zip(found.names, found.items, found.labels, found.sha256):
@@ -81,37 +83,37 @@ def test_examples_keep_their_label_name_and_hash():
 
 
 @pytest.mark.parametrize("labels_per_class", [0, 9])
-def test_copies_of_one_content_are_never_parted(labels_per_class):
+def test_split_keeps_copies_of_a_content_together(labels_per_class):
     contents = [k // 3 for k in range(90)]
     labels = [(k // 3) % 2 for k in range(90)]
     found = split(_examples(labels, contents), seed=5, labels_per_class=labels_per_class)
     splits = defaultdict(set)
-    for sha, part in zip(found.sha256, found.splits):
-        splits[sha].add(part)
+    for sha, name in zip(found.sha256, found.splits):
+        splits[sha].add(name)
     assert all(len(where) == 1 for where in splits.values())
-    assert {part for where in splits.values() for part in where} == {"train", "val", "test"}
-    # The shares count files, not contents: a fifth of 45, and what is left up to whole contents.
+    assert {name for where in splits.values() for name in where} == {"train", "val", "test"}
+    # Fractions count files, not contents: a fifth of 45, rounded to whole contents.
     assert _counts(found, "test") == [9, 9]
     assert sum(_counts(found, "train") + _counts(found, "val")) == 2 * (labels_per_class or 36)
     assert all(found.sha256.count(sha) == 3 for sha in splits)
 
 
-def test_copies_in_two_classes_are_never_parted():
+def test_split_keeps_copies_in_two_classes_together():
     contents = [*range(20), *range(20)]
     found = split(_examples([0] * 20 + [1] * 20, contents), seed=2, validation_fraction=0.2)
     splits = defaultdict(set)
-    for sha, part in zip(found.sha256, found.splits):
-        splits[sha].add(part)
+    for sha, name in zip(found.sha256, found.splits):
+        splits[sha].add(name)
     assert all(len(where) == 1 for where in splits.values()) and len(splits) == 20
 
 
-def test_adding_files_hardly_moves_the_others():
+def test_split_moves_few_examples_when_files_are_added():
     before = split(_examples([0, 1] * 150), seed=0)
-    after = _part_of(split(_examples([0, 1] * 165), seed=0))
-    moved = [name for name, part in _part_of(before).items() if after[name] != part]
-    # A plain reshuffle would move about 120 of the 300.
+    after = _split_of(split(_examples([0, 1] * 165), seed=0))
+    moved = [name for name, each in _split_of(before).items() if after[name] != each]
+    # A new shuffle would move about 120 of the 300.
     assert len(moved) <= 15
-    assert sum(part == "test" for part in after.values()) == 66
+    assert sum(each == "test" for each in after.values()) == 66
 
 
 @pytest.mark.parametrize(
@@ -124,48 +126,49 @@ def test_adding_files_hardly_moves_the_others():
         ({"": 10, "test": 10}, {"test": 10, "val": 2, "train": 8}),
     ],
 )
-def test_given_parts_are_kept(given, kept):
-    splits = [part for part, count in given.items() for _ in range(count)]
+def test_split_keeps_splits_that_are_given(given, kept):
+    splits = [name for name, count in given.items() for _ in range(count)]
     examples = _examples([0, 1] * (len(splits) // 2), splits=splits)
     found = split(examples, test_fraction=0.4, validation_fraction=0.2)
-    assert {part: len(found.where(part)) for part in kept} == kept
-    for name, part in zip(examples.names, splits):
-        # Only a validation part may be taken from what was given for training.
-        allowed = {"train": {"train", "val"}, "": {"train", "val", "test"}}.get(part, {part})
-        assert _part_of(found)[name] in allowed
+    assert {name: len(found.where(name)) for name in kept} == kept
+    for name, before in zip(examples.names, splits):
+        # Only the validation split may be taken from examples given for training.
+        allowed = {"train": {"train", "val"}, "": {"train", "val", "test"}}.get(before, {before})
+        assert _split_of(found)[name] in allowed
 
 
-def test_what_stands_in_a_given_test_part_is_dropped_from_the_rest():
+def test_split_drops_training_examples_that_are_in_a_given_test_split():
     splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     contents = [0, 1, 2, 3, 4, 5, 6, 7, 0, 6, 8, 9]
     found = split(_examples([0, 1] * 6, contents, splits=splits), validation_fraction=0.0)
     assert sorted(found.names) == sorted(f"n{k}" for k in range(12) if k not in (0, 6))
     assert len(found.where("test")) == 4
-    assert found.remarks[0] == (
-        "2 training pictures also stand in the given test part and were dropped from training, "
-        "the first n0"
+    assert found.warnings[0] == (
+        "Dropped 2 training images that are also in the given test split. First: n0"
     )
 
 
-def test_what_stands_in_a_given_validation_part_is_dropped_from_training():
+def test_split_drops_training_examples_that_are_in_a_given_validation_split():
     splits = ["train"] * 8 + ["val"] * 2
     contents = [0, 1, 2, 3, 4, 5, 6, 7, 3, 8]
     found = split(_examples([0, 1] * 5, contents, splits=splits), test_fraction=0.0)
     assert "n3" not in found.names and len(found) == 9
-    assert "1 training pictures also stand in the given val part" in found.remarks[0]
+    assert found.warnings[0] == (
+        "Dropped 1 training image that is also in the given validation split. First: n3"
+    )
 
 
-def test_a_free_copy_of_what_was_given_for_training_is_not_taken_for_testing():
+def test_split_takes_no_copy_of_a_given_training_example_for_testing():
     splits = ["train"] * 10 + [""] * 10
     contents = [*range(10), *range(10)]
     found = split(_examples([0, 1] * 10, contents, splits=splits), test_fraction=0.5)
     assert not len(found.where("test"))
-    train, val = ({found.sha256[i] for i in found.where(part)} for part in ("train", "val"))
+    train, val = ({found.sha256[i] for i in found.where(name)} for name in ("train", "val"))
     assert not train & val and len(train | val) == 10
 
 
 @pytest.mark.parametrize("per_class", [1, 5, 10])
-def test_labels_per_class(per_class):
+def test_labels_per_class_bounds_the_training_examples_of_each_class(per_class):
     examples = _examples([0] * 40 + [1] * 30)
     found = split(examples, labels_per_class=per_class, validation_fraction=0.0)
     assert _counts(found, "train") == [per_class, per_class]
@@ -174,27 +177,27 @@ def test_labels_per_class(per_class):
     assert set(found.names) <= set(everything.names)
 
 
-def test_the_validation_part_comes_from_the_labels_that_are_kept():
+def test_labels_per_class_takes_validation_examples_from_those_that_are_kept():
     found = split(_examples([0, 1] * 40), labels_per_class=10, validation_fraction=0.3)
     assert _counts(found, "train") == [7, 7] and _counts(found, "val") == [3, 3]
 
 
-def test_a_given_validation_part_is_not_thinned():
+def test_labels_per_class_leaves_a_given_validation_split_unchanged():
     splits = ["train"] * 40 + ["val"] * 20 + ["test"] * 20
     found = split(_examples([0, 1] * 40, splits=splits), labels_per_class=5)
-    assert [_counts(found, part) for part in ("train", "val", "test")] == [
+    assert [_counts(found, name) for name in ("train", "val", "test")] == [
         [5, 5],
         [10, 10],
         [10, 10],
     ]
 
 
-def test_more_labels_per_class_than_there_are_keep_all():
+def test_labels_per_class_above_the_class_size_keeps_all():
     found = split(_examples([0] * 10 + [1] * 30), labels_per_class=20, validation_fraction=0.0)
     assert _counts(found, "train") == [8, 20]
 
 
-def test_fewer_labels_are_among_the_more():
+def test_labels_per_class_smaller_sets_are_subsets_of_larger_ones():
     examples = _examples([0, 1] * 40)
     few, more = (
         split(examples, labels_per_class=count, validation_fraction=0.0) for count in (4, 12)
@@ -205,18 +208,18 @@ def test_fewer_labels_are_among_the_more():
 
 
 @pytest.mark.parametrize("values", [np.arange(100) / 7, np.arange(100) ** 3, -np.arange(100)])
-def test_regression_is_stratified_by_quintiles(values):
+def test_split_of_a_regression_is_stratified_by_quintiles(values):
     order = np.random.default_rng(0).permutation(100)
     labels = np.stack([values, np.zeros(100)], axis=1)[order]
     found = split(_examples(labels, problem_type="regression"), validation_fraction=0.25)
     quintile = (np.argsort(np.argsort(values)) // 20)[order]
-    where = {name: k for k, name in enumerate(_part_of(found))}
+    where = {name: k for k, name in enumerate(_split_of(found))}
     splits = np.array([found.splits[where[f"n{k}"]] for k in range(100)])
-    for part, count in (("test", 4), ("val", 4), ("train", 12)):
-        assert np.bincount(quintile[splits == part], minlength=5).tolist() == [count] * 5
+    for name, count in (("test", 4), ("val", 4), ("train", 12)):
+        assert np.bincount(quintile[splits == name], minlength=5).tolist() == [count] * 5
 
 
-def test_several_labels_are_stratified_by_the_rarest():
+def test_split_of_several_labels_is_stratified_by_the_rarest():
     labels = np.zeros((100, 3))
     labels[:, 0] = 1
     labels[:40, 1] = 1
@@ -232,37 +235,34 @@ def test_several_labels_are_stratified_by_the_rarest():
 @pytest.mark.parametrize(
     ("count", "splits"), [(1, (1, 0, 0)), (2, (2, 0, 0)), (3, (2, 0, 1)), (4, (2, 1, 1))]
 )
-def test_small_classes(count, splits):
+def test_split_of_a_small_class_fills_training_first_and_warns(count, splits):
     found = split(_examples([0] * 40 + [1] * count))
-    assert tuple(_counts(found, part)[1] for part in ("train", "val", "test")) == splits
-    said = {
-        part
-        for part in ("train", "val", "test")
-        if f"the {part} part has no example of: b" in found.remarks
-    }
-    assert said == {part for part, n in zip(("train", "val", "test"), splits) if not n}
+    assert tuple(_counts(found, name)[1] for name in ("train", "val", "test")) == splits
+    words = ("training", "validation", "test")
+    warned = {word for word in words if f"the {word} split has no example of: b" in found.warnings}
+    assert warned == {word for word, n in zip(words, splits) if not n}
 
 
-def test_earlier_remarks_stay_in_front():
-    found = split(_examples([0] * 40 + [1], remarks=("noticed before",)))
-    assert found.remarks[0] == "noticed before" and len(found.remarks) == 4
+def test_split_puts_its_warnings_after_earlier_ones():
+    found = split(_examples([0] * 40 + [1], warnings=("noticed before",)))
+    assert found.warnings[0] == "noticed before" and len(found.warnings) == 4
 
 
-def test_no_part_is_made_of_no_fraction():
+def test_split_with_fractions_of_zero_has_training_examples_only():
     found = split(_examples([0, 1] * 10), test_fraction=0.0, validation_fraction=0.0)
-    assert set(found.splits) == {"train"} and found.remarks == ()
+    assert set(found.splits) == {"train"} and found.warnings == ()
 
 
-def test_nothing_for_training_is_an_error():
-    with pytest.raises(UserError, match="No example is left for training, of 4"):
+def test_split_without_training_examples_is_an_error():
+    with pytest.raises(UserError, match="None of the 4 examples is left for training"):
         split(_examples([0, 1] * 2, splits="test"))
-    with pytest.raises(UserError, match="No example is left for training, of 2"):
+    with pytest.raises(UserError, match="None of the 2 examples is left for training"):
         split(_examples([0, 1], contents=[5, 5], splits=["train", "test"]))
 
 
-def test_small_classes_and_torn_contents_are_said():
+def test_split_warns_of_small_classes_and_conflicting_labels():
     labels = [0] * 30 + [1] * 5
     contents = [*range(30), 3, 4, 30, 31, 32]
-    remarks = split(_examples(labels, contents)).remarks
-    assert "classes of fewer than 10 examples: b (5)" in remarks
-    assert "2 examples stand under different labels: n3 and n30" in remarks
+    warnings = split(_examples(labels, contents)).warnings
+    assert "classes with fewer than 10 examples: b (5)" in warnings
+    assert "2 contents have more than one label, for example n3 and n30" in warnings

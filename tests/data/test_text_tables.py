@@ -51,7 +51,7 @@ def test_quotes_inside_unquoted_cells_survive(table):
         '"odd',
         "plain",
     ]
-    assert "quotes are part of the text: they do not enclose whole cells" in found.remarks
+    assert "quotes are part of the text: they do not enclose whole cells" in found.warnings
 
 
 def test_a_quoted_cell_may_hold_tabs_and_lines(table):
@@ -72,7 +72,7 @@ def test_a_real_table_keeps_every_text(shared_data):
 def test_the_encoding_of_a_table_is_told(table):
     found = read_source(table("text,label\ncaf\u00e9,a\nb,b\n".encode("latin-1")))
     assert found.items[0] == "caf\u00e9".encode()
-    assert "t.csv is in windows-1252, and was read so" in found.remarks
+    assert "t.csv is in windows-1252, and was read so" in found.warnings
 
 
 def test_a_long_cell_is_read(table):
@@ -104,7 +104,7 @@ def test_bad_lines_are_named(table, content, said):
 def test_paths_win_over_texts(table, tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     found = read_source(table("text,path,label\nseen,a.png,x\nseen,a.png,y\n"))
-    assert found.modality == "image" and "columns that are not used: text" in found.remarks
+    assert found.modality == "image" and "columns that are not used: text" in found.warnings
 
 
 def test_a_folder_of_text_files(tmp_path):
@@ -138,7 +138,7 @@ def test_one_line_in_another_encoding_does_not_change_the_others(table):
     data = b"text,label\n" + b"".join(lines) + "über,a\n".encode("latin-1")
     found = read_source(table(data))
     assert [found.items[0].decode(), found.items[-1].decode()] == ["café 0", "über"]
-    assert found.remarks == ("t.csv is in utf-8, but for 1 lines, read as windows-1252",)
+    assert found.warnings == ("t.csv is in utf-8, but for 1 lines, read as windows-1252",)
 
 
 def test_nul_bytes_in_a_table_are_named(table):

@@ -91,7 +91,7 @@ def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp
     ours = load_backbone("yamnet", weights=str(path), modality="audio", length=0.975)
     wave = tf.constant(np.random.default_rng(2).normal(size=(2, 15_600)) / 9, tf.float32)
     theirs = hub.model(wave)
-    mine = tf.reduce_mean(ours.model(ours.preprocessor.of_plain(wave)), axis=(1, 2))
+    mine = tf.reduce_mean(ours.model(ours.preprocessor.from_raw(wave)), axis=(1, 2))
     np.testing.assert_allclose(mine, theirs, atol=1e-3)
     data = tftransfer.from_waveforms(
         np.tile(WAVES, (6, 1)) * np.linspace(0.1, 1, 36)[:, None], [0, 1] * 18

@@ -60,7 +60,7 @@ def test_pitches_are_learnt_of_other_players(run):
     by_part = {}
     for row in split["examples"]:
         player = row[place["name"]].partition("_")[2]
-        by_part.setdefault(row[place["part"]], set()).add(player)
+        by_part.setdefault(row[place["split"]], set()).add(player)
     assert len(by_part) == 3 and sum(map(len, by_part.values())) == 4
     assert "cut off" in (run.workdir / "quarantine.csv").read_text()
 
@@ -127,7 +127,7 @@ def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path, log_l
     long, short = np.tile(tone(300, 99, 16_000), 20), tone(300, 98, 16_000)
     lines = log_lines
     found = tftransfer.predict(run.workdir, [short, long, long])
-    assert "remark" not in found[0] and "cut to the middle" in found[1]["remark"]
+    assert "warning" not in found[0] and "cut to the middle" in found[1]["warning"]
     assert found[1]["label"] == "low"
     (line,) = [line for line in lines if "cut" in line]
     assert line.startswith("2 clips longer than the") and line.endswith("#1 ...")
@@ -164,7 +164,7 @@ def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_fo
     experiment = tftransfer.Experiment(
         data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"
     )
-    with pytest.raises(UserError, match="clips, and the data are pictures"):
+    with pytest.raises(UserError, match="clips, and the data are images"):
         tftransfer.train(experiment, tmp_path / "run")
     source = load_backbone(f"{run.workdir}:layer=stage2", modality="audio")
     assert [stage.name for stage in source.stages] == ["stage1", "stage2"]

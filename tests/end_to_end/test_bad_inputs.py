@@ -285,13 +285,13 @@ SAID = {
     ),
     "the same image in train and test": (
         given_test_part,
-        ["3 training pictures also stand in the given test part", "blue/blue03.png"],
+        ["Dropped 3 training images that are also in the given test split", "blue/blue03.png"],
     ),
     "the same image in two classes": (
         lambda p: copied(p, "red/red00.png", "blue/again.png"),
-        ["1 examples stand under different labels: blue/again.png and red/red00.png"],
+        ["1 content has more than one label, for example blue/again.png and red/red00.png"],
     ),
-    "a class of 3 images": (three_only, ["classes of fewer than 10 examples: rare (3)"]),
+    "a class of 3 images": (three_only, ["classes with fewer than 10 examples: rare (3)"]),
 }
 
 
@@ -306,8 +306,7 @@ def test_what_can_be_used_is_used_and_what_is_lost_is_said(place, capsys, row):
         assert text in said.out
     files = [path for path in place.root.rglob("*") if path.is_file()]
     systems, dropped = (
-        re.search(rf"(\d+) {what}", said.out)
-        for what in ("that systems leave", "training pictures also stand")
+        re.search(rf"(\d+) {what}", said.out) for what in ("that systems leave", "training image")
     )
     gone = sum(int(found[1]) for found in (systems, dropped) if found)
     assert count(said.out) == len(files) - gone and "left out" not in said.out

@@ -212,7 +212,7 @@ def test_wise_ft_takes_the_mix_of_the_least_loss(trained, anew, source_run, monk
 
 
 def test_wise_ft_needs_a_validation_part(anew):
-    refused(anew, "validation part", "wise_ft:epochs=1", validation_fraction=0.0)
+    refused(anew, "validation split", "wise_ft:epochs=1", validation_fraction=0.0)
 
 
 # Teachers.

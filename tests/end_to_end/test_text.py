@@ -157,7 +157,7 @@ def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, t
     found = trained(again, tmp_path / "again", export=False)
     assert found.result["test"]["accuracy"] > 0.75
     pictures = {"data": str(picture_folder), "test_data": "", "backbone": str(run.workdir)}
-    with pytest.raises(tftransfer.UserError, match="takes texts, and the data are pictures"):
+    with pytest.raises(tftransfer.UserError, match="takes texts, and the data are images"):
         trained(experiment(data, **pictures), tmp_path / "x")
 
 

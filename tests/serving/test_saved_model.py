@@ -112,13 +112,13 @@ def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
 
 
 def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, monkeypatch):
-    whole = ImagePreprocessor.decode_each
+    whole = ImagePreprocessor.decode_valid
 
     def spoiled(self, items):
         pixels, good = whole(self, items)
         return 255 - pixels, good
 
-    monkeypatch.setattr(ImagePreprocessor, "decode_each", spoiled)
+    monkeypatch.setattr(ImagePreprocessor, "decode_valid", spoiled)
     with pytest.raises(tftransfer.UserError, match="differs from the network"):
         tftransfer.export(tuned_run.workdir, tmp_path / "new")
     assert not (tmp_path / "new").exists()

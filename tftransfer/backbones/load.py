@@ -320,7 +320,7 @@ def _from_run(
         raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
     result = read_json(run / "result.json")
     if result["modality"] != modality:
-        takes, given = (get_modality(each).many for each in (result["modality"], modality))
+        takes, given = (get_modality(each).plural for each in (result["modality"], modality))
         raise UserError(
             f"The run {run} takes {takes}, and the data are {given}.", "Give another --backbone."
         )

@@ -54,7 +54,7 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer evaluate`."""
     result = api.evaluate(_workdir(flags), experiment.get("data"), **_cache(flags))
-    _answer(f"{result['part']} part, {result['examples']:,} examples")
+    _answer(f"{result['split']} split, {result['examples']:,} examples")
     intervals = result["test"].get("intervals", {})
     for name, value in result["test"].items():
         if name != "intervals":

@@ -96,7 +96,7 @@ COMMANDS = {
         "tftransfer compare --data=photos --workdir=runs/c scratch fine_tune:unfreeze=2",
     ),
     "evaluate": Command(
-        "figures of a finished run, on its own test part or on --data",
+        "figures of a finished run, on its own test split or on --data",
         ("workdir", "cache_dir", "cache_bytes", "register"),
         ("data",),
         "",

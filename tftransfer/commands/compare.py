@@ -37,10 +37,10 @@ _PAIRED = {
     "r2": ", by the mean absolute error of the first column",
     "macro_f1": ", by the share of examples with every label right",
 }
-_BY_LOSS = "by its loss on the validation part"
+_BY_LOSS = "by its loss on the validation split"
 _BY_TARGET = (
     "by its guesses for the target domain, whose class frequencies are the nearest to the labels' "
-    "among the recipes that are not worse on the validation part and in reverse validation"
+    "among the recipes that are not worse on the validation split and in reverse validation"
 )
 _OF_TARGET = {"reverse_validation": "reverse validation", "moved": "frequencies apart"}
 DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
@@ -86,7 +86,7 @@ def compare(
 ) -> Comparison:
     """Trains each recipe on the same split for the same number of epochs.
 
-    The winner is chosen on the validation part; the test part only tells. With a target domain it
+    The winner is chosen on the validation split; the test split only tells. With a target domain it
     is chosen by `domain_adaptation.best_run`, which needs no label of it. With several tasks,
     the winner's recipe is trained once more for each task alone.
 
@@ -249,7 +249,7 @@ def _compared(runs: dict[str, Run], figure: str, count: int) -> Comparison:
 
 
 def _validation(result: dict[str, Any]) -> float:
-    """Log loss, its scores calibrated, or error, on the validation part."""
+    """Log loss, its scores calibrated, or error, on the validation split."""
     figures = result["validation"]
     return float(figures["log_loss"] if "log_loss" in figures else figures["mean_absolute_error"])
 

@@ -85,7 +85,7 @@ def _of_data(examples: Examples) -> list[str]:
             lines.append(f"{name[:23]:<24}" + _row(row))
     lines += _formats_and_sizes(examples) if examples.modality == "image" else _lengths(examples)
     lines += _duplicates(examples)
-    lines += [f"note: {remark}" for remark in examples.remarks]
+    lines += [f"note: {remark}" for remark in examples.warnings]
     lines.append(f"left out: {len(examples.quarantine)}")
     lines += [f"  {entry.name}: {entry.reason}" for entry in examples.quarantine[:20]]
     return lines

@@ -15,9 +15,9 @@ from tftransfer.data.encode import encoded_value
 from tftransfer.data.examples import SPLIT_DTYPE, SPLITS, Examples, with_classes
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.load import read_all
-from tftransfer.data.manifest import items_of
-from tftransfer.data.scan import ScannedFile, examine_all, remarks_of
-from tftransfer.data.sources import files_below
+from tftransfer.data.manifest import read_items
+from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
+from tftransfer.data.sources import list_files
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.evaluation.evaluate import best, evaluate_logits, predict_logits
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
@@ -33,7 +33,7 @@ LOGGER = logging.getLogger(__name__)
 def evaluate(
     workdir: str | Path, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
 ) -> dict[str, Any]:
-    """Figures of a run on its own test part, or on all of `data`.
+    """Figures of a run on its own test split, or on all of `data`.
 
     Args:
       workdir: of a finished run.
@@ -80,11 +80,11 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
             pictures, columns, modality.name
         )
     )
-    scanned = examine_all([item for _, item in named], modality)
+    scanned = scan_items([item for _, item in named], modality)
     reasons = [found.reason for found in scanned]
     good = [item for (_, item), reason in zip(named, reasons) if not reason]
     cut = [_shortened(restored, found) for found in scanned]
-    for line in remarks_of([name for name, _ in named], cut, modality):
+    for line in summarize_warnings([name for name, _ in named], cut, modality):
         LOGGER.info(line)
     empty = np.zeros((len(good), len(restored.classes)), np.float32)
     examples = Examples(
@@ -159,7 +159,7 @@ def _as_split(restored: TrainedModel, examples: Examples) -> Examples:
     """The pictures that the run knows, with the parts, labels and classes that it stored."""
     split = restored.run.split
     place = {name: number for number, name in enumerate(split["columns"])}
-    rows = [row for row in split["examples"] if row[place["part"]] in SPLITS]
+    rows = [row for row in split["examples"] if row[place["split"]] in SPLITS]
     stored = {row[place["sha256"]]: row for row in rows}
     known = np.array([i for i, sha in enumerate(examples.sha256) if sha in stored], np.int64)
     new, gone = len(examples) - len(known), len(set(stored) - set(examples.sha256))
@@ -177,7 +177,7 @@ def _as_split(restored: TrainedModel, examples: Examples) -> Examples:
         kept,
         classes=restored.classes,
         labels=np.array([row[place["label"]] for row in rows], examples.labels.dtype),
-        splits=np.array([row[place["part"]] for row in rows], SPLIT_DTYPE),
+        splits=np.array([row[place["split"]] for row in rows], SPLIT_DTYPE),
     )
 
 
@@ -212,21 +212,25 @@ def _from_path(path: Path, columns: str) -> Iterable[tuple[str, str | bytes]]:
     if not path.exists():
         raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        yield from zip(*items_of(path, columns)[:2])
+        yield from zip(*read_items(path, columns)[:2])
         return
-    files: Sequence[Path] = files_below(path) if path.is_dir() else [path]
+    files: Sequence[Path] = list_files(path) if path.is_dir() else [path]
     for file in files:
         yield str(file), str(file)
 
 
 def _shortened(restored: TrainedModel, found: ScannedFile) -> ScannedFile:
     """What was found, with nothing noted but that the network does not take all of it."""
-    note = "" if found.reason else restored.network.backbone.preprocessor.shortened(found.measure)
-    return replace(found, notes=(note,) if note else ())
+    note = (
+        ""
+        if found.reason
+        else restored.network.backbone.preprocessor.truncation_warning(found.measure)
+    )
+    return replace(found, warnings=(note,) if note else ())
 
 
 def _remarked(found: ScannedFile) -> dict[str, str]:
-    return {"remark": found.notes[0]} if found.notes else {}
+    return {"warning": found.warnings[0]} if found.warnings else {}
 
 
 def _said(restored: TrainedModel, values: np.ndarray) -> dict[str, Any]:

@@ -281,7 +281,7 @@ def _write_inputs(run: Run, plan: Plan) -> None:
         {
             "problem_type": examples.problem_type,
             "classes": examples.classes,
-            "columns": ["name", "part", "label", "sha256"],
+            "columns": ["name", "split", "label", "sha256"],
             "examples": list(rows),
         },
     )
@@ -298,7 +298,7 @@ def _finish(
     result |= {
         "architecture": network.backbone.architecture,
         "backbone": network.backbone.name,
-        "left_out": len(examples.quarantine),
+        "quarantined": len(examples.quarantine),
         "recipe": plan.recipe.name,
         **done,
         "classes": examples.classes,
@@ -316,6 +316,6 @@ def _finish(
         LOGGER.info(
             f"exported to {run.export}: scores equal the network's within "
             f"{result['export']['max_difference']:.1g} on {result['export']['examples']} "
-            f"{get_modality(examples.modality).many}"
+            f"{get_modality(examples.modality).plural}"
         )
     return result

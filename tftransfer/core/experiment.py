@@ -19,7 +19,7 @@ class Experiment:
         (.csv, .tsv), `tfds:NAME`, or in Python a `tf.data.Dataset` or a pair of arrays
         (images, labels), (texts, labels) or of sound (waveforms at 16 kHz, labels); see
         `from_waveforms` for other rates.
-      test_data: as `data`; when empty, and the data have no parts, a test part is split off.
+      test_data: as `data`; when empty, and the data have no splits, a test split is held out.
       target_data: as `data`, or a folder of pictures without class folders: of the domain that
         a recipe adapts to. Labels there are not looked at.
       unlabelled_data: as `target_data`: pictures that nobody labelled.

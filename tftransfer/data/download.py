@@ -83,7 +83,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"))
 
 
-def unpacked(archive: Path, folder: Path) -> Path:
+def unpack_cached(archive: Path, folder: Path) -> Path:
     """The content of an archive, unpacked once into a folder of the cache; see `unpack`."""
     target = folder / file_sha256(archive)[:32]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,4 +1,4 @@
-"""`Examples`: what every source becomes, and what a split is stored as."""
+"""`Examples`: encoded examples with labels and splits, whatever their source."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tftransfer.core.typing import Array
 from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
-# Of pictures whose labels are not known, or not to be looked at.
+# Splits of examples whose labels are unknown or must not be used.
 UNLABELLED = ("target", "unlabelled")
 SPLIT_DTYPE = "<U10"
 SPLIT_NAMES = {
@@ -29,14 +29,19 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-NO_CLASS = (
-    "Count the classes from 0 or name them; numbers to predict are --problem_type=regression."
+CLASS_REMEDY = (
+    "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quarantined:
-    """A file or row that is left out, and why."""
+    """A file or row that cannot be used.
+
+    Attributes:
+      name: Name of the file or row, as in messages.
+      reason: Why it cannot be used.
+    """
 
     name: str
     reason: str
@@ -44,39 +49,39 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Examples with their labels; they stay encoded until a stream decodes them.
+    """Encoded examples with their labels; a stream decodes them.
 
     Attributes:
-      names: what to call each example in messages, usually its path below the root.
-      items: the path of each file, or its encoded bytes when it came from memory.
-      labels: int64 [n] for `single_label` (-1 where there is none), float32 [n, k] of 0 and 1 for
-        `multi_label`, float32 [n, k] for `regression`, int64 [n, tasks] for `multi_task` (-1 where
-        the label is unknown).
+      names: Name of each example in messages, usually its path below the root.
+      items: Path of each file, or its encoded bytes if it came from memory.
+      labels: int64 [n] for `single_label` (-1 without label), float32 [n, k] of 0 and 1 for
+        `multi_label`, float32 [n, k] for `regression`, int64 [n, tasks] for `multi_task` (-1 for an
+        unknown label).
       problem_type: `single_label`, `multi_label`, `regression` or `multi_task`.
-      classes: names in label order; for regression, the names of the columns; for several tasks,
-        `task=class`, task by task.
-      splits: `train`, `val`, `test`, `target`, `unlabelled`, or "" where the split is not made
-        yet; str [n].
-      sha256: of each item's content; filled by the scan.
-      quarantine: what was left out.
-      remarks: what was normalised or noticed, in words.
-      modality: of input: `image`, `text` or `audio`.
-      measures: seconds of audio or words of text, float32 [n]; filled by the scan.
-      groups: what each example belongs to, such as a speaker, where a split must not part these;
-        "" where that is not known.
+      classes: Names of the classes in label order; of the columns for `regression`; `task=class`,
+        task after task, for `multi_task`.
+      splits: `train`, `val`, `test`, `target`, `unlabelled`, or "" before the split; str [n].
+      sha256: Hash of the content of each example; the scan fills it.
+      quarantine: Files and rows that cannot be used.
+      warnings: Conversions and irregularities of the data, in words.
+      modality: `image`, `text` or `audio`.
+      measures: Duration in seconds of each clip or number of words of each text, float32 [n]; the
+        scan fills it.
+      groups: Group of each example, such as its speaker, that a split must keep together; "" if
+        unknown.
     """
 
     names: Sequence[str]
     items: Sequence[str | bytes]
-    labels: np.ndarray
+    labels: Array
     problem_type: str
     classes: tuple[str, ...]
-    splits: np.ndarray
+    splits: Array
     sha256: Sequence[str] = ()
     quarantine: tuple[Quarantined, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
     modality: str = "image"
-    measures: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    measures: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     groups: Sequence[str] = ()
 
     def __len__(self) -> int:
@@ -84,15 +89,27 @@ class Examples:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What each column of `labels` is of; none unless the target is `multi_task`."""
+        """The tasks of a `multi_task` problem, one per column of `labels`; else none."""
         return tasks_of(self.classes, self.problem_type)
 
-    def where(self, part: str) -> np.ndarray:
-        """Indices of the examples of `train`, `val` or `test`, int64 [m]."""
-        return np.flatnonzero(self.splits == part)
+    def where(self, split: str) -> Array:
+        """Returns the indices of the examples of a split, int64 [m]."""
+        return np.flatnonzero(self.splits == split)
 
-    def keep(self, indices: np.ndarray, **changes: Any) -> Examples:
-        """The examples at `indices`, in that order."""
+    def keep(
+        self,
+        indices: Array,
+        *,
+        quarantine: tuple[Quarantined, ...] | None = None,
+        warnings: tuple[str, ...] | None = None,
+    ) -> Examples:
+        """Returns the examples at `indices`, in that order.
+
+        Args:
+          indices: Indices of the examples, int [m].
+          quarantine: New quarantine; None keeps the present one.
+          warnings: New warnings; None keeps the present ones.
+        """
         return replace(
             self,
             names=[self.names[i] for i in indices],
@@ -102,13 +119,14 @@ class Examples:
             sha256=[self.sha256[i] for i in indices] if len(self.sha256) else (),
             measures=self.measures[indices] if len(self.measures) else self.measures,
             groups=[self.groups[i] for i in indices] if len(self.groups) else (),
-            **changes,
+            quarantine=self.quarantine if quarantine is None else quarantine,
+            warnings=self.warnings if warnings is None else warnings,
         )
 
-    def targets(self) -> np.ndarray:
-        """Labels as the losses want them: float32 [n, k], one-hot for single labels; 0 for none.
+    def targets(self) -> Array:
+        """Returns the labels as losses read them, float32 [n, k].
 
-        Those of several tasks stand side by side.
+        Single labels are one-hot, and 0 without a label; those of several tasks are concatenated.
         """
         if self.problem_type == "multi_task":
             return one_hot(self.labels, self.tasks)
@@ -118,19 +136,19 @@ class Examples:
         return self.labels.astype(np.float32)
 
     def digest(self) -> str:
-        """sha256 over every example's content, label and part, whatever the order."""
+        """Returns the sha256 of all contents, labels and splits, regardless of their order."""
         lines = sorted(
-            f"{sha} {label.tolist()} {part}"
-            for sha, label, part in zip(self.sha256, self.labels, self.splits)
+            f"{sha} {label.tolist()} {split}"
+            for sha, label, split in zip(self.sha256, self.labels, self.splits)
         )
         return hashlib.sha256("\n".join([*self.classes, *lines]).encode()).hexdigest()
 
 
 def read_item(item: str | bytes) -> bytes:
-    """The encoded bytes of one example.
+    """Returns the encoded bytes of one example, given its path or its bytes.
 
     Raises:
-      OSError: not to be read, or no regular file: a pipe would never end.
+      OSError: The file cannot be read or is not a regular file; a pipe would block forever.
     """
     if isinstance(item, bytes):
         return item
@@ -141,10 +159,15 @@ def read_item(item: str | bytes) -> bytes:
 
 
 def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str) -> Examples:
-    """The examples with their labels counted in `classes`, which must hold all of theirs.
+    """Returns the examples with labels that index `classes`, a superset of their own classes.
+
+    Args:
+      examples: Examples to convert.
+      classes: Classes, or columns for `regression`, of the training data.
+      problem_type: Problem type of the training data.
 
     Raises:
-      UserError: another kind of target, classes that are not known, or columns that are missing.
+      UserError: The problem type differs, a class is unknown, or a column is missing.
     """
     extra = sorted(set(examples.classes) - set(classes))
     absent = sorted(set(classes) - set(examples.classes))
@@ -155,10 +178,9 @@ def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str
         )
     if examples.problem_type != problem_type or extra:
         raise UserError(
-            f"These data do not fit the training data: {examples.problem_type} against "
-            f"{problem_type}, "
-            f"classes that training lacks: {', '.join(extra[:5]) or 'none'}.",
-            "Give data of the same kind with the same class names.",
+            f"These data do not match the training data: problem type {examples.problem_type}, "
+            f"training {problem_type}; unknown classes: {', '.join(extra[:5]) or 'none'}.",
+            "Give data with the same problem type and class names.",
         )
     labels = examples.labels
     if problem_type == "single_label":
@@ -177,63 +199,65 @@ def _index(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else -1
 
 
-def join(first: Examples, test: Examples) -> Examples:
-    """`first` with all of `test` as its test part; their classes must agree.
+def add_test_data(examples: Examples, test: Examples) -> Examples:
+    """Returns the examples with all of `test` as their test split.
 
-    Groups of the test part matter only to those of `first`.
+    The classes of `test` must be among those of `examples`. Groups of `test` count only if
+    `examples` has groups.
     """
-    test = with_classes(test, first.classes, first.problem_type)
-    _check_kinds(first, test)
+    test = with_classes(test, examples.classes, examples.problem_type)
     groups = test.groups if len(test.groups) else [""] * len(test)
-    unknown = list(groups).count("") if len(first.groups) else 0
-    said = f"{unknown:,} test examples are of no known group, which may stand in training too"
-    return replace(
-        first,
-        names=[*first.names, *test.names],
-        items=[*first.items, *test.items],
-        labels=np.concatenate([first.labels, test.labels]),
-        splits=np.concatenate([first.splits, np.full(len(test), "test", SPLIT_DTYPE)]),
-        sha256=[*first.sha256, *test.sha256],
-        measures=np.concatenate([first.measures, test.measures]),
-        groups=_joined_groups(first, groups),
-        quarantine=first.quarantine + test.quarantine,
-        remarks=(*first.remarks, *test.remarks, *([said] if unknown else [])),
-    )
+    unknown = list(groups).count("") if len(examples.groups) else 0
+    warnings = list(test.warnings)
+    if unknown:
+        subject = "example has" if unknown == 1 else "examples have"
+        warnings.append(f"{unknown:,} test {subject} no known group, which may be in training too")
+    return _concatenated(examples, test, "test", test.labels, groups, warnings)
 
 
-def join_unlabelled(first: Examples, more: Examples, part: str) -> Examples:
-    """`first` with all of `more` as its split `target` or `unlabelled`, without their labels."""
-    _check_kinds(first, more)
-    none = -1 if first.problem_type in ("single_label", "multi_task") else 0
-    labels = np.full((len(more), *first.labels.shape[1:]), none, first.labels.dtype)
-    return replace(
-        first,
-        names=[*first.names, *more.names],
-        items=[*first.items, *more.items],
-        labels=np.concatenate([first.labels, labels]),
-        splits=np.concatenate([first.splits, np.full(len(more), part, SPLIT_DTYPE)]),
-        sha256=[*first.sha256, *more.sha256],
-        measures=np.concatenate([first.measures, more.measures]),
-        groups=_joined_groups(first, [""] * len(more)),
-        quarantine=first.quarantine + more.quarantine,
-        remarks=first.remarks + more.remarks,
-    )
+def add_unlabelled(examples: Examples, more: Examples, split: str) -> Examples:
+    """Returns the examples with all of `more`, without labels, as their split `split`.
+
+    Args:
+      examples: Labeled examples.
+      more: Examples to add; their labels are ignored.
+      split: `target` or `unlabelled`.
+    """
+    none = -1 if examples.problem_type in ("single_label", "multi_task") else 0
+    labels = np.full((len(more), *examples.labels.shape[1:]), none, examples.labels.dtype)
+    return _concatenated(examples, more, split, labels, [""] * len(more), more.warnings)
 
 
-def _joined_groups(first: Examples, others: Sequence[str]) -> Sequence[str]:
-    return [*first.groups, *others] if len(first.groups) else ()
-
-
-def _check_kinds(first: Examples, second: Examples) -> None:
+def _concatenated(
+    first: Examples,
+    second: Examples,
+    split: str,
+    labels: Array,
+    groups: Sequence[str],
+    warnings: Sequence[str],
+) -> Examples:
     if first.modality != second.modality:
         raise UserError(
-            f"These data are {second.modality}, the training data {first.modality}.",
-            "Give data of the same kind.",
+            f"The modality of these data is {second.modality}, that of the training data "
+            f"{first.modality}.",
+            f"Give {first.modality} data.",
         )
+    return replace(
+        first,
+        names=[*first.names, *second.names],
+        items=[*first.items, *second.items],
+        labels=np.concatenate([first.labels, labels]),
+        splits=np.concatenate([first.splits, np.full(len(second), split, SPLIT_DTYPE)]),
+        sha256=[*first.sha256, *second.sha256],
+        measures=np.concatenate([first.measures, second.measures]),
+        groups=[*first.groups, *groups] if len(first.groups) else (),
+        quarantine=first.quarantine + second.quarantine,
+        warnings=(*first.warnings, *warnings),
+    )
 
 
 def write_quarantine(path: Path, quarantine: Sequence[Quarantined]) -> None:
-    """Writes `quarantine.csv`: name and reason of everything left out; a header at least."""
+    """Writes `quarantine.csv`: a header, then the name and reason of everything unusable."""
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "reason"])

@@ -6,7 +6,7 @@ IGNORED_NAMES = {".DS_Store", "Thumbs.db", "desktop.ini"}
 IGNORED_FOLDERS = {"__MACOSX", ".ipynb_checkpoints", ".git"}
 
 
-def ignored(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Whether a file or folder of this name is a system's own and never an example."""
     return name in IGNORED_NAMES or name in IGNORED_FOLDERS or name.startswith("._")
 

@@ -1,4 +1,4 @@
-"""Groups of examples that must not be parted, such as all clips of a speaker."""
+"""Groups of examples that a split keeps together, such as all clips of a speaker."""
 
 from __future__ import annotations
 
@@ -8,31 +8,40 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples
 from tftransfer.utils.errors import UserError, unknown_name
 
+_REMEDY = (
+    "Give a column of the table, or a regular expression on the file name whose one pair of "
+    "parentheses encloses the group, such as '_([a-z]+)_'."
+)
+
 
 def with_groups(examples: Examples, group_by: str, *, required: bool = True) -> Examples:
-    """The examples with their groups, by a pattern on their file names.
+    """Returns the examples with groups that a pattern extracts from their file names.
 
     Args:
-      examples: from a source; groups that a table gave stay as they are.
-      group_by: a regular expression with one group, such as `_([a-z]+)_`; "" for no groups.
-      required: whether each name must match; elsewhere what does not is of no known group, "".
+      examples: Examples of a source; groups that a table gave stay as they are.
+      group_by: Regular expression with one group, such as `_([a-z]+)_`; "" for no groups.
+      required: Whether each name must match. Otherwise, examples that do not match have the group
+        "", which means unknown.
 
     Raises:
-      UserError: no such pattern, or a name that must match and does not.
+      UserError: The pattern is invalid, or a name that must match does not.
     """
     if not group_by or len(examples.groups):
         return examples
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise UserError(f"--group_by={group_by} is no pattern: {error}.", _REMEDY) from None
+        raise UserError(
+            f"--group_by={group_by} is not a regular expression: {error}.", _REMEDY
+        ) from None
     if pattern.groups != 1:
-        raise UserError(f"--group_by={group_by} has {pattern.groups} groups in it.", _REMEDY)
+        raise UserError(
+            f"--group_by={group_by} has {pattern.groups} pairs of parentheses, not one.", _REMEDY
+        )
     names = [name.replace("\\", "/").rpartition("/")[2] for name in examples.names]
     matches = [pattern.search(name) for name in names]
     found = [(match[1] or "") if match else "" for match in matches]
@@ -42,35 +51,30 @@ def with_groups(examples: Examples, group_by: str, *, required: bool = True) -> 
     return replace(examples, groups=found)
 
 
-_REMEDY = (
-    "Give a column of the manifest, or a regular expression on the file name whose one pair of "
-    "parentheses holds the group, such as '_([a-z]+)_'."
-)
-
-
 def column_of_groups(header: Sequence[str], group_by: str, *, required: bool = True) -> str:
-    """The column of a table that `group_by` names; "" where it is a pattern.
+    """Returns the column of a table that `group_by` names, or "" if it is a pattern.
 
     Args:
-      header: the table's.
-      group_by: see `tftransfer.Experiment`.
-      required: whether a table without that column is refused; "" for it elsewhere.
+      header: Names of the table's columns.
+      group_by: Name of a column or a pattern; see `tftransfer.Experiment`.
+      required: Whether a name that no column has is an error; otherwise "" is returned.
 
     Raises:
-      UserError: a name, but of no column.
+      UserError: No column has the name.
     """
     if group_by in header or not group_by:
         return group_by
-    if required and "(" not in group_by:  # which every pattern has
+    if required and "(" not in group_by:  # a pattern must have parentheses
         raise unknown_name("column", group_by, header)
     return ""
 
 
 def units(examples: Examples) -> list[str]:
-    """What must not be parted: each content, or each group with those that share a content.
+    """Returns the unit of each example: examples of one unit stay in one split.
 
-    What is of no group, as other data than the training data may be, is a content for itself.
-    Before the scan, names stand for contents.
+    A unit is a content, or a group together with all groups that share a content with it. An
+    example of an unknown group (validation, test or unlabelled data may have some) belongs to the
+    unit of its content. Before the scan, names take the place of contents.
     """
     if not len(examples.groups):
         return list(examples.sha256)
@@ -92,38 +96,38 @@ def units(examples: Examples) -> list[str]:
     ]
 
 
-def chosen(
-    names: Sequence[str], free: np.ndarray, fraction: float, seed: int, *, left: int
+def choose_units(
+    names: Sequence[str], free: Array, fraction: float, seed: int, *, min_left: int
 ) -> set[str]:
-    """Units that together hold about a fraction of the examples, in the order of a hash.
+    """Chooses units that together have about a fraction of the examples, in the order of a hash.
 
     Args:
-      names: the unit of each example, [n].
-      free: which examples may be chosen, bool [n].
-      fraction: of the free examples.
-      seed: of the order.
-      left: how many units must stay.
+      names: Unit of each example, [n].
+      free: Which examples may be chosen, bool [n].
+      fraction: Fraction of the free examples to choose, 0 to 1.
+      seed: Seed of the order.
+      min_left: Number of units that must remain.
 
     Raises:
-      UserError: there are too few.
+      UserError: There are too few units.
     """
     counts: dict[str, int] = defaultdict(int)
     for name, usable in zip(names, free):
         counts[name] += bool(usable)
     order = [name for name in sorted(counts, key=lambda n: _hashed(seed, n)) if counts[name]]
-    if len(order) <= left:
+    if len(order) <= min_left:
         raise UserError(
-            f"There are {len(order)} groups by --group_by, too few to part them.",
-            "Give more groups, a --test_data of its own, or --validation_fraction=0.",
+            f"--group_by gives {len(order)} groups, too few to split.",
+            "Add groups, give separate --test_data, or set --validation_fraction=0.",
         )
-    taken: set[str] = set()
+    chosen: set[str] = set()
     wanted, moved = fraction * int(free.sum()), 0
     for name in order:
-        nearer = abs(moved + counts[name] - wanted) < wanted - moved
-        if (nearer or not taken) and len(order) - len(taken) > left:
-            taken.add(name)
+        closer = abs(moved + counts[name] - wanted) < wanted - moved
+        if (closer or not chosen) and len(order) - len(chosen) > min_left:
+            chosen.add(name)
             moved += counts[name]
-    return taken
+    return chosen
 
 
 def _hashed(seed: int, name: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.encode import encoded
-from tftransfer.data.examples import NO_CLASS, SPLIT_DTYPE, Examples
+from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, Examples
 from tftransfer.data.label_tasks import labels_of_tasks
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
@@ -73,7 +73,7 @@ def label_array(labels: Any, count: int, modality: str) -> np.ndarray:
         found = np.asarray(labels)
     except ValueError:
         found = np.zeros((), object)
-    one, many = get_modality(modality).one, get_modality(modality).many
+    one, many = get_modality(modality).singular, get_modality(modality).plural
     if not found.ndim:
         raise UserError("The labels are no array.", f"Give one for each of the {count} {many}.")
     if len(found) != count:
@@ -99,7 +99,7 @@ def _from_memory(
     labels: np.ndarray,
     problem_type: str,
     classes: tuple[str, ...],
-    remarks: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Examples:
     labels, problem_type, classes = labels_from_array(labels, problem_type, classes)
     names = [f"#{number}" for number in range(len(items))]
@@ -111,7 +111,7 @@ def _from_memory(
         problem_type=problem_type,
         classes=classes,
         splits=splits,
-        remarks=remarks,
+        warnings=warnings,
     )
 
 
@@ -157,7 +157,7 @@ def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tupl
         )
     if whole and (labels < -1).any():
         row, column = np.argwhere(labels < -1)[0]
-        raise UserError(f"Label {labels[row, column]} of example {row} is below -1.", NO_CLASS)
+        raise UserError(f"Label {labels[row, column]} of example {row} is below -1.", CLASS_REMEDY)
     unknown = -1 if whole else ""
     rows = {
         number: ["" if value == unknown else str(value) for value in row]
@@ -174,7 +174,8 @@ def _counted(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
     wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
     if len(wrong):
         raise UserError(
-            f"Label {labels[wrong[0]]} of example {wrong[0]} is negative or not finite.", NO_CLASS
+            f"Label {labels[wrong[0]]} of example {wrong[0]} is negative or not finite.",
+            CLASS_REMEDY,
         )
     values = np.unique(labels)
     return tuple(str(value) for value in values), np.searchsorted(values, labels)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.data.examples import Examples, read_item
-from tftransfer.data.scan import examine
+from tftransfer.data.scan import scan_item
 from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
@@ -52,7 +52,7 @@ class InputPipeline:
     def __init__(self, examples: Examples, preprocessor: Preprocessor, *, keep: bool | None = None):
         self._items, self._kind = examples.items, examples.modality
         # What is to be read by the form first does not come straight from the file.
-        reads = type(preprocessor).read is not Preprocessor.read
+        reads = type(preprocessor).convert is not Preprocessor.convert
         self._files = all(isinstance(item, str) for item in self._items) and not reads
         self.preprocessor = preprocessor
         self._dtype = (
@@ -109,7 +109,7 @@ class InputPipeline:
         if not len(missing):
             return
         if len(missing) >= _WORTH_SAYING:
-            many = get_modality(self._kind).many
+            many = get_modality(self._kind).plural
             LOGGER.info(
                 f"decoding {len(missing):,} {many} to {self.preprocessor.description}, "
                 "kept in memory"
@@ -135,10 +135,10 @@ class InputPipeline:
             if not files:
                 items = [self._read(item) for item in items]
             dataset = tf.data.Dataset.from_tensor_slices(tf.constant(items))
-            if self.preprocessor.by_batches:
+            if self.preprocessor.batched:
                 dataset = dataset.batch(size)
             dataset = dataset.map(_decoder(self.preprocessor, files), num_parallel_calls=_CALLS)
-            if not self.preprocessor.by_batches:
+            if not self.preprocessor.batched:
                 dataset = dataset.batch(size)
             dataset = dataset.prefetch(2).with_options(_options())
             done = 0
@@ -152,16 +152,18 @@ class InputPipeline:
 
     def _read(self, item: str | bytes) -> bytes:
         try:
-            return self.preprocessor.read(read_item(item))
+            return self.preprocessor.convert(read_item(item))
         except (OSError, ValueError) as error:
             raise self._changed([item], error) from None
 
     def _changed(self, items: Sequence[str | bytes], error: Exception) -> UserError:
         """Names the first of some examples that is not as the scan found it."""
         modality = get_modality(self._kind)
-        named = ((item, examine(item, modality).reason) for item in items if isinstance(item, str))
+        named = (
+            (item, scan_item(item, modality).reason) for item in items if isinstance(item, str)
+        )
         found = ((item, reason) for item, reason in named if reason)
-        return _gone(*next(found, (f"A {modality.one}", "")), error)
+        return _gone(*next(found, (f"A {modality.singular}", "")), error)
 
 
 def _gone(item: str, reason: str, error: Exception) -> UserError:
@@ -188,11 +190,9 @@ def _decoder(preprocessor: Preprocessor, from_file: bool) -> Any:
     def decode(data: Any) -> Any:
         if from_file:
             data = (
-                tf.map_fn(tf.io.read_file, data)
-                if preprocessor.by_batches
-                else tf.io.read_file(data)
+                tf.map_fn(tf.io.read_file, data) if preprocessor.batched else tf.io.read_file(data)
             )
         return preprocessor.decode(data)
 
-    shape = [None] if preprocessor.by_batches else []
+    shape = [None] if preprocessor.batched else []
     return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False)

@@ -15,7 +15,7 @@ _SORTED_TOGETHER = 50
 _STEP = 8
 
 
-def by_length(
+def batches_by_length(
     order: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator
 ) -> np.ndarray:
     """The same indices, int64 [n], in batches of alike lengths that come in random order.
@@ -85,7 +85,7 @@ class Sequences:
         return [np.where(there, arrays[0], self.padding)], there
 
 
-def in_eights(
+def run_by_length(
     forward: Callable[..., list[np.ndarray]], length: int, padding: int
 ) -> Callable[..., list[np.ndarray]]:
     """The same forward, of each sequence up to its end, rounded up to eights; alike ones together.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.data.examples import UNLABELLED, Examples, join, join_unlabelled
+from tftransfer.data.examples import UNLABELLED, Examples, add_test_data, add_unlabelled
 from tftransfer.data.groups import with_groups
 from tftransfer.data.scan import scan
 from tftransfer.data.scan_cache import ScanCache
@@ -39,7 +39,7 @@ def read_examples(
         if isinstance(data, str) and not data:
             continue
         found = read_unlabelled(data, cache=cache, columns=experiment.columns)
-        examples = join_unlabelled(examples, _scanned(found, experiment, cache), part)
+        examples = add_unlabelled(examples, _scanned(found, experiment, cache), part)
     return examples
 
 
@@ -75,7 +75,7 @@ def read_all(
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
     test = found(experiment.test_data, to_train=False)
-    return join(examples, scanned(with_groups(test, pattern, required=False)))
+    return add_test_data(examples, scanned(with_groups(test, pattern, required=False)))
 
 
 def _scanned(found: Examples, experiment: Experiment, cache: Path | None) -> Examples:

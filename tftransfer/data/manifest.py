@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tftransfer.data.columns import columns_of, item_column
-from tftransfer.data.examples import NO_CLASS, SPLIT_DTYPE, SPLIT_NAMES, Examples
+from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, SPLIT_NAMES, Examples
 from tftransfer.data.label_tasks import labels_of_tasks, natural
 from tftransfer.data.tables import Table, read_table
 from tftransfer.utils.console import printable
@@ -54,8 +54,8 @@ def from_manifest(
         classes=classes,
         splits=np.array(splits, SPLIT_DTYPE),
         modality="text" if found.texts else "image",
-        remarks=(
-            *table.remarks,
+        warnings=(
+            *table.warnings,
             *([f"columns that are not used: {', '.join(found.unused)}"] if found.unused else []),
             *_tasks_said(found.labels, problem_type),
             *(_marks_said(cells, problem_type) if guessed else ()),
@@ -64,7 +64,7 @@ def from_manifest(
     )
 
 
-def items_of(path: Path, columns: str = "") -> tuple[list[str], list[str | bytes], bool]:
+def read_items(path: Path, columns: str = "") -> tuple[list[str], list[str | bytes], bool]:
     """Names and items of a table's rows, whatever else is in it; whether they are texts."""
     table = read_table(path)
     column, texts = item_column(table, columns, to_train=False)
@@ -153,7 +153,8 @@ def _check_counts(cells: dict[int, list[str]], path: Path) -> None:
         for text in row:
             if not _can_be_class(text):
                 raise UserError(
-                    f"{path}, row {number}: the label {text} is negative or not finite.", NO_CLASS
+                    f"{path}, row {number}: the label {text} is negative or not finite.",
+                    CLASS_REMEDY,
                 )
 
 

@@ -37,7 +37,7 @@ def scan(
     """
     modality = get_modality(examples.modality)
     with stderr_kept_back():  # the decoder tells of each bad file in its own way
-        results = examine_all(examples.items, modality, readable)
+        results = scan_items(examples.items, modality, readable)
     if readable:
         readable.add(found.sha256 for found in results if not found.reason)
     good = np.array([not found.reason for found in results], bool)
@@ -54,7 +54,7 @@ def scan(
     kept = everything.keep(
         np.flatnonzero(good),
         quarantine=examples.quarantine + bad,
-        remarks=examples.remarks + remarks_of(examples.names, results, modality),
+        warnings=examples.warnings + summarize_warnings(examples.names, results, modality),
     )
     _check_losses(examples, kept, max_quarantine)
     return kept
@@ -67,38 +67,38 @@ class ScannedFile:
     Attributes:
       sha256: of its content; "" when it cannot be an example.
       reason: why it cannot be one, or "".
-      notes: what is worth saying of it.
+      warnings: what is worth saying of it.
       measure: see `Modality.measure`.
     """
 
     sha256: str = ""
     reason: str = ""
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     measure: float = 0.0
 
 
-def remarks_of(
+def summarize_warnings(
     names: Sequence[str], results: Sequence[ScannedFile], modality: Modality
 ) -> tuple[str, ...]:
     """Each note once, with the number of files and the first of them."""
     noted: dict[str, list[str]] = {}
     for name, found in zip(names, results):
-        for note in found.notes:
+        for note in found.warnings:
             noted.setdefault(note, []).append(name)
     return tuple(
-        f"{len(some):,} {modality.one if len(some) == 1 else modality.many} {note}: "
+        f"{len(some):,} {modality.singular if len(some) == 1 else modality.plural} {note}: "
         f"{some[0]}{' ...' * (len(some) > 1)}"
         for note, some in noted.items()
     )
 
 
-def examine_all(
+def scan_items(
     items: Sequence[str | bytes], modality: Modality, readable: ScanCache | None = None
 ) -> list[ScannedFile]:
-    """`examine` of each item, on every core."""
+    """`scan_item` of each item, on every core."""
 
     def some(items: Sequence[str | bytes]) -> list[ScannedFile]:
-        found = [examine(item, modality, readable) for item in items]
+        found = [scan_item(item, modality, readable) for item in items]
         progress.add(len(found))
         signals.check()
         return found
@@ -111,10 +111,10 @@ def examine_all(
         return [result for block in pool.map(some, blocks) for result in block]
 
 
-def examine(
+def scan_item(
     item: str | bytes, modality: Modality, readable: ScanCache | None = None
 ) -> ScannedFile:
-    """Reads an item and applies the rules and notes of its kind to it."""
+    """Reads an item and applies the rules and warnings of its kind to it."""
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
         return ScannedFile(reason="its name is not UTF-8")
     try:
@@ -123,13 +123,13 @@ def examine(
         return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(modality.content(data)).hexdigest()
     if not readable or sha256 not in readable:
-        reasons = (rule(data) for rule in (not_empty, *modality.rules))
-        reason = next(filter(None, reasons), None) or modality.undecodable(data)
+        reasons = (rule(data) for rule in (not_empty, *modality.checks))
+        reason = next(filter(None, reasons), None) or modality.decode_error(data)
         if reason:
             return ScannedFile(reason=reason)
     return ScannedFile(
         sha256,
-        notes=tuple(filter(None, (note(data) for note in modality.notes))),
+        warnings=tuple(filter(None, (note(data) for note in modality.warnings))),
         measure=modality.measure(data) if modality.measure else 0.0,
     )
 
@@ -146,9 +146,9 @@ def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> N
     lost, modality = len(before) - len(after), get_modality(before.modality)
     if not len(after):
         raise UserError(
-            f"No readable {modality.one} was found among "
+            f"No readable {modality.singular} was found among "
             f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
-            f"Give {modality.advice}.",
+            f"Give {modality.expected_data}.",
         )
     if lost > max_quarantine * len(before):
         first = after.quarantine[-lost]

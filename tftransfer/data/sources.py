@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tftransfer.data.download import fetch, is_archive, unpacked
+from tftransfer.data.download import fetch, is_archive, unpack_cached
 from tftransfer.data.encode import encoded
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
 from tftransfer.data.file_types import modality_of_files
-from tftransfer.data.files import ignored
+from tftransfer.data.files import is_system_file
 from tftransfer.data.in_memory import from_arrays, from_dataset
-from tftransfer.data.manifest import from_manifest, items_of
+from tftransfer.data.manifest import from_manifest, read_items
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.console import printable
@@ -99,12 +99,12 @@ def read_unlabelled(data: Any, *, cache: Path | None = None, columns: str = "") 
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
         path = _local(os.fspath(data), cache or user_cache_dir())
         if path.is_dir():
-            files = files_below(path)
+            files = list_files(path)
             names = [os.path.relpath(file, path) for file in files]
             return _with_kind(_without_labels(names, [os.fspath(file) for file in files]))
         is_table = path.suffix.lower() in SUFFIXES and path.is_file()
         if is_table:
-            names, rows, texts = items_of(path, columns)
+            names, rows, texts = read_items(path, columns)
             found = _without_labels(names, rows)
             return replace(found, modality="text") if texts else _with_kind(found)
     found = read_source(data, cache=cache, columns=columns)
@@ -135,7 +135,7 @@ def _local(text: str, cache: Path) -> Path:
     """The path of a file or folder; downloaded, and unpacked, where it has to be."""
     path = _fetched(text, cache) if "://" in text else Path(text).expanduser()
     if path.is_file() and is_archive(path):
-        path = _only_folder(unpacked(path, cache / "unpacked"))
+        path = _only_folder(unpack_cached(path, cache / "unpacked"))
     return path
 
 
@@ -148,7 +148,7 @@ def _fetched(url: str, cache: Path) -> Path:
 
 def _only_folder(root: Path) -> Path:
     """Archives often hold one folder, and the classes in that."""
-    inside = [entry for entry in root.iterdir() if not ignored(entry.name)]
+    inside = [entry for entry in root.iterdir() if not is_system_file(entry.name)]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
@@ -171,7 +171,7 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
         (os.fspath(file), class_folder.name, part)
         for folder, part in roots
         for class_folder in _subfolders(folder)
-        for file in files_below(class_folder)
+        for file in list_files(class_folder)
     ]
     classes = tuple(sorted({f.name for folder, _ in roots for f in _subfolders(folder)}))
     if len(classes) < (2 if to_train else 1):
@@ -192,7 +192,7 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
         problem_type="single_label",
         classes=classes,
         splits=np.array([part for _, _, part in rows], SPLIT_DTYPE),
-        remarks=(
+        warnings=(
             *_case_twins(classes),
             *_links(root, [folder for folder, _ in roots], rows),
             *_left_by_systems(root),
@@ -202,13 +202,13 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
 
 def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str, ...]:
     """Links that lead out of the root, and those to folders below a class, which nobody follows."""
-    inside, remarks = os.path.realpath(root), []
+    inside, warnings = os.path.realpath(root), []
     folders = [folder for top in tops for folder in _subfolders(top)]
     links = [path for path in folders if path.is_symlink()]
     links += [Path(path) for path, _, _ in rows if Path(path).is_symlink()]
     out = [path for path in links if not Path(os.path.realpath(path)).is_relative_to(inside)]
     if out:
-        remarks.append(f"{len(out):,} links lead out of {root}: {out[0]}{' ...' * (len(out) > 1)}")
+        warnings.append(f"{len(out):,} links lead out of {root}: {out[0]}{' ...' * (len(out) > 1)}")
     unseen = [
         Path(top, name)
         for folder in folders
@@ -217,16 +217,16 @@ def _links(root: Path, tops: Sequence[Path], rows: Sequence[tuple]) -> tuple[str
         if Path(top, name).is_symlink()
     ]
     if unseen:
-        remarks.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
-    return tuple(map(printable, remarks))
+        warnings.append(f"{len(unseen):,} linked folders are not looked into: {unseen[0]}")
+    return tuple(map(printable, warnings))
 
 
 def _left_by_systems(root: Path) -> tuple[str, ...]:
     """Files and folders that nobody put there on purpose, and that are passed over."""
     found: list[Path] = []
     for top, folders, files in os.walk(root):
-        found += [Path(top, name) for name in (*folders, *files) if ignored(name)]
-        folders[:] = [name for name in folders if not ignored(name)]
+        found += [Path(top, name) for name in (*folders, *files) if is_system_file(name)]
+        folders[:] = [name for name in folders if not is_system_file(name)]
     if not found:
         return ()
     first = printable(os.fspath(min(found).relative_to(root)))
@@ -246,7 +246,7 @@ def _refuse_parts_beside_classes(folders: list[Path], splits: list[Path]) -> Non
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(
-            entry for entry in folder.iterdir() if entry.is_dir() and not ignored(entry.name)
+            entry for entry in folder.iterdir() if entry.is_dir() and not is_system_file(entry.name)
         )
     except OSError as error:
         _unreadable(error)
@@ -258,12 +258,12 @@ def _unreadable(error: OSError) -> NoReturn:
     ) from None
 
 
-def files_below(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """All files below a folder in order, without those that systems leave there."""
     found: list[Path] = []
     for top, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = sorted(name for name in folders if not ignored(name))
-        found.extend(Path(top, name) for name in sorted(files) if not ignored(name))
+        folders[:] = sorted(name for name in folders if not is_system_file(name))
+        found.extend(Path(top, name) for name in sorted(files) if not is_system_file(name))
     return found
 
 

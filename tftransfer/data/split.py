@@ -1,20 +1,24 @@
-"""A stratified, seeded split that never parts two copies of one content."""
+"""Seeded, stratified splits that keep equal contents and groups in one split."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from tftransfer.data.examples import Examples
-from tftransfer.data.groups import chosen, units
+from tftransfer.core.typing import Array
+from tftransfer.data.examples import SPLITS, Examples
+from tftransfer.data.groups import choose_units, units
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 
-_FEW = 10
+# Smaller classes get a warning, since their metrics have wide intervals.
+_SMALL_CLASS = 10
+_MAX_LISTED = 5
+_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def split(
@@ -25,40 +29,45 @@ def split(
     test_fraction: float = 0.2,
     labels_per_class: int = 0,
 ) -> Examples:
-    """Fills in `splits`; parts that the source gave stay as they are.
+    """Assigns a split to each example; splits that the source gives stay as they are.
 
-    Within each class the contents are ordered by sha256(seed, content), and the
-    first ones become the test part, the next the validation part. So a content is
-    in one part only, and adding files hardly moves the others. Regression is
-    stratified by quintiles, several labels by the rarest of each example.
+    Within each stratum, the contents are sorted by sha256(seed, content); the first ones form the
+    test split, the next ones the validation split. Hence a content is in one split only, and added
+    files move few of the others. A stratum is a class; for regression a quintile of the first
+    column; for several labels per example the rarest of them.
 
     Args:
-      examples: scanned, so that the hashes are there.
-      seed: of the order.
-      validation_fraction: of the examples left for training.
-      test_fraction: of all examples, when the source has no test part.
-      labels_per_class: keep only so many training examples per stratum; 0 keeps all.
+      examples: Scanned examples, with their hashes.
+      seed: Seed of the order.
+      validation_fraction: Fraction of the training examples held out for validation, 0 to 1.
+      test_fraction: Fraction of all examples held out for the test split if the source gives none,
+        0 to 1.
+      labels_per_class: Number of training examples kept per stratum; 0 keeps all.
+
+    Returns:
+      The examples with `splits`; those that no split uses are dropped.
 
     Raises:
-      UserError: training would be left without examples.
+      UserError: No training example is left, or a task has fewer than two classes to train on.
     """
     splits = examples.splits.copy()
     strata, names = _strata(examples), units(examples)
-    remarks = list(examples.remarks) + _separate_given(examples, splits, names)
+    warnings = list(examples.warnings) + _drop_given(examples, splits, names)
     if not np.isin(splits, ("", "train")).any():
-        why = f": {remarks[-1]}" if len(remarks) > len(examples.remarks) else ""
+        reason = f": {warnings[-1]}" if len(warnings) > len(examples.warnings) else "."
         raise UserError(
-            f"No example is left for training, of {len(examples)}{why}.",
-            "Give more data, or take out of the test and validation data what is to train.",
+            f"None of the {len(examples)} examples is left for training{reason}",
+            "Add examples, or move some from the test and validation data to the training data.",
         )
     if (splits == "train").all():
-        splits[:] = ""  # one folder called train is no division
+        splits[:] = ""  # a single folder named `train` divides nothing
+    grouped = bool(len(examples.groups))
     if not np.any(splits == "test") and test_fraction:
-        _assign(splits, "test", test_fraction, names, strata, seed, bool(len(examples.groups)))
+        _assign(splits, "test", test_fraction, names, strata, seed, grouped)
     if test_fraction and not np.any(splits == "test"):
-        remarks.append(
-            "no test part was given beside the training part: the final figures will be of the "
-            "validation part, on which the epoch is chosen"
+        warnings.append(
+            "there is no test split next to the given training split: the final metrics are those "
+            "of the validation split, on which the epoch is selected"
         )
     splits[splits == ""] = "train"
     if labels_per_class:
@@ -66,78 +75,104 @@ def split(
         splits[splits == "train"] = "drop"
         splits[splits == "train-kept"] = "train"
     if not np.any(splits == "val") and validation_fraction:
-        grouped = bool(len(examples.groups))
         _assign(splits, "val", validation_fraction, names, strata, seed + 2, grouped)
-    result = replace(examples, splits=splits, remarks=tuple(remarks))
+    result = replace(examples, splits=splits, warnings=tuple(warnings))
     result = result.keep(np.flatnonzero(splits != "drop"))
     if not len(result.where("train")):
         raise UserError(
-            f"No example is left for training, of {len(examples)}.",
-            "Give more data, or smaller --test_fraction and --validation_fraction.",
+            f"None of the {len(examples)} examples is left for training.",
+            "Add examples, or decrease --test_fraction and --validation_fraction.",
         )
     _check_tasks(result)
-    found = (*remarks, *_missing_classes(result), *_few(result), *_torn(result))
-    return replace(result, remarks=found)
+    found = (*_missing_classes(result), *_small_classes(result), *_conflicting_labels(result))
+    return replace(result, warnings=(*warnings, *found))
 
 
 def _assign(
-    splits: np.ndarray,
-    part: str,
+    splits: Array,
+    split_name: str,
     amount: float,
-    sha256: Sequence[str],
-    strata: list,
+    names: Sequence[str],
+    strata: Sequence[Hashable],
     seed: int,
     grouped: bool = False,
 ) -> None:
-    """Moves a fraction (below 1) or a count of the free contents of each stratum to `part`."""
-    free = ("",) if part == "test" else ("", "train")
+    """Moves a fraction (below 1) or a number of the free contents of each stratum to a split.
+
+    Args:
+      splits: Split of each example, str [n]; changed in place.
+      split_name: Split to fill. `test` takes examples without a split, `val` also those of `train`.
+      amount: Fraction of each stratum if below 1, else number of examples of each stratum.
+      names: Content or unit of each example, [n].
+      strata: Stratum of each example, [n].
+      seed: Seed of the order.
+      grouped: Whether whole units are chosen, regardless of the strata.
+    """
+    free = ("",) if split_name == "test" else ("", "train")
     if grouped:
         usable = np.isin(splits, free)
-        taken = chosen(sha256, usable, amount, seed, left=1)
-        splits[usable & np.isin(sha256, list(taken))] = part
+        chosen = choose_units(names, usable, amount, seed, min_left=1)
+        splits[usable & np.isin(names, list(chosen))] = split_name
         return
-    elsewhere = {sha for sha, p in zip(sha256, splits) if p not in free}
-    groups: dict[object, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, (sha, stratum) in enumerate(zip(sha256, strata)):
-        if splits[index] in free and sha not in elsewhere:
-            groups[stratum][sha].append(index)
-    taken = set()
-    for stratum in sorted(groups, key=str):
-        contents = groups[stratum]
-        order = sorted(contents, key=lambda sha: hashlib.sha256(f"{seed} {sha}".encode()).digest())
-        total = sum(len(contents[sha]) for sha in order)
-        wanted = amount if amount >= 1 else round(amount * total)
-        if amount < 1 and wanted == 0 and total >= 3:
-            wanted = 1
-        moved = 0
-        for sha in order:
-            if moved >= wanted:
-                break
-            taken.add(sha)
-            moved += len(contents[sha])
-    for index, sha in enumerate(sha256):
-        if sha in taken and splits[index] in free:
-            splits[index] = part
+    fixed = {name for name, each in zip(names, splits) if each not in free}
+    by_stratum: dict[Hashable, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for name, stratum, each in zip(names, strata, splits):
+        if each in free and name not in fixed:
+            by_stratum[stratum][name] += 1
+    chosen = set()
+    for stratum in sorted(by_stratum, key=str):
+        chosen |= _first_by_hash(by_stratum[stratum], amount, seed)
+    for index, name in enumerate(names):
+        if name in chosen and splits[index] in free:
+            splits[index] = split_name
 
 
-def _separate_given(examples: Examples, splits: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Drops from training what also stands, or whose group does, in a given other part."""
-    remarks, many = [], get_modality(examples.modality).many
-    many += " or their groups" * bool(len(examples.groups))
-    for part in ("test", "val"):
-        held = {name for name, p in zip(names, splits) if p == part}
-        lower = ("", "train", "val") if part == "test" else ("", "train")
+def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]:
+    """Returns contents that together have `amount` examples, in the order of a seeded hash."""
+    total = sum(counts.values())
+    wanted = amount if amount >= 1 else round(amount * total)
+    if amount < 1 and wanted == 0 and total >= 3:
+        wanted = 1
+    chosen: set[str] = set()
+    moved = 0
+    for name in sorted(counts, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest()):
+        if moved >= wanted:
+            break
+        chosen.add(name)
+        moved += counts[name]
+    return chosen
+
+
+def _drop_given(examples: Examples, splits: Array, names: Sequence[str]) -> list[str]:
+    """Drops training examples whose content or group is also in a given test or validation split.
+
+    Returns:
+      One warning per split.
+    """
+    warnings = []
+    for held_out, lower in (("test", ("", "train", "val")), ("val", ("", "train"))):
+        held = {name for name, each in zip(names, splits) if each == held_out}
         same = [i for i, name in enumerate(names) if name in held and splits[i] in lower]
         splits[same] = "drop"
         if same:
-            remarks.append(
-                f"{len(same)} training {many} also stand in the given {part} part and were "
-                f"dropped from training, the first {examples.names[same[0]]}"
-            )
-    return remarks
+            warnings.append(_dropped(examples, same, held_out))
+    return warnings
 
 
-def _strata(examples: Examples) -> list:
+def _dropped(examples: Examples, dropped: Sequence[int], held_out: str) -> str:
+    modality = get_modality(examples.modality)
+    singular = len(dropped) == 1
+    noun = modality.singular if singular else modality.plural
+    verb = ("is" if singular else "are") + " also in"
+    if len(examples.groups):
+        verb = ("has its" if singular else "have their") + " content or group in"
+    return (
+        f"Dropped {len(dropped):,} training {noun} that {verb} the given {_SPLIT_WORDS[held_out]} "
+        f"split. First: {examples.names[dropped[0]]}"
+    )
+
+
+def _strata(examples: Examples) -> Sequence[Hashable]:
     if examples.problem_type == "single_label":
         return examples.labels.tolist()
     if examples.problem_type in ("multi_label", "multi_task"):
@@ -153,35 +188,38 @@ def _check_tasks(examples: Examples) -> None:
     for task in examples.tasks:
         if np.count_nonzero(counts[task.columns]) < 2:
             raise UserError(
-                f"The training part has fewer than two classes of the task {task.name}.",
-                "Label more examples for it, or leave the task out.",
+                f"The training split has fewer than two classes of the task {task.name}.",
+                "Label more examples for it, or remove the task.",
             )
 
 
-def _few(examples: Examples) -> list[str]:
-    """Classes so small that their figures mean little."""
+def _small_classes(examples: Examples) -> list[str]:
     if examples.problem_type not in ("single_label", "multi_task"):
         return []
     counts = examples.targets().sum(axis=0)
-    few = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in np.flatnonzero(counts < _FEW)]
-    return [f"classes of fewer than {_FEW} examples: {', '.join(few[:5])}"] if few else []
+    small = np.flatnonzero(counts < _SMALL_CLASS)
+    listed = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in small[:_MAX_LISTED]]
+    names = ", ".join(listed)
+    return [f"classes with fewer than {_SMALL_CLASS} examples: {names}"] if listed else []
 
 
-def _torn(examples: Examples) -> list[str]:
-    """One content under several labels: which of them should be learnt?"""
-    groups: dict[str, list[int]] = defaultdict(list)
+def _conflicting_labels(examples: Examples) -> list[str]:
+    """Returns a warning if examples with the same content have different labels."""
+    by_content: dict[str, list[int]] = defaultdict(list)
     for index, sha in enumerate(examples.sha256):
-        groups[sha].append(index)
-    torn = [group for group in groups.values() if len(group) > 1 and _differ(examples, group)]
-    if not torn:
+        by_content[sha].append(index)
+    repeated = (indices for indices in by_content.values() if len(indices) > 1)
+    conflicts = [indices for indices in repeated if _labels_differ(examples, indices)]
+    if not conflicts:
         return []
-    names = " and ".join(examples.names[index] for index in torn[0][:2])
-    return [f"{len(torn):,} examples stand under different labels: {names}"]
+    names = " and ".join(examples.names[index] for index in conflicts[0][:2])
+    subject = "1 content has" if len(conflicts) == 1 else f"{len(conflicts):,} contents have"
+    return [f"{subject} more than one label, for example {names}"]
 
 
-def _differ(examples: Examples, group: list[int]) -> bool:
-    labels = examples.labels[group]
-    if examples.tasks:  # what one of them does not say is no contradiction
+def _labels_differ(examples: Examples, indices: list[int]) -> bool:
+    labels = examples.labels[indices]
+    if examples.tasks:  # an unknown label contradicts nothing
         labels = np.where(labels < 0, labels.max(axis=0), labels)
     return bool((labels != labels[0]).any())
 
@@ -189,10 +227,11 @@ def _differ(examples: Examples, group: list[int]) -> bool:
 def _missing_classes(examples: Examples) -> list[str]:
     if examples.problem_type not in ("single_label", "multi_task"):
         return []
-    remarks = []
-    for part in ("train", "val", "test"):
-        counts = examples.targets()[examples.where(part)].sum(axis=0)
-        absent = [name for name, count in zip(examples.classes, counts) if not count]
+    warnings = []
+    for name in SPLITS:
+        counts = examples.targets()[examples.where(name)].sum(axis=0)
+        absent = [each for each, count in zip(examples.classes, counts) if not count]
         if absent and counts.any():
-            remarks.append(f"the {part} part has no example of: {', '.join(absent[:5])}")
-    return remarks
+            listed = ", ".join(absent[:_MAX_LISTED])
+            warnings.append(f"the {_SPLIT_WORDS[name]} split has no example of: {listed}")
+    return warnings

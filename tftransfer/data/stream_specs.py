@@ -12,7 +12,7 @@ class StreamSpec:
     """What a stream's name means.
 
     Attributes:
-      split: of the examples that it takes; `unlabelled` is the training part where there is none.
+      split: of the examples that it takes; `unlabelled` is the training split where there is none.
       order: see `Stream`.
       draw: see `Stream`.
       augment: instead of the phase's.

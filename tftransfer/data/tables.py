@@ -26,14 +26,14 @@ class Table:
       header: names of the columns.
       rows: that are not blank, by their number; the header, or the first line of JSON, is row 1.
       encoding: of the file.
-      remarks: how it was read, where that is not plain.
+      warnings: how it was read, where that is not plain.
     """
 
     path: Path
     header: list[str]
     rows: dict[int, dict[str, str]]
     encoding: str
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_table(path: Path) -> Table:
@@ -50,14 +50,14 @@ def read_table(path: Path) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
-    text, encoding, remarks = _decoded(data, path)
+    text, encoding, warnings = _decoded(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         header, rows = _objects(text, path)
     else:
         cells, said = _cells(text, path)
         header, rows = _rectangle(cells, path)
-        remarks += said
-    return Table(path=path, header=header, rows=rows, encoding=encoding, remarks=remarks)
+        warnings += said
+    return Table(path=path, header=header, rows=rows, encoding=encoding, warnings=warnings)
 
 
 def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:

@@ -29,7 +29,7 @@ def predict_logits(network: Network, inputs: InputPipeline, indices: np.ndarray)
     """
     parts = []
     with Progress("predicting", len(indices)) as progress:
-        for batch in inputs.batches(indices, inputs.preprocessor.rows(_BATCH)):
+        for batch in inputs.batches(indices, inputs.preprocessor.scaled_batch_size(_BATCH)):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
             signals.check()
@@ -43,12 +43,12 @@ def evaluate_logits(
     temperature: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Figures on the test part (or the validation part where there is no test part).
+    """Figures on the test split (or the validation split where there is no test split).
 
     Args:
       predict: indices to logits, float32 [n, k], of the network with its final weights.
       examples: split.
-      temperature: divides the logits; None fits it on the validation part.
+      temperature: divides the logits; None fits it on the validation split.
       seed: of the bootstrap.
 
     Returns:
@@ -70,7 +70,7 @@ def evaluate_logits(
     indices = examples.where(part)
     if not len(indices):
         return {
-            "part": "none",
+            "split": "none",
             "examples": 0,
             "test": {},
             "per_class": [],
@@ -80,7 +80,7 @@ def evaluate_logits(
         }
     values = metrics.probabilities(predict(indices), problem_type, temperature, tasks)
     result: dict[str, Any] = {
-        "part": part,
+        "split": part,
         "examples": len(indices),
         "temperature": temperature,
         "validation": validation,
@@ -206,7 +206,7 @@ def per_class(
 def baselines(
     features: Callable[[np.ndarray], np.ndarray], examples: Examples, *, probe: bool
 ) -> dict[str, Any]:
-    """What a guess and a linear probe on the source's features reach on the test part.
+    """What a guess and a linear probe on the source's features reach on the test split.
 
     Args:
       features: indices to pooled features of the network before training.

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.core.serialization import read_json, write_json
-from tftransfer.data.length_bucketing import Sequences, in_eights
+from tftransfer.data.length_bucketing import Sequences, run_by_length
 from tftransfer.features.litert import in_litert
 from tftransfer.models.inference import casting, input_specs, traced
 from tftransfer.utils.keras_internals import call_nodes, functional_of, layers_inside
@@ -248,7 +248,7 @@ def _alike_lengths(candidate: Candidate) -> Forward:
     assert candidate.sequences
     length = candidate.model.inputs[0].shape[1]
     whole = _in_tensorflow(candidate.with_constants(any_length=True), candidate.model)
-    return in_eights(whole, length, candidate.sequences.padding)
+    return run_by_length(whole, length, candidate.sequences.padding)
 
 
 def _in_tensorflow(function: Any, model: keras.Model) -> Forward:

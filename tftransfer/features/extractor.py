@@ -55,7 +55,7 @@ class FeatureExtractor:
         self.decoded = shared.inputs(examples, preprocessor)
         architecture = network.architecture_digest()
         self._cache = cache if architecture else None
-        self._basis = repr((architecture or id(network), preprocessor.basis, tf.__version__))
+        self._basis = repr((architecture or id(network), preprocessor.cache_key, tf.__version__))
         self.store = shared.store(examples, preprocessor, self._basis, seed=seed, cache=self._cache)
         self._forwards: dict[tuple[str, str, str], Any] = {}
         self._digests: dict[str, str] = {}
@@ -141,7 +141,7 @@ class FeatureExtractor:
         """Returns the key of a view's features at a boundary, with the present weights."""
         if boundary not in self._digests:
             self._digests[boundary] = self._network.digest(self._network.blocks_below(boundary))
-        augment = self._network.backbone.preprocessor.stored(augment, view)
+        augment = self._network.backbone.preprocessor.view_augmentation(augment, view)
         return Key(boundary, view, augment, self._digests[boundary])
 
     def fill(self, key: Key, indices: np.ndarray) -> None:
@@ -220,7 +220,7 @@ class FeatureExtractor:
             return
         position = self._network.boundaries.index
         for phase in self._phases:
-            augment = self._network.backbone.preprocessor.stored(phase.augment, key.view)
+            augment = self._network.backbone.preprocessor.view_augmentation(phase.augment, key.view)
             lower = phase.boundary != INPUT and position(phase.boundary) < position(key.boundary)
             if lower and key.view < phase.views and augment == key.augment:
                 self.fill(self.key(phase.boundary, key.view, phase.augment), indices)

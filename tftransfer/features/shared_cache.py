@@ -28,7 +28,7 @@ class SharedCaches:
 
     def inputs(self, examples: Examples, preprocessor: Preprocessor) -> InputPipeline:
         """The decoded examples; they are always the same."""
-        key = repr((type(preprocessor).__name__, preprocessor.basis))
+        key = repr((type(preprocessor).__name__, preprocessor.cache_key))
         if key not in self._inputs:
             self._inputs[key] = InputPipeline(examples, preprocessor)
         return self._inputs[key]

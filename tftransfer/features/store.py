@@ -192,7 +192,9 @@ class FeatureStore:
         augmenter = self._decoded.preprocessor.augmenter(key.augment)
         for start, batch in zip(starts, self._decoded.batches(indices, size)):
             if augmenter.random:
-                yield [augmenter.each(batch, self._seeds(key, indices[start : start + size]))]
+                yield [
+                    augmenter.per_example(batch, self._seeds(key, indices[start : start + size]))
+                ]
             else:
                 yield [augmenter(batch)]
 

@@ -110,19 +110,19 @@ def choose_batch_size(batch: int, recipe: Recipe, examples: Examples, choices: l
 def length_of(backbone: str, examples: Examples, choices: list[str]) -> float:
     """How much of each example is read: what holds most of the training data; 0 for pictures."""
     modality = get_modality(examples.modality)
-    if modality.length is None:
+    if modality.auto_length is None:
         return 0.0
     measures = examples.measures[examples.where("train")]
-    length, said = modality.length(measures, longest(backbone, modality.name))
+    length, said = modality.auto_length(measures, longest(backbone, modality.name))
     choices.append(said)
     return length
 
 
 def preprocessor_remarks(preprocessor: Preprocessor, examples: Examples) -> tuple[str, ...]:
     """What is worth saying of the training examples in this form; of pictures nothing is."""
-    if type(preprocessor).remarks is Preprocessor.remarks:
+    if type(preprocessor).warnings is Preprocessor.warnings:
         return ()
-    return preprocessor.remarks([read_item(examples.items[i]) for i in examples.where("train")])
+    return preprocessor.warnings([read_item(examples.items[i]) for i in examples.where("train")])
 
 
 def sizes_of(preprocessor: Preprocessor) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def with_augment(recipe: Recipe, modality: Modality) -> Recipe:
     """The recipe with each `auto` resolved."""
     phases = []
     for phase in recipe.phases:
-        augment = modality.augment if phase.augment == "auto" else phase.augment
-        if augment not in modality.augments:
-            raise unknown_name(f"augment for {modality.many}", augment, modality.augments)
+        augment = modality.default_augmentation if phase.augment == "auto" else phase.augment
+        if augment not in modality.augmentations:
+            raise unknown_name(f"augment for {modality.plural}", augment, modality.augmentations)
         if phase.mixup and not modality.mixable:
-            raise UserError(f"mixup cannot mix {modality.many}.", "Leave mixup out.")
+            raise UserError(f"mixup cannot mix {modality.plural}.", "Leave mixup out.")
         phases.append(replace(phase, augment=augment))
     return replace(recipe, phases=tuple(phases))
 
@@ -161,7 +161,7 @@ def check_streams(recipe: Recipe, examples: Examples) -> None:
     mixes = any(phase.solve == "interpolate" for phase in recipe.phases)
     if mixes and not len(examples.where("val")):
         raise UserError(
-            f"The recipe {recipe.name} chooses weights on the validation part, and there is none.",
+            f"The recipe {recipe.name} chooses weights on the validation split, and there is none.",
             "Give --validation_fraction=0.1.",
         )
 

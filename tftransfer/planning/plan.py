@@ -156,7 +156,7 @@ def make_plan(
     with clock.measure("scan"):
         check = functools.partial(check_names, experiment)
         examples = examples or read_examples(experiment, cache.folder if cache else None, check)
-    choices.extend(examples.remarks)
+    choices.extend(examples.warnings)
     if examples.quarantine:
         choices.append(left_out(examples))
     weights = needed_weights(experiment, examples.problem_type, choices)
@@ -275,7 +275,7 @@ def _with_views(
     indices = [examples.where(split_of_stream(stream, examples)) for stream in planned.streams]
     count = len(np.unique(np.concatenate(indices)))
     views = phase.views or _views(phase, len(indices[0]))
-    views = min(views, network.backbone.preprocessor.most_views(phase.augment) or views)
+    views = min(views, network.backbone.preprocessor.max_views(phase.augment) or views)
     numbers = sum(int(np.prod(shape)) for shape in network.shapes_at(boundary))
     size = 4 * numbers * (views * count + len(examples.where("val")))
     budget, where = _room(cache)

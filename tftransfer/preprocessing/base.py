@@ -28,7 +28,7 @@ class Modality:
       many: several of them.
       rules: what a file must satisfy; the first reason counts.
       notes: what is worth saying of files that are examples.
-      undecodable: a reason not to use bytes that satisfy the rules, found by decoding them.
+      decode_error: a reason not to use bytes that satisfy the rules, found by decoding them.
       content: of encoded bytes, what two examples share that are the same.
       measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
       length: from the training data's measures and the most that the network reads by default
@@ -44,21 +44,21 @@ class Modality:
     """
 
     name: str
-    one: str
-    many: str
-    rules: Sequence[FileCheck]
-    notes: Sequence[FileWarning]
-    undecodable: Callable[[bytes], str | None]
+    singular: str
+    plural: str
+    checks: Sequence[FileCheck]
+    warnings: Sequence[FileWarning]
+    decode_error: Callable[[bytes], str | None]
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
-    length: Callable[[np.ndarray, float], tuple[float, str]] | None = None
+    auto_length: Callable[[np.ndarray, float], tuple[float, str]] | None = None
     middle_layers_matter: bool = False
     mixable: bool = True
-    augments: tuple[str, ...]
-    augment: str
-    argument: str
-    refused: str
-    advice: str
+    augmentations: tuple[str, ...]
+    default_augmentation: str
+    signature_input: str
+    invalid_message: str
+    expected_data: str
 
 
 class Augmenter(Protocol):
@@ -69,7 +69,7 @@ class Augmenter(Protocol):
     def __call__(self, inputs: Any, /, *seed: int) -> Any:
         """A changed batch; the same for the same seed."""
 
-    def each(self, inputs: Any, /, seeds: np.ndarray) -> Any:
+    def per_example(self, inputs: Any, /, seeds: np.ndarray) -> Any:
         """A changed batch, each row decided by its own seed, int64 [n]."""
 
 
@@ -84,16 +84,16 @@ class Preprocessor(abc.ABC):
       modality: name of the `Modality`.
       shape: of one example's array.
       dtype: of it, as decoded; the network's input may be of another, to which it is cast.
-      by_batches: whether `decode` takes a batch, string [n], too, which is faster than one by one.
+      batched: whether `decode` takes a batch, string [n], too, which is faster than one by one.
       padding: the value behind the end of a shorter sequence, where the network gives the same
         without it; None elsewhere.
       clients: what who loads an export needs or must know, in a line; "" for nothing.
     """
 
     modality: ClassVar[str]
-    by_batches: ClassVar[bool] = False
+    batched: ClassVar[bool] = False
     padding: int | None = None
-    clients: str = ""
+    client_notes: str = ""
     shape: tuple[int, ...]
     dtype: str
 
@@ -104,7 +104,7 @@ class Preprocessor(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """Text of all that the decoded array depends on, besides the bytes: a key of caches."""
 
     @abc.abstractmethod
@@ -119,28 +119,28 @@ class Preprocessor(abc.ABC):
     def augmenter(self, augment: str) -> Augmenter:
         """What changes batches of this form at random."""
 
-    def stored(self, augment: str, view: int) -> str:
+    def view_augmentation(self, augment: str, view: int) -> str:
         """What the stored view of a number undergoes; view 0 is often the example itself."""
         return "none" if view == 0 else augment
 
-    def most_views(self, augment: str) -> int:
+    def max_views(self, augment: str) -> int:
         """How many stored views of an example differ; 0 for as many as one likes."""
         return 1 if augment == "none" else 0
 
-    def read(self, item: bytes) -> bytes:
+    def convert(self, item: bytes) -> bytes:
         """Encoded bytes as `decode` takes them; by default they are taken as they are."""
         return item
 
-    def checked(self, data: Any) -> Any:
+    def within_limits(self, data: Any) -> Any:
         """The bytes again, failing when run where decoding them would take too much."""
         return data
 
     @property
-    def plain(self) -> tuple[str, tuple[int | None, ...]] | None:
+    def raw_input(self) -> tuple[str, tuple[int | None, ...]] | None:
         """Numbers that an export takes too, undecoded: their name, and the shape of an example."""
         return None
 
-    def of_plain(self, numbers: Any) -> Any:
+    def from_raw(self, numbers: Any) -> Any:
         """Arrays [n, *shape] of the numbers that `plain` tells of."""
         raise NotImplementedError
 
@@ -153,7 +153,7 @@ class Preprocessor(abc.ABC):
         """What a client of an export may want of the form, such as a vocabulary, by file name."""
         return {}
 
-    def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
+    def warnings(self, items: Sequence[bytes]) -> tuple[str, ...]:
         """What is worth saying of some examples that are to take this form."""
         return ()
 
@@ -162,15 +162,15 @@ class Preprocessor(abc.ABC):
         """Bytes of one example's array, at most 4 a number."""
         return 4 * int(np.prod(self.shape))
 
-    def rows(self, most: int) -> int:
+    def scaled_batch_size(self, most: int) -> int:
         """Examples that go forward at once, where `most` of a usual size do."""
         return most
 
-    def shortened(self, measure: float) -> str:
+    def truncation_warning(self, measure: float) -> str:
         """What is worth saying of an example of that `Modality.measure`: that it is cut, or ""."""
         return ""
 
-    def decode_each(self, items: Any) -> tuple[Any, Any]:
+    def decode_valid(self, items: Any) -> tuple[Any, Any]:
         """Examples of a batch in which some may not be decodable.
 
         Args:
@@ -184,7 +184,7 @@ class Preprocessor(abc.ABC):
         count, shape, dtype = tf.size(items), list(self.shape), tf.as_dtype(self.dtype)
 
         # Traced once for both branches below, and without AutoGraph, which takes most of the time.
-        one = tf.function(lambda data: self.decode(self.checked(data)), autograph=False)
+        one = tf.function(lambda data: self.decode(self.within_limits(data)), autograph=False)
 
         def numbered(number: Any, data: Any) -> tuple[Any, Any]:
             return number, one(data)

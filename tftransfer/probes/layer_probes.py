@@ -32,7 +32,9 @@ def pooled_layer_features(network: Network, examples: Examples) -> dict[str, np.
     inputs = InputPipeline(examples, network.backbone.preprocessor, keep=False)
     outputs = [
         {name: np.asarray(value) for name, value in forward(batch).items()}
-        for batch in inputs.batches(np.arange(len(examples)), inputs.preprocessor.rows(_BATCH))
+        for batch in inputs.batches(
+            np.arange(len(examples)), inputs.preprocessor.scaled_batch_size(_BATCH)
+        )
     ]
     return {name: np.concatenate([part[name] for part in outputs]) for name in tensors}
 
@@ -92,7 +94,7 @@ def probe_layers(
 
     Args:
       features_by_layer: of `pooled_layer_features`.
-      examples: of single labels; those of classes of fewer than five, of the test part, and those
+      examples: of single labels; those of classes of fewer than five, of the test split, and those
         without a label are left out.
       seed: of the folds.
 

@@ -91,7 +91,7 @@ def lora(recipe: Recipe, *, rank: int = 4, rate: float = 10.0) -> Recipe:
 def wise_ft(recipe: Recipe) -> Recipe:
     """Averages the weights before and after the last phase (WiSE-FT, Wortsman et al., 2022).
 
-    How much of each is chosen on the validation part; the curve is in `result.json`.
+    How much of each is chosen on the validation split; the curve is in `result.json`.
     """
     mix = Phase(
         name="wise_ft",

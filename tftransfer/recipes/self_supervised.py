@@ -1,4 +1,4 @@
-"""Methods that learn without labels, from `--unlabelled_data`, else from the training part."""
+"""Methods that learn without labels, from `--unlabelled_data`, else from the training split."""
 
 from __future__ import annotations
 

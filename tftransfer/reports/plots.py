@@ -215,7 +215,7 @@ def intervals(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
         )
     axis.set_yticks(range(len(rows)), names, fontsize=9)
     axis.set_ylim(len(rows) - 0.5, -0.6)
-    axis.set_xlabel(f"{name} on the test part, with its 95 % interval")
+    axis.set_xlabel(f"{name} on the test split, with its 95 % interval")
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="x", color=_GREY, linewidth=0.5)
     _save(figure, path)

@@ -48,8 +48,8 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
         "",
         "## Figures",
         "",
-        f"On the {result['part']} part, {result.get('examples', 0):,} examples; scores calibrated "
-        f"by temperature {result['temperature']:.2f}. {_left_out(result)}",
+        f"On the {result['split']} split, {result.get('examples', 0):,} examples; scores "
+        f"calibrated by temperature {result['temperature']:.2f}. {_left_out(result)}",
         "",
         "| figure | value | 95 % interval |",
         "|---|---|---|",
@@ -80,7 +80,7 @@ def _lines(run: Run, result: dict[str, Any]) -> list[str]:
 
 
 def _left_out(result: dict[str, Any]) -> str:
-    count = result.get("left_out", 0)
+    count = result.get("quarantined", 0)
     return f"{count} files could not be used: see quarantine.csv." if count else ""
 
 

@@ -19,7 +19,7 @@ def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str
     test = result.get("test") or {}
     if figure not in test:
         return [
-            "No part was left to test on.",
+            "No examples were left for the test split.",
             "There are no honest figures.",
             "Next: tftransfer train with --test_fraction=0.2",
         ]
@@ -28,8 +28,8 @@ def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str
     against = result.get("baselines", {})
     compared = ", ".join(f"{n.replace('_', ' ')} {v[figure]:.3f}" for n, v in against.items())
     problem, step = _biggest_problem(result, examples, recipe, figure)
-    if result["part"] == "val":
-        said += ", on the validation part, on which the epoch was chosen"
+    if result["split"] == "val":
+        said += ", on the validation split, on which the epoch was chosen"
     return [
         f"{said}; beside it: {compared or 'no baseline'}.",
         f"Biggest problem: {problem}.",
@@ -60,7 +60,7 @@ def _biggest_problem(
         and recipe != "feature_extraction"
     ):
         return (
-            f"the linear probe is better on the validation part ({probe:.3f}): this training lost "
+            f"the linear probe is better on the validation split ({probe:.3f}): this training lost "
             "what the source knew",
             "tftransfer train --recipe=feature_extraction",
         )
@@ -109,7 +109,7 @@ def _better_tap(result: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _noise(result: dict[str, Any], examples: Examples) -> float:
-    """How far apart two accuracies of the validation part may be by chance: two deviations."""
+    """How far apart two accuracies of the validation split may be by chance: two deviations."""
     reached = result.get("validation", {}).get("accuracy", 0.5)
     return _apart_by_chance(reached, len(examples.where("val")))
 

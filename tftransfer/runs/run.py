@@ -56,7 +56,7 @@ class Run:
 
     @property
     def predictions(self) -> Path:
-        """Table of what was predicted for each example of the test part."""
+        """Table of what was predicted for each example of the test split."""
         return self.workdir / "predictions.csv"
 
     def prediction_rows(self) -> list[list[str]]:

@@ -46,10 +46,10 @@ class _Served(tf.Module):
         # A partial is not tracked: the variables are, once, and the optimizer's are not.
         self._forward = functools.partial(network.model, training=False)
         self._form = network.backbone.preprocessor
-        self._decoded = functools.partial(tf.function(self._form.decode_each, autograph=False))
+        self._decoded = functools.partial(tf.function(self._form.decode_valid, autograph=False))
         self._dtype = network.model.inputs[0].dtype
         self._resources = list(self._form.resources)
-        self._refused = get_modality(self._form.modality).refused
+        self._refused = get_modality(self._form.modality).invalid_message
         self._problem_type, self._tasks = problem_type, list(tasks)
         self._tracked = [v.value for v in network.model.variables]
         self._modules = [
@@ -60,11 +60,11 @@ class _Served(tf.Module):
 
     def signatures(self) -> dict[str, Any]:
         """Concrete functions of the encoded bytes [n], under the argument's name of the kind."""
-        argument = get_modality(self._form.modality).argument
+        argument = get_modality(self._form.modality).signature_input
         spec = tf.TensorSpec([None], tf.string, name=argument)
         found = {"serving_default": _traced(self.serve, spec), "embed": _traced(self.embed, spec)}
-        if self._form.plain:
-            name, shape = self._form.plain
+        if self._form.raw_input:
+            name, shape = self._form.raw_input
             spec = tf.TensorSpec([None, *shape], tf.float32, name=name)
             found[name] = _traced(self.serve_plain, spec)
         return found
@@ -91,7 +91,7 @@ class _Served(tf.Module):
         """As `serve`, of numbers that need no decoding, such as waveforms [n, samples]."""
         axes = list(range(1, len(numbers.shape)))
         good = tf.reduce_all(tf.math.is_finite(numbers), axis=axes)
-        return self._answer(*self._outputs(self._form.of_plain(numbers), good))
+        return self._answer(*self._outputs(self._form.from_raw(numbers), good))
 
     def _answer(self, outputs: dict[str, Any], good: Any) -> dict[str, Any]:
         logits = outputs["logits"]
@@ -161,14 +161,16 @@ def export_network(
             "It was not published; please report this with the backbone's name.",
         )
     publish(part, folder)
-    if network.backbone.preprocessor.clients:
-        LOGGER.info(network.backbone.preprocessor.clients)
+    if network.backbone.preprocessor.client_notes:
+        LOGGER.info(network.backbone.preprocessor.client_notes)
     return report
 
 
 def _write_beside(preprocessor: Preprocessor, folder: Path) -> None:
     """The form's files, and what clients need."""
-    told = {_CLIENTS: f"{preprocessor.clients}\n".encode()} if preprocessor.clients else {}
+    told = (
+        {_CLIENTS: f"{preprocessor.client_notes}\n".encode()} if preprocessor.client_notes else {}
+    )
     for name, content in {**preprocessor.files(), **told}.items():
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
@@ -182,10 +184,10 @@ def _compare(
     logits = predict_logits(network, InputPipeline(examples, preprocessor, keep=False), held)
     ours = metrics.probabilities(logits, examples.problem_type, temperature, examples.tasks)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    data = [preprocessor.read(read_item(examples.items[i])) for i in held]
-    argument = get_modality(preprocessor.modality).argument
+    data = [preprocessor.convert(read_item(examples.items[i])) for i in held]
+    argument = get_modality(preprocessor.modality).signature_input
     key = "values" if examples.problem_type == "regression" else "scores"
-    size = preprocessor.rows(_BATCH)
+    size = preprocessor.scaled_batch_size(_BATCH)
     theirs = np.concatenate(
         [
             signature(**{argument: tf.constant(data[start : start + size])})[key]

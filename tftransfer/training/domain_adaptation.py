@@ -42,16 +42,16 @@ def judge(
     """Figures of a network, by its features and its scores of the target's pictures.
 
     Args:
-      source: features of the training part, float [n, d].
+      source: features of the training split, float [n, d].
       target: of the target's pictures, float [m, d].
       scores: of these, float [m, k].
-      val: features of the validation part, float [v, d].
-      labels: one-hot, of the training part, [n, k].
-      val_labels: of the validation part, [v, k].
+      val: features of the validation split, float [v, d].
+      labels: one-hot, of the training split, [n, k].
+      val_labels: of the validation split, [v, k].
       seed: of the folds.
 
     Returns:
-      `domain_gap`: the proxy A-distance. `reverse_validation`: accuracy on the validation part of
+      `domain_gap`: the proxy A-distance. `reverse_validation`: accuracy on the validation split of
       a classifier that learnt the target's features and our guesses of their classes (Zhong et
       al., 2010; Ganin et al., 2016). `moved`: how far the guesses' frequencies are from the
       labels', as total variation.
@@ -106,7 +106,7 @@ def best_run(judged: dict[str, dict[str, float]], accuracy: dict[str, float], co
 
     Args:
       judged: by name, the figures of `judge`.
-      accuracy: by name, on the source's validation part.
+      accuracy: by name, on the source's validation split.
       count: of the validation examples.
     """
     right = {name: (accuracy[name], judged[name]["reverse_validation"]) for name in judged}
@@ -178,7 +178,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
         return {}
     if not len(val) or examples.problem_type != "single_label":
         LOGGER.info(
-            "  how the target domain fares is not judged: that takes a validation part, and one "
+            "  how the target domain fares is not judged: that takes a validation split, and one "
             "label per example"
         )
         return {}

@@ -242,7 +242,7 @@ class PhaseLoop:
     def at_once(self) -> int:
         """How many examples go forward together: memory is parted as that of a batch is."""
         preprocessor = self.network.backbone.preprocessor
-        return max(1, preprocessor.rows(VALIDATED) // self._mender.microbatches)
+        return max(1, preprocessor.scaled_batch_size(VALIDATED) // self._mender.microbatches)
 
     def _validate(self) -> dict[str, float]:
         if not len(self.val):

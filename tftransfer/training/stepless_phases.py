@@ -87,7 +87,7 @@ def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
 
 
 def _batches(decoded: InputPipeline, indices: np.ndarray) -> Iterator[np.ndarray]:
-    return decoded.batches(indices, decoded.preprocessor.rows(_BATCH))
+    return decoded.batches(indices, decoded.preprocessor.scaled_batch_size(_BATCH))
 
 
 def _checked(batches: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.data.length_bucketing import by_length
+from tftransfer.data.length_bucketing import batches_by_length
 from tftransfer.features.store import FeatureStore, Key
 from tftransfer.preprocessing import Augmenter
 
@@ -123,7 +123,7 @@ class Stream:
         order = self._endless_order(epoch) if self.endless else self._pass(epoch)
         if self.lengths is not None:
             rng = self._rng(epoch, self.order, 0, _COMPANY)
-            order = by_length(order, self.lengths, self.batch_size, rng)
+            order = batches_by_length(order, self.lengths, self.batch_size, rng)
         rng = self._rng(epoch, self.order, self.draw, _VIEWS)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
         weight = np.ones(len(order), np.float32)

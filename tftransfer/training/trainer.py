@@ -64,7 +64,7 @@ class Trainer:
         self._trained: dict[str, list[Any]] = {}
         self._ratios: np.ndarray | None = None
         self._to_logits: dict[str, Any] = {}
-        self._at_once = self.network.backbone.preprocessor.rows(VALIDATED)
+        self._at_once = self.network.backbone.preprocessor.scaled_batch_size(VALIDATED)
         self.phases: list[dict[str, Any]] = []
         self.planned = list(plan.phases)
         self.saver = AsyncSaver(run.checkpoints)

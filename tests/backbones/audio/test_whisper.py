@@ -16,7 +16,7 @@ SMALL = "whisper:layers=2,heads=2,width=16"
 def test_the_spectrogram_is_that_of_kerashub():
     sound = np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9
     theirs = keras_hub.layers.WhisperAudioConverter(max_audio_length=2)(tf.constant(sound))
-    ours = WhisperPreprocessor(length=2.0).of_samples(tf.constant(sound))
+    ours = WhisperPreprocessor(length=2.0).from_samples(tf.constant(sound))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 

@@ -71,7 +71,7 @@ def test_windows_of_a_picture_hold_the_parts_of_the_clip():
     rng = np.random.default_rng(0)
     clip = np.concatenate([np.zeros(16_000), rng.normal(0, 0.3, 16_000)]).astype(np.float32)
     preprocessor = SpectrogramPreprocessor(length=2.0, image_size=24, windows=2)
-    picture = preprocessor.of_samples(clip).numpy()
+    picture = preprocessor.from_samples(clip).numpy()
     assert picture.shape == (24, 48, 3)
     assert picture[:, :22].mean() < 20 < 60 < picture[:, 26:].mean()
 

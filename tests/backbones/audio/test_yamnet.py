@@ -35,7 +35,7 @@ def test_patch_scores_are_those_of_the_published_network(models, bark):
     ours = with_scores(build_yamnet(96))
     load_yamnet(ours, models / "yamnet_savedmodel")
     samples = waveform(tf.constant(bark), 15_600)
-    patch = LogMelPreprocessor(length=0.975).of_samples(samples)[None]
+    patch = LogMelPreprocessor(length=0.975).from_samples(samples)[None]
     scores, embeddings = ours(patch)
     theirs, their_embeddings, log_mel = published(samples)
     np.testing.assert_allclose(patch[0, :, :, 0], log_mel[:96], atol=1e-3)

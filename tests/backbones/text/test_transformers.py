@@ -25,7 +25,7 @@ TEXTS = ["A good film.", "it is not very fun , not", "dull!"]
 
 
 def encoded(backbone, *texts):
-    return backbone.preprocessor.decode_each(tf.constant(texts))[0]
+    return backbone.preprocessor.decode_valid(tf.constant(texts))[0]
 
 
 def hidden(backbone, *texts):
@@ -53,7 +53,7 @@ def test_a_long_text_still_ends_in_its_mark(tiny_bert):
     assert encoded(backbone, "good " * 9).numpy().tolist() == [[2, 6, 6, 6, 3]]
     assert (
         "50.0% of the training texts are longer than 5"
-        in backbone.preprocessor.remarks([b"good " * 9, b"good"])[0]
+        in backbone.preprocessor.warnings([b"good " * 9, b"good"])[0]
     )
 
 
@@ -81,7 +81,7 @@ def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
     again = load_backbone("gone/away", weights="none", length=8, assets=tmp_path)
     again.model.set_weights(backbone.model.get_weights())
     assert (
-        again.preprocessor.basis == backbone.preprocessor.basis
+        again.preprocessor.cache_key == backbone.preprocessor.cache_key
         and again.pooling == backbone.pooling
     )
     np.testing.assert_array_equal(hidden(again, *TEXTS), hidden(backbone, *TEXTS))

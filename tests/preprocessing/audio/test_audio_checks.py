@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from tftransfer.data.scan import examine
+from tftransfer.data.scan import scan_item
 from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.audio import compressed
 from tftransfer.preprocessing.audio.wav import encode_wav
@@ -43,7 +43,7 @@ LEFT_OUT = {
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_what_is_no_clip_is_left_out_with_its_reason(case):
     data, said = LEFT_OUT[case]
-    assert said in examine(data, MODALITY).reason
+    assert said in scan_item(data, MODALITY).reason
 
 
 NOTED = {
@@ -60,22 +60,22 @@ NOTED = {
 @pytest.mark.parametrize("case", NOTED)
 def test_what_is_normalised_or_odd_is_said(case):
     data, said = NOTED[case]
-    found = examine(data, MODALITY)
-    assert not found.reason and any(said in note for note in found.notes)
+    found = scan_item(data, MODALITY)
+    assert not found.reason and any(said in note for note in found.warnings)
 
 
 def test_a_plain_clip_is_said_nothing_of_and_measured():
-    found = examine(encode_wav(TONE), MODALITY)
-    assert (found.reason, found.notes, found.measure) == ("", (), 0.5)
+    found = scan_item(encode_wav(TONE), MODALITY)
+    assert (found.reason, found.warnings, found.measure) == ("", (), 0.5)
 
 
 @pytest.mark.parametrize("preprocessor", ["FLAC", "OGG"])
 def test_compressed_clips_are_taken_by_their_content(preprocessor):
     data = flac(TONE, 8_000, preprocessor)
-    found = examine(data, MODALITY)
+    found = scan_item(data, MODALITY)
     assert not found.reason and found.measure == 1.0
-    assert any("8,000 Hz" in note for note in found.notes)
-    assert MODALITY.undecodable(data) is None
+    assert any("8,000 Hz" in note for note in found.warnings)
+    assert MODALITY.decode_error(data) is None
 
 
 COMPRESSED = {
@@ -91,18 +91,19 @@ COMPRESSED = {
 def test_silence_and_clipping_of_compressed_clips_are_said(case):
     preprocessor, samples, said = COMPRESSED[case]
     assert any(
-        said in note for note in examine(flac(samples, preprocessor=preprocessor), MODALITY).notes
+        said in note
+        for note in scan_item(flac(samples, preprocessor=preprocessor), MODALITY).warnings
     )
 
 
 def test_a_damaged_flac_is_left_out():
     data = flac(np.random.default_rng(0).normal(size=8_000) / 9)
-    assert "FLAC that cannot be read" in examine(data[:40], MODALITY).reason
+    assert "FLAC that cannot be read" in scan_item(data[:40], MODALITY).reason
 
 
 def test_without_soundfile_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setattr(compressed, "readable", lambda: False)
-    assert "pip install 'tftransfer[audio]'" in examine(b"fLaC" + bytes(60), MODALITY).reason
+    assert "pip install 'tftransfer[audio]'" in scan_item(b"fLaC" + bytes(60), MODALITY).reason
     monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
     with pytest.raises(UserError, match="soundfile"):
         compressed.to_wav(b"fLaC")
@@ -110,22 +111,24 @@ def test_without_soundfile_the_command_that_installs_it_is_named(monkeypatch):
 
 @pytest.mark.parametrize("longest", [10.0, 30.0])
 def test_the_length_of_short_clips_holds_most_of_them(longest):
-    assert MODALITY.length(np.full(20, 5.0), longest) == (
+    assert MODALITY.auto_length(np.full(20, 5.0), longest) == (
         5.0,
         "length 5 s: the clips are of 5 to 5 s",
     )
-    length, said = MODALITY.length(np.r_[np.full(99, 1.04), 60.0], longest)
+    length, said = MODALITY.auto_length(np.r_[np.full(99, 1.04), 60.0], longest)
     assert length == 1.1 and "1 longer clip" in said and "by default" not in said
-    assert MODALITY.length(np.full(9, 0.3), longest)[0] == 0.975
-    assert MODALITY.length(np.zeros(0), longest)[0] == 0.975
+    assert MODALITY.auto_length(np.full(9, 0.3), longest)[0] == 0.975
+    assert MODALITY.auto_length(np.zeros(0), longest)[0] == 0.975
 
 
 def test_long_clips_are_heard_whole_where_the_network_can_and_the_cost_is_said():
-    length, said = MODALITY.length(np.linspace(20, 28, 40), 30.0)
+    length, said = MODALITY.auto_length(np.linspace(20, 28, 40), 30.0)
     assert length == 28.0 and "cut" not in said and "2.8 times the time" in said
-    length, said = MODALITY.length(np.full(9, 90.0), 10.0)
+    length, said = MODALITY.auto_length(np.full(9, 90.0), 10.0)
     assert length == 10.0 and "9 longer clips are cut" in said and "times the time" not in said
-    length, said = MODALITY.length(np.full(9, 90.0), 30.0)
+    length, said = MODALITY.auto_length(np.full(9, 90.0), 30.0)
     assert length == 30.0 and "as this network hears 30 s by default" in said
-    length, said = MODALITY.length(np.r_[np.full(19, 12.0), 600.0], 30.0)  # one does not decide
+    length, said = MODALITY.auto_length(
+        np.r_[np.full(19, 12.0), 600.0], 30.0
+    )  # one does not decide
     assert length == 12.0 and "1 longer clip" in said

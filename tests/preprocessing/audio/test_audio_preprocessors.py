@@ -31,7 +31,7 @@ def tone(hertz, seconds=1.0):
 def test_clips_of_any_length_and_bytes_that_are_none_become_one_batch(name):
     preprocessor = FORMS[name]
     clips = [encode_wav(tone(440, seconds)) for seconds in (0.2, 1.0, 3.0)]
-    arrays, good = preprocessor.decode_each(tf.constant([*clips, b"RIFFnothing"]))
+    arrays, good = preprocessor.decode_valid(tf.constant([*clips, b"RIFFnothing"]))
     assert arrays.shape == (4, *preprocessor.shape) and good.numpy().tolist() == [True] * 3 + [
         False
     ]
@@ -43,15 +43,15 @@ def test_a_tone_lies_in_its_band():
     mel = 1127 * np.log1p(np.array([125, 7500, 1000]) / 700)
     band = (mel[2] - mel[0]) / (mel[1] - mel[0]) * 65 - 1
     loudest = np.argmax(
-        preprocessor.of_samples(tf.constant(tone(1000), tf.float32))[:, :, 0], axis=1
+        preprocessor.from_samples(tf.constant(tone(1000), tf.float32))[:, :, 0], axis=1
     )
     assert (abs(loudest - band) <= 1).all()
 
 
 def test_low_tones_are_at_the_bottom_of_the_picture():
     preprocessor = FORMS["spectrogram"]
-    low = np.asarray(preprocessor.of_samples(tf.constant(tone(150), tf.float32)))
-    high = np.asarray(preprocessor.of_samples(tf.constant(tone(5000), tf.float32)))
+    low = np.asarray(preprocessor.from_samples(tf.constant(tone(150), tf.float32)))
+    high = np.asarray(preprocessor.from_samples(tf.constant(tone(5000), tf.float32)))
     assert low[36:].mean() > low[:12].mean() + 20 and high[:12].mean() > high[36:].mean() + 20
     assert low.min() >= 0 and low.max() <= 255
 
@@ -64,7 +64,7 @@ def test_the_layer_gives_what_the_form_gives_after_a_trip_through_its_config():
     preprocessor = LogMelPreprocessor(length=1.0, bands=bands)
     assert model.output_shape == (None, *preprocessor.shape[:2])
     np.testing.assert_allclose(
-        model(waveform)[0], preprocessor.of_samples(waveform[0])[..., 0], atol=1e-5
+        model(waveform)[0], preprocessor.from_samples(waveform[0])[..., 0], atol=1e-5
     )
 
 
@@ -74,7 +74,7 @@ def test_flac_and_wav_of_one_sound_are_one_array():
     soundfile.write(file, NOISE, 16_000, format="FLAC", subtype="PCM_24")
     preprocessor = FORMS["log-mel"]
     ours, theirs = (
-        preprocessor.decode(preprocessor.read(d)) for d in (file.getvalue(), encode_wav(NOISE))
+        preprocessor.decode(preprocessor.convert(d)) for d in (file.getvalue(), encode_wav(NOISE))
     )
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
@@ -83,10 +83,10 @@ def test_flac_and_wav_of_one_sound_are_one_array():
 @pytest.mark.parametrize("name", FORMS)
 def test_changes_are_decided_by_the_seed_of_each_row(name, kind):
     preprocessor = FORMS[name]
-    batch = np.stack([preprocessor.of_samples(tf.constant(NOISE, tf.float32))] * 4)
+    batch = np.stack([preprocessor.from_samples(tf.constant(NOISE, tf.float32))] * 4)
     augmenter = preprocessor.augmenter(kind)
-    one = np.asarray(augmenter.each(batch, np.array([1, 2, 3, 1])))
-    again = np.asarray(preprocessor.augmenter(kind).each(batch[:2], np.array([3, 2])))
+    one = np.asarray(augmenter.per_example(batch, np.array([1, 2, 3, 1])))
+    again = np.asarray(preprocessor.augmenter(kind).per_example(batch[:2], np.array([3, 2])))
     assert one.shape == batch.shape and augmenter.random
     np.testing.assert_allclose(one[2], again[0], atol=1e-4)
     np.testing.assert_allclose(one[0], one[3], atol=1e-4)
@@ -96,14 +96,14 @@ def test_changes_are_decided_by_the_seed_of_each_row(name, kind):
 
 def test_a_shift_moves_in_time_and_loses_nothing():
     preprocessor = FORMS["log-mel"]
-    array = np.asarray(preprocessor.of_samples(tf.constant(NOISE, tf.float32)))
-    moved = np.asarray(preprocessor.augmenter("shift").each(array[None], np.array([5])))[0]
+    array = np.asarray(preprocessor.from_samples(tf.constant(NOISE, tf.float32)))
+    moved = np.asarray(preprocessor.augmenter("shift").per_example(array[None], np.array([5])))[0]
     assert any(np.array_equal(np.roll(array, by, axis=0), moved) for by in range(-25, 26))
 
 
 def test_masks_blank_stretches_of_time_and_of_frequency():
     array = np.random.default_rng(1).normal(size=(8, 98, 64, 1)).astype(np.float32)
-    masked = np.asarray(FORMS["log-mel"].augmenter("mask").each(array, np.arange(8)))
+    masked = np.asarray(FORMS["log-mel"].augmenter("mask").per_example(array, np.arange(8)))
     changed = (masked != array)[..., 0]
     times, bands = changed.all(axis=2), changed.all(axis=1)
     assert times.any() and bands.any() and not times.all(axis=1).any()

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy.signal import resample_poly
 
-from tftransfer.preprocessing.audio.decode import decode_wav, fitted, resample, waveform
+from tftransfer.preprocessing.audio.decode import decode_wav, fit_length, resample, waveform
 from tftransfer.preprocessing.audio.wav import encode_wav, wav_samples
 
 RATES = (8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
@@ -138,8 +138,8 @@ def test_a_rate_beside_all_others_is_taken_for_its_neighbour():
 
 
 def test_clips_are_fitted_by_silence_at_the_end_or_by_their_middle():
-    np.testing.assert_array_equal(fitted(tf.constant([1.0, 2.0]), 4), [1, 2, 0, 0])
-    np.testing.assert_array_equal(fitted(tf.constant([1.0, 2.0, 3.0, 4.0]), 2), [2, 3])
+    np.testing.assert_array_equal(fit_length(tf.constant([1.0, 2.0]), 4), [1, 2, 0, 0])
+    np.testing.assert_array_equal(fit_length(tf.constant([1.0, 2.0, 3.0, 4.0]), 2), [2, 3])
 
 
 def test_a_waveform_is_that_of_the_middle(rate=48_000):

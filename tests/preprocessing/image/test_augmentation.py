@@ -91,9 +91,9 @@ def test_a_shorter_batch_is_taken_too():
     ],
 )
 def test_the_first_views_are_the_picture_and_its_mirror(kind, kinds):
-    assert [ImagePreprocessor(8).stored(kind, view) for view in range(3)] == kinds
+    assert [ImagePreprocessor(8).view_augmentation(kind, view) for view in range(3)] == kinds
 
 
 @pytest.mark.parametrize("kind, most", [("none", 1), ("flip", 2), ("shift", 0), ("full", 0)])
 def test_most_views(kind, most):
-    assert ImagePreprocessor(8).most_views(kind) == most
+    assert ImagePreprocessor(8).max_views(kind) == most

@@ -255,7 +255,7 @@ def test_a_batch_may_hold_what_is_no_picture():
     bad = [b"", b"x", b"<html>", good[0][:40], good[2][:50], bytes(huge)]
     mixed = [data for pair in zip(good, bad) for data in pair] + bad[5:]
     for batch in (mixed, mixed[:3], bad, good, []):
-        pixels, fine = ImagePreprocessor(8).decode_each(tf.constant(batch, tf.string))
+        pixels, fine = ImagePreprocessor(8).decode_valid(tf.constant(batch, tf.string))
         assert pixels.shape == (len(batch), 8, 8, 3)
         assert fine.numpy().tolist() == [data in good for data in batch]
         for data, found, is_good in zip(batch, pixels.numpy(), fine.numpy()):
@@ -304,7 +304,7 @@ def _gif_with(frame, size, count=3):
 def test_every_frame_of_a_gif_counts_in_the_scan_and_in_the_export(frame, size, refused):
     data = _gif_with(frame, size)
     assert bool(within_pixel_cap(data)) == refused
-    _, good = ImagePreprocessor(8).decode_each(tf.constant([data, _encoded(PIXELS, "PNG")]))
+    _, good = ImagePreprocessor(8).decode_valid(tf.constant([data, _encoded(PIXELS, "PNG")]))
     assert good.numpy().tolist() == [not refused, True]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.data.scan import examine
+from tftransfer.data.scan import scan_item
 from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.text.checks import MAX_BYTES
 from tftransfer.preprocessing.text.preprocessor import StringPreprocessor, WordPreprocessor, as_utf8
@@ -26,15 +26,17 @@ def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
     data = bytes(range(1, 256))
     assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data)
     assert text_of(b"caf\xe9 \x93ok\x94") == "café “ok”"
-    assert examine(b"caf\xe9", MODALITY).notes == ("not in UTF-8, read as Windows-1252 (Latin-1)",)
+    assert scan_item(b"caf\xe9", MODALITY).warnings == (
+        "not in UTF-8, read as Windows-1252 (Latin-1)",
+    )
 
 
 @pytest.mark.parametrize("around", [" ", "\n", "\u00a0\u3000", "\x0b\x1c\x85", "\u2028\t"])
 def test_white_space_around_is_no_part_of_a_text(around):
     data = f"{around}a {around} b{around}".encode()
     assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data).strip()
-    assert examine(data, MODALITY).sha256 == examine(data.strip(), MODALITY).sha256
-    assert examine(b"a\r\n", MODALITY).sha256 == examine("a".encode("utf-16"), MODALITY).sha256
+    assert scan_item(data, MODALITY).sha256 == scan_item(data.strip(), MODALITY).sha256
+    assert scan_item(b"a\r\n", MODALITY).sha256 == scan_item("a".encode("utf-16"), MODALITY).sha256
 
 
 @pytest.mark.parametrize(
@@ -48,12 +50,12 @@ def test_white_space_around_is_no_part_of_a_text(around):
     ],
 )
 def test_what_is_no_text_is_named(data, reason):
-    assert reason in examine(data, MODALITY).reason
+    assert reason in scan_item(data, MODALITY).reason
 
 
 def test_words_are_counted():
-    assert examine(b" two  words\n", MODALITY).measure == 2
-    assert examine("東京タワー, 2 times; ภาษาไทย".encode(), MODALITY).measure == 5 + 3 + 7
+    assert scan_item(b" two  words\n", MODALITY).measure == 2
+    assert scan_item("東京タワー, 2 times; ภาษาไทย".encode(), MODALITY).measure == 5 + 3 + 7
 
 
 def test_words_become_ids_and_the_unknown_ones_their_parts_or_nothing():
@@ -78,7 +80,7 @@ def test_hashed_words_all_have_ids():
 
 def test_one_text_and_a_batch_decode_alike():
     items = [b"Stop it?", b"caf\xe9", b"\xff\xfe" + "it".encode("utf-16-le")]
-    rows, good = FORM.decode_each(tf.constant([*items, b"", b"a\0", b" "]))
+    rows, good = FORM.decode_valid(tf.constant([*items, b"", b"a\0", b" "]))
     assert good.numpy().tolist() == [True] * 3 + [False] * 3
     for item, row in zip(items, rows.numpy()):
         np.testing.assert_array_equal(FORM.decode(tf.constant(item)), row)
@@ -88,7 +90,7 @@ def test_one_text_and_a_batch_decode_alike():
 
 
 def test_strings_pass_as_they_are():
-    rows, good = StringPreprocessor().decode_each(tf.constant([b"caf\xe9", b""]))
+    rows, good = StringPreprocessor().decode_valid(tf.constant([b"caf\xe9", b""]))
     assert rows.numpy().tolist() == ["café".encode(), b""] and good.numpy().tolist() == [
         True,
         False,
@@ -96,7 +98,7 @@ def test_strings_pass_as_they_are():
 
 
 def test_coverage_is_told():
-    said = FORM.remarks([b"stop it, now", b"it it it it it it it it"])
+    said = FORM.warnings([b"stop it, now", b"it it it it it it it it"])
     assert said[0].startswith("50.0% of the training texts are longer than 6 words")
     assert said[1].startswith("90.9% of the words in the training texts have a vector, 66.7%")
 
@@ -105,12 +107,12 @@ def test_coverage_is_told():
 def test_words_in_another_order_than_by_frequency_are_told(order, told):
     words = [f"w{number}" for number in range(40)]
     texts = [" ".join([word] * (50 - number)).encode() for number, word in enumerate(words)]
-    said = WordPreprocessor(99, words=words[::order], ranked=True).remarks(texts)
+    said = WordPreprocessor(99, words=words[::order], ranked=True).warnings(texts)
     assert any("(Spearman -1.00), which sif" in line for line in said) == told
     assert not any(
-        "Spearman" in line for line in WordPreprocessor(99, words=words[::-1]).remarks(texts)
+        "Spearman" in line for line in WordPreprocessor(99, words=words[::-1]).warnings(texts)
     )
-    assert not any("Spearman" in line for line in FORM.remarks(texts))
+    assert not any("Spearman" in line for line in FORM.warnings(texts))
 
 
 @pytest.mark.parametrize("augment", ["drop", "strong", "noise"])
@@ -119,9 +121,9 @@ def test_tokens_change_by_the_seed_of_their_row_alone(augment):
     rows = np.ones((3, 200), np.int32)
     rows[:, 150:] = 0
     seeds = np.array([5, 6, 5])
-    changed = change.each(rows, seeds)
+    changed = change.per_example(rows, seeds)
     np.testing.assert_array_equal(changed[0], changed[2])
-    np.testing.assert_array_equal(changed[1], change.each(rows[1:2], seeds[1:2])[0])
+    np.testing.assert_array_equal(changed[1], change.per_example(rows[1:2], seeds[1:2])[0])
     share = (changed[:, :150] != 1).mean()
     assert 0.05 < share < 0.4 and not changed[:, 150:].any()
     np.testing.assert_array_equal(change(rows, 1, 2), change(rows, 1, 2))
@@ -129,10 +131,10 @@ def test_tokens_change_by_the_seed_of_their_row_alone(augment):
 
 def test_words_are_left_out_of_strings():
     row = np.array([b"one two three four five six seven eight nine ten"], object)
-    words = StringPreprocessor().augmenter("strong").each(row, np.array([1]))[0].split()
+    words = StringPreprocessor().augmenter("strong").per_example(row, np.array([1]))[0].split()
     assert 0 < len(words) < 10 and set(words) < set(row[0].split())
 
 
 def test_length_holds_nearly_all_texts():
-    length, said = MODALITY.length(np.float32([5] * 99 + [1000]))
+    length, said = MODALITY.auto_length(np.float32([5] * 99 + [1000]))
     assert length == 24 and "at most 15 words (char" in said and "half at most 5" in said

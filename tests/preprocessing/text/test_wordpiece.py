@@ -110,6 +110,6 @@ def test_a_saved_model_has_the_same_ids(tmp_path):
 
 
 def test_the_key_of_caches_tells_how_words_are_parted(monkeypatch):
-    before = preprocessor().basis
-    monkeypatch.setattr("tftransfer.preprocessing.text.subword_preprocessor.RULES", "others")
-    assert preprocessor().basis != before
+    before = preprocessor().cache_key
+    monkeypatch.setattr("tftransfer.preprocessing.text.subword_preprocessor.PATTERNS", "others")
+    assert preprocessor().cache_key != before

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from tftransfer.preprocessing.audio.checks import NOTES, RULES, length_of, seconds, undecodable
+from tftransfer.preprocessing.audio.checks import CHECKS, WARNINGS, decode_error, length_of, seconds
 from tftransfer.preprocessing.base import Modality
 
-__all__ = ["KIND"]
+__all__ = ["MODALITY"]
 
 MODALITY = Modality(
     name="audio",
-    one="clip",
-    many="clips",
-    rules=RULES,
-    notes=NOTES,
-    undecodable=undecodable,
+    singular="clip",
+    plural="clips",
+    checks=CHECKS,
+    warnings=WARNINGS,
+    decode_error=decode_error,
     measure=seconds,
-    length=length_of,
+    auto_length=length_of,
     middle_layers_matter=True,
-    augments=("none", "shift", "mask", "full", "strong", "noise"),
-    augment="full",
-    argument="audio_bytes",
-    refused="not a clip that can be decoded: WAV of PCM (8 to 32 bits) or finite floats can",
-    advice="a folder with one sub-folder of WAV files per class, or a .csv manifest",
+    augmentations=("none", "shift", "mask", "full", "strong", "noise"),
+    default_augmentation="full",
+    signature_input="audio_bytes",
+    invalid_message="the clip cannot be decoded; give WAV with PCM samples of 8 to 32 bits or "
+    "finite floats",
+    expected_data="a folder with one sub-folder of WAV files per class, or a .csv manifest",
 )

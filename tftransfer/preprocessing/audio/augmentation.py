@@ -58,9 +58,9 @@ class ClipAugmenter:
     def __call__(self, inputs: Any, *seed: int) -> Any:
         """Clips changed, float32 of the shape of `inputs`; the same for the same seed."""
         rows = np.random.default_rng([int(part) % 2**63 for part in seed])
-        return self.each(inputs, rows.integers(2**62, size=len(inputs)))
+        return self.per_example(inputs, rows.integers(2**62, size=len(inputs)))
 
-    def each(self, inputs: Any, seeds: np.ndarray) -> Any:
+    def per_example(self, inputs: Any, seeds: np.ndarray) -> Any:
         """Clips changed, each decided by its own seed, int64 [n]."""
         if not self.random:
             return inputs

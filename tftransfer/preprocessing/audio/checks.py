@@ -30,7 +30,7 @@ _NEIGHBOURS = (
 # Of what is read of a clip, in seconds: the least, and what is long; and how much longer the
 # longest may be than most.
 _SHORTEST, LONG, _ROOM = 0.975, 10.0, 1.3
-HEARD = 0.05  # of a difference in length, in seconds: so little is not cut
+LENGTH_TOLERANCE_SECONDS = 0.05  # of a difference in length, in seconds: so little is not cut
 _SILENCE, _FULL, _CLIPPED, _BEYOND = 1e-4, 0.999, 1e-3, 2.0
 
 
@@ -99,10 +99,10 @@ def finite(data: bytes) -> str | None:
     return None if np.isfinite(wav_samples(data)).all() else "samples that are NaN or infinite"
 
 
-RULES: tuple[FileCheck, ...] = (known_format, decodable, whole, has_samples, finite)
+CHECKS: tuple[FileCheck, ...] = (known_format, decodable, whole, has_samples, finite)
 
 
-def undecodable(data: bytes) -> str | None:
+def decode_error(data: bytes) -> str | None:
     """A reason not to use FLAC or Ogg: decoding fails, though the first bytes are right."""
     if audio_format(data) == "WAV":
         return None
@@ -133,7 +133,7 @@ def length_of(measures: np.ndarray, longest: float = LONG) -> tuple[float, str]:
         wanted = max(LONG, _holding(measures, float(np.quantile(measures, 0.99, method="lower"))))
     length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, longest))
     said = f"length {length:g} s: the clips are of {measures.min():.2g} to {measures.max():.3g} s"
-    if longer := int((measures > length + HEARD).sum()):
+    if longer := int((measures > length + LENGTH_TOLERANCE_SECONDS).sum()):
         said += f"; {longer:,} longer clips are cut to their middle"
         said += f", as this network hears {longest:g} s by default" * (length == longest)
     if length > LONG:
@@ -181,7 +181,7 @@ def _samples(data: bytes) -> np.ndarray:
     return wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
 
 
-NOTES: tuple[FileWarning, ...] = (several_channels, other_rate, loudness)
+WARNINGS: tuple[FileWarning, ...] = (several_channels, other_rate, loudness)
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:

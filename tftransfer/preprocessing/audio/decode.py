@@ -191,7 +191,7 @@ def _common_divisor(rate: Any) -> Any:
     return tf.while_loop(lambda larger, smaller: smaller > 0, step, start)[0]
 
 
-def fitted(samples: Any, count: int) -> Any:
+def fit_length(samples: Any, count: int) -> Any:
     """Samples [count]: the middle of longer ones; shorter ones end in silence."""
     first = tf.maximum(0, tf.size(samples) - count) // 2
     cut = samples[first : first + count]
@@ -201,4 +201,4 @@ def fitted(samples: Any, count: int) -> Any:
 def waveform(data: Any, count: int) -> Any:
     """WAV bytes as float32 [count] at 16 kHz."""
     samples, rate = decode_wav(data, count / RATE)
-    return fitted(resample(samples, rate), count)
+    return fit_length(resample(samples, rate), count)

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tftransfer.preprocessing.audio import compressed
 from tftransfer.preprocessing.audio.augmentation import ClipAugmenter, Layout
-from tftransfer.preprocessing.audio.checks import HEARD, LONG, audio_format
-from tftransfer.preprocessing.audio.decode import KERNEL, fitted, waveform
+from tftransfer.preprocessing.audio.checks import LENGTH_TOLERANCE_SECONDS, LONG, audio_format
+from tftransfer.preprocessing.audio.decode import KERNEL, fit_length, waveform
 from tftransfer.preprocessing.audio.log_mel import MelBands, log_mel
 from tftransfer.preprocessing.audio.wav import RATE
 from tftransfer.preprocessing.base import Augmenter, Preprocessor
@@ -44,45 +44,45 @@ class ClipPreprocessor(Preprocessor):
         return f"{self.length:.3g} s"
 
     @property
-    def clients(self) -> str:  # type: ignore[override]
+    def client_notes(self) -> str:  # type: ignore[override]
         """What is heard of a longer clip: an export has nobody to tell."""
         return (
             "clients: send WAV, as FLAC and Ogg are decoded by tftransfer alone; of a longer clip "
             f"the export hears the middle {self.length:g} s"
         )
 
-    def rows(self, most: int) -> int:
+    def scaled_batch_size(self, most: int) -> int:
         """As many as sound no longer than `most` clips of 10 s."""
         return max(1, int(most * min(1.0, LONG / self.length)))
 
-    def shortened(self, measure: float) -> str:
+    def truncation_warning(self, measure: float) -> str:
         """Of clips that are longer than what is heard of them."""
-        longer = measure > self.length + HEARD
+        longer = measure > self.length + LENGTH_TOLERANCE_SECONDS
         return f"longer than the {self.length:g} s that are heard, cut to the middle" * longer
 
-    def of_samples(self, samples: Any) -> Any:
+    def from_samples(self, samples: Any) -> Any:
         """The array of a waveform, float32 [samples] at 16 kHz."""
         raise NotImplementedError
 
     def decode(self, data: Any) -> Any:
         """The array of one clip from its WAV bytes."""
-        return self.of_samples(waveform(data, self.samples))
+        return self.from_samples(waveform(data, self.samples))
 
     @property
-    def plain(self) -> tuple[str, tuple[int | None, ...]]:
+    def raw_input(self) -> tuple[str, tuple[int | None, ...]]:
         """`waveform`: float32 [samples] at 16 kHz, of any length."""
         return "waveform", (None,)
 
-    def of_plain(self, numbers: Any) -> Any:
+    def from_raw(self, numbers: Any) -> Any:
         """Arrays of waveforms, float32 [n, samples] at 16 kHz."""
         signature = tf.TensorSpec(self.shape, self.dtype)
         return tf.map_fn(
-            lambda one: self.of_samples(fitted(one, self.samples)),
+            lambda one: self.from_samples(fit_length(one, self.samples)),
             numbers,
             fn_output_signature=signature,
         )
 
-    def read(self, item: bytes) -> bytes:
+    def convert(self, item: bytes) -> bytes:
         """FLAC and Ogg as WAV."""
         return item if audio_format(item) in ("WAV", None) else compressed.to_wav(item)
 
@@ -90,7 +90,7 @@ class ClipPreprocessor(Preprocessor):
         """Shifts in time, masks, loudness and noise."""
         return ClipAugmenter(augment, self.layout)
 
-    def stored(self, augment: str, view: int) -> str:
+    def view_augmentation(self, augment: str, view: int) -> str:
         """View 0 is the clip itself, unless views are compared with each other."""
         return "none" if view == 0 and augment not in ("strong", "noise") else augment
 
@@ -107,11 +107,11 @@ class WaveformPreprocessor(ClipPreprocessor):
         return (self.samples,)
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """The number of samples, and how they are resampled."""
         return f"waveform {self.samples} {KERNEL}"
 
-    def of_samples(self, samples: Any) -> Any:
+    def from_samples(self, samples: Any) -> Any:
         """The samples themselves."""
         return samples
 
@@ -129,11 +129,11 @@ class LogMelPreprocessor(ClipPreprocessor):
         return (self.bands.frames(self.samples), self.bands.bands, 1)
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """The number of samples, how they are resampled, and what is measured of them."""
         return f"log-mel {self.samples} {KERNEL} {self.bands}"
 
-    def of_samples(self, samples: Any) -> Any:
+    def from_samples(self, samples: Any) -> Any:
         """The spectrogram of a waveform."""
         return tf.ensure_shape(log_mel(samples, self.bands)[..., None], self.shape)
 
@@ -170,11 +170,11 @@ class SpectrogramPreprocessor(ClipPreprocessor):
         return f"{super().description} as {number}spectrograms of {self.image_size} px"
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """The size, and what `LogMelPreprocessor` depends on."""
         return f"spectrogram {self.shape} {self.samples} {KERNEL} {self.bands} {_DARK} {_LIGHT}"
 
-    def of_samples(self, samples: Any) -> Any:
+    def from_samples(self, samples: Any) -> Any:
         """The picture of a waveform."""
         shades = (log_mel(samples, self.bands) - _DARK) / (_LIGHT - _DARK)
         picture = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]

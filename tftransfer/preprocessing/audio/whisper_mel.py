@@ -38,11 +38,11 @@ class WhisperPreprocessor(ClipPreprocessor):
         return (self.samples // _HOP, self.bands)
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """The number of samples, how they are resampled, and the number of bands."""
         return f"whisper {self.samples} {KERNEL} {self.bands}"
 
-    def of_samples(self, samples: Any) -> Any:
+    def from_samples(self, samples: Any) -> Any:
         """max(log10(M |STFT(x)|²), its maximum - 8) / 4 + 1, with the ends of x mirrored."""
         mirrored = tf.pad(samples, [[_FFT // 2, _FFT // 2]], mode="REFLECT")
         spectrum = tf.signal.stft(mirrored, _FFT, _HOP, _FFT)[:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tftransfer.preprocessing.base import Modality
-from tftransfer.preprocessing.image.checks import NOTES, RULES
+from tftransfer.preprocessing.image.checks import CHECKS, WARNINGS
 
 
 def _undecodable(data: bytes) -> str | None:
@@ -23,14 +23,14 @@ def _undecodable(data: bytes) -> str | None:
 
 MODALITY = Modality(
     name="image",
-    one="picture",
-    many="pictures",
-    rules=RULES,
-    notes=NOTES,
-    undecodable=_undecodable,
-    augments=("none", "flip", "shift", "crop", "full", "strong", "noise"),
-    augment="crop",
-    argument="image_bytes",
-    refused="not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP can",
-    advice="a folder with one sub-folder of pictures per class, or a .csv manifest",
+    singular="image",
+    plural="images",
+    checks=CHECKS,
+    warnings=WARNINGS,
+    decode_error=_undecodable,
+    augmentations=("none", "flip", "shift", "crop", "full", "strong", "noise"),
+    default_augmentation="crop",
+    signature_input="image_bytes",
+    invalid_message="not a picture that can be decoded: JPEG, PNG, GIF, BMP and WebP can",
+    expected_data="a folder with one sub-folder of pictures per class, or a .csv manifest",
 )

@@ -44,7 +44,7 @@ class Augmenter:
             self._apply = tf.function(self._run, autograph=False).get_concrete_function(spec)
         return self._apply(tf.cast(pixels, tf.float32))
 
-    def each(self, pixels: Any, seeds: np.ndarray) -> Any:
+    def per_example(self, pixels: Any, seeds: np.ndarray) -> Any:
         """As a call, but each picture is changed by its own seed, int64 [n], whatever is beside."""
         if not self._layers:
             return self(pixels)

@@ -78,7 +78,7 @@ def plain_bmp(data: bytes) -> str | None:
     return None
 
 
-RULES: tuple[Callable[[bytes], str | None], ...] = (
+CHECKS: tuple[Callable[[bytes], str | None], ...] = (
     known_format,
     within_pixel_cap,
     frames_within_cap,
@@ -140,7 +140,7 @@ def odd_shape(data: bytes) -> str | None:
     return "over eight times as long as wide" if long else None
 
 
-NOTES: tuple[Callable[[bytes], str | None], ...] = (
+WARNINGS: tuple[Callable[[bytes], str | None], ...] = (
     animated,
     transparent,
     deep,

@@ -38,7 +38,7 @@ class ImagePreprocessor(Preprocessor):
         return f"{self.image_size} px"
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """The size: the decoder goes with TensorFlow's version, which caches name on their own."""
         return str(self.image_size)
 
@@ -46,7 +46,7 @@ class ImagePreprocessor(Preprocessor):
         """Decoded, turned upright and scaled."""
         return decode_resized(data, self.image_size)
 
-    def checked(self, data: Any) -> Any:
+    def within_limits(self, data: Any) -> Any:
         """Fails for more pixels than the cap."""
         return within_cap(data)
 
@@ -54,7 +54,7 @@ class ImagePreprocessor(Preprocessor):
         """By Keras's layers."""
         return Augmenter(augment)
 
-    def stored(self, augment: str, view: int) -> str:
+    def view_augmentation(self, augment: str, view: int) -> str:
         """View 0 is the picture, view 1 its mirror image where `augment` mirrors."""
         if augment in _ALWAYS:
             return augment
@@ -62,6 +62,6 @@ class ImagePreprocessor(Preprocessor):
             return "none"
         return "mirror" if view == 1 and augment in _MIRRORING else augment
 
-    def most_views(self, augment: str) -> int:
+    def max_views(self, augment: str) -> int:
         """A picture has one mirror image."""
         return {"none": 1, "flip": 2}.get(augment, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tftransfer.preprocessing.base import Modality
-from tftransfer.preprocessing.text.checks import NOTES, RULES, bare, count_words
+from tftransfer.preprocessing.text.checks import CHECKS, WARNINGS, bare, count_words
 
 # Marks apart and long words in pieces: of English a word is about 1.4 tokens.
 _TOKENS_PER_WORD, _MARKS, _STEP = 1.4, 2, 8
@@ -26,19 +26,19 @@ def _length(words: np.ndarray, longest: float = np.inf) -> tuple[float, str]:
 
 MODALITY = Modality(
     name="text",
-    one="text",
-    many="texts",
-    rules=RULES,
-    notes=NOTES,
-    undecodable=lambda data: None,
+    singular="text",
+    plural="texts",
+    checks=CHECKS,
+    warnings=WARNINGS,
+    decode_error=lambda data: None,
     content=lambda data: bare(data).encode(),
     measure=count_words,
-    length=_length,
+    auto_length=_length,
     mixable=False,
-    augments=("none", "drop", "strong", "noise"),
-    augment="none",
-    argument="text",
-    refused="not a text: it is empty or holds NUL characters",
-    advice="a .csv, .tsv or .jsonl with the columns text and label, or a folder with one "
+    augmentations=("none", "drop", "strong", "noise"),
+    default_augmentation="none",
+    signature_input="text",
+    invalid_message="not a text: it is empty or holds NUL characters",
+    expected_data="a .csv, .tsv or .jsonl with the columns text and label, or a folder with one "
     "sub-folder of .txt files per class",
 )

@@ -24,7 +24,7 @@ class _PerRow:
         rng = np.random.default_rng(seed)
         return self._changed(inputs, lambda: rng)
 
-    def each(self, inputs: Any, seeds: np.ndarray) -> np.ndarray:
+    def per_example(self, inputs: Any, seeds: np.ndarray) -> np.ndarray:
         """A changed batch, each row decided by its own seed, int64 [n], whatever is beside."""
         generators = iter([np.random.default_rng(seed) for seed in seeds.tolist()])
         return self._changed(inputs, lambda: next(generators))

@@ -28,7 +28,7 @@ def within_size(data: bytes) -> str | None:
     return None
 
 
-def of_characters(data: bytes) -> str | None:
+def no_nul_characters(data: bytes) -> str | None:
     """What holds characters of number 0 is no text."""
     if "\0" in text_of(data):
         return "not text: it holds NUL bytes (a binary file, or UTF-16 without a mark)"
@@ -46,16 +46,16 @@ def whole(data: bytes) -> str | None:
     return None
 
 
-def says_something(data: bytes) -> str | None:
+def has_text(data: bytes) -> str | None:
     """Texts of white space alone are left out."""
     return None if bare(data) else "the text is empty"
 
 
-RULES: tuple[Callable[[bytes], str | None], ...] = (
+CHECKS: tuple[Callable[[bytes], str | None], ...] = (
     within_size,
     whole,
-    of_characters,
-    says_something,
+    no_nul_characters,
+    has_text,
 )
 
 
@@ -67,7 +67,7 @@ def other_encoding(data: bytes) -> str | None:
     return None if encoding == "utf-8" else "in UTF-16, read as such"
 
 
-NOTES: tuple[Callable[[bytes], str | None], ...] = (other_encoding,)
+WARNINGS: tuple[Callable[[bytes], str | None], ...] = (other_encoding,)
 
 
 def count_words(data: bytes) -> float:

@@ -55,7 +55,7 @@ class TextPreprocessor(Preprocessor):
     """What all forms of text have in common: `encoded` makes arrays of a batch of strings."""
 
     modality: ClassVar[str] = "text"
-    by_batches: ClassVar[bool] = True
+    batched: ClassVar[bool] = True
 
     @abc.abstractmethod
     def encoded(self, utf8: Any) -> Any:
@@ -74,13 +74,13 @@ class TextPreprocessor(Preprocessor):
             texts = tf.identity(utf8)
         return self.encoded(texts) if texts.shape.rank else self.encoded(texts[None])[0]
 
-    def checked(self, data: Any) -> Any:
+    def within_limits(self, data: Any) -> Any:
         """The bytes again, failing for more than `MAX_BYTES`."""
         small = tf.strings.length(data) <= MAX_BYTES
         with tf.control_dependencies([tf.debugging.Assert(small, ["too long"])]):
             return tf.identity(data)
 
-    def decode_each(self, items: Any) -> tuple[Any, Any]:
+    def decode_valid(self, items: Any) -> tuple[Any, Any]:
         """As the base's; all at once, which is faster."""
         small = tf.strings.length(items) <= MAX_BYTES
         utf8 = as_utf8(tf.where(small, items, ""))
@@ -102,7 +102,7 @@ class StringPreprocessor(TextPreprocessor):
         return "strings"
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """Of caches."""
         return "strings in UTF-8"
 
@@ -155,7 +155,7 @@ class WordPreprocessor(TextPreprocessor):
         return f"{self.shape[0]} words"
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """Of caches: length, vocabulary and the rule by which text is parted."""
         return repr((self.shape, self._digest, self._buckets, self._cased, _WORD))
 
@@ -197,7 +197,7 @@ class WordPreprocessor(TextPreprocessor):
         ids = tf.cast(ids.merge_dims(1, 2), tf.int32)
         return tf.ragged.boolean_mask(ids, ids > 0)
 
-    def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
+    def warnings(self, items: Sequence[bytes]) -> tuple[str, ...]:
         """How many of the words of some texts have an id, and how many texts are cut."""
         if not items:
             return ()

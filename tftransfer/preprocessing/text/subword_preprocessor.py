@@ -13,7 +13,7 @@ from tftransfer.preprocessing.base import Augmenter
 from tftransfer.preprocessing.text.augmentation import TokenAugmenter
 from tftransfer.preprocessing.text.preprocessor import TextPreprocessor
 from tftransfer.preprocessing.text.sentencepiece import keep_model
-from tftransfer.preprocessing.text.wordpiece import RULES, WordPiece, follows_bert
+from tftransfer.preprocessing.text.wordpiece import PATTERNS, WordPiece, follows_bert
 from tftransfer.utils.text_encoding import text_of
 
 # No tokenizer has this id, so that a mask can be told from the ids alone.
@@ -34,7 +34,7 @@ class SubwordPreprocessor(TextPreprocessor):
     """
 
     dtype = "int32"
-    clients = (
+    client_notes = (
         f"clients need: pip install 'tensorflow-text=={_VERSION}.*'; import tensorflow_text before "
         "loading"
     )
@@ -51,7 +51,7 @@ class SubwordPreprocessor(TextPreprocessor):
         config = {
             k: v for k, v in tokenizer.get_config().items() if k not in ("name", "vocabulary")
         }
-        content = hashlib.sha256(RULES.encode() if self._pieces else b"")
+        content = hashlib.sha256(PATTERNS.encode() if self._pieces else b"")
         for name in sorted(files):
             content.update(name.encode() + b"\0" + files[name])
         self._digest = hashlib.sha256(f"{config} {content.hexdigest()}".encode()).hexdigest()
@@ -63,7 +63,7 @@ class SubwordPreprocessor(TextPreprocessor):
         return f"{self.shape[0]} tokens"
 
     @property
-    def basis(self) -> str:
+    def cache_key(self) -> str:
         """Of caches: length, and the tokenizer by its settings and files."""
         return repr((self.shape, type(self._tokenizer).__name__, self._digest))
 
@@ -93,7 +93,7 @@ class SubwordPreprocessor(TextPreprocessor):
                 parts.insert(place * len(parts), column)
         return tf.concat(parts, axis=1).to_tensor(PADDING, shape=(None, length))
 
-    def remarks(self, items: Sequence[bytes]) -> tuple[str, ...]:
+    def warnings(self, items: Sequence[bytes]) -> tuple[str, ...]:
         """How many of some texts are cut, and how often the tokenizer knows no token."""
         some = items[:: max(1, len(items) // _SAMPLE)]
         if not some:

@@ -17,7 +17,7 @@ _IDEOGRAPH = (
 )
 # A longer word is unknown as a whole.
 _LONGEST, _BYTES = 100, 4
-RULES = repr((_BLANK, _NO_CHARACTER, _PUNCTUATION, _IDEOGRAPH, _LONGEST))
+PATTERNS = repr((_BLANK, _NO_CHARACTER, _PUNCTUATION, _IDEOGRAPH, _LONGEST))
 
 
 def follows_bert(tokenizer: Any) -> bool:
