@@ -418,7 +418,7 @@ def main(argv):
         try:
             be_the_child(FLAGS.child, Path(FLAGS.folder))
         except signals.Stopped:
-            sys.exit(signals.RESUMABLE)
+            sys.exit(signals.RESUMABLE_EXIT_CODE)
         return
     folder = Path(tempfile.mkdtemp())
     prepare(folder)

@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
     from tftransfer.utils import import_time
 
-    with import_time.counted():
+    with import_time.measure():
         module = importlib.import_module(_HOME[name])
     value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value  # over a submodule of the same name, which an import leaves here

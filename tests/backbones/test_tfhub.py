@@ -13,7 +13,7 @@ from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import Network
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 V2_BODY = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 SIDE = 8

@@ -13,7 +13,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES, register_backbone, small_cnn
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 V1_BODY = "mobilenet_2_5_224_tf_no_top.h5"
 V1_WHOLE = "mobilenet_2_5_224_tf.h5"

@@ -167,7 +167,7 @@ def test_without_a_file_the_defaults_of_the_named_recipe_are_overridden():
         ("--config.batchsize=4", "batchsize", "Did you mean batch_size"),
         ("--config.recipe.unfreze=1", "unfreze", "Did you mean unfreeze"),
         ("--config.recip.unfreeze=1", "recip", "Did you mean recipe"),
-        ("--config.recipe.decay.rate=1", "rate", "There are"),
+        ("--config.recipe.decay.rate=1", "rate", "Available"),
     ],
 )
 def test_overrides_of_what_does_not_exist_get_the_nearest(config_file, override, name, remedy):
@@ -232,7 +232,7 @@ def test_the_json_of_a_run_refuses_unknown_overrides(tmp_path, stored):
     [
         ({"sed": 1}, "no field of Experiment named 'sed'"),
         ({"type": "Experimentt"}, "no type named 'Experimentt'"),
-        ({"problem_type": "multi"}, r"no problem_type \(of experiment\) named 'multi'"),
+        ({"problem_type": "multi"}, r"Experiment: problem_type='multi' is not an option"),
     ],
 )
 def test_a_changed_json_is_checked(tmp_path, stored, change, what):

@@ -49,7 +49,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(pattern):
     [
         ("haed", "Did you mean head?"),
         ("stage-9", "Did you mean stage3 or stage2 or stage1?"),
-        ("conv*", "There are: head, stage1, stage2, stage3, stem."),
+        ("conv*", "Available: head, stage1, stage2, stage3, stem."),
     ],
 )
 def test_the_nearest_blocks_are_listed(pattern, remedy):
@@ -91,10 +91,10 @@ def test_a_phase_keeps_its_own_copy_of_train():
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"batch_norm": "freeze"}, r"no batch_norm \(of tune\) named 'freeze'"),
-        ({"schedule": "cos"}, r"no schedule \(of tune\) named 'cos'"),
-        ({"schedule": None}, r"no schedule \(of tune\) named None"),
-        ({"augment": "flipp"}, r"no augment \(of tune\) named 'flipp'"),
+        ({"batch_norm": "freeze"}, r"Phase 'tune': batch_norm='freeze' is not an option"),
+        ({"schedule": "cos"}, r"Phase 'tune': schedule='cos' is not an option"),
+        ({"schedule": None}, r"Phase 'tune': schedule=None is not an option"),
+        ({"augment": "flipp"}, r"Phase 'tune': augment='flipp' is not an option"),
         ({"epochs": 0}, "'tune'.* epochs=0"),
         ({"epochs": -1}, "'tune'.* epochs=-1"),
         ({"learning_rate": 0.0}, "'tune'.* learning_rate=0.0"),
@@ -117,9 +117,9 @@ def test_a_wrong_word_gets_the_nearest():
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"problem_type": "multilabel"}, r"no problem_type \(of experiment\) named 'multilabel'"),
-        ({"xla": True}, r"no xla \(of experiment\) named True"),
-        ({"precision": "float16"}, r"no precision \(of experiment\) named 'float16'"),
+        ({"problem_type": "multilabel"}, r"Experiment: problem_type='multilabel' is not an option"),
+        ({"xla": True}, r"Experiment: xla=True is not an option"),
+        ({"precision": "float16"}, r"Experiment: precision='float16' is not an option"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"epochs": -1}, "epochs is -1"),
         ({"validation_fraction": -0.1}, "validation_fraction is -0.1"),

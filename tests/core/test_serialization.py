@@ -87,7 +87,7 @@ def test_data_in_memory_is_said_to_be_so():
     ("value", "what", "remedy"),
     [
         ({"type": "CrossEntrop"}, "no type named 'CrossEntrop'", "CrossEntropy"),
-        ({"type": "Lambda", "code": "x"}, "no type named 'Lambda'", "There are: "),
+        ({"type": "Lambda", "code": "x"}, "no type named 'Lambda'", "Available: "),
         ({"type": "Head", "unit": 3}, "no field of Head named 'unit'", "units"),
         ({"type": "L2SP", "block": "*"}, "no field of L2SP named 'block'", "blocks"),
         ({"type": "Phase", "name": "a", "train": {}}, "A Phase has no field 'losses'", "Add it"),
@@ -115,7 +115,7 @@ def test_a_users_own_loss_may_be_made_serialisable():
 
     assert _through_text(OnlyForThisTest(rate=0.25)) == OnlyForThisTest(rate=0.25)
     other = dataclasses.make_dataclass("OnlyForThisTest", [("rate", float)])
-    with pytest.raises(ValueError, match="type named 'OnlyForThisTest' is registered already"):
+    with pytest.raises(ValueError, match="type named 'OnlyForThisTest' is already registered"):
         register_serializable(other)
 
 

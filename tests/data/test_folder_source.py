@@ -156,7 +156,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, blocked):
         ("no/where", "where does not exist", "Nor does"),
         ("archive.zip", "is no zip or tar file", "Give a folder"),
         ("notes.txt", "file of a kind that is not understood", "sub-folder per class"),
-        ("absent.csv", "absent.csv does not exist", "There are: archive.zip, notes.txt, photos."),
+        ("absent.csv", "absent.csv does not exist", "Available: archive.zip, notes.txt, photos."),
     ],
 )
 def test_data_that_are_not_there(tmp_path, monkeypatch, data, what, remedy):

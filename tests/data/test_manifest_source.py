@@ -156,7 +156,7 @@ HEAD = "path,label\n"
         (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
         (
             "name,label\na.png,x\n",
-            "no column of paths and none of texts. There are: label, name",
+            "no column of paths and none of texts. Available: label, name",
             "path",
         ),
         ("pth,label\na.png,x\n", "no column of paths and none of texts. Did you mean pth?", "path"),

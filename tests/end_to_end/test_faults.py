@@ -109,32 +109,32 @@ def test_a_signal_is_heard_while_features_are_computed(
 
 
 def test_a_second_interrupt_is_heard_at_once():
-    with pytest.raises(KeyboardInterrupt) as error, signals.heard():
+    with pytest.raises(KeyboardInterrupt) as error, signals.handle_stop_signals():
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
-        assert signals.asked()
+        assert signals.stop_requested()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
     assert not isinstance(error.value, signals.Stopped)
-    assert not signals.asked()
+    assert not signals.stop_requested()
 
 
 def test_without_time_left_what_is_there_is_saved(monkeypatch):
     done, ended = [], threading.Event()
-    monkeypatch.setattr(signals, "_PATIENCE", 0.05)
+    monkeypatch.setattr(signals, "_FORCED_EXIT_SECONDS", 0.05)
     monkeypatch.setattr(os, "_exit", lambda code: (done.append(code), ended.set()))
-    with signals.heard():
-        signals.before_the_end(lambda: done.append("saved"))
+    with signals.handle_stop_signals():
+        signals.call_before_forced_exit(lambda: done.append("saved"))
         os.kill(os.getpid(), signal.SIGTERM)
         assert ended.wait(5)
-    assert done == ["saved", signals.RESUMABLE]
+    assert done == ["saved", signals.RESUMABLE_EXIT_CODE]
 
 
 def test_other_threads_leave_signals_alone():
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def inside():
-        with signals.heard():
+        with signals.handle_stop_signals():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=inside)
@@ -507,7 +507,7 @@ def test_runs_that_are_killed_or_stopped_end_as_if_nothing_had_been(tmp_path):
             found = module.disturb(name, tmp_path, count, how, number)
             assert found["equal"] and not found["unequal"]
             if how == signal.SIGTERM:
-                assert {each["code"] for each in found["seen"]} == {signals.RESUMABLE}
+                assert {each["code"] for each in found["seen"]} == {signals.RESUMABLE_EXIT_CODE}
                 assert max(each["seconds"] for each in found["seen"]) < 10
 
 

@@ -17,9 +17,9 @@ def test_user_error_keeps_its_two_lines():
     [
         ("fine_tun", "Did you mean fine_tune?"),
         ("scratchh", "Did you mean scratch?"),
-        ("zzz", "There are: fine_tune, l2_sp, scratch."),
-        (3, "There are: fine_tune, l2_sp, scratch."),
-        (None, "There are: fine_tune, l2_sp, scratch."),
+        ("zzz", "Available: fine_tune, l2_sp, scratch."),
+        (3, "Available: fine_tune, l2_sp, scratch."),
+        (None, "Available: fine_tune, l2_sp, scratch."),
     ],
 )
 def test_unknown_name_gives_the_nearest_or_all(name, remedy):
@@ -65,7 +65,7 @@ def test_registry_refuses_a_taken_name_and_keeps_the_first():
     def crimson():
         return "crimson"
 
-    with pytest.raises(ValueError, match="colour named 'red' is registered already"):
+    with pytest.raises(ValueError, match="colour named 'red' is already registered"):
         registry.register("red")(crimson)
     assert registry["red"]() == "red"
 

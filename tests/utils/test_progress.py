@@ -71,11 +71,11 @@ def test_progress_verbosity_above_info_draws_no_bar(monkeypatch):
     assert sys.stderr.getvalue() == ""
 
 
-def test_stderr_kept_back_nested_still_gives_the_real_one():
-    from tftransfer.utils.console import real_stderr, stderr_kept_back
+def test_real_stderr_inside_nested_quiet_stderr_is_the_real_one():
+    from tftransfer.utils.console import quiet_stderr, real_stderr
 
     before = sys.stderr
-    with stderr_kept_back(), stderr_kept_back():
+    with quiet_stderr(), quiet_stderr():
         assert real_stderr() is not before
         shown = real_stderr()
     assert real_stderr() is before and shown.closed

@@ -10,7 +10,7 @@ from tftransfer.utils.timing import Clock
 @pytest.fixture
 def now(monkeypatch):
     time = [0.0]
-    import_time.take()
+    import_time.pop_seconds()
     monkeypatch.setattr(clock_module.time, "monotonic", lambda: time[0])
     return time
 
@@ -39,9 +39,9 @@ def test_an_exception_ends_a_part(now):
 
 
 def test_the_first_clock_takes_the_seconds_of_imports(monkeypatch):
-    import_time.take()
+    import_time.pop_seconds()
     time = iter([0.0, 1.0])
     monkeypatch.setattr(import_time.time, "monotonic", lambda: next(time, 1.0))
-    with import_time.counted(), import_time.counted():
+    with import_time.measure(), import_time.measure():
         pass
     assert [Clock().seconds["import"] for _ in range(2)] == [1.0, 0.0]

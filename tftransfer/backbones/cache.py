@@ -16,7 +16,7 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES
 from tftransfer.checkpoints.weights import settle
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import layers_inside
 from tftransfer.utils.registry import parse_options
 

@@ -30,7 +30,7 @@ from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 from tftransfer.utils.registry import parse_options
 
 _NETWORK_SECONDS = 15.0

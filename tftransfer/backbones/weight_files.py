@@ -13,7 +13,7 @@ import numpy as np
 
 from tftransfer.checkpoints.weights import settle
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import duplicate_container_ignored
 
 # Weights hardly shrink; an array that says it is much larger than its file would fill the memory.

@@ -13,8 +13,7 @@ import numpy as np
 from tftransfer.checkpoints import weights
 from tftransfer.core.serialization import read_json, write_json
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.files import publish
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256, publish
 
 KEPT = 2
 

@@ -17,7 +17,7 @@ from absl import flags
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.utils import import_time, signals
-from tftransfer.utils.console import printable, stderr_kept_back
+from tftransfer.utils.console import printable, quiet_stderr
 from tftransfer.utils.errors import UserError, unknown_name
 
 _TYPES: dict[type, Callable[..., Any]] = {
@@ -170,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     except signals.Stopped as stopped:
         print(f"tftransfer: {stopped}\nThe same command goes on from there.", file=sys.stderr)
-        return signals.RESUMABLE
+        return signals.RESUMABLE_EXIT_CODE
     except KeyboardInterrupt:
         print("tftransfer: interrupted\nThe same command begins again.", file=sys.stderr)
         return 130
@@ -210,8 +210,8 @@ def _quiet_start() -> Iterator[None]:
     """TensorFlow's libraries write to stderr as they load, before any log level can be set."""
     from tftransfer.utils.progress import waiting
 
-    quiet = stderr_kept_back()
-    with quiet, waiting("importing TensorFlow", log=False), import_time.counted():
+    quiet = quiet_stderr()
+    with quiet, waiting("importing TensorFlow", log=False), import_time.measure():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -102,7 +102,7 @@ def compare(
         means `$TFTRANSFER_CACHE`, else the user's cache folder.
       cache_bytes: that the cache may take; 0 keeps features in memory, for this run.
     """
-    with signals.heard():
+    with signals.handle_stop_signals():
         return _compare(
             experiment,
             Path(workdir).expanduser(),
@@ -151,7 +151,7 @@ def _compare(
     runs, shared = {}, SharedCaches()
     alike = functools.partial(train, cache_dir=cache_dir, cache_bytes=cache_bytes)
     experiment = replace(experiment, epochs=budget)
-    import_time.take()  # of no recipe in particular
+    import_time.pop_seconds()  # of no recipe in particular
     for name, spec in zip(names, recipes):
         LOGGER.info(f"\n== {name}")
         started = is_run(folder / name)
@@ -163,7 +163,7 @@ def _compare(
             export=export,
             shared=shared,
         )
-        signals.check()
+        signals.raise_if_stop_requested()
     found = _compared(runs, main_metric(examples.problem_type), len(examples.where("val")))
     _write(found, budget, folder)
     if examples.tasks:

@@ -61,7 +61,7 @@ def train_alone(
         LOGGER.info(f"\n== {task.name} alone")
         place = Path(f"{folder}-{number + 1}")
         found[task.name] = train(single, place, examples=mine, resume=resume and is_run(place))
-        signals.check()
+        signals.raise_if_stop_requested()
     return found
 
 

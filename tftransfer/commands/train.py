@@ -101,7 +101,7 @@ def train(
         # A callback may keep the model, which a later training must not change then.
         if shared is None and not callbacks:
             shared = SharedCaches(stack.enter_context(process_backbone_cache()))
-        stack.enter_context(signals.heard())
+        stack.enter_context(signals.handle_stop_signals())
         folder = Path(workdir).expanduser()
         preflight(experiment, folder)
         lock = functools.partial(_lock, stack, folder)
@@ -181,7 +181,7 @@ def _train(
         profile_batch=_PROFILED if profile else 0,
     )
     trainer = Trainer(plan, run, callbacks=[board, *callbacks], strategy=strategy)
-    signals.before_the_end(trainer.saver.keep)
+    signals.call_before_forced_exit(trainer.saver.keep)
     try:
         with clock.measure("baselines"):
             before = _before(plan, trainer)

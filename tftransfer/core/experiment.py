@@ -75,10 +75,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", plain_weights(self.weights))
-        check_known("problem_type", self.problem_type, ("auto", *PROBLEM_TYPES), "experiment")
-        check_known("xla", self.xla, ("auto", "on", "off"), "experiment")
+        check_known("problem_type", self.problem_type, ("auto", *PROBLEM_TYPES), "Experiment")
+        check_known("xla", self.xla, ("auto", "on", "off"), "Experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-        check_known("precision", self.precision, precisions, "experiment")
+        check_known("precision", self.precision, precisions, "Experiment")
         if self.batch_size < 1 or self.epochs < 0:
             raise UserError(
                 f"batch_size is {self.batch_size} and epochs is {self.epochs}.",

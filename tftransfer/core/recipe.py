@@ -55,8 +55,8 @@ class Head:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        check_known("kind", self.kind, ("dense", "decoder", "balance"), self.name)
-        check_known("like", self.like, ("", "teacher.features", "source"), self.name)
+        check_known("kind", self.kind, ("dense", "decoder", "balance"), f"Head {self.name!r}")
+        check_known("like", self.like, ("", "teacher.features", "source"), f"Head {self.name!r}")
         whole = all(isinstance(width, int) and width > 0 for width in self.hidden)
         if not 0 <= self.dropout < 1 or not whole:
             raise UserError(
@@ -154,11 +154,13 @@ class Phase:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", dict(self.train))
-        check_known("batch_norm", self.batch_norm, ("frozen", "train", "adapt"), self.name)
-        check_known("reference", self.reference, ("run", "phase", "before"), self.name)
+        check_known(
+            "batch_norm", self.batch_norm, ("frozen", "train", "adapt"), f"Phase {self.name!r}"
+        )
+        check_known("reference", self.reference, ("run", "phase", "before"), f"Phase {self.name!r}")
         schedules = ("cosine", "linear", "constant", "plateau")
-        check_known("schedule", self.schedule, schedules, self.name)
-        check_known("augment", self.augment, _AUGMENTS, self.name)
+        check_known("schedule", self.schedule, schedules, f"Phase {self.name!r}")
+        check_known("augment", self.augment, _AUGMENTS, f"Phase {self.name!r}")
         if self.epochs < 1 or not 0 < self.learning_rate < 100:
             raise UserError(
                 f"Phase {self.name!r}: epochs={self.epochs}, learning_rate={self.learning_rate}.",

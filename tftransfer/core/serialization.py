@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +12,7 @@ from typing import Any, TypeVar
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.utils.files import atomic_file
 from tftransfer.utils.registry import Registry
 
 C = TypeVar("C", bound=type)
@@ -77,14 +76,10 @@ def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON: whoever reads finds what was there before, or all of it."""
+    """Writes `value` as indented JSON; readers find the old content or the new one."""
     text = json.dumps(to_jsonable(value), indent=1, ensure_ascii=False)
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -24,8 +24,7 @@ from typing import IO, Any
 
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.files import locked
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256, locked
 
 MAX_BYTES = 4 << 30
 MAX_MEMBERS = 1_000_000
@@ -227,7 +226,7 @@ def _copy(source: IO[bytes] | None, target: Path, most: int, what: str) -> int:
             if total > most:
                 raise UserError(f"{what} is larger than it says.", "Do not trust this archive.")
             file.write(piece)
-            signals.check()
+            signals.raise_if_stop_requested()
     return total
 
 
@@ -275,7 +274,7 @@ def _download(
                 total += len(piece)
                 pace.add(len(piece))
                 file.write(piece)
-                signals.check()
+                signals.raise_if_stop_requested()
             os.fsync(file.fileno())
     except UserError:
         raise

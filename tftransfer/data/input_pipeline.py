@@ -118,7 +118,7 @@ class InputPipeline:
             for start, block in enumerate(self._pipeline(missing, _BLOCK)):
                 self._stored[missing[start * _BLOCK : (start + 1) * _BLOCK]] = block
                 progress.add(len(block))
-                signals.check()
+                signals.raise_if_stop_requested()
                 if self._stopped.is_set():
                     raise CancelledError
         self._there[missing] = True

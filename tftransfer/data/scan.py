@@ -15,7 +15,7 @@ from tftransfer.data.files import not_empty
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.preprocessing import Modality, get_modality
 from tftransfer.utils import signals
-from tftransfer.utils.console import stderr_kept_back
+from tftransfer.utils.console import quiet_stderr
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.progress import Progress
 
@@ -36,7 +36,7 @@ def scan(
       UserError: too many files are unreadable, or a class has none left.
     """
     modality = get_modality(examples.modality)
-    with stderr_kept_back():  # the decoder tells of each bad file in its own way
+    with quiet_stderr():  # the decoder tells of each bad file in its own way
         results = scan_items(examples.items, modality, readable)
     if readable:
         readable.add(found.sha256 for found in results if not found.reason)
@@ -100,7 +100,7 @@ def scan_items(
     def some(items: Sequence[str | bytes]) -> list[ScannedFile]:
         found = [scan_item(item, modality, readable) for item in items]
         progress.add(len(found))
-        signals.check()
+        signals.raise_if_stop_requested()
         return found
 
     blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.text_encoding import encoding_of, text_of
+from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _LONGEST_CELL = 1 << 27
@@ -62,20 +62,20 @@ def read_table(path: Path) -> Table:
 
 def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
     """Text, its encoding, and what is to be said of that."""
-    encoding = encoding_of(data)
+    encoding = detect_encoding(data)
     if 4 * data.count(0) > len(data) and not encoding.startswith("utf-16"):
         raise UserError(
             f"{path} is full of NUL bytes: no text, or UTF-16 without a mark.", "Save it as UTF-8."
         )
     if encoding == "utf-8":
-        return text_of(data), encoding, ()
+        return decode_text(data), encoding, ()
     lines = data.split(b"\n")
     strange = [line for line in lines if not line.isascii()]
-    others = [line for line in strange if encoding_of(line) != "utf-8"]
+    others = [line for line in strange if detect_encoding(line) != "utf-8"]
     if encoding == "windows-1252" and 2 * len(others) < len(strange):
         said = f"{path.name} is in utf-8, but for {len(others):,} lines, read as {encoding}"
-        return "\n".join(map(text_of, lines)), "utf-8", (said,)
-    return text_of(data), encoding, (f"{path.name} is in {encoding}, and was read so",)
+        return "\n".join(map(decode_text, lines)), "utf-8", (said,)
+    return decode_text(data), encoding, (f"{path.name} is in {encoding}, and was read so",)
 
 
 def _rectangle(cells: list[list[str]], path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:

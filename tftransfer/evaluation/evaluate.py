@@ -32,7 +32,7 @@ def predict_logits(network: Network, inputs: InputPipeline, indices: np.ndarray)
         for batch in inputs.batches(indices, inputs.preprocessor.scaled_batch_size(_BATCH)):
             parts.append(network.predict(batch)["logits"].numpy())
             progress.add(len(batch))
-            signals.check()
+            signals.raise_if_stop_requested()
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 

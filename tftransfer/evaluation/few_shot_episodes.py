@@ -72,7 +72,7 @@ def episodes(
     found: dict[tuple[str, int], list[float]] = {(m, k): [] for k in shots for m in methods}
     with threadpool_limits(1):  # once: it costs 5 ms
         for drawn in _draws(places, ways, max(shots) + queries, episodes, seed):
-            signals.check()
+            signals.raise_if_stop_requested()
             query = features[drawn[:, max(shots) :]].reshape(ways * queries, -1)
             for k in shots:
                 support = features[drawn[:, :k]].reshape(ways * k, -1)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from tftransfer.utils.console import stderr_kept_back
+from tftransfer.utils.console import quiet_stderr
 
 _BATCH = 8
 
@@ -61,7 +61,7 @@ def _converter_silenced() -> Iterator[None]:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
-        with stderr_kept_back():
+        with quiet_stderr():
             yield
     finally:
         logging.set_verbosity(verbosity)
@@ -71,7 +71,7 @@ class _Interpreter:
     """A LiteRT interpreter on one thread; short batches are filled up."""
 
     def __init__(self, content: bytes, shapes: Sequence[tuple[int, ...]]):
-        with warnings.catch_warnings(), stderr_kept_back():
+        with warnings.catch_warnings(), quiet_stderr():
             # It has been about to move to a package of its own since TensorFlow 2.20.
             warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
             self._inner = tf.lite.Interpreter(model_content=content, num_threads=1)

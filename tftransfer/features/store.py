@@ -126,7 +126,7 @@ class FeatureStore:
                     for array, value in zip(arrays, outputs):
                         array[start:stop] = value
                     progress.add(stop - start)
-                    signals.check()
+                    signals.raise_if_stop_requested()
                     start = stop
                 rows.add(part, arrays)
                 if shard:

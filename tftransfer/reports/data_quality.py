@@ -14,7 +14,7 @@ from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.probes.cross_validation import Fold, folds
 from tftransfer.probes.layer_probes import linear_probe, pooled_layer_features, probe_layers
-from tftransfer.utils.text_encoding import text_of
+from tftransfer.utils.text_encoding import decode_text
 
 # Side of the grey picture, of the waves in it that are compared, and how many of 248 may differ.
 # On photographs re-encoded, halved, and made lighter at most 26 differed, on different ones 82.
@@ -41,7 +41,7 @@ def _same_words(examples: Examples) -> list[tuple[int, int]]:
     seen: dict[str, int] = {}
     pairs: list[tuple[int, int]] = []
     for number, item in enumerate(examples.items[:_MOST]):
-        words = _words(text_of(read_item(item)))
+        words = _words(decode_text(read_item(item)))
         first = seen.setdefault(words, number)
         if words and examples.sha256[first] != examples.sha256[number]:
             pairs.append((first, number))

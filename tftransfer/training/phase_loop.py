@@ -219,10 +219,10 @@ class PhaseLoop:
         """Between two groups, where everything belongs to the same step."""
         if self.step_done == self.streams.steps:
             return
-        if signals.asked() or self.trainer.saver.due():
+        if signals.stop_requested() or self.trainer.saver.due():
             self._check_weights()
             self.trainer.saver.save(self._mender.with_start(self._taken()))
-        signals.check()
+        signals.raise_if_stop_requested()
 
     def _check_weights(self) -> None:
         trained = optimized_variables(self.optimizer)
@@ -295,7 +295,7 @@ class PhaseLoop:
             )
         self._mender.start = self._taken()
         self.trainer.saver.save(self._mender.start)
-        signals.check()
+        signals.raise_if_stop_requested()
 
     def _taken(self) -> Checkpoint:
         """Everything as it is now: weights, random states, optimizer, position, figures."""

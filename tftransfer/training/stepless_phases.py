@@ -92,7 +92,7 @@ def _batches(decoded: InputPipeline, indices: np.ndarray) -> Iterator[np.ndarray
 
 def _checked(batches: Any) -> Any:
     for batch in batches:
-        signals.check()
+        signals.raise_if_stop_requested()
         yield batch
 
 

@@ -188,7 +188,7 @@ class Trainer:
         )
         if number + 1 < len(self.planned):
             self.saver.save(self.taken(number + 1, 0, best={}, optimizer={}))
-        signals.check()
+        signals.raise_if_stop_requested()
 
     def _steps(
         self, number: int, planned: PhasePlan, reference: Reference, resume: Checkpoint | None

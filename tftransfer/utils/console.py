@@ -1,4 +1,4 @@
-"""The console: the handler of the logger `tftransfer`, quiet stderr, escaped names."""
+"""Output in the console: the handler of the logger `tftransfer`, escapes, a quiet stderr."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
-_behind: list[TextIO] = []
-# Control characters, halves of characters, and what ends a line or a paragraph.
-_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+# Stderr as it was before each `quiet_stderr` that is open.
+_hidden_streams: list[TextIO] = []
+# Unicode categories: controls, surrogates, line separators, paragraph separators.
+_ESCAPED_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
 
 def printable(text: str) -> str:
-    """The text on one line, for any terminal: what file names may hold besides is escaped."""
+    """Returns the text on one line; characters that control a terminal are escaped."""
     if text.isprintable():
         return text
-    return "".join(map(_escaped, text))
+    return "".join(map(_escape, text))
 
 
-def _escaped(letter: str) -> str:
-    unseen = unicodedata.category(letter) in _UNSEEN
-    return letter.encode("unicode_escape").decode() if unseen else letter
+def _escape(character: str) -> str:
+    escaped = unicodedata.category(character) in _ESCAPED_CATEGORIES
+    return character.encode("unicode_escape").decode() if escaped else character
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints the message of each log record on a line of its own, without a prefix.
+    """Prints the message of each log record on a separate line, without a prefix.
 
     The stream is looked up in `sys` for each record, so that redirected output is respected.
 
@@ -42,18 +43,21 @@ class ConsoleHandler(logging.Handler):
         self.stream_name = stream_name
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Prints the record; a progress bar on the same terminal makes room for it."""
+        """Prints the record; progress bars in the same terminal are drawn below it again."""
         try:
             tqdm = sys.modules.get("tqdm")
-            room = tqdm.tqdm.external_write_mode() if tqdm else contextlib.nullcontext()
-            with room:
+            bars_hidden = tqdm.tqdm.external_write_mode() if tqdm else contextlib.nullcontext()
+            with bars_hidden:
                 print(self.format(record), file=getattr(sys, self.stream_name), flush=True)
         except Exception:
             self.handleError(record)
 
 
 def console_handler() -> ConsoleHandler:
-    """The handler of the logger `tftransfer` that prints to the console, added on first use."""
+    """Returns the handler of the logger `tftransfer` that prints to the console.
+
+    The first call adds it.
+    """
     logger = logging.getLogger("tftransfer")
     for handler in logger.handlers:
         if isinstance(handler, ConsoleHandler):
@@ -69,8 +73,8 @@ def console_handler() -> ConsoleHandler:
 def set_verbosity(level: int | str) -> None:
     """Sets which messages of tftransfer are shown.
 
-    Messages go through the standard logger `tftransfer`, which prints them to stdout. To handle
-    them otherwise, replace its handlers: `logging.getLogger("tftransfer").handlers[:] = [mine]`.
+    Messages go through the standard logger `tftransfer`, which prints them to stdout. To send them
+    elsewhere, replace its handlers: `logging.getLogger("tftransfer").handlers[:] = [mine]`.
 
     Args:
       level: A level of `logging`, as a number or a name in any case: `debug`, `info` (the default),
@@ -88,24 +92,24 @@ def set_verbosity(level: int | str) -> None:
 
 
 @contextlib.contextmanager
-def stderr_kept_back() -> Iterator[None]:
-    """Keeps back what is written to stderr inside, by C++ too, unless an exception is raised."""
+def quiet_stderr() -> Iterator[None]:
+    """Hides what the block writes to stderr, also from C++, unless it raises an exception."""
     sys.stderr.flush()
-    terminal = os.fdopen(os.dup(2), "w")
-    _behind.append(terminal)
-    with tempfile.TemporaryFile() as kept, terminal:
-        os.dup2(kept.fileno(), 2)
+    stream = os.fdopen(os.dup(2), "w")
+    _hidden_streams.append(stream)
+    with tempfile.TemporaryFile() as written, stream:
+        os.dup2(written.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(terminal.fileno(), kept.read())
+            written.seek(0)
+            os.write(stream.fileno(), written.read())
             raise
         finally:
-            os.dup2(terminal.fileno(), 2)
-            _behind.remove(terminal)
+            os.dup2(stream.fileno(), 2)
+            _hidden_streams.remove(stream)
 
 
 def real_stderr() -> TextIO:
-    """Stderr, also inside `stderr_kept_back`, for what is meant to be seen."""
-    return _behind[0] if _behind else sys.stderr
+    """Returns the stderr that the user sees, also inside `quiet_stderr`."""
+    return _hidden_streams[0] if _hidden_streams else sys.stderr

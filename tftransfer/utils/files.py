@@ -1,9 +1,10 @@
-"""Atomic writes of files and folders, and locks between processes."""
+"""Atomic writes of files and folders, locks between processes, and hashes."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
 import threading
@@ -22,6 +23,12 @@ except ImportError:  # Windows has no such locks: concurrent processes are not d
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _LOCK_POLL_SECONDS = 0.05
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fsync(path: Path) -> None:
@@ -53,7 +60,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
                 if not wait:
                     yield False
                     return
-            signals.check()
+            signals.raise_if_stop_requested()
             time.sleep(_LOCK_POLL_SECONDS)
         yield True
 

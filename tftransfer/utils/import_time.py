@@ -1,4 +1,7 @@
-"""How long this process has spent importing; the first run after it takes that on its account."""
+"""The time that this process has spent importing modules.
+
+The first run after an import counts its seconds, which would otherwise be missing from the report.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,26 @@ import time
 from collections.abc import Iterator
 
 _seconds = 0.0
-_inside = False
+_measuring = False
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[None]:
-    """Counts what runs inside as importing."""
-    global _seconds, _inside
-    if _inside:
+def measure() -> Iterator[None]:
+    """Adds the time that the block takes; a block inside another one is counted once."""
+    global _seconds, _measuring
+    if _measuring:
         yield
         return
-    started, _inside = time.monotonic(), True
+    started, _measuring = time.monotonic(), True
     try:
         yield
     finally:
-        _inside = False
+        _measuring = False
         _seconds += time.monotonic() - started
 
 
-def take() -> float:
-    """Seconds that nobody has taken yet."""
+def pop_seconds() -> float:
+    """Returns the seconds since the last call and starts again from zero."""
     global _seconds
-    taken, _seconds = _seconds, 0.0
-    return taken
+    popped, _seconds = _seconds, 0.0
+    return popped

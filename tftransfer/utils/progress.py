@@ -107,7 +107,7 @@ def waiting(what: str, *, log: bool = True) -> Iterator[None]:
 
 
 class _Terminal:
-    """Stderr as it is at each call, since `stderr_kept_back` may begin or end in between."""
+    """Stderr as it is at each call, since `quiet_stderr` may begin or end in between."""
 
     # A log message moves the lines out of its way whose file equals stderr.
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Names for flags: a mapping that refuses duplicates and knows the nearest name."""
+"""Registries of named objects, and the options in names such as `mobilenet_v2:alpha=0.35`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from typing import Any, Generic, TypeVar
 from tftransfer.utils.errors import UserError, unknown_name
 
 T = TypeVar("T")
+
+# The colon of an address, as in `https://`, does not start options.
 _OPTIONS = re.compile(":(?!//)")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A named set of functions or classes.
+    """A mapping from names to registered functions or classes.
+
+    An unknown name raises an error that lists the nearest names.
 
     Args:
-      kind: what the entries are, for messages ("recipe", "backbone").
+      kind: What the entries are, for messages, such as `recipe` or `backbone`.
+
+    Example:
+      >>> shapes = Registry("shape")
+      >>> @shapes.register("square")
+      ... def area(side: float) -> float:
+      ...     return side * side
+      >>> shapes["square"](3)
+      9
     """
 
     def __init__(self, kind: str):
@@ -24,19 +36,19 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters its object under `name`.
+        """Returns a decorator that registers its object under `name`.
 
-        A taken name is an error, unless the object is defined anew in the same place, as
-        when a notebook's cell is run again.
+        The decorator raises `ValueError` if the name is taken, unless the object was defined again
+        in the same place, as when the cell of a notebook runs twice.
         """
 
-        def enter(entry: T) -> T:
-            if name in self._entries and not _same_place(self._entries[name], entry):
-                raise ValueError(f"A {self.kind} named {name!r} is registered already.")
+        def decorate(entry: T) -> T:
+            if name in self._entries and not _same_definition(self._entries[name], entry):
+                raise ValueError(f"A {self.kind} named {name!r} is already registered.")
             self._entries[name] = entry
             return entry
 
-        return enter
+        return decorate
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
@@ -53,37 +65,44 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
 
-def _same_place(old: Any, new: Any) -> bool:
+def _same_definition(old: object, new: object) -> bool:
     names = ("__module__", "__qualname__")
     return all(hasattr(old, n) and getattr(old, n) == getattr(new, n, None) for n in names)
 
 
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:
-    """`mobilenet_v2:alpha=0.35,depth=2` to its name and its options, numbers as numbers.
+    """Splits `NAME:option=value,option=value` into the name and its options.
 
-    The colon of an address, as of `https://`, begins no options.
+    Args:
+      text: A name with or without options. Numbers, `true` and `false` are converted.
+
+    Returns:
+      The name, and the options by their names.
 
     Raises:
-      UserError: an option without a value.
+      UserError: If an option has no value.
+
+    Example:
+      >>> parse_options("mobilenet_v2:alpha=0.35,include_top=false")
+      ('mobilenet_v2', {'alpha': 0.35, 'include_top': False})
     """
-    name, *found = _OPTIONS.split(text, maxsplit=1)
-    rest = "".join(found)
+    name, *rest = _OPTIONS.split(text, maxsplit=1)
     options: dict[str, Any] = {}
-    for pair in filter(None, rest.split(",")):
+    for pair in filter(None, "".join(rest).split(",")):
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(
                 f"{text!r} has the option {pair!r} without a value.",
                 "Write NAME:option=value,option=value.",
             )
-        options[key.strip()] = _number_or_text(value.strip())
+        options[key.strip()] = _converted(value.strip())
     return name, options
 
 
-def _number_or_text(text: str) -> Any:
-    for kind in (int, float):
+def _converted(text: str) -> bool | int | float | str:
+    for number in (int, float):
         try:
-            return kind(text)
+            return number(text)
         except ValueError:
             pass
     return {"true": True, "false": False}.get(text.lower(), text)

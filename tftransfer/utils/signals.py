@@ -1,4 +1,4 @@
-"""A wish to stop, told by a signal, and heard where a run can stop without losing anything."""
+"""Stop signals, which end a run only where it can stop without losing work."""
 
 from __future__ import annotations
 
@@ -7,85 +7,110 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
 
-# What a process ends with that can be gone on with: "temporary failure" of sysexits.h.
-RESUMABLE = 75
-# Those who send SIGTERM kill after ten seconds or more.
-_PATIENCE = 7.0
-_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
+# "Temporary failure" of sysexits.h: the same command resumes the run.
+RESUMABLE_EXIT_CODE = 75
+# Schedulers that send SIGTERM send SIGKILL ten seconds later or more.
+_FORCED_EXIT_SECONDS = 7.0
+_STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
 class Stopped(KeyboardInterrupt):
-    """A run stopped because it was asked to; it can be resumed where it was."""
+    """Raised where a run stops because of a signal; the run can be resumed."""
 
 
-class _Wish:
-    """The signal that was heard, if any, and who hears."""
+class _Request:
+    """The stop signal that arrived, if any.
+
+    Attributes:
+      name: Name of the signal, or "".
+      handled: Whether the handlers are installed.
+      before_forced_exit: Called before the process is ended by force.
+    """
 
     def __init__(self) -> None:
+        self.reset(handled=False)
+
+    def reset(self, *, handled: bool) -> None:
         self.name = ""
-        self.hearing = False
-        self.at_last: Callable[[], Any] = lambda: None
+        self.handled = handled
+        self.before_forced_exit: Callable[[], object] = lambda: None
 
 
-_wish = _Wish()
+_request = _Request()
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[None]:
-    """Inside, SIGTERM, SIGINT and SIGHUP make the next `check` raise; SIGINT once more, at once.
+def handle_stop_signals() -> Iterator[None]:
+    """Turns SIGTERM, SIGINT and SIGHUP into requests that `raise_if_stop_requested` answers.
 
-    When seven seconds after a SIGTERM nothing has been checked, as in a long compilation, what
-    `before_the_end` was given is called, and the process ends with `RESUMABLE`.
+    A second SIGINT raises `KeyboardInterrupt` at once. If no check follows a SIGTERM for seven
+    seconds, as in a long compilation, the function given to `call_before_forced_exit` is called and
+    the process exits with `RESUMABLE_EXIT_CODE`. Only the main thread can handle signals; elsewhere
+    this context does nothing.
     """
-    if _wish.hearing or threading.current_thread() is not threading.main_thread():
+    if _request.handled or threading.current_thread() is not threading.main_thread():
         yield
         return
     timers: list[threading.Timer] = []
-
-    def give_up() -> None:
-        with contextlib.suppress(BaseException):
-            _wish.at_last()
-        os._exit(RESUMABLE)
-
-    def hear(number: int, frame: Any) -> None:
-        again = _wish.name == "SIGINT"
-        _wish.name = signal.Signals(number).name
-        if again and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if number == signal.SIGTERM and not timers:
-            timers.append(threading.Timer(_PATIENCE, give_up))
-            timers[0].daemon = True
-            timers[0].start()
-
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {n: signal.getsignal(n) for n in numbers}
-    before = {n: h for n, h in before.items() if h not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, hear)
-    _wish.hearing = True
+    previous = _install_handlers(_handler(timers))
+    _request.reset(handled=True)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
         for timer in timers:
             timer.cancel()
-        _wish.name, _wish.hearing, _wish.at_last = "", False, lambda: None
+        _request.reset(handled=False)
 
 
-def before_the_end(save: Callable[[], Any]) -> None:
-    """What to call when there is no time left for more."""
-    _wish.at_last = save
+def call_before_forced_exit(save: Callable[[], object]) -> None:
+    """Sets what is called before the process is ended by force after a SIGTERM."""
+    _request.before_forced_exit = save
 
 
-def asked() -> bool:
-    """Whether a signal asked to stop."""
-    return bool(_wish.name)
+def stop_requested() -> bool:
+    """Returns whether a stop signal has arrived."""
+    return bool(_request.name)
 
 
-def check() -> None:
-    """Raises `Stopped` if a signal asked for it; call it where nothing is half done."""
-    if _wish.name:
-        raise Stopped(f"stopped by {_wish.name}")
+def raise_if_stop_requested() -> None:
+    """Raises `Stopped` after a stop signal; called where no work is half done."""
+    if _request.name:
+        raise Stopped(f"stopped by {_request.name}")
+
+
+def _handler(timers: list[threading.Timer]) -> Callable[[int, FrameType | None], None]:
+    """Returns the signal handler, which adds the timer of a forced exit to `timers`."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        interrupted_before = _request.name == "SIGINT"
+        _request.name = signal.Signals(number).name
+        if interrupted_before and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM and not timers:
+            timers.append(threading.Timer(_FORCED_EXIT_SECONDS, _force_exit))
+            timers[0].daemon = True
+            timers[0].start()
+
+    return handle
+
+
+def _install_handlers(
+    handler: Callable[[int, FrameType | None], None],
+) -> dict[int, signal._HANDLER]:
+    """Installs the handler for each stop signal that is not ignored; returns the previous ones."""
+    numbers = [getattr(signal, name) for name in _STOP_SIGNALS if hasattr(signal, name)]
+    previous = {number: signal.getsignal(number) for number in numbers}
+    previous = {n: h for n, h in previous.items() if h not in (signal.SIG_IGN, None)}
+    for number in previous:
+        signal.signal(number, handler)
+    return previous
+
+
+def _force_exit() -> None:
+    with contextlib.suppress(BaseException):
+        _request.before_forced_exit()
+    os._exit(RESUMABLE_EXIT_CODE)

@@ -6,7 +6,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.utils.errors import UserError
 
 REFUSED = {
-    "yamnet:frames=96": "named 'frames'.\nThere are: hop, pool",
+    "yamnet:frames=96": "named 'frames'.\nAvailable: hop, pool",
     "yamnet:hop=0": "yamnet:hop=0: 0 is no whole number above 0",
     "yamnet:hop=-3": "-3 is no whole number",
     "yamnet:hop=2.5": "2.5 is no whole number",

@@ -8,7 +8,7 @@ from tftransfer.data.scan import scan_item
 from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.text.checks import MAX_BYTES
 from tftransfer.preprocessing.text.preprocessor import StringPreprocessor, WordPreprocessor, as_utf8
-from tftransfer.utils.text_encoding import text_of
+from tftransfer.utils.text_encoding import decode_text
 
 MODALITY = get_modality("text")
 SAID = "Café “naïve” don’t\n日本語"
@@ -19,13 +19,13 @@ MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "utf-8-sig": b""}
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-le", "utf-16-be"])
 def test_an_encoding_is_told_from_the_bytes(encoding):
     data = MARKS.get(encoding, b"") + SAID.encode(encoding)
-    assert text_of(data) == SAID == as_utf8(tf.constant(data)).numpy().decode()
+    assert decode_text(data) == SAID == as_utf8(tf.constant(data)).numpy().decode()
 
 
 def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
     data = bytes(range(1, 256))
-    assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data)
-    assert text_of(b"caf\xe9 \x93ok\x94") == "café “ok”"
+    assert as_utf8(tf.constant(data)).numpy().decode() == decode_text(data)
+    assert decode_text(b"caf\xe9 \x93ok\x94") == "café “ok”"
     assert scan_item(b"caf\xe9", MODALITY).warnings == (
         "not in UTF-8, read as Windows-1252 (Latin-1)",
     )
@@ -34,7 +34,7 @@ def test_what_is_not_utf8_is_windows_1252_in_python_and_in_the_graph():
 @pytest.mark.parametrize("around", [" ", "\n", "\u00a0\u3000", "\x0b\x1c\x85", "\u2028\t"])
 def test_white_space_around_is_no_part_of_a_text(around):
     data = f"{around}a {around} b{around}".encode()
-    assert as_utf8(tf.constant(data)).numpy().decode() == text_of(data).strip()
+    assert as_utf8(tf.constant(data)).numpy().decode() == decode_text(data).strip()
     assert scan_item(data, MODALITY).sha256 == scan_item(data.strip(), MODALITY).sha256
     assert scan_item(b"a\r\n", MODALITY).sha256 == scan_item("a".encode("utf-16"), MODALITY).sha256
 

@@ -13,7 +13,7 @@ from tftransfer.backbones.stages import cut_into_stages
 from tftransfer.backbones.tfhub import TFHubLayer, check_input, trusted
 from tftransfer.preprocessing.audio.preprocessors import WaveformPreprocessor
 from tftransfer.utils.errors import unknown_name
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 # What YAMNet's module returns, by place.
 _IN_PLACE = ("scores", "embeddings", "log_mel")

@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 from tftransfer.backbones.weight_files import check_bounds
 from tftransfer.checkpoints.weights import settle
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 PUBLISHED = "https://storage.googleapis.com/audioset/yamnet.h5"
 # A layer's numbers by what they are: what a file's own names end with, and ours.

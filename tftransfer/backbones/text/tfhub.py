@@ -8,7 +8,7 @@ from tftransfer.backbones import tfhub
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage
 from tftransfer.preprocessing.text.preprocessor import StringPreprocessor
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 
 def load_module(name: str, handle: str, *, trust_code: bool, output: str = "") -> Backbone:

@@ -18,7 +18,7 @@ from tftransfer.backbones.text.transformer_stages import blocks_of, one_input_mo
 from tftransfer.core.serialization import read_json
 from tftransfer.preprocessing.text.subword_preprocessor import SubwordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import set_feedforward_activation
 
 POOLS = ("mean", "max", "first", "last")

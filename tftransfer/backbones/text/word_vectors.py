@@ -15,7 +15,7 @@ from tftransfer.backbones.text.layers import Masked, PaddingMask
 from tftransfer.backbones.text.vector_files import WordVectors, read_word_vectors
 from tftransfer.preprocessing.text.preprocessor import WordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
-from tftransfer.utils.hashes import file_sha256
+from tftransfer.utils.files import file_sha256
 
 POOLS = ("mean", "max", "sif")
 BODIES = ("none", "cnn", "bigru")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from tftransfer.utils.text_encoding import encoding_of, text_of
+from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
 # A book has about a million characters; nothing longer is one example.
 MAX_BYTES = 4 << 20
@@ -18,7 +18,7 @@ _UNPARTED = re.compile(
 
 def bare(data: bytes) -> str:
     """The text without white space around it: how networks read it, and what copies share."""
-    return text_of(data).strip()
+    return decode_text(data).strip()
 
 
 def within_size(data: bytes) -> str | None:
@@ -30,14 +30,14 @@ def within_size(data: bytes) -> str | None:
 
 def no_nul_characters(data: bytes) -> str | None:
     """What holds characters of number 0 is no text."""
-    if "\0" in text_of(data):
+    if "\0" in decode_text(data):
         return "not text: it holds NUL bytes (a binary file, or UTF-16 without a mark)"
     return None
 
 
 def whole(data: bytes) -> str | None:
     """UTF-8 or UTF-16 by its mark that is not such is left out."""
-    encoding = encoding_of(data)
+    encoding = detect_encoding(data)
     try:
         data.decode("cp1252" if encoding == "windows-1252" else encoding, "strict")
     except UnicodeDecodeError as error:
@@ -61,7 +61,7 @@ CHECKS: tuple[Callable[[bytes], str | None], ...] = (
 
 def other_encoding(data: bytes) -> str | None:
     """What is not UTF-8 is read as what it is or is likely to be."""
-    encoding = encoding_of(data)
+    encoding = detect_encoding(data)
     if encoding == "windows-1252":
         return "not in UTF-8, read as Windows-1252 (Latin-1)"
     return None if encoding == "utf-8" else "in UTF-16, read as such"
@@ -72,5 +72,5 @@ WARNINGS: tuple[Callable[[bytes], str | None], ...] = (other_encoding,)
 
 def count_words(data: bytes) -> float:
     """Words parted by white space; where a script has none between words, its characters."""
-    parted, characters = _UNPARTED.subn(" ", text_of(data))
+    parted, characters = _UNPARTED.subn(" ", decode_text(data))
     return float(len(parted.split()) + characters)

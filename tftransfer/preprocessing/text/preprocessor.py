@@ -14,7 +14,7 @@ import tensorflow as tf
 from tftransfer.preprocessing.base import Augmenter, Preprocessor
 from tftransfer.preprocessing.text.augmentation import TokenAugmenter, WordAugmenter
 from tftransfer.preprocessing.text.checks import MAX_BYTES
-from tftransfer.utils.text_encoding import text_of
+from tftransfer.utils.text_encoding import decode_text
 
 # Letters and digits with what joins them inside a word, or one mark of another kind.
 _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"
@@ -62,7 +62,7 @@ class TextPreprocessor(Preprocessor):
         """Arrays [n, *shape] of strings in UTF-8 [n]."""
 
     def decode(self, data: Any) -> Any:
-        """The array of one text, or of a batch; not in UTF-8, they are read as `text_of` does.
+        """The array of one text, or of a batch; not in UTF-8, they are read as `decode_text` does.
 
         Raises:
           tf.errors.InvalidArgumentError: when run, for an empty text or one with NUL.
@@ -201,7 +201,7 @@ class WordPreprocessor(TextPreprocessor):
         """How many of the words of some texts have an id, and how many texts are cut."""
         if not items:
             return ()
-        words = self.split(tf.constant([text_of(item).encode() for item in items]))
+        words = self.split(tf.constant([decode_text(item).encode() for item in items]))
         cut = float(tf.reduce_mean(tf.cast(words.row_lengths() > self.shape[0], tf.float32)))
         said = [f"{cut:.1%} of the training texts are longer than {self.shape[0]} words and cut"]
         if not self._buckets:

@@ -14,7 +14,7 @@ from tftransfer.preprocessing.text.augmentation import TokenAugmenter
 from tftransfer.preprocessing.text.preprocessor import TextPreprocessor
 from tftransfer.preprocessing.text.sentencepiece import keep_model
 from tftransfer.preprocessing.text.wordpiece import PATTERNS, WordPiece, follows_bert
-from tftransfer.utils.text_encoding import text_of
+from tftransfer.utils.text_encoding import decode_text
 
 # No tokenizer has this id, so that a mask can be told from the ids alone.
 PADDING = -1
@@ -98,7 +98,7 @@ class SubwordPreprocessor(TextPreprocessor):
         some = items[:: max(1, len(items) // _SAMPLE)]
         if not some:
             return ()
-        ids = self._ids(tf.constant([text_of(item).encode() for item in some]))
+        ids = self._ids(tf.constant([decode_text(item).encode() for item in some]))
         marks = (self._start is not None) + (self._end is not None)
         cut = float(tf.reduce_mean(tf.cast(ids.row_lengths() + marks > self.shape[0], tf.float32)))
         said = []
