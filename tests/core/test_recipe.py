@@ -27,18 +27,18 @@ def _phase(**changes):
         ("*", list(BLOCKS)),
     ],
 )
-def test_match_blocks(pattern, found):
+def test_match_blocks_pattern_returns_matching_blocks_in_order(pattern, found):
     assert match_blocks(pattern, BLOCKS) == found
 
 
-def test_match_blocks_counts_stages_and_not_letters():
+def test_match_blocks_stage_from_the_end_counts_numbered_stages():
     blocks = [f"stage{k}" for k in range(1, 12)] + ["stage_extra"]
     assert match_blocks("stage-1", blocks) == ["stage11"]
     assert match_blocks("stage-11", blocks) == ["stage1"]
 
 
 @pytest.mark.parametrize("pattern", ["stage-0", "stage-4", "Head", "hea", "stage4", "conv*", ""])
-def test_a_pattern_that_matches_nothing_is_an_error(pattern):
+def test_match_blocks_without_a_match_raises(pattern):
     with pytest.raises(UserError) as caught:
         match_blocks(pattern, BLOCKS)
     assert caught.value.what == f"There is no block named {pattern!r}."
@@ -52,7 +52,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(pattern):
         ("conv*", "Available: head, stage1, stage2, stage3, stem."),
     ],
 )
-def test_the_nearest_blocks_are_listed(pattern, remedy):
+def test_match_blocks_without_a_match_lists_nearest_blocks(pattern, remedy):
     with pytest.raises(UserError) as caught:
         match_blocks(pattern, BLOCKS)
     assert caught.value.remedy == remedy
@@ -69,19 +69,19 @@ def test_the_nearest_blocks_are_listed(pattern, remedy):
         ({"stage*": 1, "stage-1": 0.1}, (0, 1, 1, 0.1, 0)),
     ],
 )
-def test_rates_freeze_what_is_not_named_and_a_later_pattern_wins(train, rates):
+def test_rates_freeze_unnamed_blocks_and_last_match_applies(train, rates):
     found = _phase(train=train).rates(BLOCKS)
     assert list(found) == list(BLOCKS)
     assert tuple(found.values()) == rates
     assert all(type(rate) is float for rate in found.values())
 
 
-def test_rates_refuse_a_pattern_without_a_block():
+def test_rates_pattern_without_a_block_raises():
     with pytest.raises(UserError, match="no block named 'hed'"):
         _phase(train={"head": 1.0, "hed": 1.0}).rates(BLOCKS)
 
 
-def test_a_phase_keeps_its_own_copy_of_train():
+def test_phase_copies_train():
     train = {"head": 1.0}
     phase = _phase(train=train)
     train["stage1"] = 1.0
@@ -103,12 +103,12 @@ def test_a_phase_keeps_its_own_copy_of_train():
         ({"learning_rate": math.nan}, "'tune'.* learning_rate=nan"),
     ],
 )
-def test_a_phase_refuses_bad_values(changes, what):
+def test_phase_impossible_value_raises(changes, what):
     with pytest.raises(UserError, match=what):
         _phase(**changes)
 
 
-def test_a_wrong_word_gets_the_nearest():
+def test_phase_misspelled_value_lists_the_nearest():
     with pytest.raises(UserError) as caught:
         _phase(batch_norm="freeze")
     assert caught.value.remedy == "Did you mean frozen?"
@@ -128,43 +128,71 @@ def test_a_wrong_word_gets_the_nearest():
         ({"test_fraction": math.nan}, "test_fraction is nan"),
     ],
 )
-def test_an_experiment_refuses_bad_values(changes, what):
+def test_experiment_impossible_value_raises(changes, what):
     with pytest.raises(UserError, match=what):
         Experiment(**changes)
 
 
 @pytest.mark.parametrize("name", ["validation_fraction", "test_fraction"])
-def test_an_experiment_may_do_without_a_part(name):
+def test_experiment_fraction_of_zero_is_allowed(name):
     assert getattr(Experiment(**{name: 0.0}), name) == 0.0
 
 
-def test_nouns_are_frozen_and_keyword_only():
+def test_dataclasses_are_frozen_and_keyword_only():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Head().units = 3
     with pytest.raises(TypeError):
         Recipe("name")
 
 
-def test_the_base_loss_computes_nothing():
+def test_base_loss_call_raises():
     with pytest.raises(NotImplementedError):
         Loss()({})
 
 
-def test_a_recipe_prints_its_phases():
+def test_recipe_str_describes_each_phase():
     first = _phase(name="warm", losses=(Loss(),), epochs=3, learning_rate=0.01)
     second = _phase(
         train={"head": 1.0, "stage-1": 0.25}, losses=(Loss(), Loss(weight=0.5)), reset=("head",)
     )
     lines = str(Recipe(name="mine", phases=(first, second))).splitlines()
     assert lines[0] == "recipe mine"
-    assert lines[1] == "  1. warm: trains head ×1; all else is frozen"
-    assert "peak rate 0.01, cosine, up to 3 epochs" in lines[2]
-    assert lines[3] == "     minimises Loss"
-    assert lines[4] == "  2. tune: trains head ×1, stage-1 ×0.25; all else is frozen"
-    assert lines[6] == "     minimises Loss + 0.5 Loss"
-    assert lines[7] == "     starts head from random weights"
+    assert lines[1] == "  1. warm: trains head ×1; other blocks are frozen"
+    assert "peak learning rate 0.01, cosine, up to 3 epochs" in lines[2]
+    assert lines[3] == "     minimizes Loss"
+    assert lines[4] == "  2. tune: trains head ×1, stage-1 ×0.25; other blocks are frozen"
+    assert lines[6] == "     minimizes Loss + 0.5 Loss"
+    assert lines[7] == "     initializes head with random weights"
     assert len(lines) == 8
 
 
-def test_a_phase_that_trains_nothing_says_so():
+def test_recipe_str_of_a_phase_without_trained_blocks():
     assert "trains nothing;" in str(Recipe(name="r", phases=(_phase(train={}),)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "remedy"),
+    [
+        ({"warmup": 1.5}, "warmup=1.5", "from 0 to 1"),
+        ({"lora": -1}, "lora=-1", "from 0 to 10,000"),
+        ({"train": {"head": -0.5}}, "multiplier of head is -0.5", "0 or more"),
+    ],
+)
+def test_phase_value_out_of_range_raises_with_the_range(changes, what, remedy):
+    with pytest.raises(UserError, match=what) as caught:
+        _phase(**changes)
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "remedy"),
+    [
+        ({"hidden": (8, 0)}, r"hidden=\(8, 0\)", "whole numbers above 0"),
+        ({"dropout": 1.0}, "dropout=1.0", "below 1"),
+        ({"kind": "dence"}, "Head 'head': kind='dence'", "Did you mean dense"),
+    ],
+)
+def test_head_impossible_value_raises(changes, what, remedy):
+    with pytest.raises(UserError, match=what) as caught:
+        Head(**changes)
+    assert remedy in caught.value.remedy

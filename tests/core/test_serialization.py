@@ -39,7 +39,7 @@ def _through_text(value):
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 @pytest.mark.parametrize("problem_type", ["single_label", "multi_label", "regression"])
-def test_named_recipes_come_back_equal(name, problem_type):
+def test_json_round_trip_of_named_recipes_is_equal(name, problem_type):
     recipe = make_recipe(name, problem_type=problem_type)
     assert _through_text(recipe) == recipe
 
@@ -56,16 +56,16 @@ def test_named_recipes_come_back_equal(name, problem_type):
         *LOSSES,
     ],
 )
-def test_values_come_back_equal(value):
+def test_json_round_trip_of_values_is_equal(value):
     assert _through_text(value) == value
 
 
-def test_a_dataclass_carries_its_name_and_all_its_fields():
+def test_to_jsonable_dataclass_has_type_and_all_fields():
     found = to_jsonable(L2SP(weight=0.5))
     assert found == {"type": "L2SP", "weight": 0.5, "ramp": 0.0, "blocks": "stage*"}
 
 
-def test_lists_come_back_as_tuples_and_paths_as_text():
+def test_json_round_trip_gives_tuples_for_lists_and_text_for_paths():
     assert _through_text({"a": [1, (2, 3)], "b": Path("x") / "y"}) == {"a": (1, (2, 3)), "b": "x/y"}
 
 
@@ -73,12 +73,12 @@ def test_lists_come_back_as_tuples_and_paths_as_text():
     ("value", "plain"),
     [(np.int64(7), 7), (np.float32(0.25), 0.25), (np.float64(0.5), 0.5), (True, True)],
 )
-def test_numpy_numbers_become_plain(value, plain):
+def test_to_jsonable_converts_numpy_numbers(value, plain):
     found = json.loads(json.dumps(to_jsonable({"seed": value})))["seed"]
     assert found == plain and type(found) is type(plain)
 
 
-def test_data_in_memory_is_said_to_be_so():
+def test_to_jsonable_data_in_memory_keeps_the_type_only():
     found = to_jsonable(Experiment(data=np.zeros((2, 2))))
     assert found["data"] == "<ndarray in memory>"
 
@@ -90,24 +90,24 @@ def test_data_in_memory_is_said_to_be_so():
         ({"type": "Lambda", "code": "x"}, "no type named 'Lambda'", "Available: "),
         ({"type": "Head", "unit": 3}, "no field of Head named 'unit'", "units"),
         ({"type": "L2SP", "block": "*"}, "no field of L2SP named 'block'", "blocks"),
-        ({"type": "Phase", "name": "a", "train": {}}, "A Phase has no field 'losses'", "Add it"),
-        ({"type": "Recipe"}, "A Recipe has no field 'name'", "Add it"),
+        ({"type": "Phase", "name": "a", "train": {}}, "Phase lacks the field 'losses'", "Add it"),
+        ({"type": "Recipe"}, "Recipe lacks the field 'name'", "Add it"),
     ],
 )
 @pytest.mark.parametrize("nest", [lambda v: v, lambda v: {"phases": [v]}], ids=["bare", "nested"])
-def test_unknown_types_and_fields_are_named(value, what, remedy, nest):
+def test_from_jsonable_unknown_type_or_field_raises_with_its_name(value, what, remedy, nest):
     with pytest.raises(UserError, match=what) as caught:
         from_jsonable(nest(value))
     assert remedy in caught.value.remedy
 
 
-def test_values_are_checked_on_the_way_back():
+def test_from_jsonable_checks_values():
     stored = to_jsonable(Experiment()) | {"batch_size": 0}
     with pytest.raises(UserError, match="batch_size is 0"):
         from_jsonable(stored)
 
 
-def test_a_users_own_loss_may_be_made_serialisable():
+def test_register_serializable_accepts_a_new_class_and_refuses_a_taken_name():
     @register_serializable
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class OnlyForThisTest:
@@ -119,7 +119,7 @@ def test_a_users_own_loss_may_be_made_serialisable():
         register_serializable(other)
 
 
-def test_files_are_utf8_whatever_the_locale(tmp_path):
+def test_write_json_is_utf8(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"class": "käse", "recipe": _recipe()})
     assert "käse".encode() in path.read_bytes() and path.read_bytes().endswith(b"}\n")
@@ -127,13 +127,13 @@ def test_files_are_utf8_whatever_the_locale(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a": 1', b'{"a": "\xff"}'])
-def test_a_broken_file_is_named(tmp_path, content):
+def test_read_json_broken_file_raises_with_its_name(tmp_path, content):
     path = tmp_path / "broken.json"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.json is not valid JSON"):
         read_json(path)
 
 
-def test_an_absent_file_is_named(tmp_path):
+def test_read_json_absent_file_raises_with_its_name(tmp_path):
     with pytest.raises(UserError, match=r"absent\.json does not exist"):
         read_json(tmp_path / "absent.json")

@@ -4,7 +4,7 @@ from tftransfer.utils.console import printable
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("red/größe 猫.png", "red/größe 猫.png"),
         ("1\u202fPM\u00a0é", "1\u202fPM\u00a0é"),
@@ -14,6 +14,6 @@ from tftransfer.utils.console import printable
         ("", ""),
     ],
 )
-def test_names_are_said_on_one_line_and_give_no_orders_to_the_terminal(text, said):
-    assert printable(text) == said
-    assert len(said.splitlines()) <= 1
+def test_printable_is_one_line_without_control_characters(text, expected):
+    assert printable(text) == expected
+    assert len(expected.splitlines()) <= 1

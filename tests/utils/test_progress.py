@@ -1,4 +1,4 @@
-"""A bar on a terminal, elsewhere a line after 2 seconds and then one every 10 seconds."""
+"""Progress is a bar in a terminal, elsewhere a line after 2 seconds and every 10 seconds."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ from tftransfer.utils.progress import Progress, waiting
 
 
 class Clock:
-    """Time that passes when a test says so."""
+    """Time that passes only when a test adds to it."""
 
     def __init__(self, monkeypatch):
         self.now = 100.0

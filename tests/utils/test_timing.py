@@ -1,4 +1,4 @@
-"""Seconds by part: exclusive, and together the whole."""
+"""The seconds of sections add up to the whole."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def now(monkeypatch):
     return time
 
 
-def test_an_inner_part_is_not_counted_twice(now):
+def test_clock_inner_section_is_not_counted_twice(now):
     clock = Clock()
     now[0] = 5.0  # before any part: not counted
     with clock.measure("outer"):
@@ -28,7 +28,7 @@ def test_an_inner_part_is_not_counted_twice(now):
     assert clock.rounded() == {"import": 0.0, "outer": 3.0, "inner": 14.0, "total": 17.0}
 
 
-def test_an_exception_ends_a_part(now):
+def test_clock_exception_ends_a_section(now):
     clock = Clock()
     with pytest.raises(ValueError), clock.measure("outer"), clock.measure("inner"):
         now[0] += 1
@@ -38,7 +38,7 @@ def test_an_exception_ends_a_part(now):
     assert clock.seconds == {"import": 0.0, "outer": 2.0, "inner": 1.0}
 
 
-def test_the_first_clock_takes_the_seconds_of_imports(monkeypatch):
+def test_clock_first_one_counts_the_seconds_of_imports(monkeypatch):
     import_time.pop_seconds()
     time = iter([0.0, 1.0])
     monkeypatch.setattr(import_time.time, "monotonic", lambda: next(time, 1.0))

@@ -1,4 +1,4 @@
-"""The experiment: recipe, backbone, data, sizes and seed, as one frozen dataclass."""
+"""The experiment: recipe, backbone, data, sizes and seed in one frozen dataclass."""
 
 from __future__ import annotations
 
@@ -9,51 +9,69 @@ from typing import Any
 from tftransfer.core.recipe import PROBLEM_TYPES
 from tftransfer.utils.errors import UserError, check_known
 
+_MAX_HELD_OUT_FRACTION = 0.9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Recipe, backbone, data, sizes and seed: what a file in `configs/` returns.
+    """The recipe, backbone, data, sizes and seed of a training; files in `configs/` return one.
 
     Attributes:
-      data: a folder, an archive of one (.zip, .tar.gz; a path or an https URL), a manifest
-        (.csv, .tsv), `tfds:NAME`, or in Python a `tf.data.Dataset` or a pair of arrays
-        (images, labels), (texts, labels) or of sound (waveforms at 16 kHz, labels); see
-        `from_waveforms` for other rates.
-      test_data: as `data`; when empty, and the data have no splits, a test split is held out.
-      target_data: as `data`, or a folder of pictures without class folders: of the domain that
-        a recipe adapts to. Labels there are not looked at.
-      unlabelled_data: as `target_data`: pictures that nobody labelled.
-      problem_type: `auto`, `single_label`, `multi_label`, `regression` or `multi_task`.
-      backbone: `NAME`, `NAME:option=value,...`, a TF-Hub handle or folder, or a run.
-      weights: `pretrained` (for networks of pictures Keras's word `imagenet` is the same), `none`,
-        or the path or https URL of a weights file.
-      image_size: side of the square the pictures are resized to, in pixels; 0
-        means the backbone's own.
-      length: how much of each example is read: seconds of audio, tokens of text; 0 takes what
-        holds most of the training data.
-      recipe: a `Recipe`, a recipe's name, or a mapping of `name` and its options.
-      epochs: of all phases together, which are shortened or lengthened alike; 0 leaves
-        the recipe's own.
-      batch_size: examples per optimiser step.
-      validation_fraction: part of the training examples kept for stopping,
-        model choice and calibration.
-      test_fraction: part of all examples kept for the final figures.
-      columns: what the columns of tables hold where their names do not say it, such as
-        `text=review,label=stars`: `path` or `text`, `label` (once, or once per task) and `split`.
-      group_by: what no part of the split may share, such as speakers: a column of the manifest, or
-        a regular expression on file names whose one pair of parentheses holds the group.
-      seed: decides split, initial weights, order and augmentation.
-      precision: `auto`, `float32`, `mixed_bfloat16` or `mixed_float16`.
-      xla: `auto`, `on` or `off`.
-      max_quarantine: fraction of the files that may be unreadable.
-      labels_per_class: keep only so many training examples per class; 0 keeps all.
-      trust_code: allow a SavedModel or TF-Hub module, which is code, to be loaded.
+      data: Folder with one subfolder per class, an archive of one (.zip or .tar.gz; a path or an
+        https URL), a table (.csv or .tsv), or `tfds:NAME` for a TensorFlow Dataset. In Python also
+        a `tf.data.Dataset` or a pair of arrays: (images, labels), (texts, labels), or (waveforms at
+        16 kHz, labels); `from_waveforms` takes other rates.
+      test_data: Data for the final metrics, in any form of `data`. Empty for a split of `data`.
+      target_data: Data of the target domain, to which the recipe adapts, in any form of `data` or
+        as a folder of files. Labels are not used.
+      unlabelled_data: Data without labels, in any form of `target_data`.
+      problem_type: `single_label`, `multi_label`, `regression` or `multi_task`; `auto` infers it
+        from the labels.
+      backbone: Name of a backbone, with options as in `mobilenet_v2:alpha=0.35`; a TF-Hub handle or
+        folder; or the folder of a run. `tftransfer list backbones` prints the names.
+      weights: `pretrained`, `none` for random weights, or the path or https URL of a weights file.
+        `imagenet` means `pretrained`, as in Keras.
+      image_size: Height and width to which images are resized, in pixels; 0 for the default of the
+        backbone.
+      length: Length of the input in seconds of audio or tokens of text; 0 for a length that covers
+        most of the training examples.
+      recipe: Name of a recipe, with options as in `fine_tune:unfreeze=2`. Methods are added with
+        `+`, as in `fine_tune+l2_sp`. `tftransfer list recipes` prints the names, and `help:NAME`
+        the options. In Python also a `Recipe`, or a mapping of `name` and options.
+      epochs: Total number of epochs, shared among the phases in the recipe's proportions; 0 for the
+        recipe's default.
+      batch_size: Number of examples per optimizer step.
+      validation_fraction: Fraction of the training examples held out for early stopping, model
+        selection and calibration.
+      test_fraction: Fraction of all examples held out for the final metrics.
+      columns: Contents of table columns whose names do not show them, as in
+        `text=review,label=stars`. Contents are `path`, `text`, `label` (also several, one per task)
+        and `split`.
+      group_by: What examples of different splits must not share, such as the speaker: a column of
+        the table, or a regular expression on file names with the group in parentheses.
+      seed: Seed of the split, the initial weights, the order of the examples and the augmentation.
+      precision: Type of the computation: `float32`, `mixed_bfloat16` or `mixed_float16`; `auto`
+        chooses by the hardware.
+      xla: Whether XLA compiles the training step: `on` or `off`; `auto` chooses by the hardware.
+      max_quarantine: Fraction of the files that may be unreadable; they are skipped. A larger
+        fraction is an error.
+      labels_per_class: Number of labeled training examples kept of each class; 0 for all.
+      trust_code: Whether SavedModels and TF-Hub modules may be loaded. They can run any code.
+
+    Raises:
+      UserError: If a value is impossible.
+
+    Example:
+      >>> import tftransfer
+      >>> experiment = tftransfer.Experiment(data="photos", recipe="fine_tune:unfreeze=2")
+      >>> experiment.backbone
+      'mobilenet_v2'
     """
 
-    data: Any = ""
-    test_data: Any = ""
-    target_data: Any = ""
-    unlabelled_data: Any = ""
+    data: object = ""
+    test_data: object = ""
+    target_data: object = ""
+    unlabelled_data: object = ""
     problem_type: str = "auto"
     backbone: str = "mobilenet_v2"
     weights: str = "pretrained"
@@ -79,33 +97,34 @@ class Experiment:
         check_known("xla", self.xla, ("auto", "on", "off"), "Experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
         check_known("precision", self.precision, precisions, "Experiment")
-        if self.batch_size < 1 or self.epochs < 0:
-            raise UserError(
-                f"batch_size is {self.batch_size} and epochs is {self.epochs}.",
-                "Give a batch_size of at least 1, and epochs of at least 0.",
-            )
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}.", "Give 0 or more.")
+        for name, least in (("batch_size", 1), ("epochs", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"{name} is {getattr(self, name)}.", f"Set {name} to {least} or more."
+                )
         for name in ("validation_fraction", "test_fraction"):
-            if not 0 <= getattr(self, name) < 0.9:
-                raise UserError(f"{name} is {getattr(self, name)}.", "Give 0 to 0.9.")
+            if not 0 <= getattr(self, name) < _MAX_HELD_OUT_FRACTION:
+                raise UserError(
+                    f"{name} is {getattr(self, name)}.",
+                    f"Set {name} to 0 or more and below {_MAX_HELD_OUT_FRACTION}.",
+                )
 
     def without_memory(self) -> Experiment:
-        """The experiment as a file can hold it: data from memory is only named."""
+        """Returns the experiment as JSON can hold it: of data in memory only the type is kept."""
         names = ("data", "test_data", "target_data", "unlabelled_data")
-        nameable: dict[str, Any] = {name: _nameable(getattr(self, name)) for name in names}
-        return replace(self, **nameable)
+        described: dict[str, Any] = {name: _described(getattr(self, name)) for name in names}
+        return replace(self, **described)
 
     @property
     def data_is_in_memory(self) -> bool:
-        """Whether the data cannot be read again: it was handed over in Python."""
+        """Whether the data were passed from Python, so that they cannot be read again."""
         return not isinstance(self.data, (str, Path)) or str(self.data).startswith("<")
 
 
 def plain_weights(weights: str) -> str:
-    """What `weights` means: `pretrained` for Keras's word `imagenet` too."""
+    """Returns `pretrained` for `imagenet`, which is Keras's name for it, else `weights`."""
     return "pretrained" if weights == "imagenet" else weights
 
 
-def _nameable(data: Any) -> str:
+def _described(data: object) -> str:
     return str(data) if isinstance(data, (str, Path)) else f"<{type(data).__name__} in memory>"

@@ -1,7 +1,7 @@
-"""The nouns as frozen dataclasses: Head, Loss, Phase, Recipe.
+"""Head, Loss, Phase and Recipe as frozen dataclasses.
 
-They are data: printable, comparable, and the same after a trip through JSON
-(see `tftransfer.core.serialization`). Behaviour lives in the layers above.
+They are plain data: printable, comparable, and unchanged by a conversion to JSON and back (see
+`tftransfer.core.serialization`). The other modules of the package give them their behavior.
 """
 
 from __future__ import annotations
@@ -15,33 +15,49 @@ from typing import Any
 from tftransfer.utils.errors import UserError, check_known, unknown_name
 
 PROBLEM_TYPES = ("single_label", "multi_label", "regression", "multi_task")
-# What a phase may read: see `tftransfer.training.streams`.
+# Streams of training batches that losses can read; `tftransfer.training.streams` makes them.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
-# Of all kinds of input; which of them a kind has, its `Modality` says.
+# Augmentations of all modalities; a `Modality` lists those that apply to it.
 _AUGMENTS = ("auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise")
-_FROM_TOP = re.compile(r"stage-(\d+)")
+# `stage-1` is the last stage.
+_STAGE_FROM_END = re.compile(r"stage-(\d+)")
+_MAX_LEARNING_RATE = 100
+_RANGES = {
+    "lora": (0, 10_000),
+    "warmup": (0, 1),
+    "mixup": (0, 100),
+    "patience": (0, 1_000_000_000),
+}
 _PATH = re.compile(rf"({'|'.join(STREAMS)})(\.\w+)+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A block hung on a tensor of the backbone.
+    """A block on top of a tensor of the backbone.
 
     Attributes:
-      name: the block's name, as phases speak of it.
-      layer: the tensor it reads: `features` (pooled, [n, d]), a stage's name, an earlier head's
-        output, `features*OUTPUT` (their products with the softmax of such an output), or
-        `~OUTPUT` (a sample of the normal distribution whose means and logarithms of variances
-        that output holds).
-      output: the name of its output tensor, as losses speak of it.
-      units: width of the output; 0 means one per class (or per target column).
-      like: instead, `teacher.features`: as wide as these; or `source`: the head of the run that
-        the backbone comes from goes on.
-      kind: `dense`; `decoder`: a picture [n, size, size, 3] in -1 to 1; or `balance`: `units`
-        trained numbers, the same for every example.
-      normalize: divide what is read by its length.
-      hidden: widths of fully connected ReLU layers before the output.
-      dropout: fraction of the inputs dropped in training.
+      name: Name of the block, by which phases refer to it.
+      layer: Tensor that the head reads: `features` (pooled, [n, d]), the name of a stage, the
+        output of an earlier head, `features*OUTPUT` (the outer product of the features and the
+        softmax of an output), or `~OUTPUT` (a sample of the normal distribution whose means and
+        log variances are in an output).
+      output: Name of the output tensor, by which losses refer to it.
+      units: Width of the output; 0 for one unit per class or column of labels.
+      like: Source of the width instead of `units`: `teacher.features`, or `source` for the head of
+        the run that is the backbone, whose weights are continued.
+      kind: `dense`; `decoder` for an image [n, size, size, 3] from -1 to 1; or `balance` for
+        `units` trained numbers that are the same for every example.
+      normalize: Whether the input is divided by its Euclidean norm.
+      hidden: Widths of dense layers with ReLU before the output.
+      dropout: Fraction of the input units dropped in training, below 1.
+
+    Raises:
+      UserError: If a value is impossible.
+
+    Example:
+      >>> import tftransfer
+      >>> tftransfer.Head(hidden=(128,), dropout=0.2).layer
+      'features'
     """
 
     name: str = "head"
@@ -57,78 +73,110 @@ class Head:
     def __post_init__(self) -> None:
         check_known("kind", self.kind, ("dense", "decoder", "balance"), f"Head {self.name!r}")
         check_known("like", self.like, ("", "teacher.features", "source"), f"Head {self.name!r}")
-        whole = all(isinstance(width, int) and width > 0 for width in self.hidden)
-        if not 0 <= self.dropout < 1 or not whole:
+        if not all(isinstance(width, int) and width > 0 for width in self.hidden):
             raise UserError(
-                f"Head {self.name!r}: hidden={self.hidden}, dropout={self.dropout}.",
-                "Give widths that are whole numbers, and a dropout from 0 to below 1.",
+                f"Head {self.name!r}: hidden={self.hidden}.", "Set whole numbers above 0 as widths."
+            )
+        if not 0 <= self.dropout < 1:
+            raise UserError(
+                f"Head {self.name!r}: dropout={self.dropout}.",
+                "Set dropout to 0 or more and below 1.",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Base of the losses in `tftransfer.losses`.
+    """Base class of the losses in `tftransfer.losses`.
+
+    A loss is a frozen dataclass. Its fields hold the paths of the tensors that it reads, such as
+    `train.logits`, and its call computes one scalar from them.
 
     Attributes:
-      weight: factor of this loss in the sum that is minimised.
-      ramp: where above 0, the factor rises from 0 by 2 / (1 + exp(-ramp p)) - 1, p from 0 to 1
-        over the phase (Ganin & Lempitsky, 2015, with 10).
+      weight: Factor of the loss in the sum that is minimized.
+      ramp: If above 0, the factor rises from 0 to `weight` during the phase, as
+        `2 / (1 + exp(-ramp * p)) - 1` with `p` from 0 to 1 (Ganin & Lempitsky, 2015, use 10).
+
+    Example:
+      >>> import tftransfer
+      >>> tftransfer.losses.CrossEntropy(weight=0.5).paths()
+      ('train.logits', 'train.label')
     """
 
     weight: float = 1.0
     ramp: float = 0.0
 
     def paths(self) -> tuple[str, ...]:
-        """The tensors that it reads by path."""
+        """Returns the paths of the tensors that the loss reads."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(v for v in values if isinstance(v, str) and _PATH.fullmatch(v))
 
     def softmaxed(self) -> tuple[str, ...]:
-        """Paths of scores that it takes for those of classes that exclude each other."""
+        """Returns the paths of the logits to which the loss applies a softmax."""
         return ()
 
     def __call__(self, tensors: Any) -> Any:
-        """The loss of one step as a scalar, without `weight`, which the trainer applies."""
+        """Computes the loss of one step.
+
+        Args:
+          tensors: Tensors of the step by path.
+
+        Returns:
+          A scalar, without the factors `weight` and `ramp`, which the trainer applies.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """What trains, at which rate, on which losses, for how long.
+    """A part of a training: the blocks that train, their learning rates, losses and duration.
 
     Attributes:
-      name: the phase's name in plans, metrics and pictures.
-      train: block name or pattern to learning-rate multiplier. A block that is
-        not named is frozen. `stage-1` is the last stage, `stage-2` the one
-        before it; `stage*` and other shell patterns work too.
-      losses: what is minimised, as a weighted sum.
-      epochs: passes over the training examples, at most.
-      learning_rate: peak rate of a block whose multiplier is 1.
-      optimizer: a Keras optimizer by its name, in any case: adamw, sgd, ...
-      weight_decay: decoupled weight decay, for optimizers that have it.
-      schedule: `cosine` (to zero), `linear` (to zero), `constant`, or `plateau` (a third of the
-        rate after each three epochs without a better validation figure), after the warm-up.
-      warmup: fraction of the steps in which the rate rises linearly from zero.
-      clip_norm: bound on the global norm of the gradients; 0 turns it off.
-      batch_norm: `frozen` keeps batch-normalisation layers of trained stages
-        as they came (statistics, scale and shift); `train` trains them; `adapt` measures their
-        statistics anew on the target stream, and nothing else changes (AdaBN, Li et al., 2017).
-      solve: instead of steps, the head is solved on the frozen features: `prototypes`, `ridge`,
-        `logistic` or `cosine`; or `interpolate`, the best mean of the weights before and after.
-      lora: rank of the low-rank updates that train instead of the stages' kernels (Hu et al.,
+      name: Name of the phase in plans, metrics and plots.
+      train: Multipliers of the learning rate by block. Blocks are names or shell patterns such as
+        `stage*`; `stage-1` is the last stage, `stage-2` the one before it. Other blocks are frozen.
+      losses: Losses whose weighted sum is minimized.
+      epochs: Maximum number of passes over the training examples.
+      learning_rate: Peak learning rate of a block whose multiplier is 1.
+      optimizer: Name of a Keras optimizer in any case, such as `adamw` or `sgd`.
+      weight_decay: Decoupled weight decay, for optimizers that support it.
+      schedule: Learning rate after the warm-up: `cosine` or `linear` (both to zero), `constant`, or
+        `plateau` (a third after every three epochs without a better validation metric).
+      warmup: Fraction of the steps during which the learning rate rises linearly from zero.
+      clip_norm: Maximum global norm of the gradients; 0 turns clipping off.
+      batch_norm: Batch normalization in the trained stages: `frozen` keeps its statistics, scale
+        and shift; `train` trains them; `adapt` only measures the statistics of the target data,
+        and nothing else is trained (AdaBN, Li et al., 2017).
+      solve: Closed form for the head on frozen features, in place of training steps: `prototypes`,
+        `ridge`, `logistic` or `cosine`; or `interpolate` for the best mean of the weights before
+        and after the earlier phases.
+      lora: Rank of the low-rank updates that train in place of the stages' kernels (Hu et al.,
         2022); 0 trains the kernels.
-      reference: what the losses' `reference` is: the network at the start of the `run`, of the
-        `phase`, or of the one `before` it.
-      reweight: training pictures count as much as they are like the target's, by the ratio of
-        densities that a discriminator on the source's features gives.
-      reset: blocks (names or patterns) given new random weights at the start.
-      augment: what training examples undergo: `none`, `strong` or `noise`; of pictures also
-        `flip`, `shift`, `crop` or `full`; `auto` is the default of their kind.
+      reference: Network that losses read as `reference`: that at the start of the `run`, at the
+        start of this `phase`, or at the start of the phase `before` it.
+      reweight: Whether training examples are weighted by their similarity to the target data, the
+        density ratio of a domain discriminator on the frozen features.
+      reset: Names or patterns of blocks that get new random weights at the start.
+      augment: Augmentation of the training examples: `none`, `strong` or `noise`; also `flip`,
+        `shift`, `crop` or `full` for images, `shift`, `mask` or `full` for audio, and `drop` for
+        texts. `auto` chooses by the modality.
       views: stored variants of each picture where the prefix is frozen; 0 lets
         the planner choose, and -1 streams fresh augmentation every epoch.
-      mixup: parameter of mixup's Beta distribution (Zhang et al., 2018); 0 turns it off.
-      patience: epochs (and at least 100 steps) without a better validation figure
-        before stopping; 0 turns it off.
+      mixup: Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off.
+      patience: Number of epochs, and of at least 100 steps, without a better validation metric
+        before the phase stops early; 0 turns early stopping off.
+
+    Raises:
+      UserError: If a value is impossible.
+
+    Example:
+      >>> import tftransfer
+      >>> phase = tftransfer.Phase(
+      ...     name="tune",
+      ...     train={"head": 1.0, "stage-1": 0.3},
+      ...     losses=(tftransfer.losses.CrossEntropy(),),
+      ... )
+      >>> phase.rates(["stage1", "stage2", "head"])
+      {'stage1': 0.0, 'stage2': 0.3, 'head': 1.0}
     """
 
     name: str
@@ -161,60 +209,73 @@ class Phase:
         schedules = ("cosine", "linear", "constant", "plateau")
         check_known("schedule", self.schedule, schedules, f"Phase {self.name!r}")
         check_known("augment", self.augment, _AUGMENTS, f"Phase {self.name!r}")
-        if self.epochs < 1 or not 0 < self.learning_rate < 100:
+        if self.epochs < 1:
+            raise UserError(f"Phase {self.name!r}: epochs={self.epochs}.", "Set 1 or more.")
+        if not 0 < self.learning_rate < _MAX_LEARNING_RATE:
             raise UserError(
-                f"Phase {self.name!r}: epochs={self.epochs}, learning_rate={self.learning_rate}.",
-                "Give at least one epoch and a rate above 0 and below 100.",
+                f"Phase {self.name!r}: learning_rate={self.learning_rate}.",
+                f"Set a learning rate above 0 and below {_MAX_LEARNING_RATE}.",
             )
-        bounds = (("lora", 0, 10**4), ("warmup", 0, 1), ("mixup", 0, 100), ("patience", 0, 10**9))
-        for name, low, high in bounds:
+        for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise UserError(
-                    f"Phase {self.name!r}: {name}={getattr(self, name)}.", f"Give {low} to {high}."
+                    f"Phase {self.name!r}: {name}={getattr(self, name)}.",
+                    f"Set {name} to a value from {low} to {high:,}.",
                 )
-        if min(self.train.values(), default=0) < 0:
-            raise UserError(f"Phase {self.name!r} has a rate below 0.", "Give 0 or more.")
+        for block, rate in self.train.items():
+            if rate < 0:
+                raise UserError(
+                    f"Phase {self.name!r}: the learning-rate multiplier of {block} is {rate}.",
+                    "Set 0 or more.",
+                )
 
     @property
     def has_steps(self) -> bool:
-        """Whether it trains by steps, over epochs; what is solved or measured has none."""
+        """Whether the phase has training steps, unlike closed forms and AdaBN."""
         return not self.solve and self.batch_norm != "adapt"
 
     @property
-    def of_labels(self) -> tuple[Loss, ...]:
+    def supervised_losses(self) -> tuple[Loss, ...]:
         """The losses that read labels."""
         return tuple(loss for loss in self.losses if "train.label" in loss.paths())
 
     @property
-    def learns_labels(self) -> bool:
-        """Whether it trains on labels, by steps."""
-        return bool(self.of_labels)
+    def is_supervised(self) -> bool:
+        """Whether the phase has losses that read labels."""
+        return bool(self.supervised_losses)
 
     @property
     def adapts(self) -> bool:
-        """Whether it looks at pictures of the target domain."""
+        """Whether the phase reads data of the target domain."""
         return self.batch_norm == "adapt" or self.reweight or "target" in self.streams
 
     @property
-    def leaves_source(self) -> bool:
-        """Whether it makes of the network one for the target domain alone."""
-        alone = "target" in self.streams and not self.learns_labels
+    def serves_target_only(self) -> bool:
+        """Whether the network is meant for the target domain only after the phase."""
+        alone = "target" in self.streams and not self.is_supervised
         return self.batch_norm == "adapt" or alone
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """The streams that the losses' paths name, in the order of `STREAMS`."""
+        """The streams that the losses read, in the order of `STREAMS`."""
         named = {path.split(".")[0] for loss in self.losses for path in loss.paths()}
         return tuple(stream for stream in STREAMS if stream in named)
 
     def tensors(self, source: str = "") -> tuple[str, ...]:
-        """Names of tensors that the losses read: the network's, or `reference`'s or `teacher`'s."""
+        """Returns the names of the tensors that the losses read.
+
+        Args:
+          source: Origin of the tensors: "" for the trained network, `reference` or `teacher`.
+        """
         found = (path.split(".")[1:] for loss in self.losses for path in loss.paths())
         wanted = [name for *origin, name in found if origin == ([source] if source else [])]
         return tuple(dict.fromkeys(wanted))
 
     def rates(self, blocks: Sequence[str]) -> dict[str, float]:
-        """The multiplier of every block, 0 for the frozen ones; a later pattern wins."""
+        """Returns the learning-rate multiplier of every block, 0 for frozen ones.
+
+        If several entries of `train` match a block, the last one applies.
+        """
         rates = dict.fromkeys(blocks, 0.0)
         for pattern, rate in self.train.items():
             for block in match_blocks(pattern, blocks):
@@ -224,11 +285,25 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Heads and phases: one way of transferring, as data.
+    """A way to transfer: the heads of the network and the phases of its training.
 
     Attributes:
-      teachers: runs, or for features backbones, whose outputs losses read as
+      name: Name of the recipe.
+      phases: Phases in the order in which they run.
+      heads: Heads of the network.
+      teachers: Runs, or backbones if only their features are read, whose outputs losses read as
         `STREAM.teacher.NAME`.
+
+    Example:
+      >>> import tftransfer
+      >>> probe = tftransfer.Phase(
+      ...     name="head", train={"head": 1.0}, losses=(tftransfer.losses.CrossEntropy(),), epochs=3
+      ... )
+      >>> print(tftransfer.Recipe(name="linear_probe", phases=(probe,)))
+      recipe linear_probe
+        1. head: trains head ×1; other blocks are frozen
+           adamw, peak learning rate 0.001, cosine, up to 3 epochs; augment auto; batch_norm frozen
+           minimizes CrossEntropy
     """
 
     name: str
@@ -244,11 +319,19 @@ class Recipe:
 
 
 def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
-    """The blocks that a name, a `stage-K` or a shell pattern means; none is an error."""
-    from_top = _FROM_TOP.fullmatch(pattern)
-    if from_top:
+    """Returns the blocks that match a name, `stage-K` or a shell pattern.
+
+    Args:
+      pattern: Name or pattern.
+      blocks: Names of all blocks, stages in their order.
+
+    Raises:
+      UserError: If no block matches.
+    """
+    from_end = _STAGE_FROM_END.fullmatch(pattern)
+    if from_end:
         stages = [block for block in blocks if re.fullmatch(r"stage\d+", block)]
-        position = len(stages) - int(from_top[1])
+        position = len(stages) - int(from_end[1])
         found = [stages[position]] if 0 <= position < len(stages) else []
     else:
         found = [block for block in blocks if fnmatch.fnmatchcase(block, pattern)]
@@ -264,12 +347,11 @@ def _describe_phase(number: int, phase: Phase) -> list[str]:
         for loss in phase.losses
     )
     lines = [
-        f"  {number}. {phase.name}: trains {rates or 'nothing'}; all else is frozen",
-        f"     {phase.optimizer}, peak rate {phase.learning_rate:g}, {phase.schedule}, "
-        f"up to {phase.epochs} epochs; augment {phase.augment}; "
-        f"BatchNorm {phase.batch_norm}",
-        f"     minimises {losses}",
+        f"  {number}. {phase.name}: trains {rates or 'nothing'}; other blocks are frozen",
+        f"     {phase.optimizer}, peak learning rate {phase.learning_rate:g}, {phase.schedule}, "
+        f"up to {phase.epochs} epochs; augment {phase.augment}; batch_norm {phase.batch_norm}",
+        f"     minimizes {losses}",
     ]
     if phase.reset:
-        lines.append(f"     starts {', '.join(phase.reset)} from random weights")
+        lines.append(f"     initializes {', '.join(phase.reset)} with random weights")
     return lines

@@ -1,4 +1,7 @@
-"""Recipes and experiments to JSON and back; every dataclass carries its name."""
+"""Conversion of recipes and experiments to JSON and back.
+
+A dataclass becomes an object whose key `type` holds the name of the class.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,31 @@ _TYPES: Registry[type] = Registry("type")
 
 
 def register_serializable(cls: C) -> C:
-    """A class decorator: this frozen dataclass may stand in a recipe's JSON."""
+    """Registers a frozen dataclass, such as a loss, that JSON files may contain; a decorator.
+
+    Example:
+      >>> @register_serializable
+      ... @dataclasses.dataclass(frozen=True)
+      ... class Margin:
+      ...     size: float = 0.5
+      >>> to_jsonable(Margin())
+      {'type': 'Margin', 'size': 0.5}
+      >>> from_jsonable({"type": "Margin", "size": 2.0})
+      Margin(size=2.0)
+    """
     _TYPES.register(cls.__name__)(cls)
     return cls
 
 
-for _noun in (Head, Phase, Recipe, Experiment):
-    register_serializable(_noun)
+for _class in (Head, Phase, Recipe, Experiment):
+    register_serializable(_class)
 
 
 def to_jsonable(value: Any) -> Any:
-    """Dataclasses, mappings and sequences as JSON values; a dataclass gets a `type` key."""
+    """Converts dataclasses, mappings, sequences and numbers to values that JSON can hold.
+
+    Of other objects, such as data in memory, only the type is kept.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
@@ -49,10 +66,10 @@ def to_jsonable(value: Any) -> Any:
 
 
 def from_jsonable(value: Any) -> Any:
-    """The inverse of `to_jsonable`; lists come back as tuples.
+    """Reverses `to_jsonable`; lists become tuples.
 
     Raises:
-      UserError: an unknown type, a field that the type does not have, or one that is missing.
+      UserError: If a type is unknown, or a field of it is unknown or missing.
     """
     if isinstance(value, Mapping) and "type" in value:
         cls = _TYPES[value["type"]]
@@ -72,7 +89,7 @@ def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
             raise unknown_name(f"field of {cls.__name__}", key, known)
     for name, field in known.items():
         if name not in value and field.default is field.default_factory is dataclasses.MISSING:
-            raise UserError(f"A {cls.__name__} has no field {name!r}.", "Add it to the JSON.")
+            raise UserError(f"{cls.__name__} lacks the field {name!r}.", "Add it to the JSON.")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -83,7 +100,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file, naming it in the error when it is absent or broken."""
+    """Reads a JSON file.
+
+    Raises:
+      UserError: If the file does not exist or is not valid JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -259,7 +259,7 @@ def without_target(planned: PhasePlan, network: Network) -> PhasePlan | None:
     kept = tuple(each for each in losses if not any(p.startswith("target.") for p in each.paths()))
     name = f"{planned.phase.name} without the target"
     phase = replace(planned.phase, name=name, losses=kept, reweight=False)
-    if not phase.learns_labels:
+    if not phase.is_supervised:
         return None
     outputs = _outputs(phase)
     unread = {head.name for head in network.heads if head.output not in outputs}

@@ -49,7 +49,7 @@ def where_stages_train(recipe: Recipe, change: Callable[[Phase], Phase]) -> Reci
     Raises:
       UserError: no phase trains on labels by steps.
     """
-    chosen = [phase for phase in recipe.phases if phase.learns_labels]
+    chosen = [phase for phase in recipe.phases if phase.is_supervised]
     if not chosen:
         raise UserError(
             f"The recipe {recipe.name} has no phase that trains on labels by steps, to which more "

@@ -39,7 +39,7 @@ def distill(
     def change(phase: Phase) -> Phase:
         rest = 1 - share
         own = [
-            replace(loss, weight=loss.weight * rest) if loss in phase.of_labels else loss
+            replace(loss, weight=loss.weight * rest) if loss in phase.supervised_losses else loss
             for loss in phase.losses
         ]
         return replace(phase, losses=(*own, *losses))

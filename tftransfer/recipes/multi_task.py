@@ -41,7 +41,7 @@ def multi_task(
             f"The method multi_task weighs several tasks, and the target is {problem_type}.",
             "Give a table with several label columns, or leave the method out.",
         )
-    if not any(phase.learns_labels for phase in recipe.phases):
+    if not any(phase.is_supervised for phase in recipe.phases):
         raise UserError(
             f"The recipe {recipe.name} has no phase that trains on labels by steps, in which tasks "
             "could be weighed.",
@@ -58,7 +58,7 @@ def multi_task(
         train = {**phase.train, "balance": rate} if trained else phase.train
         return replace(phase, losses=tuple(map(weighed, phase.losses)), train=train)
 
-    phases = [change(phase) if phase.learns_labels else phase for phase in recipe.phases]
+    phases = [change(phase) if phase.is_supervised else phase for phase in recipe.phases]
     recipe = replace(recipe, phases=tuple(phases))
     head = Head(name="balance", output="balance", kind="balance")
     return with_heads(recipe, head) if trained else recipe

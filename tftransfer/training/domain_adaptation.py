@@ -214,7 +214,7 @@ def _told_apart(phase: Phase, trainer: Any) -> list[float]:
 def _source_features(number: int, trainer: Any, *parts: np.ndarray) -> list[np.ndarray]:
     """Of examples of the source, by the network as it was before it left the source."""
     phases = trainer.planned[: number + 1]
-    before = [k for k, each in enumerate(phases) if not each.phase.leaves_source]
+    before = [k for k, each in enumerate(phases) if not each.phase.serves_target_only]
     if not before or before[-1] == number:
         return [trainer.extractor.features(indices) for indices in parts]
     now = weights.collect(trainer.network.blocks)
@@ -236,7 +236,7 @@ def end_with_the_best(trainer: Any) -> list[PhasePlan]:
     adapts = any(planned.phase.adapts for planned in trainer.plan.phases)
     if not adapts or len(found) < 2 or len(found) < len(trainer.phases):
         return []
-    leaving = [planned.phase.leaves_source for planned in trainer.plan.phases]
+    leaving = [planned.phase.serves_target_only for planned in trainer.plan.phases]
     best, why = best_phase(found, leaving, len(trainer.plan.examples.where("val")))
     if best == len(found) - 1:
         return []

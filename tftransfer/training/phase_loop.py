@@ -90,7 +90,7 @@ class PhaseLoop:
     def _build(self, reference: Reference) -> None:
         trainer, network, phase = self.trainer, self.network, self.phase
         self.streams = trainer.streams(self.planned)
-        supervised = phase.learns_labels and "logits" in phase.tensors()
+        supervised = phase.is_supervised and "logits" in phase.tensors()
         self.val = trainer.plan.examples.where("val") if supervised else np.zeros(0, np.int64)
         self.val_inputs = trainer.validation_inputs(self.planned)
         suffix = network.submodel(self.planned.boundary, self.planned.outputs)

@@ -30,7 +30,7 @@ def _escape(character: str) -> str:
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints the message of each log record on a separate line, without a prefix.
+    """Prints the message of each log record on a separate line, as it is.
 
     The stream is looked up in `sys` for each record, so that redirected output is respected.
 
