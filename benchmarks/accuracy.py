@@ -1,10 +1,10 @@
-"""How accurate the recipes are on real pictures, with pretrained weights given as files.
+"""Measures the accuracy of the recipes on real images, with pretrained weights from files.
 
     python benchmarks/accuracy.py --flowers=flower_photos --cifar10=cifar10 --weights=weights \\
         --hub=mobilenet_v2_035_feature_vector
 
-`weights` holds Keras's own weight files by their names. Every line is a training of the binary's
-`train` with the recipe named, on a split of its own seed; prints a table, and writes
+`weights` holds Keras's own weight files under their original names. Every row is `tftransfer train`
+with one recipe, for several seeds, which also determine the split. Prints a table and writes
 `benchmarks/results/accuracy.json`.
 """
 
@@ -26,15 +26,15 @@ flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("cifar10", "", "folder of CIFAR-10 with train/ and test/")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
 flags.DEFINE_string("hub", "", "folder of the TF-Hub module of MobileNetV2 0.35")
-flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
-flags.DEFINE_integer("seeds", 3, "splits per line")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
+flags.DEFINE_integer("seeds", 3, "seeds per row")
 
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_224_no_top.h5"
 _V1 = "mobilenet_2_5_224_tf_no_top.h5"
 
 
-def lines():
-    """Name of the line to what its experiments have in common."""
+def experiments():
+    """Name of a row to the fields of its experiments."""
     v2 = {
         "data": FLAGS.flowers,
         "backbone": "mobilenet_v2",
@@ -64,10 +64,14 @@ def lines():
         "flowers, deep_transfer": {**v2, "recipe": "deep_transfer"},
         "flowers, MobileNet 0.25, feature_extraction": {**v1, "recipe": "feature_extraction"},
         "flowers, hub module, feature_extraction": {**hub, "recipe": "feature_extraction"},
-        "flowers, the same from Keras": {**v2_small, **size, "recipe": "feature_extraction"},
+        "flowers, Keras network of the module, feature_extraction": {
+            **v2_small,
+            **size,
+            "recipe": "feature_extraction",
+        },
         "CIFAR-10, fine_tune, three stages": {**cifar, "recipe": "fine_tune:unfreeze=3"},
-        "flowers, scratch, as many epochs": {**v2, "recipe": "scratch", "epochs": 20},
-        "flowers, scratch, as long": {**v2, "recipe": "scratch", "epochs": 3},
+        "flowers, scratch, same epochs": {**v2, "recipe": "scratch", "epochs": 20},
+        "flowers, scratch, same time": {**v2, "recipe": "scratch", "epochs": 3},
     }
 
 
@@ -90,23 +94,24 @@ def main(argv):
     del argv
     folder = Path(tempfile.mkdtemp())
     print(f"{'':<46}{'accuracy by seed':<24}{'mean':>7}{'validation':>12}{'seconds':>9}")
-    for number, (name, fields) in enumerate(lines().items()):
+    for number, (name, fields) in enumerate(experiments().items()):
         if not re.search(FLAGS.only, name) or not fields["data"]:
             continue
-        rows = []
+        runs = []
         for seed in range(FLAGS.seeds):
             experiment = tftransfer.Experiment(**fields, seed=seed)
-            rows.append(measure(experiment, folder / f"{number}-{seed}"))
+            runs.append(measure(experiment, folder / f"{number}-{seed}"))
         mean = {
-            k: sum(r[k] for r in rows) / len(rows) for k in ("accuracy", "validation", "seconds")
+            k: sum(run[k] for run in runs) / len(runs)
+            for k in ("accuracy", "validation", "seconds")
         }
-        each = "  ".join(f"{row['accuracy']:.4f}" for row in rows)
+        accuracies = "  ".join(f"{run['accuracy']:.4f}" for run in runs)
         print(
-            f"{name:<46}{each:<24}{mean['accuracy']:>7.4f}{mean['validation']:>12.4f}"
+            f"{name:<46}{accuracies:<24}{mean['accuracy']:>7.4f}{mean['validation']:>12.4f}"
             f"{mean['seconds']:>9.0f}",
             flush=True,
         )
-        write_results("accuracy", {name: rows}, sys.argv)
+        write_results("accuracy", {name: runs}, sys.argv)
     shutil.rmtree(folder)
 
 

@@ -1,15 +1,15 @@
-"""What transfer is worth on sound: ESC-10, and spoken digits of a speaker who was never heard.
+"""Measures recipes on audio: ESC-10, and spoken digits of a new speaker.
 
     python benchmarks/audio.py --esc10=esc10 --digits=digits --weights=weights --yamnet=yamnet
 
-`esc10` is a folder of class folders with `FOLD-*.wav` (Piczak, 2015), `digits` one with
-`DIGIT_SPEAKER_*.wav` (Jackson et al., 2018), `weights` holds Keras's own weight files by their
-names, and `yamnet` is yamnet.h5 or the folder of its SavedModel. ESC-10 is trained on folds 1 and 2
-and tested on fold 3, a frozen YAMNet on the other two as well; of the digits, each of the four
-speakers is the test once, the others train, and adaptation hears the new speaker without labels.
-Where a row has several recipes, the one that is best on the validation split counts, for each seed.
-Prints a table, and writes `benchmarks/results/audio.json`; what is there already is not run again
-unless --again.
+`esc10` holds class folders of `FOLD-*.wav` (Piczak, 2015), `digits` class folders of
+`DIGIT_SPEAKER_*.wav` (Jackson et al., 2018), `weights` Keras's own weight files under their
+original names, and `yamnet` is yamnet.h5 or the folder of its SavedModel. ESC-10 is trained on
+folds 1 and 2 and tested on fold 3; a frozen YAMNet is tested on the other two folds as well. Each
+of the four speakers of the digits is the test once; the others train, and adaptation uses unlabeled
+clips of the new speaker. Where a row has several recipes, the best on the validation split counts,
+for each seed. Prints rows and writes `benchmarks/results/audio.json`. Seeds that are stored already
+are not run again without --again.
 """
 
 import functools
@@ -22,8 +22,8 @@ import exported
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_by_validation, best_layer
-from results import interval, runs_of, said
+from results import interval, run_missing_seeds, with_interval
+from selection import best_by_validation, best_layer
 
 import tftransfer
 
@@ -32,21 +32,21 @@ flags.DEFINE_string("esc10", "", "folder of ESC-10")
 flags.DEFINE_string("digits", "", "folder of the spoken digits")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
 flags.DEFINE_string("yamnet", "", "weights of YAMNet")
-flags.DEFINE_string("only", "", "run only the rows whose name has this regular expression")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
 flags.DEFINE_integer("seeds", 5, "runs per row")
-flags.DEFINE_boolean("again", False, "run rows that are there already")
+flags.DEFINE_boolean("again", False, "run seeds that are stored already")
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas")
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
 _SOLVED = ("few_shot:solve=logistic",)
 _PROBE = ("feature_extraction:epochs=100,learning_rate=3e-3", *_SOLVED)
 _SCRATCH = ("scratch:epochs=30",)
-# Chosen on a speaker of the training split.
-_DEEP = "fine_tune:unfreeze=6,decay=0.9,learning_rate=1e-3,epochs=30"
+# Selected on a speaker of the training data.
+_ALL_STAGES = "fine_tune:unfreeze=6,decay=0.9,learning_rate=1e-3,epochs=30"
 
 
-def parted(root, folder, is_test):
-    """Links to the clips of `root` in folders `train` and `test` of class folders."""
+def split_by_file_name(root, folder, is_test):
+    """Links the clips of `root` into folders `train` and `test` of class folders."""
     for file in sorted(Path(root).glob("*/*.wav")):
         place = folder / ("test" if is_test(file.name) else "train") / file.parent.name
         place.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def parted(root, folder, is_test):
 
 
 def networks(size):
-    """The backbones, as fields of an experiment."""
+    """Name of a backbone to fields of an experiment."""
     v2 = {"backbone": "mobilenet_v2", "image_size": size}
     return {
         "YAMNet": {"backbone": "yamnet", "weights": FLAGS.yamnet},
@@ -66,83 +66,94 @@ def networks(size):
 
 
 def esc10_rows(folder):
-    """Name to the fields of an experiment."""
-    data = parted(FLAGS.esc10, folder / "esc10", lambda name: name.startswith("3-"))
-    every = networks(128)
-    every_recipe = {
+    """Name of a row to the fields of its experiment, with `recipes`."""
+    data = split_by_file_name(FLAGS.esc10, folder / "esc10", lambda name: name.startswith("3-"))
+    backbones = networks(128)
+    recipes_of = {
         "YAMNet": ("YAMNet frozen, linear head", _SOLVED),
-        "MobileNetV2": ("MobileNetV2 of ImageNet, fine-tuned", ("fine_tune:epochs=20",)),
+        "MobileNetV2": ("MobileNetV2 (ImageNet), fine-tuned", ("fine_tune:epochs=20",)),
         "MobileNetV2 from scratch": ("MobileNetV2 from scratch", _SCRATCH),
         "small CNN from scratch": ("small CNN from scratch", _SCRATCH),
     }
     rows = {
         f"ESC-10: {name}": {
             **data,
-            **every[key],
+            **backbones[key],
             "recipes": recipes,
-            # A head that is solved needs no validation split: its clips train too.
+            # A head in closed form needs no validation split: all clips are training data.
             "validation_fraction": 0.0 if recipes == _SOLVED else 0.2,
         }
-        for key, (name, recipes) in every_recipe.items()
+        for key, (name, recipes) in recipes_of.items()
     }
-    frozen = rows[f"ESC-10: {every_recipe['YAMNet'][0]}"]
+    frozen = rows[f"ESC-10: {recipes_of['YAMNet'][0]}"]
     for fold in "12":
-        other = parted(FLAGS.esc10, folder / fold, lambda name, fold=fold: name[0] == fold)
-        rows[f"ESC-10: YAMNet frozen, tested on fold {fold} instead"] = {**frozen, **other}
+        other = split_by_file_name(
+            FLAGS.esc10, folder / fold, lambda name, fold=fold: name[0] == fold
+        )
+        rows[f"ESC-10: YAMNet frozen, test fold {fold}"] = {**frozen, **other}
     return rows
 
 
 def digit_rows(folder, speaker):
-    """Of one speaker as the test."""
-    data = parted(FLAGS.digits, folder / speaker, lambda name: f"_{speaker}_" in name)
-    every = networks(96)
-    adapting = {**data, "target_data": data["test_data"], **every["MobileNetV2"]}
+    """Name of a row with this test speaker to the fields of its experiment, with `recipes`."""
+    data = split_by_file_name(FLAGS.digits, folder / speaker, lambda name: f"_{speaker}_" in name)
+    backbones = networks(96)
+    adapting = {**data, "target_data": data["test_data"], **backbones["MobileNetV2"]}
     rows = {
-        "YAMNet frozen, last layer": {**data, **every["YAMNet"], "recipes": _PROBE},
+        "YAMNet frozen, last layer": {**data, **backbones["YAMNet"], "recipes": _PROBE},
         "YAMNet frozen, best layer": {
             **data,
-            **every["YAMNet"],
+            **backbones["YAMNet"],
             "recipes": _PROBE,
-            "chooses_layer": True,
+            "selects_layer": True,
         },
-        "MobileNetV2, source only": {**data, **every["MobileNetV2"], "recipes": ("fine_tune",)},
-        "small CNN from scratch": {**data, **every["small CNN from scratch"], "recipes": _SCRATCH},
+        "MobileNetV2, source only": {**data, **backbones["MobileNetV2"], "recipes": ("fine_tune",)},
+        "small CNN from scratch": {
+            **data,
+            **backbones["small CNN from scratch"],
+            "recipes": _SCRATCH,
+        },
     }
     for name, method in (("MMD", "mmd"), ("Deep CORAL", "coral"), ("DANN", "dann")):
         rows[f"MobileNetV2 + {name}"] = {**adapting, "recipes": (f"fine_tune+{method}",)}
     rows["MobileNetV2, all stages, source only"] = {
         **data,
-        **every["MobileNetV2"],
-        "recipes": (_DEEP,),
+        **backbones["MobileNetV2"],
+        "recipes": (_ALL_STAGES,),
     }
-    rows["MobileNetV2, all stages + MMD"] = {**adapting, "recipes": (f"{_DEEP}+mmd",)}
+    rows["MobileNetV2, all stages + MMD"] = {**adapting, "recipes": (f"{_ALL_STAGES}+mmd",)}
     return {f"digits of {speaker}: {name}": fields for name, fields in rows.items()}
 
 
 def exports(rows):
-    """Name to the fields of an experiment on ESC-10 whose export is compared."""
-    found = {}
-    for name in ("YAMNet frozen, linear head", "MobileNetV2 of ImageNet, fine-tuned"):
+    """Name of a row to the fields of the experiment on ESC-10 whose export is compared."""
+    rows_of_exports = {}
+    for name in ("YAMNet frozen, linear head", "MobileNetV2 (ImageNet), fine-tuned"):
         fields = {k: v for k, v in rows[f"ESC-10: {name}"].items() if k != "recipes"}
-        found[f"{name.split(',')[0]}, WAV bytes in"] = {**fields, "recipe": _SOLVED[0]}
-    return found
+        rows_of_exports[f"{name.split(',')[0]}, WAV bytes in"] = {**fields, "recipe": _SOLVED[0]}
+    return rows_of_exports
 
 
 def measure(fields, seed):
-    """The best of a row's recipes by validation, and the stage that was chosen."""
+    """The best recipe of a row by validation, and the stage that was selected."""
     fields = dict(fields)
     recipes, layer = fields.pop("recipes"), ""
-    if fields.pop("chooses_layer", False):
-        # Of speakers that the probe has not heard, the test's own left out.
-        heard = {**fields, "test_data": "", "test_fraction": 0.0, "group_by": r"_([a-z]+)_"}
-        layer = best_layer(heard, seed)
+    if fields.pop("selects_layer", False):
+        # Cross-validated over speakers, without the test speaker.
+        other_speakers = {
+            **fields,
+            "test_data": "",
+            "test_fraction": 0.0,
+            "group_by": r"_([a-z]+)_",
+        }
+        layer = best_layer(other_speakers, seed)
         fields["backbone"] += f":layer={layer}"
-    tried = [train({**fields, "recipe": recipe}, seed) for recipe in recipes]
-    return best_by_validation(tried) | ({"layer": layer} if layer else {})
+    runs = [train({**fields, "recipe": recipe}, seed) for recipe in recipes]
+    return best_by_validation(runs) | ({"layer": layer} if layer else {})
 
 
 def train(fields, seed):
-    """Figures of one training."""
+    """Metrics of one training."""
     folder = tempfile.mkdtemp()
     experiment = tftransfer.Experiment(**fields, seed=seed)
     result = tftransfer.train(experiment, folder, export=False).result
@@ -159,10 +170,10 @@ def train(fields, seed):
     }
 
 
-def figures(done):
-    """Accuracy and chosen layers, as text."""
-    accuracy = interval([run["accuracy"] for run in done])
-    return f"{said(*accuracy)}  {' '.join(run['layer'] for run in done if 'layer' in run)}"
+def accuracy_and_layers(runs):
+    """Accuracy and selected layers, as text."""
+    accuracy = interval([run["accuracy"] for run in runs])
+    return f"{with_interval(*accuracy)}  {' '.join(run['layer'] for run in runs if 'layer' in run)}"
 
 
 def second_recipe(fields, seed):
@@ -174,8 +185,8 @@ def second_recipe(fields, seed):
             experiment = tftransfer.Experiment(**fields, recipe=recipe, seed=seed)
             folder = Path(tempfile.mkdtemp())
             run = tftransfer.train(experiment, folder, export=False, cache_dir=cache)
-            spent = run.result["seconds"]
-            seconds.append(spent["total"] - spent["import"])
+            measured = run.result["seconds"]
+            seconds.append(measured["total"] - measured["import"])
     return {"first": seconds[0], "second": seconds[1], "ratio": seconds[0] / seconds[1]}
 
 
@@ -186,22 +197,24 @@ def main(argv):
         for speaker in SPEAKERS if FLAGS.digits else ():
             rows |= digit_rows(Path(folder), speaker)
         for name, fields in rows.items():
-            runs_of("audio", name, functools.partial(measure, fields), FLAGS, figures)
+            run_missing_seeds(
+                "audio", name, functools.partial(measure, fields), FLAGS, accuracy_and_layers
+            )
         for name, fields in exports(rows).items() if FLAGS.esc10 else ():
-            runs_of(
+            run_missing_seeds(
                 "audio",
                 f"export: {name}",
-                functools.partial(exported.as_evaluated, fields),
+                functools.partial(exported.compare_with_evaluate, fields),
                 FLAGS,
-                exported.said,
+                exported.describe,
             )
         if FLAGS.esc10:
-            runs_of(
+            run_missing_seeds(
                 "audio",
                 "ESC-10: second recipe on the same clips, against the first",
                 functools.partial(second_recipe, next(iter(rows.values()))),
                 FLAGS,
-                lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
+                lambda runs: f"{np.mean([run['ratio'] for run in runs]):.1f} times as fast",
             )
 
 

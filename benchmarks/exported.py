@@ -1,4 +1,4 @@
-"""Whether an export, given raw strings or files' bytes, answers as `evaluate` does."""
+"""Compares an export, called with raw strings or bytes of files, with `tftransfer.evaluate`."""
 
 import tempfile
 from pathlib import Path
@@ -12,38 +12,39 @@ from tftransfer.data.examples import read_item
 from tftransfer.data.load import read_all
 from tftransfer.runs.load import load
 
-_AT_ONCE = 32
+_BATCH = 32
 
 
-def as_evaluated(fields, seed):
-    """Trains and exports, then asks the export for every test example.
+def compare_with_evaluate(fields, seed):
+    """Trains and exports, then calls the export with every test example.
 
     Args:
-      fields: of an experiment with `test_data`.
-      seed: of the experiment.
+      fields: Fields of an experiment that has `test_data`.
+      seed: Seed of the experiment.
 
     Returns:
-      `accuracy` of `evaluate`, `served` the export's, `same` the share of examples of which both
-      have the same best class, and `difference`, the greatest of two scores.
+      A dictionary: `accuracy` by `evaluate`, `served` by the export, `same` the fraction of
+      examples with the same best class, `max_difference` of two scores, and the number of
+      `examples`.
     """
     with tempfile.TemporaryDirectory() as folder:
         experiment = tftransfer.Experiment(**fields, seed=seed)
         run = tftransfer.train(experiment, Path(folder, "run"))
-        said = tftransfer.evaluate(run.workdir, fields["test_data"])["test"]
+        evaluated = tftransfer.evaluate(run.workdir, fields["test_data"])["test"]
         test = tftransfer.Experiment(**{**fields, "data": fields["test_data"], "test_data": ""})
         examples = read_all(test)
         items = [read_item(item) for item in examples.items]
-        named = tftransfer.predict(run.workdir, items)
+        predictions = tftransfer.predict(run.workdir, items)
         classes = load(run.workdir).classes
-        ours = np.array([[row["scores"][name] for name in classes] for row in named])
-        theirs = _served(run.export, items)
+        expected = np.array([[row["scores"][name] for name in classes] for row in predictions])
+        served_scores = _served(run.export, items)
         keras.backend.clear_session()
     labels = [classes.index(examples.classes[label]) for label in examples.labels]
     return {
-        "accuracy": said["accuracy"],
-        "served": float(np.mean(theirs.argmax(1) == labels)),
-        "same": float(np.mean(ours.argmax(1) == theirs.argmax(1))),
-        "difference": float(np.abs(ours - theirs).max()),
+        "accuracy": evaluated["accuracy"],
+        "served": float(np.mean(served_scores.argmax(1) == labels)),
+        "same": float(np.mean(expected.argmax(1) == served_scores.argmax(1))),
+        "max_difference": float(np.abs(expected - served_scores).max()),
         "examples": len(items),
     }
 
@@ -51,14 +52,14 @@ def as_evaluated(fields, seed):
 def _served(folder, items):
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     (name,) = signature.structured_input_signature[1]
-    blocks = (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
-    return np.concatenate([signature(**{name: tf.constant(b)})["scores"].numpy() for b in blocks])
+    batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+    return np.concatenate([signature(**{name: tf.constant(b)})["scores"].numpy() for b in batches])
 
 
-def said(done):
-    """The worst of the runs in words."""
-    worst = max(run["difference"] for run in done)
+def describe(runs):
+    """The worst run, as text."""
+    worst = max(run["max_difference"] for run in runs)
     return (
-        f"same best class for {min(run['same'] for run in done):.1%}, scores within {worst:.0e}; "
-        f"accuracy {done[0]['accuracy']:.3f} evaluated, {done[0]['served']:.3f} served"
+        f"same best class for {min(run['same'] for run in runs):.1%}, scores within {worst:.0e}; "
+        f"accuracy {runs[0]['accuracy']:.3f} evaluated, {runs[0]['served']:.3f} served"
     )

@@ -1,10 +1,10 @@
-"""What happens to a run that is killed, stopped or starved, and to a server that is sent rubbish.
+"""Kills and stops runs, damages files, and sends malformed requests to an export.
 
     python benchmarks/faults.py --kills=200 --stops=20
 
-Runs of digits in processes of their own are killed at random moments and started again until they
-end; the end must be that of a run which nobody disturbed, bit by bit. What checkpoints and the
-proofs of what stayed frozen cost is measured too. Prints a table, and writes
+Runs on digits, each in a new process, are killed at random moments and started again until they
+finish; weights, metrics and predictions must equal those of an undisturbed run, bit by bit. The
+cost of checkpoints and of the hashes of frozen weights is measured too. Prints a table and writes
 `benchmarks/results/faults.json`. Needs no data beyond the package.
 """
 
@@ -24,19 +24,23 @@ import time
 from pathlib import Path
 
 from absl import app, flags
-from proof_cost import measured_cost
+from checkpoint_cost import measure_cost
 from results import write_results
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("kills", 200, "kills in all, over the scenarios")
-flags.DEFINE_integer("stops", 20, "SIGTERMs in all")
-flags.DEFINE_integer("serve_seconds", 60, "how long eight threads send requests")
-flags.DEFINE_integer("mutations", 10_000, "damaged files to be read")
-flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
-flags.DEFINE_string("scenarios", "", "kill and stop only those whose name has this expression")
-flags.DEFINE_integer("cost_blocks", 40, "blocks of epochs with checkpoints, and as many without")
-flags.DEFINE_string("child", "", "for the program's own use: be the run of this scenario")
-flags.DEFINE_string("folder", "", "for the program's own use: where")
+flags.DEFINE_integer("kills", 200, "kills in total, over all scenarios")
+flags.DEFINE_integer("stops", 20, "SIGTERMs in total")
+flags.DEFINE_integer("serve_seconds", 60, "seconds for which eight threads send requests")
+flags.DEFINE_integer("mutations", 10_000, "number of damaged files to read")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
+flags.DEFINE_string(
+    "scenarios", "", "kill and stop only scenarios whose name matches this regular expression"
+)
+flags.DEFINE_integer(
+    "cost_blocks", 40, "blocks of epochs with checkpoints, and the same number without"
+)
+flags.DEFINE_string("child", "", "internal: train this scenario in this process")
+flags.DEFINE_string("folder", "", "internal: folder of the scenario")
 
 RANDOM = "phases with random layers"
 SCENARIOS = {
@@ -56,12 +60,12 @@ SCENARIOS = {
         "target_data": "digits/source",
     },
 }
-# What a record may differ in: when it was, and how long it took.
+# Keys of records that may differ between equal runs.
 _TIMES = ("seconds", "time")
 
 
 def experiment(name, folder):
-    """The one of a scenario; random layers come from a head of our own."""
+    """The experiment of a scenario; random layers are those of a head with dropout."""
     import tftransfer
 
     fields = dict(SCENARIOS[name])
@@ -80,8 +84,8 @@ def experiment(name, folder):
     )
 
 
-def be_the_child(name, folder):
-    """Trains in this process; says when it has begun."""
+def train_scenario(name, folder):
+    """Trains in this process."""
     import tftransfer
 
     tftransfer.train(
@@ -90,7 +94,7 @@ def be_the_child(name, folder):
 
 
 def prepare(folder):
-    """The digits, and a source that has learnt half of them."""
+    """Writes the digits, and trains the source on half of them."""
     import tftransfer
     from tftransfer.cli.demo import write_digits
 
@@ -106,8 +110,7 @@ def prepare(folder):
 
 
 def start(name, folder):
-    """A process that trains; comes back when it has planned."""
-    # Only the fault itself goes through this process: the child is the program as users run it.
+    """Starts a process that trains; returns when it has planned."""
     child = subprocess.Popen(
         [sys.executable, __file__, f"--child={name}", f"--folder={folder}"],
         stdout=subprocess.PIPE,
@@ -125,159 +128,166 @@ def start(name, folder):
     return child, lines, rest
 
 
-def ended(folder):
-    """sha256 of all that a finished run says and holds, without times."""
+def digest(folder):
+    """sha256 of the results, metrics, weights and predictions of a finished run, without times."""
     run = folder / "run"
     result = json.loads((run / "result.json").read_text())
     newest = {}
     for line in (run / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
         newest[record["phase"], record["epoch"]] = without_times(record)
-    said = json.dumps([without_times(result), sorted(newest.items())], sort_keys=True)
+    records = json.dumps([without_times(result), sorted(newest.items())], sort_keys=True)
     weights = (run / "weights.npz").read_bytes()
     predictions = (run / "predictions.csv").read_bytes()
-    return hashlib.sha256(said.encode() + weights + predictions).hexdigest()
+    return hashlib.sha256(records.encode() + weights + predictions).hexdigest()
 
 
 def without_times(value):
-    """The same, without what a clock said."""
+    """A copy of a JSON value without times."""
     if isinstance(value, dict):
         return {k: without_times(v) for k, v in value.items() if k not in _TIMES}
     return [without_times(each) for each in value] if isinstance(value, list) else value
 
 
 def clear(folder):
-    """Makes room for another run, its features to be computed anew."""
+    """Removes the run and its cached features."""
     for name in ("run", "cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def undisturbed(name, folder):
-    """Digest and seconds after planning of a run that nobody disturbs."""
+    """Digest of an undisturbed run, and its seconds after planning."""
     clear(folder)
     child, lines, rest = start(name, folder)
     began = time.monotonic()
     child.wait()
     rest.join()
     assert child.returncode == 0, "".join(lines)
-    return ended(folder), time.monotonic() - began
+    return digest(folder), time.monotonic() - began
 
 
 def disturb(name, folder, count, how, seed):
-    """Kills or stops runs at random moments until that was done `count` times; then lets them end.
+    """Kills or stops runs at random moments, `count` times in total, and resumes them to the end.
+
+    Args:
+      name: Name of the scenario.
+      folder: Folder with the digits and the source.
+      count: Number of kills or stops.
+      how: Signal that is sent.
+      seed: Seed of the moments.
 
     Returns:
-      How many finished runs were equal and how many not, and what was seen at each stop.
+      How many finished runs were equal to the undisturbed one and how many were not, and the exit
+      code and seconds of each stop.
     """
     expected, seconds = undisturbed(name, folder)
     moments = random.Random(seed)
-    equal, unequal, seen = 0, 0, []
+    equal, unequal, stops = 0, 0, []
     clear(folder)
-    while len(seen) < count or (folder / "run").exists():
-        whole = not (folder / "run").exists()
+    while len(stops) < count or (folder / "run").exists():
+        undisturbed_run = not (folder / "run").exists()
         child, lines, rest = start(name, folder)
         began = time.monotonic()
-        if len(seen) < count and child.poll() is None:
+        if len(stops) < count and child.poll() is None:
             try:
                 child.wait(moments.uniform(0, 1.1 * seconds))
             except subprocess.TimeoutExpired:
-                asked = time.monotonic()
+                sent = time.monotonic()
                 child.send_signal(how)
                 child.wait()
                 rest.join()
-                # A process that has done its work and is only going away is not disturbed.
-                ended_before = any(
+                # A process that had finished and was only shutting down was not disturbed.
+                finished = any(
                     line.startswith("report:") or "finished already" in line for line in lines
                 )
-                if not ended_before:
-                    seen.append({"code": child.returncode, "seconds": time.monotonic() - asked})
+                if not finished:
+                    stops.append({"code": child.returncode, "seconds": time.monotonic() - sent})
         child.wait()
         rest.join()
         if child.returncode == 0:
-            if whole:  # the machine may have been busier or less so before
+            if undisturbed_run:  # the machine's load may have changed
                 seconds = time.monotonic() - began
-            same = ended(folder) == expected
+            same = digest(folder) == expected
             equal, unequal = equal + same, unequal + (not same)
             clear(folder)
         elif child.returncode not in (-how, 75):
             raise RuntimeError("".join(lines))
-    return {"equal": equal, "unequal": unequal, "seen": seen}
+    return {"equal": equal, "unequal": unequal, "stops": stops}
 
 
 def shares(total):
-    """Number, name and count of each scenario: the counts add up to `total`."""
+    """Index, name and count of each scenario; the counts add up to `total`."""
     names = [name for name in SCENARIOS if re.search(FLAGS.scenarios, name)]
     return [
-        (list(SCENARIOS).index(name), name, (total + place) // len(names))
-        for place, name in enumerate(names)
+        (list(SCENARIOS).index(name), name, (total + position) // len(names))
+        for position, name in enumerate(names)
     ]
 
 
 def killed(folder):
     """`kill -9` at random moments, over all scenarios."""
-    found = {
+    results = {
         name: disturb(name, folder, count, signal.SIGKILL, number)
         for number, name, count in shares(FLAGS.kills)
     }
     return {
-        name: {"kills": len(f["seen"]), "equal": f["equal"], "unequal": f["unequal"]}
-        for name, f in found.items()
+        name: {"kills": len(each["stops"]), "equal": each["equal"], "unequal": each["unequal"]}
+        for name, each in results.items()
     }
 
 
 def stopped(folder):
     """SIGTERM at random moments: code 75, within ten seconds, and nothing lost."""
-    found = {}
+    rows = {}
     for number, name, count in shares(FLAGS.stops):
-        f = disturb(name, folder, count, signal.SIGTERM, 100 + number)
-        slowest = max((s["seconds"] for s in f["seen"]), default=0.0)
-        codes = sorted({s["code"] for s in f["seen"]})
-        found[name] = {
-            "stops": len(f["seen"]),
-            "codes": codes,
+        result = disturb(name, folder, count, signal.SIGTERM, 100 + number)
+        slowest = max((stop["seconds"] for stop in result["stops"]), default=0.0)
+        rows[name] = {
+            "stops": len(result["stops"]),
+            "codes": sorted({stop["code"] for stop in result["stops"]}),
             "slowest": round(slowest, 2),
-            "equal": f["equal"],
-            "unequal": f["unequal"],
+            "equal": result["equal"],
+            "unequal": result["unequal"],
         }
-    return found
+    return rows
 
 
-def costly(folder):
-    """Training with checkpoints and proofs beside training without; the bar is a ratio of 1.03."""
-    return {"digits": measured_cost(folder, FLAGS.cost_blocks)}
+def cost(folder):
+    """Cost of checkpoints and hashes of frozen weights; the limit is a ratio of 1.03."""
+    return {"digits": measure_cost(folder, FLAGS.cost_blocks)}
 
 
 def damaged(data, rng):
-    """The bytes with a few of them changed, cut, doubled or exchanged."""
+    """The bytes with a few of them changed, removed, repeated or replaced."""
     data = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         if not data:
             break
         at, length = rng.randrange(len(data)), rng.randint(1, 200)
-        way = rng.randrange(5)
-        if way == 0:
+        mutation = rng.randrange(5)
+        if mutation == 0:
             data[at] ^= 1 << rng.randrange(8)
-        elif way == 1:
+        elif mutation == 1:
             del data[at : at + length]
-        elif way == 2:
+        elif mutation == 2:
             data[at:at] = data[max(0, at - length) : at]
-        elif way == 3:
+        elif mutation == 3:
             data[at : at + length] = rng.randbytes(length)
         else:
             data = data[: max(1, at)]
     return bytes(data)
 
 
-def pictures():
-    """A picture in every form, and a larger JPEG with notes of a camera."""
+def encoded_images():
+    """An image in every format, and larger JPEGs, one with EXIF data."""
     import numpy as np
     from PIL import Image
 
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     small, large = Image.fromarray(pixels), Image.fromarray(pixels).resize((320, 240))
-    notes = Image.Exif()
-    notes[0x0112] = 6
-    made = [
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    variants = [
         (small, "PNG", {}),
         (small, "GIF", {}),
         (small, "BMP", {}),
@@ -286,18 +296,18 @@ def pictures():
         (small.convert("RGBA"), "PNG", {}),
         (small, "JPEG", {}),
         (large, "JPEG", {"progressive": True}),
-        (large, "JPEG", {"exif": notes}),
+        (large, "JPEG", {"exif": exif}),
     ]
     encoded = []
-    for picture, kind, options in made:
+    for image, image_format, options in variants:
         file = io.BytesIO()
-        picture.save(file, kind, **options)
+        image.save(file, image_format, **options)
         encoded.append(file.getvalue())
     return encoded
 
 
 def mutated(folder):
-    """Damaged files: each is kept or left out with a reason, and what is kept can be decoded."""
+    """Damaged files: each is kept or quarantined with a reason, and those kept can be decoded."""
     import numpy as np
     import tensorflow as tf
 
@@ -306,8 +316,8 @@ def mutated(folder):
     from tftransfer.data.scan import scan
     from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 
-    rng, whole = random.Random(0), pictures()
-    items = whole + [damaged(rng.choice(whole), rng) for _ in range(FLAGS.mutations)]
+    rng, intact = random.Random(0), encoded_images()
+    items = intact + [damaged(rng.choice(intact), rng) for _ in range(FLAGS.mutations)]
     given = Examples(
         names=[f"#{k}" for k in range(len(items))],
         items=items,
@@ -317,16 +327,17 @@ def mutated(folder):
         splits=np.full(len(items), "", SPLIT_DTYPE),
     )
     began = time.monotonic()
-    found = scan(given, max_quarantine=1.0)
+    examples = scan(given, max_quarantine=1.0)
     seconds = time.monotonic() - began
     tf.get_logger().setLevel("ERROR")
-    decoded = InputPipeline(found, ImagePreprocessor(32), keep=False).fetch(np.arange(len(found)))
-    reasons = all(entry.reason for entry in found.quarantine)
+    pipeline = InputPipeline(examples, ImagePreprocessor(32), keep=False)
+    decoded = pipeline.fetch(np.arange(len(examples)))
+    reasons = all(entry.reason for entry in examples.quarantine)
     return {
-        "pictures": {
+        "images": {
             "files": len(items),
-            "kept": len(found),
-            "left out": len(found.quarantine),
+            "kept": len(examples),
+            "quarantined": len(examples.quarantine),
             "with a reason": reasons,
             "decoded": len(decoded),
             "seconds": round(seconds, 1),
@@ -335,13 +346,13 @@ def mutated(folder):
 
 
 def resident():
-    """Bytes of this process in memory."""
+    """Resident memory of this process in bytes."""
     text = Path("/proc/self/status").read_text()
     return int(re.search(r"VmRSS:\s*(\d+)", text)[1]) * 1024
 
 
 def served(folder):
-    """Eight threads send batches, a tenth of whose pictures are damaged, to an export."""
+    """Eight threads send batches to an export; a tenth of the images are damaged."""
     import numpy as np
     import tensorflow as tf
 
@@ -351,7 +362,7 @@ def served(folder):
     settings = experiment("boundary", folder)
     run = tftransfer.train(settings, folder / "run")
     model = tf.saved_model.load(str(run.export))
-    sign = model.signatures["serving_default"]
+    signature = model.signatures["serving_default"]
     good = [path.read_bytes() for path in sorted((folder / "digits" / "target").rglob("*.png"))]
     bad = [
         b"",
@@ -362,8 +373,10 @@ def served(folder):
         good[1][:-30],
         b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\xea\x60" * 2,
     ]
-    expected = {data: sign(image_bytes=tf.constant([data]))["scores"].numpy()[0] for data in good}
-    counts = {"requests": 0, "pictures": 0, "malformed": 0, "wrong": 0}
+    expected = {
+        data: signature(image_bytes=tf.constant([data]))["scores"].numpy()[0] for data in good
+    }
+    counts = {"requests": 0, "images": 0, "malformed": 0, "wrong": 0}
     lock, until = threading.Lock(), [0.0]
 
     def send(seed):
@@ -372,8 +385,8 @@ def served(folder):
             batch = [
                 rng.choice(bad if rng.random() < 0.1 else good) for _ in range(rng.randint(1, 8))
             ]
-            said = sign(image_bytes=tf.constant(batch))
-            scores, errors = said["scores"].numpy(), said["error"].numpy()
+            answer = signature(image_bytes=tf.constant(batch))
+            scores, errors = answer["scores"].numpy(), answer["error"].numpy()
             wrong = 0
             for data, row, error in zip(batch, scores, errors):
                 if data in expected:
@@ -382,11 +395,11 @@ def served(folder):
                     wrong += not error or not np.isnan(row).all()
             with lock:
                 counts["requests"] += 1
-                counts["pictures"] += len(batch)
+                counts["images"] += len(batch)
                 counts["malformed"] += sum(data not in expected for data in batch)
                 counts["wrong"] += int(wrong)
 
-    def all_send(seconds):
+    def send_from_all_threads(seconds):
         until[0] = time.monotonic() + seconds
         threads = [threading.Thread(target=send, args=(seed,)) for seed in range(8)]
         for thread in threads:
@@ -394,17 +407,17 @@ def served(folder):
         for thread in threads:
             thread.join()
 
-    all_send(min(20, FLAGS.serve_seconds))  # threads and memory pools come into being
+    send_from_all_threads(min(20, FLAGS.serve_seconds))  # creates threads and memory pools
     before = resident()
-    all_send(FLAGS.serve_seconds)
-    grown = resident() / before - 1
-    return {"digits": counts | {"seconds": FLAGS.serve_seconds, "memory grew": round(grown, 4)}}
+    send_from_all_threads(FLAGS.serve_seconds)
+    growth = round(resident() / before - 1, 4)
+    return {"digits": counts | {"seconds": FLAGS.serve_seconds, "memory growth": growth}}
 
 
-LINES = {
+ROWS = {
     "kill -9": killed,
     "SIGTERM": stopped,
-    "cost": costly,
+    "cost": cost,
     "mutations": mutated,
     "serving": served,
 }
@@ -416,19 +429,19 @@ def main(argv):
         from tftransfer.utils import signals
 
         try:
-            be_the_child(FLAGS.child, Path(FLAGS.folder))
+            train_scenario(FLAGS.child, Path(FLAGS.folder))
         except signals.Stopped:
             sys.exit(signals.RESUMABLE_EXIT_CODE)
         return
     folder = Path(tempfile.mkdtemp())
     prepare(folder)
-    for line, measure in LINES.items():
-        if re.search(FLAGS.only, line):
-            found = measure(folder)
-            for name, figures in found.items():
-                said = ", ".join(f"{key} {value}" for key, value in figures.items())
-                print(f"{line:<12}{name:<28}{said}", flush=True)
-            write_results("faults", {line: found}, sys.argv)
+    for row, measure in ROWS.items():
+        if re.search(FLAGS.only, row):
+            measured = measure(folder)
+            for name, values in measured.items():
+                text = ", ".join(f"{key} {value}" for key, value in values.items())
+                print(f"{row:<12}{name:<28}{text}", flush=True)
+            write_results("faults", {row: measured}, sys.argv)
     shutil.rmtree(folder)
 
 

@@ -1,10 +1,9 @@
-"""How time and memory grow with the number of examples: 2,000, 20,000 and 200,000 pictures.
+"""Measures how time and memory grow with the number of examples, up to 200,000 images.
 
     python benchmarks/growth.py --weights=mobilenet_2_5_224_tf_no_top.h5
 
-Makes small random JPEGs, each set in a folder of its own, and trains a linear head on a small
-network's features, each size in a process of its own. Prints a table, and writes
-`benchmarks/results/growth.json`.
+Writes small random JPEGs into one folder per size, and trains a linear head on a small network's
+features, each size in a new process. Prints a table and writes `benchmarks/results/growth.json`.
 """
 
 import json
@@ -18,33 +17,35 @@ from pathlib import Path
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sizes", ["2000", "20000", "200000"], "numbers of pictures")
-flags.DEFINE_string("folder", "", "where the pictures are made; a temporary folder when empty")
+flags.DEFINE_list("sizes", ["2000", "20000", "200000"], "numbers of images")
+flags.DEFINE_string("folder", "", "where the images are written; a temporary folder when empty")
 flags.DEFINE_string("weights", "none", "Keras's file for MobileNet with alpha 0.25")
-flags.DEFINE_string("measure", "", "a folder of pictures: train on it and print figures as JSON")
+flags.DEFINE_string(
+    "measure", "", "internal: train on this folder of images and print the measurements as JSON"
+)
 
 SIZE, CLASSES = 32, 4
 
 
-def make_pictures(folder, count):
-    """Pictures of random noise around a colour per class; no two are the same."""
+def make_images(folder, count):
+    """Writes images of random noise around one color per class; no two are the same."""
     import numpy as np
     import tensorflow as tf
 
     rng = np.random.default_rng(count)
-    colours = rng.integers(40, 215, (CLASSES, 1, 1, 3))
+    colors = rng.integers(40, 215, (CLASSES, 1, 1, 3))
     for number in range(count):
         label = number % CLASSES
         name = folder / f"class{label}" / f"{number // 1000:04d}" / f"{number}.jpg"
         if number % 1000 < CLASSES:
             name.parent.mkdir(parents=True, exist_ok=True)
         noise = rng.integers(-40, 40, (SIZE, SIZE, 3))
-        picture = np.clip(colours[label] + noise, 0, 255).astype(np.uint8)
-        name.write_bytes(tf.io.encode_jpeg(picture, quality=70).numpy())
+        image = np.clip(colors[label] + noise, 0, 255).astype(np.uint8)
+        name.write_bytes(tf.io.encode_jpeg(image, quality=70).numpy())
 
 
 def measure(folder):
-    """One training; seconds by part, and the most memory that was resident."""
+    """Trains once; returns seconds by part and the peak resident memory."""
     import tftransfer
 
     with tempfile.TemporaryDirectory() as runs:
@@ -61,8 +62,8 @@ def measure(folder):
             cache_dir=str(Path(runs, "cache")),
         )
         seconds = run.result["seconds"]
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "most_resident_bytes": most}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": seconds, "peak_resident_bytes": peak}
 
 
 def main(argv):
@@ -72,11 +73,11 @@ def main(argv):
         return
     from results import write_results
 
-    found = {}
+    rows = {}
     root = Path(FLAGS.folder or tempfile.mkdtemp())
     for size in FLAGS.sizes:
         if not (root / size).is_dir():
-            make_pictures(root / size, int(size))
+            make_images(root / size, int(size))
         done = subprocess.run(
             [sys.executable, __file__, f"--measure={root / size}", f"--weights={FLAGS.weights}"],
             check=True,
@@ -84,16 +85,16 @@ def main(argv):
             text=True,
             env={**os.environ},
         )
-        figures = json.loads(done.stdout.splitlines()[-1])
-        found[size] = figures
-        seconds = figures["seconds"]["total"] - figures["seconds"]["import"]
+        measured = json.loads(done.stdout.splitlines()[-1])
+        rows[size] = measured
+        seconds = measured["seconds"]["total"] - measured["seconds"]["import"]
         print(
-            f"{int(size):>9,} pictures {seconds:>8.1f} s after import, "
-            f"{1e3 * seconds / int(size):.2f} ms a picture, "
-            f"{figures['most_resident_bytes'] / 2**20:,.0f} MiB resident at most",
+            f"{int(size):>9,} images {seconds:>8.1f} s after import, "
+            f"{1e3 * seconds / int(size):.2f} ms per image, "
+            f"{measured['peak_resident_bytes'] / 2**20:,.0f} MiB peak resident memory",
             flush=True,
         )
-    write_results("growth", {"growth": found}, sys.argv)
+    write_results("growth", {"growth": rows}, sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The frozen forward against the peak of the machine's matrix product: a line of throughput.py."""
+"""Compares the forward pass of frozen layers with the machine's peak rate of a matrix product.
+
+This is the row `limits` of throughput.py.
+"""
 
 import gc
 import time
@@ -14,10 +17,14 @@ from sklearn.preprocessing import StandardScaler
 from tftransfer.features import autotune
 from tftransfer.models.inference import dtype_policy
 
-SIZE, STEP, SPLITS = 160, 64, 5
-SIDE, PRODUCTS = 2048, 10
+SIZE = 160
+BATCH = 64
+SPLITS = 5
+# The product whose rate counts as the peak: two square matrices.
+MATRIX_SIZE = 2048
+PRODUCTS_PER_REPEAT = 10
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{}_224_no_top.h5"
-# Name to module, constructor, its options, weight file, and pictures in a measurement.
+# Name to module, constructor, its options, weight file, and images per measurement.
 NETWORKS = {
     "MobileNetV2 0.35": ("mobilenet_v2", "MobileNetV2", {"alpha": 0.35}, _V2.format("0.35"), 512),
     "MobileNetV2 1.0": ("mobilenet_v2", "MobileNetV2", {"alpha": 1.0}, _V2.format("1.0"), 256),
@@ -32,52 +39,53 @@ NETWORKS = {
 
 
 def limits(flowers, weights, repeats):
-    """GFLOP/s of three networks by every way, and of the matrix product; what bfloat16 costs."""
+    """GFLOP/s of three networks by every variant, and of a matrix product; accuracy in bfloat16."""
     measured = {"instructions": instructions()}
-    pictures = read_pictures(flowers)
+    images = read_images(flowers)
     for name, (*parts, file, count) in NETWORKS.items():
         path = Path(weights, file) if Path(weights, file).is_file() else None
-        made = ways(*parts, path)
-        rates, peak = rates_of(made, pictures[:count], repeats)
+        variants = make_variants(*parts, path)
+        rates, peak = measure_rates(variants, images[:count], repeats)
         operations = flops(network(*parts, None))
         rows = {}
-        for way, rate in rates.items():
-            reached = rate * operations / 1e9
-            limit = peak["bfloat16" if way.startswith("bf16") else "float32"]
-            rows[way] = {"pictures/s": rate, "GFLOP/s": reached, "of peak": reached / limit}
+        for variant, rate in rates.items():
+            gflops = rate * operations / 1e9
+            limit = peak["bfloat16" if variant.startswith("bf16") else "float32"]
+            rows[variant] = {"images/s": rate, "GFLOP/s": gflops, "of peak": gflops / limit}
         for dtype, rate in peak.items():
             print(f"limits  {name:<18}matrix product, {dtype:<11}{rate:>8.1f} GFLOP/s")
-        for way, row in rows.items():
+        for variant, row in rows.items():
             print(
-                f"limits  {name:<18}{way:<16}{row['pictures/s']:>8.1f} /s{row['GFLOP/s']:>8.1f} "
+                f"limits  {name:<18}{variant:<16}{row['images/s']:>8.1f} /s{row['GFLOP/s']:>8.1f} "
                 f"GFLOP/s{row['of peak']:>7.2f} of its peak",
                 flush=True,
             )
         fastest = max(rates, key=rates.get)
-        print(f"limits  {name:<18}fastest: {fastest}; {operations / 1e9:.3f} GFLOP a picture")
+        print(f"limits  {name:<18}fastest: {fastest}; {operations / 1e9:.3f} GFLOP per image")
         measured[name] = {
-            "GFLOP/picture": operations / 1e9,
+            "GFLOP/image": operations / 1e9,
             "peak GFLOP/s": peak,
             "fastest": fastest,
             "weights": file if path else "random",
             "rows": rows,
         }
         if path:
-            found = probes(made["graph"], made["bf16 graph"], pictures, labels_of(flowers))
-            measured[name] |= found
+            forwards = (variants["graph"], variants["bf16 graph"])
+            accuracies = probe_accuracies(*forwards, images, labels_of(flowers))
+            measured[name] |= accuracies
             print(
-                f"limits  {name:<18}probe on float32 {found['accuracy float32']:.4f}, on "
-                f"bfloat16 {found['accuracy bfloat16']:.4f}",
+                f"limits  {name:<18}probe on float32 {accuracies['accuracy float32']:.4f}, on "
+                f"bfloat16 {accuracies['accuracy bfloat16']:.4f}",
                 flush=True,
             )
-        del made
+        del variants
         keras.backend.clear_session()
         gc.collect()
     return measured
 
 
 def instructions():
-    """What of the processor's instructions decides the peak."""
+    """The processor's instruction sets that determine the peak."""
     path = Path("/proc/cpuinfo")
     flags = path.read_text().split() if path.is_file() else []
     return [one for one in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if one in flags]
@@ -85,24 +93,24 @@ def instructions():
 
 def dataset(flowers):
     return keras.utils.image_dataset_from_directory(
-        flowers, image_size=(SIZE, SIZE), batch_size=STEP, shuffle=False, verbose=False
+        flowers, image_size=(SIZE, SIZE), batch_size=BATCH, shuffle=False, verbose=False
     )
 
 
-def read_pictures(flowers):
-    """All photographs, in an order of chance."""
-    found = np.concatenate([x.numpy() for x, _ in dataset(flowers)])
-    return found[np.random.default_rng(0).permutation(len(found))]
+def read_images(flowers):
+    """All photographs, in random order."""
+    variants = np.concatenate([x.numpy() for x, _ in dataset(flowers)])
+    return variants[np.random.default_rng(0).permutation(len(variants))]
 
 
 def labels_of(flowers):
-    """The labels, in the order of `read_pictures`."""
-    found = np.concatenate([y.numpy() for _, y in dataset(flowers)])
-    return found[np.random.default_rng(0).permutation(len(found))]
+    """The labels, in the order of `read_images`."""
+    variants = np.concatenate([y.numpy() for _, y in dataset(flowers)])
+    return variants[np.random.default_rng(0).permutation(len(variants))]
 
 
 def network(module, constructor, options, path):
-    """Pixels to pooled features; random weights where there is no file."""
+    """A network from pixels to pooled features; its weights are random if `path` is None."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((SIZE, SIZE, 3), dtype="float32")
     prepared = getattr(keras.applications, module).preprocess_input(inputs)
@@ -112,51 +120,52 @@ def network(module, constructor, options, path):
     return keras.Model([inputs], keras.layers.GlobalAveragePooling2D(dtype="float32")(base.output))
 
 
-def ways(module, constructor, options, path):
-    """Every way to run the network, in float32 and with bfloat16 inside."""
-    found = {}
-    for policy, word in (("float32", ""), ("mixed_bfloat16", "bf16 ")):
+def make_variants(module, constructor, options, path):
+    """Every variant of the forward pass, in float32 and with bfloat16 inside."""
+    variants = {}
+    for policy, prefix in (("float32", ""), ("mixed_bfloat16", "bf16 ")):
         with dtype_policy(policy):
             candidate = autotune.Candidate(network(module, constructor, options, path))
         for name, make in autotune.VARIANTS.items():
-            if not word or name in ("graph", "constants"):
-                found[word + name] = make(candidate)
-    return found
+            if not prefix or name in ("graph", "constants"):
+                variants[prefix + name] = make(candidate)
+    return variants
 
 
-def rates_of(made, pictures, repeats):
-    """Medians: pictures per second of each way, GFLOP/s of square products; all take turns."""
-    squares = {d: tf.cast(tf.random.normal((SIDE, SIDE)), d) for d in ("float32", "bfloat16")}
-    seconds = {name: [] for name in (*squares, *made)}
+def measure_rates(variants, images, repeats):
+    """Medians: images per second by variant, and GFLOP/s of square products; all take turns."""
+    shape = (MATRIX_SIZE, MATRIX_SIZE)
+    squares = {dtype: tf.cast(tf.random.normal(shape), dtype) for dtype in ("float32", "bfloat16")}
+    seconds = {name: [] for name in (*squares, *variants)}
 
     def timed(name, function):
         started = time.perf_counter()
         function()
         seconds[name].append(time.perf_counter() - started)
 
-    def whole(run):
-        for start in range(0, len(pictures), STEP):
-            run(pictures[start : start + STEP])
+    def run_all(run):
+        for start in range(0, len(images), BATCH):
+            run(images[start : start + BATCH])
 
-    for run in made.values():
-        run(pictures[:STEP])
+    for run in variants.values():
+        run(images[:BATCH])
     for square in squares.values():
         tf.matmul(square, square)
     for _ in range(repeats):
         for dtype, square in squares.items():
-            for _ in range(PRODUCTS):
+            for _ in range(PRODUCTS_PER_REPEAT):
                 timed(dtype, lambda square=square: tf.matmul(square, square).numpy())
-        for way, run in made.items():
-            timed(way, lambda run=run: whole(run))
+        for variant, run in variants.items():
+            timed(variant, lambda run=run: run_all(run))
     median = {name: float(np.median(each)) for name, each in seconds.items()}
     return (
-        {way: len(pictures) / median[way] for way in made},
-        {dtype: 2 * SIDE**3 / median[dtype] / 1e9 for dtype in squares},
+        {variant: len(images) / median[variant] for variant in variants},
+        {dtype: 2 * MATRIX_SIZE**3 / median[dtype] / 1e9 for dtype in squares},
     )
 
 
 def flops(model):
-    """Of one picture: two for each multiplication of its convolutions and dense layers."""
+    """Operations for one image: two per multiplication of the convolutions and dense layers."""
     total = 0
     for layer in model.layers:
         if hasattr(layer, "kernel"):
@@ -164,17 +173,17 @@ def flops(model):
     return 2 * total
 
 
-def probes(run, run_bfloat16, pictures, labels):
-    """Mean accuracy of a logistic probe on either features, over the same splits of 80/20."""
-    found = {"accuracy float32": [], "accuracy bfloat16": []}
-    for name, way in zip(found, (run, run_bfloat16)):
-        starts = range(0, len(pictures), STEP)
-        features = np.concatenate([way(pictures[s : s + STEP])[0] for s in starts])
+def probe_accuracies(run, run_bfloat16, images, labels):
+    """Mean accuracy of a logistic probe on both kinds of features, over the same 80/20 splits."""
+    accuracies = {"accuracy float32": [], "accuracy bfloat16": []}
+    for name, forward in zip(accuracies, (run, run_bfloat16)):
+        starts = range(0, len(images), BATCH)
+        features = np.concatenate([forward(images[s : s + BATCH])[0] for s in starts])
         for seed in range(SPLITS):
             order = np.random.default_rng(seed).permutation(len(labels))
             val, train = np.split(order, [len(order) // 5])
             probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
             probe.fit(features[train], labels[train])
-            found[name].append(float(probe.score(features[val], labels[val])))
-    mean = {name: float(np.mean(each)) for name, each in found.items()}
-    return {**mean, "splits": found}
+            accuracies[name].append(float(probe.score(features[val], labels[val])))
+    mean = {name: float(np.mean(each)) for name, each in accuracies.items()}
+    return {**mean, "splits": accuracies}

@@ -1,14 +1,13 @@
-"""What each method of transfer is worth, on real pictures, over several seeds.
+"""Measures every transfer method on real images, over several seeds.
 
     python benchmarks/methods.py --digits=digits --office=office --cifar10=cifar10 \\
         --flowers=flower_photos --weights=weights
 
 `digits` holds mnist_10k.npz and usps.npz, `office` the folders amazon/ and webcam/, `weights`
-Keras's own weight files by their names. Rows of a group have the same data, network, sizes and
-seeds. Prints tables, and writes `benchmarks/results/methods.json`; what is there already is not
-run again unless --again. `python benchmarks/methods.py --tables` writes `docs/methods.md`.
-
-All options are the recipes' defaults, or said in the row's recipe.
+Keras's own weight files under their original names. Rows of a group have the same data, network,
+sizes and seeds; options are the recipes' defaults unless the row's recipe states them. Prints rows
+and writes `benchmarks/results/methods.json`. Seeds that are stored already are not run again
+without --again. `python benchmarks/methods_page.py` writes the page.
 """
 
 import functools
@@ -24,11 +23,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from absl import app, flags
-from results import interval, runs_of, said, stored_results, table_of_ways, write_results
+from results import interval, run_missing_seeds, with_interval, write_results
 
 import tftransfer
 from tftransfer.evaluation.few_shot_episodes import table as table_of_episodes
-from tftransfer.training.domain_adaptation import best_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("digits", "", "folder of mnist_10k.npz and usps.npz")
@@ -36,21 +34,19 @@ flags.DEFINE_string("office", "", "folder of amazon/ and webcam/")
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("cifar10", "", "folder of CIFAR-10 with train/ and test/")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
-flags.DEFINE_string("only", "", "run only the rows whose name has this regular expression")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
 flags.DEFINE_integer("seeds", 5, "runs per row")
-flags.DEFINE_boolean("again", False, "run rows that are there already")
-flags.DEFINE_boolean("tables", False, "write docs/methods.md from the stored figures")
+flags.DEFINE_boolean("again", False, "run seeds that are stored already")
 
 _V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-_SOURCE, _SHOP, _FEW = 2000, 958, 200
-# Share of the labelled pictures that a run keeps for validation.
-_VALIDATION = 0.1
-# In place of it stands the run that a group trains first, with the same seed.
-_FIRST = "FIRST"
+_SOURCE_EXAMPLES = 2000
+_TASK_EXAMPLES = 200
+# Replaced by the folder of the run that a group trains first, with the same seed.
+FIRST = "FIRST"
 
 
 def mobilenet(size):
-    """MobileNetV2 1.0 of the folder of weights."""
+    """Fields of an experiment: MobileNetV2 1.0 with the ImageNet weights."""
     return {
         "backbone": "mobilenet_v2",
         "image_size": size,
@@ -59,20 +55,20 @@ def mobilenet(size):
 
 
 def digits(name):
-    """Training and test pictures and labels of one set."""
+    """Training images and labels, test images and labels of one dataset."""
     file = {"MNIST": "mnist_10k.npz", "USPS": "usps.npz"}[name]
     with np.load(Path(FLAGS.digits, file)) as stored:
         return [stored[key] for key in ("x_train", "y_train", "x_test", "y_test")]
 
 
 def from_to(source, target):
-    """Fields of an experiment that learns one set of digits for another."""
+    """Fields of an experiment that adapts from one dataset of digits to another."""
 
     def fields(seed):
         (x, y, _, _), (unlabelled, _, *test) = digits(source), digits(target)
-        some = np.random.default_rng(seed).permutation(len(x))[:_SOURCE]
+        subset = np.random.default_rng(seed).permutation(len(x))[:_SOURCE_EXAMPLES]
         return {
-            "data": (x[some], y[some]),
+            "data": (x[subset], y[subset]),
             "test_data": tuple(test),
             "target_data": unlabelled,
             "image_size": 28,
@@ -82,8 +78,8 @@ def from_to(source, target):
     return fields
 
 
-def adapting(base):
-    """The recipes of the groups that adapt."""
+def adaptation_rows(base):
+    """Name of a row to recipe, in the groups of domain adaptation."""
     return {
         "source only": base,
         "AdaBN": f"{base}+adabn",
@@ -100,7 +96,7 @@ def groups():
     """Title of a table to its `Group`."""
     found = {}
     if FLAGS.digits:
-        rows = adapting(
+        rows = adaptation_rows(
             "fine_tune:unfreeze=3,decay=1,batch_norm=train,head_epochs=2,epochs=15,"
             "learning_rate=1e-3,augment=none,patience=0"
         )
@@ -110,27 +106,27 @@ def groups():
             ("MNIST to USPS", ("MNIST", "USPS")),
             ("USPS to MNIST", ("USPS", "MNIST")),
         ):
-            found[title] = Group(from_to(*domains), rows, source, {"backbone": _FIRST})
+            found[title] = Group(from_to(*domains), rows, source, {"backbone": FIRST})
         found["digits: class, parity, greater than 4"] = several_tasks()
     if FLAGS.office:
         amazon, webcam = (str(Path(FLAGS.office, name)) for name in ("amazon", "webcam"))
         office = {"data": amazon, "test_data": webcam, "target_data": webcam, **mobilenet(160)}
-        found["Office: amazon to webcam"] = Group(lambda seed: office, adapting("fine_tune"))
+        found["Office: amazon to webcam"] = Group(lambda seed: office, adaptation_rows("fine_tune"))
     for labels in (10, 30, 100) if FLAGS.flowers else ():
-        found[f"flowers, {labels} labels a class"] = flowers(labels)
+        found[f"flowers, {labels} labels per class"] = flowers(labels)
     return found | (cifar() if FLAGS.cifar10 else {})
 
 
 def three_tasks(seed):
-    """Fields of an experiment that learns class, parity and whether it is above 4, of 200."""
+    """Fields of an experiment with three tasks: class, parity, and greater than 4."""
     x, y, x_test, y_test = digits("MNIST")
-    some = np.random.default_rng(seed).permutation(len(x))[:_FEW]
+    subset = np.random.default_rng(seed).permutation(len(x))[:_TASK_EXAMPLES]
 
     def tasks(labels):
         return np.stack([labels, labels % 2, labels > 4], axis=1).astype(np.int64)
 
     return {
-        "data": (x[some], tasks(y[some])),
+        "data": (x[subset], tasks(y[subset])),
         "test_data": (x_test, tasks(y_test)),
         "problem_type": "multi_task",
         "backbone": "small_cnn",
@@ -140,27 +136,27 @@ def three_tasks(seed):
     }
 
 
-def only(task):
-    """A function to the fields of an experiment for one of several tasks."""
+def single_task(task):
+    """A function that reduces the fields of an experiment to one of its tasks."""
 
-    def changed(fields):
+    def change(fields):
         parts = {key: (fields[key][0], fields[key][1][:, task]) for key in ("data", "test_data")}
         return {**fields, **parts, "problem_type": "single_label"}
 
-    return changed
+    return change
 
 
 def several_tasks():
-    """One network for all tasks, and one for each."""
+    """One network for all tasks, against one network per task."""
     base = "scratch:augment=none,epochs=40"
     alone = "one network per task"
     rows = {alone: base, "fixed": base}
     rows |= {name: f"{base}+multi_task:balance={name}" for name in ("uncertainty", "gradnorm")}
-    return Group(three_tasks, rows, apart={alone: tuple(map(only, range(3)))})
+    return Group(three_tasks, rows, separate={alone: tuple(map(single_task, range(3)))})
 
 
 def flowers(labels):
-    """Regularised ways of fine-tuning with few labels."""
+    """Ways to fine-tune with few labels."""
     fields = {
         "data": FLAGS.flowers,
         "labels_per_class": labels,
@@ -182,7 +178,7 @@ def flowers(labels):
 
 
 def cifar():
-    """A small student of a large teacher; and a small network with few labels."""
+    """Distillation to a small network, and a small network with few labels."""
     small = {
         "backbone": "small_cnn",
         "weights": "none",
@@ -196,9 +192,9 @@ def cifar():
     base = "scratch:epochs=30"
     taught = {
         "student alone": base,
-        "logits": f"{base}+distill:teacher={_FIRST}",
-        "features": f"{base}+distill_features:teacher={_FIRST}",
-        "logits, unlabelled too": f"{base}+distill:teacher={_FIRST},unlabelled=1",
+        "logits": f"{base}+distill:teacher={FIRST}",
+        "features": f"{base}+distill_features:teacher={FIRST}",
+        "logits, also of unlabeled images": f"{base}+distill:teacher={FIRST},unlabelled=1",
     }
     alone, longer = "scratch:epochs=60", "scratch:epochs=330"
     unlabelled = {
@@ -210,67 +206,70 @@ def cifar():
         "FixMatch": f"{longer}+fixmatch",
     }
     return {
-        "CIFAR-10, 200 labels a class, student of 73,000 parameters": Group(
+        "CIFAR-10, 200 labels per class, student of 73,000 parameters": Group(
             lambda seed: student, taught, teacher
         ),
-        "CIFAR-10, 40 labels a class, 6,000 pictures without": Group(lambda seed: few, unlabelled),
+        "CIFAR-10, 40 labels per class, 6,000 unlabeled images": Group(
+            lambda seed: few, unlabelled
+        ),
     }
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of a table.
+    """The rows of a table.
 
     Attributes:
-      fields: of the experiments, a function of the seed.
-      rows: name to recipe.
-      first: fields that differ in a run that is trained first for each seed.
-      then: fields of the rows that may name that run.
-      apart: row to functions of the fields: it trains once for each, and has their mean accuracy.
+      fields: Function from a seed to the fields of the experiments.
+      rows: Name of a row to its recipe.
+      first: Fields that differ in the run that is trained first for each seed, if there is one.
+      then: Fields of the rows, which may name that run by `FIRST`.
+      separate: Name of a row to functions that change the fields. Such a row trains once for each
+        function, and its accuracy is their mean.
     """
 
     fields: Callable
     rows: dict
     first: dict = field(default_factory=dict)
     then: dict = field(default_factory=dict)
-    apart: dict = field(default_factory=dict)
+    separate: dict = field(default_factory=dict)
 
 
 class Bench:
-    """Trains rows, and keeps what a group trains first."""
+    """Trains rows, and keeps the run that a group trains first."""
 
     def __init__(self, folder):
-        self.folder, self.firsts, self.count = folder, {}, 0
+        self.folder, self.first_runs, self.count = folder, {}, 0
 
     def row(self, title, group, name, seed):
-        """What is measured of a row with a seed."""
-        recipe, changes = group.rows[name], group.apart.get(name)
+        """Measures a row with one seed."""
+        recipe, changes = group.rows[name], group.separate.get(name)
         if changes:
-            return self.measure_apart(group, recipe, changes, seed)
+            return self.measure_separate_tasks(group, recipe, changes, seed)
         return self.measure(title, group, recipe, seed)
 
     def measure(self, title, group, recipe, seed):
-        """One training, as a user would have it."""
+        """Trains once, as `tftransfer train` does."""
         fields = group.fields(seed)
-        if group.first and (title, seed) not in self.firsts:
-            first = self.train({**fields, **group.first}, seed)
-            self.firsts[title, seed] = first
+        if group.first and (title, seed) not in self.first_runs:
+            self.first_runs[title, seed] = self.train({**fields, **group.first}, seed)
         named = {**group.then, "recipe": recipe}
         if group.first:
-            where = str(self.firsts[title, seed].workdir)
-            named = {key: text.replace(_FIRST, where) for key, text in named.items()}
+            folder = str(self.first_runs[title, seed].workdir)
+            named = {key: text.replace(FIRST, folder) for key, text in named.items()}
         run = self.train({**fields, **named}, seed)
         result, planned = run.result, len(run.experiment.recipe.phases)
-        # Not of what was done again without the target.
-        judged = [phase["judged"] for phase in result["phases"][:planned] if "judged" in phase]
-        first = self.firsts[title, seed].result["test"]["accuracy"] if group.first else None
+        # Without the phases that a run repeats after it undid an adaptation.
+        phases = result["phases"][:planned]
+        adaptation = [phase["adaptation"] for phase in phases if "adaptation" in phase]
+        first = self.first_runs[title, seed].result["test"]["accuracy"] if group.first else None
         return {
             "accuracy": result["test"]["accuracy"],
             "examples": result["examples"],
             "validation": result["validation"].get("accuracy"),
             "first": first,
             "seconds": result["seconds"]["total"],
-            **({"judged": judged[-1]} if judged else {}),
+            **({"adaptation": adaptation[-1]} if adaptation else {}),
             **(
                 {"tasks": [each["test"]["accuracy"] for each in result["tasks"].values()]}
                 if "tasks" in result
@@ -278,8 +277,8 @@ class Bench:
             ),
         }
 
-    def measure_apart(self, group, recipe, changes, seed):
-        """The mean of several trainings, each for a part of what the others do at once."""
+    def measure_separate_tasks(self, group, recipe, changes, seed):
+        """Trains one network per task; the accuracy is their mean."""
         fields = {**group.fields(seed), "recipe": recipe}
         results = [self.train(change(fields), seed).result for change in changes]
         return {
@@ -291,7 +290,7 @@ class Bench:
         }
 
     def train(self, fields, seed):
-        """A run in a folder of its own."""
+        """Trains into a new folder."""
         self.count += 1
         run = tftransfer.train(
             tftransfer.Experiment(**fields, seed=seed), self.folder / str(self.count), export=False
@@ -305,118 +304,37 @@ def episodes():
     """Accuracy of the closed-form heads on frozen features, over episodes."""
     data = {"flowers": FLAGS.flowers, "Office amazon": FLAGS.office and f"{FLAGS.office}/amazon"}
     for name, folder in data.items():
-        line = f"episodes: {name}"
-        if folder and re.search(FLAGS.only, line):
+        row_name = f"episodes: {name}"
+        if folder and re.search(FLAGS.only, row_name):
             experiment = tftransfer.Experiment(data=folder, **mobilenet(160))
             rows = tftransfer.episodes(experiment)
-            print(line, *table_of_episodes(rows), sep="\n", flush=True)
-            write_results("methods", {line: {"episodes": rows}}, sys.argv)
+            print(row_name, *table_of_episodes(rows), sep="\n", flush=True)
+            write_results("methods", {row_name: {"episodes": rows}}, sys.argv)
 
 
-def figures(done):
-    """Accuracy and seconds in words."""
-    accuracy = interval([run["accuracy"] for run in done])
-    return f"{said(*accuracy)}  {np.mean([run['seconds'] for run in done]):.0f} s"
+def accuracy_and_seconds(runs):
+    """Accuracy and seconds as text."""
+    accuracy = interval([run["accuracy"] for run in runs])
+    return f"{with_interval(*accuracy)}  {np.mean([run['seconds'] for run in runs]):.0f} s"
 
 
-def run_all():
-    """Every row that is asked for and not there yet."""
+def run_missing_rows():
+    """Runs every seed that matches --only and is not stored yet."""
     bench = Bench(Path(tempfile.mkdtemp()))
     for title, group in groups().items():
         for name, recipe in group.rows.items():
-            line = f"{title}: {name}"
-            one = functools.partial(bench.row, title, group, name)
-            runs_of("methods", line, one, FLAGS, figures, recipe=recipe)
+            row_name = f"{title}: {name}"
+            run_seed = functools.partial(bench.row, title, group, name)
+            run_missing_seeds(
+                "methods", row_name, run_seed, FLAGS, accuracy_and_seconds, recipe=recipe
+            )
     shutil.rmtree(bench.folder)
-
-
-def tables():
-    """`docs/methods.md`, from the stored figures."""
-    stored = stored_results("methods")
-    few = {k: v["measured"]["episodes"] for k, v in stored.items() if k.startswith("episodes: ")}
-    titles = dict.fromkeys(line.rpartition(": ")[0] for line in stored if line not in few)
-    text = Path(__file__).with_name("methods_head.md").read_text().rstrip().splitlines()
-    for title in titles:
-        rows = {
-            k.rpartition(": ")[2]: v["measured"]
-            for k, v in stored.items()
-            if k.rpartition(": ")[0] == title
-        }
-        text += ["", f"## {title}", "", *table(rows), *chosen(rows)]
-    for name, rows in few.items():
-        text += ["", f"## Few labels: {name.partition(': ')[2]}", "", *table_of_episodes(rows)]
-    for line, found in stored_results("meta_learning").items():
-        text += ["", f"## Few labels: {line}", "", *table_of_ways(found["measured"]["runs"])]
-    path = Path(__file__).parents[1] / "docs" / "methods.md"
-    path.write_text("\n".join(text) + "\n")
-    print(path)
-
-
-def chosen(rows):
-    """What `compare` would have chosen for the target domain, seed by seed; nothing elsewhere."""
-    if not any("judged" in run for row in rows.values() for run in row["runs"]):
-        return []
-    alone = rows["source only"]["runs"]
-    count = round(_VALIDATION * (_SOURCE if alone[0]["first"] else _SHOP))
-    picked, errors, best = [], [], []
-    for seed in range(len(alone)):
-        runs = {name: row["runs"][seed] for name, row in rows.items()}
-        # The figures of what was undone are not those of the network that was kept.
-        runs = {
-            name: run
-            for name, run in runs.items()
-            if name == "source only" or run["accuracy"] != alone[seed]["accuracy"]
-        }
-        judged = {name: run["judged"] for name, run in runs.items()}
-        right = {name: run["validation"] for name, run in runs.items()}
-        picked.append(runs[best_run(judged, right, count)]["accuracy"])
-        both = {name: right[name] + judged[name]["reverse_validation"] for name in runs}
-        errors.append(runs[max(both, key=both.get)]["accuracy"])
-        best.append(max(run["accuracy"] for run in runs.values()))
-    return [
-        "",
-        "Of these rows, chosen for each seed without a label of the target, as `compare` does: "
-        f"{said(*interval(picked))}; by the errors on the source and in reverse validation alone "
-        f"{said(*interval(errors))}; with the labels in hand {said(*interval(best))}.",
-    ]
-
-
-def table(rows):
-    """Lines of Markdown."""
-    adapts = any("judged" in run for row in rows.values() for run in row["runs"])
-    tasks = max(len(row["runs"][0].get("tasks", ())) for row in rows.values())
-    more = " domain gap | reverse validation | frequencies apart |" if adapts else ""
-    more += "".join(f" task {number + 1} |" for number in range(tasks))
-    lines = [
-        f"| method | accuracy, 95 % interval | seeds | seconds |{more} recipe |",
-        "|---|---|---|---|" + "---|" * (3 * adapts + tasks) + "---|",
-    ]
-    for name, row in rows.items():
-        runs = row["runs"]
-        mean, half = interval([run["accuracy"] for run in runs])
-        cells = [
-            name,
-            said(mean, half),
-            len(runs),
-            f"{np.mean([run['seconds'] for run in runs]):.0f}",
-        ]
-        if adapts:
-            judged = [run["judged"] for run in runs]
-            for key in ("domain_gap", "reverse_validation", "moved"):
-                cells.append(f"{np.mean([each[key] for each in judged]):.2f}")
-        cells += [f"{mean:.3f}" for mean in np.mean([run.get("tasks", []) for run in runs], axis=0)]
-        recipe = row["recipe"].replace(_FIRST, "RUN")
-        lines.append("| " + " | ".join(map(str, cells)) + f" | `{recipe}` |")
-    return lines
 
 
 def main(argv):
     del argv
-    if FLAGS.tables:
-        tables()
-    else:
-        run_all()
-        episodes()
+    run_missing_rows()
+    episodes()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where benchmarks leave their figures: JSON with the versions and the command."""
+"""Stores what benchmarks measure: JSON with the versions and the command."""
 
 import json
 import re
@@ -14,70 +14,73 @@ _FOLDER = Path(__file__).parent / "results"
 
 
 def interval(values):
-    """Mean and half of the 95 % interval of the mean, by Student's t."""
+    """Mean, and half the width of its 95 % confidence interval by Student's t."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, float("nan")
     return mean, float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
 
 
-def said(mean, half):
-    """Such as `0.734 ± 0.037`; the mean alone where there is one run."""
-    return f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "")
+def with_interval(mean, half_width):
+    """Formats a mean as `0.734 ± 0.037`, or alone if there was one run."""
+    return f"{mean:.3f}" + (f" ± {half_width:.3f}" if np.isfinite(half_width) else "")
 
 
-def table_of_ways(runs):
-    """Lines of Markdown: the accuracies of runs that are named `WAY, K-shot`."""
-    lines = ["| way | 5-way 1-shot | 5-way 5-shot |", "| --- | ---: | ---: |"]
-    for way in dict.fromkeys(figure.rpartition(", ")[0] for figure in runs[0]):
-        cells = [said(*interval([run[f"{way}, {k}-shot"] for run in runs])) for k in (1, 5)]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
+def table_of_shots(runs):
+    """Lines of Markdown: the accuracies of runs whose keys are `METHOD, K-shot`."""
+    lines = ["| method | 5-way 1-shot | 5-way 5-shot |", "| --- | ---: | ---: |"]
+    for method in dict.fromkeys(key.rpartition(", ")[0] for key in runs[0]):
+        cells = [
+            with_interval(*interval([run[f"{method}, {shots}-shot"] for run in runs]))
+            for shots in (1, 5)
+        ]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
 def stored_results(name):
-    """Lines of `results/NAME.json` so far."""
+    """The rows of `results/NAME.json`; empty if there is no such file."""
     path = _FOLDER / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def runs_of(name, line, one, flags, say, **about):
-    """Runs the seeds that are missing of a line, writes each down, and prints the line.
+def run_missing_seeds(name, row, run_seed, flags, describe, **metadata):
+    """Runs the seeds of a row that are not stored yet, stores each, and prints the row.
 
     Args:
-      name: of the benchmark.
-      line: of the row.
-      one: function of a seed to what was measured, a dictionary.
-      flags: with `only`, a regular expression, `seeds` and `again`.
-      say: function of all runs to words.
-      about: more to write down of the line.
+      name: Name of the benchmark.
+      row: Name of the row.
+      run_seed: Function from a seed to a dictionary of what was measured.
+      flags: The benchmark's flags, with `only` (a regular expression), `seeds` and `again`.
+      describe: Function from the list of all runs to a line of text.
+      **metadata: More to store with the row.
     """
-    if not re.search(flags.only, line):
+    if not re.search(flags.only, row):
         return
-    there = stored_results(name).get(line, {"measured": {"runs": []}})
-    done = [] if flags.again else there["measured"]["runs"]
-    if len(done) >= flags.seeds:
+    stored = stored_results(name).get(row, {"measured": {"runs": []}})
+    runs = [] if flags.again else stored["measured"]["runs"]
+    if len(runs) >= flags.seeds:
         return
-    for seed in range(len(done), flags.seeds):
-        done.append(one(seed))
-        write_results(name, {line: {**about, "runs": done}}, sys.argv)
-    print(f"{line:<80} {say(done)}", flush=True)
+    for seed in range(len(runs), flags.seeds):
+        runs.append(run_seed(seed))
+        write_results(name, {row: {**metadata, "runs": runs}}, sys.argv)
+    print(f"{row:<80} {describe(runs)}", flush=True)
 
 
-def write_results(name, figures, argv):
-    """Adds `figures` to `results/NAME.json`; a line that is there is replaced.
+def write_results(name, rows, argv):
+    """Adds rows to `results/NAME.json`, or replaces those of the same name.
 
     Args:
-      name: of the benchmark.
-      figures: name of a line to what was measured.
-      argv: of the program; folders are shortened to their last part.
+      name: Name of the benchmark.
+      rows: Name of a row to what was measured.
+      argv: Arguments of the program; paths in them are shortened to their last component.
     """
     path = _FOLDER / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     stored = stored_results(name)
     command = " ".join(["python", f"benchmarks/{name}.py", *map(_short, argv[1:])])
-    for line, measured in figures.items():
-        stored[line] = {"command": command, "environment": environment(), "measured": measured}
+    for row, measured in rows.items():
+        stored[row] = {"command": command, "environment": environment(), "measured": measured}
     path.write_text(json.dumps(stored, indent=1) + "\n")
 
 

@@ -1,10 +1,10 @@
-"""How fast: transfer against Keras's guide, the prefix against `model.predict`, recipes together.
+"""Measures speed: a run against Keras's guide, features against `model.predict`, comparisons.
 
     python benchmarks/speed.py --flowers=flower_photos --weights=weights
 
-`weights` holds Keras's own weight files by their names. Both sides run in turn in one process,
-after all imports; a line is the medians of `--repeats` and their ratio. Prints a table, and writes
-`benchmarks/results/speed.json`.
+`weights` holds Keras's own weight files under their original names. All variants of a row run in
+turn in one process, after all imports; a row holds the medians of `--repeats` and their ratios.
+Prints a table and writes `benchmarks/results/speed.json`.
 """
 
 import functools
@@ -29,8 +29,8 @@ from tftransfer.features import autotune
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
-flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
-flags.DEFINE_integer("repeats", 5, "runs of each side")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
+flags.DEFINE_integer("repeats", 5, "runs of each variant")
 
 SIZE, ALPHA, EPOCHS, BATCH = 160, 0.35, 10, 32
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_224_no_top.h5"
@@ -54,7 +54,7 @@ def application():
 
 
 def fit_guide(model, train, val, rate):
-    """Ten epochs; returns the last validation accuracy."""
+    """Trains for ten epochs and returns the last validation accuracy."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     fitted = model.fit(train, validation_data=val, epochs=EPOCHS, verbose=0)
@@ -75,7 +75,7 @@ def keras_guide():
 
 
 def experiment(alpha=ALPHA, size=SIZE, **fields):
-    """On the photographs, as the guide's."""
+    """An experiment on the photographs, with the network of the guide."""
     return tftransfer.Experiment(
         data=FLAGS.flowers,
         backbone=f"mobilenet_v2:alpha={alpha}",
@@ -86,27 +86,28 @@ def experiment(alpha=ALPHA, size=SIZE, **fields):
 
 
 def probe(folder, cache):
-    """One training on the photographs, from the folder to figures and report."""
+    """Trains once on the photographs, from the folder to metrics and report."""
     shutil.rmtree(folder, ignore_errors=True)
-    recipe = f"feature_extraction:epochs={EPOCHS},augment=none"  # as the guide
+    recipe = f"feature_extraction:epochs={EPOCHS},augment=none"  # as in the guide
     run = tftransfer.train(experiment(recipe=recipe), folder, export=False, cache_dir=str(cache))
     return run.result["test"]["accuracy"]
 
 
-def forget_backbones():
-    """As in a new process."""
-    with process_backbone_cache() as shelf:
-        shelf.clear()
+def clear_backbones():
+    """Clears the backbones of this process, as if it were new."""
+    with process_backbone_cache() as cache:
+        cache.clear()
 
 
 def time_to_accuracy(folder):
-    """Seconds of the guide, of a first run, and of runs that find the features stored.
+    """Seconds of the guide, of a first run, and of runs that find cached features.
 
-    `again` finds the backbone too, as in a notebook; `new process` builds it, as a command does.
+    `same process` finds the backbone too, as in a notebook; `new process` builds it, as a command
+    does.
     """
-    ways = ("guide", "first", "new process", "again")
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    accuracies: dict[str, list[float]] = {name: [] for name in ways}
+    variants = ("Keras guide", "first", "new process", "same process")
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    accuracies: dict[str, list[float]] = {name: [] for name in variants}
 
     def timed(name, function, *arguments):
         started = time.perf_counter()
@@ -116,58 +117,58 @@ def time_to_accuracy(folder):
         gc.collect()
 
     for _ in range(FLAGS.repeats):
-        timed("guide", keras_guide)
+        timed("Keras guide", keras_guide)
         shutil.rmtree(folder / "cache", ignore_errors=True)
         for name in ("first", "new process"):
-            forget_backbones()
+            clear_backbones()
             timed(name, probe, folder / "run", folder / "cache")
-        timed("again", probe, folder / "run", folder / "cache")
-    return {"seconds": seconds, "accuracy": accuracies, "against": "guide"}
+        timed("same process", probe, folder / "run", folder / "cache")
+    return {"seconds": seconds, "accuracy": accuracies, "against": "Keras guide"}
 
 
 def features(folder):
-    """Seconds for the features of all photographs in memory, by three ways."""
+    """Seconds for the features of all photographs in memory, by variant of the forward pass."""
     del folder
-    pictures = np.concatenate([x.numpy() for x, _ in dataset(shuffle=False)])
+    images = np.concatenate([x.numpy() for x, _ in dataset(shuffle=False)])
     base = application()
     inputs = keras.Input((SIZE, SIZE, 3))
     x = keras.applications.mobilenet_v2.preprocess_input(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(x)))
-    ways = {"model.predict": lambda x: model.predict(x, batch_size=BATCH, verbose=0)}
+    variants = {"model.predict": lambda x: model.predict(x, batch_size=BATCH, verbose=0)}
     candidate = autotune.Candidate(model)
-    ways |= {name: make(candidate) for name, make in autotune.VARIANTS.items()}
-    seconds = {name: [] for name in ways}
-    for way in ways.values():
-        way(pictures[:64])
+    variants |= {name: make(candidate) for name, make in autotune.VARIANTS.items()}
+    seconds = {name: [] for name in variants}
+    for forward in variants.values():
+        forward(images[:64])
     for _ in range(FLAGS.repeats):
-        for name, way in ways.items():
+        for name, forward in variants.items():
             started = time.perf_counter()
-            for start in range(0, len(pictures), 512):
-                way(pictures[start : start + 512])
+            for start in range(0, len(images), 512):
+                forward(images[start : start + 512])
             seconds[name].append(time.perf_counter() - started)
-    return {"seconds": seconds, "pictures": len(pictures), "against": "model.predict"}
+    return {"seconds": seconds, "images": len(images), "against": "model.predict"}
 
 
-def together(folder, **network):
-    """Seconds of five recipes compared, against the first of them alone."""
+def comparison(folder, **network):
+    """Seconds of a comparison of five recipes, against the first of them alone."""
     recipes = [
         f"feature_extraction:epochs={EPOCHS},augment=none,learning_rate={rate}"
         for rate in (3e-4, 1e-3, 3e-3, 1e-4, 1e-2)
     ]
     seconds = {"one recipe": [], "five recipes": []}
     for _ in range(FLAGS.repeats):
-        for name, some in (("one recipe", recipes[:1]), ("five recipes", recipes)):
+        for name, compared in (("one recipe", recipes[:1]), ("five recipes", recipes)):
             shutil.rmtree(folder, ignore_errors=True)
             started = time.perf_counter()
             tftransfer.compare(
-                experiment(**network), folder / "runs", some, cache_dir=str(folder / "cache")
+                experiment(**network), folder / "runs", compared, cache_dir=str(folder / "cache")
             )
             seconds[name].append(time.perf_counter() - started)
     return {"seconds": seconds, "against": "one recipe"}
 
 
 def guide_head(seed):
-    """The first step of Keras's guide, with its augmentation; not timed."""
+    """The first step of Keras's guide, with its augmentation, which is not timed."""
     train, val = dataset(validation_split=0.2, subset="both", seed=seed)
     base = application()
     base.trainable = False
@@ -186,7 +187,8 @@ def fine_tuning(folder):
 
     The guide unfreezes the last two stages, at a rate of 1e-4: its own 1e-5 learns less.
     """
-    seconds, accuracies = {"guide": [], "fine_tune": []}, {"guide": [], "fine_tune": []}
+    seconds = {"Keras guide": [], "fine_tune": []}
+    accuracies = {"Keras guide": [], "fine_tune": []}
     for seed in range(3):
         model, base, train, val = guide_head(seed)
         base.trainable = True
@@ -194,8 +196,8 @@ def fine_tuning(folder):
         for layer in base.layers[: names.index("block_6_expand")]:
             layer.trainable = False
         started = time.perf_counter()
-        accuracies["guide"].append(fit_guide(model, train, val, 1e-4))
-        seconds["guide"].append(time.perf_counter() - started)
+        accuracies["Keras guide"].append(fit_guide(model, train, val, 1e-4))
+        seconds["Keras guide"].append(time.perf_counter() - started)
         keras.backend.clear_session()
         shutil.rmtree(folder, ignore_errors=True)
         started = time.perf_counter()
@@ -209,15 +211,15 @@ def fine_tuning(folder):
         seconds["fine_tune"].append(time.perf_counter() - started)
         keras.backend.clear_session()
         gc.collect()
-    return {"seconds": seconds, "accuracy": accuracies, "against": "guide"}
+    return {"seconds": seconds, "accuracy": accuracies, "against": "Keras guide"}
 
 
-LINES = {
+ROWS = {
     "time to accuracy": time_to_accuracy,
     "fine tuning": fine_tuning,
     "features": features,
-    "together": together,
-    "together, larger": functools.partial(together, alpha=1.0, size=224),
+    "comparison": comparison,
+    "comparison, larger": functools.partial(comparison, alpha=1.0, size=224),
 }
 
 
@@ -225,19 +227,19 @@ def main(argv):
     del argv
     tf.get_logger().setLevel("ERROR")
     folder = Path(tempfile.mkdtemp())
-    for line, measure in LINES.items():
-        if not re.search(FLAGS.only, line):
+    for row, measure in ROWS.items():
+        if not re.search(FLAGS.only, row):
             continue
-        found = measure(folder)
-        median = {name: float(np.median(each)) for name, each in found["seconds"].items()}
-        base = median[found["against"]]
+        measured = measure(folder)
+        median = {name: float(np.median(each)) for name, each in measured["seconds"].items()}
+        base = median[measured["against"]]
         for name, seconds in median.items():
-            said = f"{base / seconds:.1f} times as fast" if seconds < base else ""
-            said = said or (f"{seconds / base:.2f} times the time" if seconds > base else "")
-            accuracy = found.get("accuracy", {}).get(name)
-            shown = f"  accuracy {np.mean(accuracy):.3f}" if accuracy else ""
-            print(f"{line:<20}{name:<16}{seconds:>8.2f} s  {said}{shown}", flush=True)
-        write_results("speed", {line: {**found, "median": median}}, sys.argv)
+            ratio = f"{base / seconds:.1f} times as fast" if seconds < base else ""
+            ratio = ratio or (f"{seconds / base:.2f} times the time" if seconds > base else "")
+            accuracy = measured.get("accuracy", {}).get(name)
+            suffix = f"  accuracy {np.mean(accuracy):.3f}" if accuracy else ""
+            print(f"{row:<20}{name:<16}{seconds:>8.2f} s  {ratio}{suffix}", flush=True)
+        write_results("speed", {row: {**measured, "median": median}}, sys.argv)
     shutil.rmtree(folder)
 
 

@@ -1,11 +1,11 @@
-"""What each way of transferring is worth on sentences (SST-2), over several seeds.
+"""Measures recipes on sentences (SST-2), over several seeds.
 
     python benchmarks/text.py --sst2=sst2 --vectors=minilm_words_12k_50d.txt --minilm=model
 
 `sst2` holds train.tsv and test.tsv, `model` the encoder all-MiniLM-L6-v2 in Hugging Face's format.
-Where a row has several recipes, the one that is best on the validation split counts, for each seed;
-nothing is chosen on the test sentences. Prints a table, and writes `benchmarks/results/text.json`;
-what is there already is not run again unless --again.
+Where a row has several recipes, the best on the validation split counts, for each seed; nothing is
+selected on the test sentences. Prints rows and writes `benchmarks/results/text.json`. Seeds that
+are stored already are not run again without --again.
 """
 
 import functools
@@ -21,8 +21,8 @@ import exported
 import keras
 import numpy as np
 from absl import app, flags
-from choosing import best_by_validation, best_layer
-from results import interval, runs_of, said
+from results import interval, run_missing_seeds, with_interval
+from selection import best_by_validation, best_layer
 
 import tftransfer
 from tftransfer.training.trainer import Trainer
@@ -31,33 +31,35 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("sst2", "", "folder of train.tsv and test.tsv")
 flags.DEFINE_string("vectors", "", "file of word vectors")
 flags.DEFINE_string("minilm", "", "folder of the encoder")
-flags.DEFINE_string("only", "", "run only the rows whose name has this regular expression")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
 flags.DEFINE_integer("seeds", 5, "runs per row")
-flags.DEFINE_boolean("again", False, "run rows that are there already")
+flags.DEFINE_boolean("again", False, "run seeds that are stored already")
 
 _LENGTH = 40
 _SOLVED = "few_shot:solve=logistic"
-_ALL = "fine_tune:unfreeze=7,decay=0.85,head_epochs=5"
-_TUNED = f"{_ALL},epochs=3,learning_rate=2e-4"
-_TUNED_BY_FEW = f"{_ALL},epochs={{}},learning_rate=1e-4,label_smoothing=0.0"
+_ALL_STAGES = "fine_tune:unfreeze=7,decay=0.85,head_epochs=5"
+_FINE_TUNED = f"{_ALL_STAGES},epochs=3,learning_rate=2e-4"
+_FINE_TUNED_FEW = f"{_ALL_STAGES},epochs={{}},learning_rate=1e-4,label_smoothing=0.0"
 _SCRATCH = "scratch:epochs={},learning_rate=1e-4,warmup=0.1"
 
 
 @dataclass(frozen=True)
 class Row:
-    """Recipes of which the best on the validation split counts, and fields of the experiment.
+    """A row of the table.
 
     Attributes:
-      ended_early: the backbone ends at the stage whose probe is best, by cross-validation.
+      recipes: The best of them on the validation split counts.
+      fields: Fields of the experiment.
+      selects_layer: Whether the backbone ends at the stage with the best cross-validated probe.
     """
 
     recipes: tuple
     fields: dict = field(default_factory=dict)
-    ended_early: bool = False
+    selects_layer: bool = False
 
 
 def sst2():
-    """The data, as fields of an experiment."""
+    """Fields of an experiment: the data."""
     return {
         "data": str(Path(FLAGS.sst2, "train.tsv")),
         "test_data": str(Path(FLAGS.sst2, "test.tsv")),
@@ -65,21 +67,21 @@ def sst2():
 
 
 def rows():
-    """Name of a row to what it is."""
+    """Name of a row to its `Row`."""
     words = {"backbone": "word_vectors", "weights": FLAGS.vectors}
     minilm = {"backbone": FLAGS.minilm, "length": _LENGTH}
     linear = "feature_extraction:learning_rate={},dropout=0.0,label_smoothing=0.0"
-    found = {
+    named = {
         "word vectors, frozen": Row((_SOLVED, linear.format("3e-2")), words),
         "word vectors, SIF, frozen": Row(
             (_SOLVED, linear.format("3e-2")), {**words, "backbone": "word_vectors:pool=sif"}
         ),
         "MiniLM, frozen": Row((_SOLVED, linear.format("3e-3")), minilm),
         "MiniLM, frozen, best layer": Row(
-            (_SOLVED, linear.format("3e-3")), minilm, ended_early=True
+            (_SOLVED, linear.format("3e-3")), minilm, selects_layer=True
         ),
-        "MiniLM, fine-tuned": Row((_TUNED,), {**minilm, "validation_fraction": 0.05}),
-        "MiniLM's network from scratch": Row(
+        "MiniLM, fine-tuned": Row((_FINE_TUNED,), {**minilm, "validation_fraction": 0.05}),
+        "MiniLM architecture from scratch": Row(
             (_SCRATCH.format(3),), {**minilm, "validation_fraction": 0.05}
         ),
         "words and a CNN from scratch": Row(
@@ -89,23 +91,23 @@ def rows():
     }
     for labels in (8, 64):
         few = {**minilm, "labels_per_class": labels, "validation_fraction": 0.0}
-        longer = 30 if labels == 8 else 15
-        found |= {
-            f"{labels} labels a class, frozen": Row((_SOLVED,), few),
-            f"{labels} labels a class, frozen, vectors of length 1": Row(
+        epochs = 30 if labels == 8 else 15
+        named |= {
+            f"{labels} labels per class, frozen": Row((_SOLVED,), few),
+            f"{labels} labels per class, frozen, unit vectors": Row(
                 (_SOLVED,), {**few, "backbone": f"{FLAGS.minilm}:unit=1"}
             ),
-            f"{labels} labels a class, fine-tuned": Row((_TUNED_BY_FEW.format(longer),), few),
-            f"{labels} labels a class, MiniLM's network from scratch": Row(
-                (_SCRATCH.format(longer),), few
+            f"{labels} labels per class, fine-tuned": Row((_FINE_TUNED_FEW.format(epochs),), few),
+            f"{labels} labels per class, MiniLM architecture from scratch": Row(
+                (_SCRATCH.format(epochs),), few
             ),
-            f"{labels} labels a class, SetFit": Row((f"{_SOLVED}+setfit",), few),
+            f"{labels} labels per class, SetFit": Row((f"{_SOLVED}+setfit",), few),
         }
-    return found
+    return named
 
 
 def exports():
-    """Name to the fields of an experiment whose export is compared."""
+    """Name of a row to the fields of the experiment whose export is compared."""
     few = {"labels_per_class": 64, "validation_fraction": 0.0, "length": _LENGTH}
     return {
         "MiniLM, strings in": {**sst2(), **few, "backbone": FLAGS.minilm, "recipe": _SOLVED},
@@ -120,13 +122,13 @@ def exports():
 
 
 class Bench:
-    """Trains in a folder of its own."""
+    """Trains, each time into a new folder."""
 
     def __init__(self):
         self.folder, self.count = Path(tempfile.mkdtemp()), 0
 
     def train(self, fields, seed, recipe, cache_dir=""):
-        """Figures of one training, as a user would have it."""
+        """Metrics of one training, as `tftransfer train` does it."""
         self.count += 1
         experiment = tftransfer.Experiment(**sst2(), recipe=recipe, seed=seed, **fields)
         began = time.monotonic()
@@ -146,27 +148,27 @@ class Bench:
         }
 
     def row(self, row, seed):
-        """The best of the row's recipes by validation; the seconds of all."""
+        """The best recipe of the row by validation, with the seconds of all of them."""
         fields, layer = row.fields, {}
-        if row.ended_early:
+        if row.selects_layer:
             layer = {"layer": best_layer({**sst2(), **fields}, seed)}
             fields = {**fields, "backbone": f"{fields['backbone']}:layer={layer['layer']}"}
-        tried = [self.train(fields, seed, recipe) for recipe in row.recipes]
-        return best_by_validation(tried) | layer
+        runs = [self.train(fields, seed, recipe) for recipe in row.recipes]
+        return best_by_validation(runs) | layer
 
-    def without_padding(self, seed):
-        """Seconds of an epoch on sentences in their full length, and without common padding."""
+    def padding(self, seed):
+        """Seconds of an epoch on sentences at full length, and without common padding."""
         fields = {"backbone": FLAGS.minilm, "labels_per_class": 320, "validation_fraction": 0.0}
-        kept, seconds = Trainer.shortener, {}
-        for name, shortener in (("whole", lambda *_: None), ("shortened", kept)):
+        default, seconds = Trainer.shortener, {}
+        for name, shortener in (("full length", lambda *_: None), ("without padding", default)):
             Trainer.shortener = shortener
             self.train(fields, seed, "fine_tune:unfreeze=7,head_epochs=1,epochs=3")
             lines = (self.folder / str(self.count) / "metrics.jsonl").read_text().splitlines()
             seconds[name] = float(np.median([json.loads(line)["seconds"] for line in lines[1:]]))
-        return {**seconds, "ratio": seconds["whole"] / seconds["shortened"]}
+        return {**seconds, "ratio": seconds["full length"] / seconds["without padding"]}
 
     def second_recipe(self, seed):
-        """Seconds of a recipe whose features are to be computed, and of the next on the same."""
+        """Seconds of a recipe that computes the features, and of the next one, which finds them."""
         fields = {"backbone": FLAGS.minilm, "length": _LENGTH}
         cache = str(self.folder / f"cache{seed}")
         first, second = (
@@ -176,38 +178,40 @@ class Bench:
         return {"first": first, "second": second, "ratio": first / second}
 
 
-def figures(done):
-    """Accuracy, F1 and seconds in words."""
-    accuracy, f1 = (interval([run[key] for run in done]) for key in ("accuracy", "macro_f1"))
-    seconds = np.mean([run["seconds"] for run in done])
-    return f"{said(*accuracy)}  F1 {said(*f1)}  {seconds:.0f} s"
+def accuracy_f1_and_seconds(runs):
+    """Accuracy, macro F1 and seconds, as text."""
+    accuracy, f1 = (interval([run[key] for run in runs]) for key in ("accuracy", "macro_f1"))
+    seconds = np.mean([run["seconds"] for run in runs])
+    return f"{with_interval(*accuracy)}  F1 {with_interval(*f1)}  {seconds:.0f} s"
 
 
 def main(argv):
     bench = Bench()
     for name, row in rows().items():
-        runs_of("text", name, lambda seed, row=row: bench.row(row, seed), FLAGS, figures)
+        run_missing_seeds(
+            "text", name, lambda seed, row=row: bench.row(row, seed), FLAGS, accuracy_f1_and_seconds
+        )
     for name, fields in exports().items():
-        runs_of(
+        run_missing_seeds(
             "text",
             f"export: {name}",
-            functools.partial(exported.as_evaluated, fields),
+            functools.partial(exported.compare_with_evaluate, fields),
             FLAGS,
-            exported.said,
+            exported.describe,
         )
-    runs_of(
+    run_missing_seeds(
         "text",
-        "batches of alike lengths, cut where they end, against full length",
-        bench.without_padding,
+        "batches of similar lengths without padding, against full length",
+        bench.padding,
         FLAGS,
-        lambda done: f"{np.median([run['ratio'] for run in done]):.2f} times as fast",
+        lambda runs: f"{np.median([run['ratio'] for run in runs]):.2f} times as fast",
     )
-    runs_of(
+    run_missing_seeds(
         "text",
         "second recipe on the same text, against the first",
         bench.second_recipe,
         FLAGS,
-        lambda done: f"{np.mean([run['ratio'] for run in done]):.1f} times as fast",
+        lambda runs: f"{np.mean([run['ratio'] for run in runs]):.1f} times as fast",
     )
     shutil.rmtree(bench.folder)
 

@@ -1,11 +1,11 @@
-"""How near to what the machine can do: decoding, the frozen forward, the export.
+"""Measures throughput against what the machine can do: decoding, frozen layers, the export.
 
     pip install grain pillow simplejpeg
     python benchmarks/throughput.py --flowers=flower_photos --weights=weights
 
-`weights` holds Keras's own weight files by their names; a network without its file runs on random
-weights, and no accuracy is told. All sides of a line run in turn in one process; figures are
-medians of `--repeats`. Prints a table, and writes `benchmarks/results/throughput.json`.
+`weights` holds Keras's own weight files under their original names; a network without its file has
+random weights, and its accuracy is not measured. All variants of a row run in turn in one process;
+values are medians of `--repeats`. Prints a table and writes `benchmarks/results/throughput.json`.
 """
 
 import contextlib
@@ -39,13 +39,16 @@ from tftransfer.serving.saved_model import export_network
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
-flags.DEFINE_string("only", "", "run only the lines whose name has this regular expression")
-flags.DEFINE_integer("repeats", 5, "runs of each side")
+flags.DEFINE_string("only", "", "run only the rows whose name matches this regular expression")
+flags.DEFINE_integer("repeats", 5, "runs of each variant")
 
-SIZE, BATCH = 160, 32
-LARGE, LARGE_SIZE = 1200, (1024, 683)
+SIZE = 160
+BATCH = 32
+LARGE_IMAGES = 1200
+LARGE_SIZE = (1024, 683)
 EXPORTED = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
-CALLS = {1: 40, 32: 6}  # of each side in a repeat, by batch size
+# Batch size to the calls of each variant in a repeat.
+CALLS = {1: 40, 32: 6}
 
 
 def versions(*packages):
@@ -53,15 +56,15 @@ def versions(*packages):
 
 
 def enlarged(folder):
-    """Some of the photographs at the size that cameras and web sites give; smoother than those."""
+    """Writes some of the photographs at the size of web images; enlarged ones are smoother."""
     from PIL import Image
 
     files = sorted(Path(FLAGS.flowers).glob("*/*.jpg"))
-    for path in files[:: len(files) // LARGE][:LARGE]:
+    for path in files[:: len(files) // LARGE_IMAGES][:LARGE_IMAGES]:
         target = folder / path.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as picture:
-            picture.convert("RGB").resize(LARGE_SIZE).save(target, quality=90)
+        with Image.open(path) as image:
+            image.convert("RGB").resize(LARGE_SIZE).save(target, quality=90)
     return folder
 
 
@@ -73,13 +76,13 @@ def keras_decoding(folder):
 
 
 def grain_decoding(files):
-    """Threads, a batch each: faster than Grain's processes, and than threads by picture."""
+    """Grain with threads, a batch each: faster than its processes and than one image per thread."""
     import grain
     from PIL import Image
 
     def read(path):
-        with Image.open(path) as picture:
-            resized = picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+        with Image.open(path) as image:
+            resized = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             return np.asarray(resized)
 
     options = grain.ReadOptions(num_threads=os.cpu_count(), prefetch_buffer_size=16)
@@ -87,63 +90,63 @@ def grain_decoding(files):
     return lambda: sum(len(x) for x in dataset)
 
 
-def our_decoding(examples):
+def tftransfer_decoding(examples):
     pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=False)
     return lambda: len(pixels.fetch(np.arange(len(examples))))
 
 
 def decoding_limit(files, **options):
-    """libjpeg-turbo alone, which gives up the interpreter's lock; nothing is resized or kept."""
+    """libjpeg-turbo alone, which releases Python's global lock; nothing is resized or kept."""
     import simplejpeg
 
-    def decode(some):
-        for path in some:
+    def decode(paths):
+        for path in paths:
             simplejpeg.decode_jpeg(Path(path).read_bytes(), **options)
-        return len(some)
+        return len(paths)
 
-    pieces = [files[start : start + 16] for start in range(0, len(files), 16)]
+    chunks = [files[start : start + 16] for start in range(0, len(files), 16)]
     pool = ThreadPoolExecutor(os.cpu_count())
-    return lambda: sum(pool.map(decode, pieces))
+    return lambda: sum(pool.map(decode, chunks))
 
 
 def decoding(folder):
-    """Pictures per second from JPEG files that the page cache holds.
+    """Images per second from JPEG files in the page cache.
 
-    The limit decodes to full size; `reduced` lets libjpeg leave out what 160 px do not need.
+    The limit decodes at full size; `reduced` lets libjpeg decode at the scale that 160 px need.
     """
     measured = {}
     for name, root in {"small": FLAGS.flowers, "large": enlarged(folder / "large")}.items():
         examples = scan(read_source(str(root)))
         files = list(examples.items)
-        ways = {
+        variants = {
             "image_dataset": keras_decoding(root),
             "grain": grain_decoding(files),
-            "tftransfer": our_decoding(examples),
+            "tftransfer": tftransfer_decoding(examples),
             "limit": decoding_limit(files),
             "limit, reduced": decoding_limit(files, min_height=SIZE, min_width=SIZE),
         }
-        for way in ways.values():
-            assert way() == len(files)
-        rates = {way: [] for way in ways}
+        for run in variants.values():
+            assert run() == len(files)
+        rates = {variant: [] for variant in variants}
         for _ in range(FLAGS.repeats):
-            for way, run in ways.items():
-                gc.collect()  # ends the threads of the side before
+            for variant, run in variants.items():
+                gc.collect()  # ends the threads of the previous variant
                 started = time.perf_counter()
                 run()
-                rates[way].append(len(files) / (time.perf_counter() - started))
-        median = {way: float(np.median(each)) for way, each in rates.items()}
+                rates[variant].append(len(files) / (time.perf_counter() - started))
+        median = {variant: float(np.median(each)) for variant, each in rates.items()}
         rows = {
-            way: {
-                "pictures/s": rate,
+            variant: {
+                "images/s": rate,
                 "of limit": rate / median["limit"],
                 "against image_dataset": rate / median["image_dataset"],
             }
-            for way, rate in median.items()
+            for variant, rate in median.items()
         }
-        measured[name] = {"pictures": len(files), "rates": rates, "rows": rows}
-        for way, row in rows.items():
+        measured[name] = {"images": len(files), "rates": rates, "rows": rows}
+        for variant, row in rows.items():
             print(
-                f"decoding {name:<11}{way:<24}{row['pictures/s']:>8.0f} /s"
+                f"decoding {name:<11}{variant:<24}{row['images/s']:>8.0f} /s"
                 f"{row['of limit']:>7.2f} of the limit{row['against image_dataset']:>7.2f} "
                 "times image_dataset",
                 flush=True,
@@ -156,18 +159,18 @@ def quietly(function, *arguments, **options):
         return function(*arguments, **options)
 
 
-def latency(sides, calls):
-    """Milliseconds of every call of the sides, which take turns."""
-    found = {name: [] for name in sides}
-    for each in sides.values():
+def latency(variants, calls):
+    """Milliseconds of every call of the variants, which take turns."""
+    milliseconds = {name: [] for name in variants}
+    for call in variants.values():
         for _ in range(5):
-            each()
+            call()
     for _ in range(calls):
-        for name, call in sides.items():
+        for name, call in variants.items():
             started = time.perf_counter()
             call()
-            found[name].append(1000 * (time.perf_counter() - started))
-    return found
+            milliseconds[name].append(1000 * (time.perf_counter() - started))
+    return milliseconds
 
 
 def export(folder):
@@ -181,45 +184,47 @@ def export(folder):
             recipe="feature_extraction",
         )
     )
-    export_network(plan.network, plan.examples, folder / "ours", temperature=1.0)
-    quietly(plan.network.model.export, folder / "bare", verbose=False)
-    loaded = [tf.saved_model.load(str(folder / name)) for name in ("ours", "bare")]
-    ours, bare = (each.signatures["serving_default"] for each in loaded)
-    (pixels_name,) = bare.structured_input_signature[1]
+    export_network(plan.network, plan.examples, folder / "tftransfer", temperature=1.0)
+    quietly(plan.network.model.export, folder / "keras", verbose=False)
+    loaded = [tf.saved_model.load(str(folder / name)) for name in ("tftransfer", "keras")]
+    from_bytes, from_pixels = (each.signatures["serving_default"] for each in loaded)
+    (pixels_name,) = from_pixels.structured_input_signature[1]
     spec = tf.TensorSpec((SIZE, SIZE, 3), tf.uint8)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def decode(data):
-        pictures = tf.map_fn(lambda x: decode_resized(x, SIZE), data, fn_output_signature=spec)
-        return tf.cast(pictures, tf.float32)
+        images = tf.map_fn(lambda x: decode_resized(x, SIZE), data, fn_output_signature=spec)
+        return tf.cast(images, tf.float32)
 
     measured = {}
     for batch, calls in CALLS.items():
         data = tf.constant([Path(item).read_bytes() for item in plan.examples.items[:batch]])
         pixels = decode(data)
-        sides = {
-            "export": lambda data=data: ours(image_bytes=data)["scores"].numpy(),
+        variants = {
+            "export": lambda data=data: from_bytes(image_bytes=data)["scores"].numpy(),
             "decode": lambda data=data: decode(data).numpy(),
-            "bare": lambda pixels=pixels: bare(**{pixels_name: pixels})["logits"].numpy(),
+            "pixels only": lambda pixels=pixels: from_pixels(**{pixels_name: pixels})[
+                "logits"
+            ].numpy(),
         }
-        each = latency(sides, calls * FLAGS.repeats)
-        median = {name: float(np.median(one)) for name, one in each.items()}
-        ratio = median["export"] / (median["bare"] + median["decode"])
+        milliseconds = latency(variants, calls * FLAGS.repeats)
+        median = {name: float(np.median(each)) for name, each in milliseconds.items()}
+        ratio = median["export"] / (median["pixels only"] + median["decode"])
         measured[f"batch {batch}"] = {
             "calls": calls * FLAGS.repeats,
             "milliseconds": median,
-            "export / (bare + decode)": ratio,
+            "export / (pixels only + decode)": ratio,
         }
         print(
             f"export batch {batch:<7}"
             + "".join(f"{n} {v:.2f} ms  " for n, v in median.items())
-            + f"export / (bare + decode) {ratio:.2f}",
+            + f"export / (pixels only + decode) {ratio:.2f}",
             flush=True,
         )
     return measured
 
 
-LINES = {
+ROWS = {
     "decoding": decoding,
     "limits": lambda folder: limits(FLAGS.flowers, FLAGS.weights, FLAGS.repeats),
     "export": export,
@@ -231,9 +236,9 @@ def main(argv):
     tf.get_logger().setLevel("ERROR")
     logging.set_verbosity(logging.ERROR)
     folder = Path(tempfile.mkdtemp())
-    for line, measure in LINES.items():
-        if re.search(FLAGS.only, line):
-            write_results("throughput", {line: measure(folder)}, sys.argv)
+    for row, measure in ROWS.items():
+        if re.search(FLAGS.only, row):
+            write_results("throughput", {row: measure(folder)}, sys.argv)
     shutil.rmtree(folder)
 
 

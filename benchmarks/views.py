@@ -1,10 +1,10 @@
-"""What stored augmented views cost in accuracy against fresh augmentation.
+"""Compares cached augmented views with fresh augmentation.
 
     python benchmarks/views.py --flowers=flower_photos --weights=weights
 
-Fine-tuning of MobileNetV2 0.35 at 160 px with K stored views of each picture, and with fresh crops
-in every epoch (`views=-1`); the figures are of the validation split, since K is a choice. Prints a
-table, and writes `benchmarks/results/views.json`.
+Fine-tunes MobileNetV2 0.35 at 160 px with K cached views of each image, and with fresh crops in
+every epoch (`views=-1`). The metrics are those of the validation split, because K is a setting.
+Prints a table and writes `benchmarks/results/views.json`.
 """
 
 import shutil
@@ -22,14 +22,14 @@ import tftransfer
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
-flags.DEFINE_list("views", ["1", "2", "4", "8", "-1"], "numbers of stored views; -1 is fresh")
+flags.DEFINE_list("views", ["1", "2", "4", "8", "-1"], "numbers of cached views; -1 is fresh")
 flags.DEFINE_list("seeds", ["10", "11", "12"], "splits")
 
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 
 
-def one(folder, views, seed):
-    """Validation figures and seconds of a run that finds nothing stored."""
+def measure(folder, views, seed):
+    """Validation metrics and seconds of a run without cached features."""
     shutil.rmtree(folder, ignore_errors=True)
     run = tftransfer.train(
         tftransfer.Experiment(
@@ -46,24 +46,24 @@ def one(folder, views, seed):
         cache_dir=str(folder / "cache"),
     )
     keras.backend.clear_session()
-    figures = {name: run.result["validation"][name] for name in ("accuracy", "log_loss")}
-    return {**figures, "seconds": run.result["seconds"]["total"]}
+    metrics = {name: run.result["validation"][name] for name in ("accuracy", "log_loss")}
+    return {**metrics, "seconds": run.result["seconds"]["total"]}
 
 
 def main(argv):
     del argv
-    folder, found = Path(tempfile.mkdtemp()), {}
+    folder, measured = Path(tempfile.mkdtemp()), {}
     for views in FLAGS.views:
-        rows = [one(folder, int(views), int(seed)) for seed in FLAGS.seeds]
-        found[views] = {name: [row[name] for row in rows] for name in rows[0]}
-        mean = {name: float(np.mean(values)) for name, values in found[views].items()}
-        shown = "fresh" if views == "-1" else f"{views} stored"
+        rows = [measure(folder, int(views), int(seed)) for seed in FLAGS.seeds]
+        measured[views] = {name: [row[name] for row in rows] for name in rows[0]}
+        mean = {name: float(np.mean(values)) for name, values in measured[views].items()}
+        shown = "fresh" if views == "-1" else f"{views} cached"
         print(
             f"{shown:<10}accuracy {mean['accuracy']:.3f}  log loss {mean['log_loss']:.3f}"
             f"{mean['seconds']:>8.1f} s",
             flush=True,
         )
-    write_results("views", {"views": found}, sys.argv)
+    write_results("views", {"views": measured}, sys.argv)
     shutil.rmtree(folder)
 
 

@@ -58,7 +58,7 @@ def setup_cfg():
 
 def test_repository_address_is_the_same_in_every_file():
     address = setup_cfg()["metadata"]["url"]
-    for name in ("SECURITY.md", "CITATION.cff", ".github/ISSUE_TEMPLATE/config.yml"):
+    for name in ("README.md", "SECURITY.md", "CITATION.cff", ".github/ISSUE_TEMPLATE/config.yml"):
         text = (ROOT / name).read_text()
         found = set(re.findall(r"https://[^\s)\"'>]*?/tftransfer(?=[\s/)\"'>.]|$)", text))
         assert found == {address}, name

@@ -1,0 +1,90 @@
+"""Every command and every Python block of the pages runs, and every link leads somewhere."""
+
+import re
+import shutil
+
+import pytest
+from pages import PAGES, ROOT, RUN, SHOWN, all_commands, blocks, has_code, name_of, run_page
+
+import tftransfer
+from tftransfer.cli import main
+
+README = ROOT / "README.md"
+MAX_README_LINES, MAX_README_WORDS = 180, 900
+page_names = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+
+@page_names
+def test_code_block_of_a_page_has_a_known_language(page):
+    for block in blocks(page):
+        assert block.language in (*RUN, *SHOWN), f"{name_of(page)}:{block.line}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [words for _, words in all_commands() if words[0] == "tftransfer"],
+    ids=" ".join,
+)
+def test_command_of_a_page_is_parsed(words):
+    name, *rest = words[1:]
+    assert name in main.COMMANDS
+    rest = [word for word in rest if not word.startswith("--config")]
+    if rest != ["--help"]:
+        main._parse(name, main.COMMANDS[name], rest)
+
+
+@page_names
+def test_python_of_a_page_compiles_and_uses_public_names(page):
+    for block in blocks(page):
+        if block.language == "python":
+            compile(block.text, str(page), "exec")
+            used = set(re.findall(r"\btftransfer\.(\w+)\b(?! import)", block.text))
+            modules = {path.stem for path in (ROOT / "tftransfer").iterdir()}
+            assert used <= {*dir(tftransfer), *modules}, f"{name_of(page)}:{block.line}"
+
+
+def anchors(page):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+@page_names
+def test_links_of_a_page_lead_to_files_and_headings(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        place, _, anchor = target.partition("#")
+        found = (page.parent / place).resolve() if place else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+def test_every_page_is_linked_from_the_readme_or_from_a_page_that_is():
+    reached, waiting = set(), [README]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text()):
+            if "://" not in target:
+                waiting.append((page.parent / target).resolve())
+    assert set(PAGES) <= reached
+
+
+def test_readme_is_short():
+    text = README.read_text()
+    assert len(text.splitlines()) <= MAX_README_LINES
+    assert len(text.split()) <= MAX_README_WORDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", list(filter(has_code, PAGES)), ids=name_of)
+def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    run_page(page, tmp_path)
