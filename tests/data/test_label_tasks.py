@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.data.examples import (
     SPLIT_DTYPE,
     Examples,
@@ -14,11 +15,13 @@ from tftransfer.data.examples import (
     with_classes,
 )
 from tftransfer.data.in_memory import from_arrays, labels_from_array
-from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.data.split import split
-from tftransfer.metrics import metrics
+from tftransfer.metrics.calibration import fit_temperature
+from tftransfer.metrics.intervals import with_intervals
+from tftransfer.metrics.probabilities import log_loss, mean_over_tasks, softmax
 from tftransfer.utils.errors import UserError
 
+MULTI_TASK = ProblemType.MULTI_TASK
 CLASSES = ("a=x", "a=y", "a=z", "b=0", "b=1")
 TASKS = (Task("a", 0, 3), Task("b", 3, 2))
 LABELS = np.array([[0, 1], [2, -1], [-1, 0], [1, 1]])
@@ -30,30 +33,23 @@ def examples(labels=LABELS, classes=CLASSES):
         names=[f"n{k}" for k in range(count)],
         items=[f"{k}".encode() for k in range(count)],
         labels=np.array(labels),
-        problem_type="multi_task",
+        problem_type=MULTI_TASK,
         classes=classes,
         splits=np.full(count, "", SPLIT_DTYPE),
         sha256=[hashlib.sha256(f"{k}".encode()).hexdigest() for k in range(count)],
     )
 
 
-def test_the_classes_name_their_tasks():
-    assert tasks_of(CLASSES, "multi_task") == TASKS
-    assert tasks_of(CLASSES, "single_label") == ()
-    assert tasks_of(("a=x=1", "a=y"), "multi_task") == (Task("a", 0, 2),)
-    np.testing.assert_array_equal(from_one_hot(one_hot(LABELS, TASKS), TASKS), LABELS)
-
-
 def test_other_data_may_lack_tasks_and_classes():
     other = examples([[1, 0], [0, -1]], ("b=0", "b=1", "a=x", "a=z"))
     np.testing.assert_array_equal(
-        with_classes(other, CLASSES, "multi_task").labels, [[0, 1], [-1, 0]]
+        with_classes(other, CLASSES, MULTI_TASK).labels, [[0, 1], [-1, 0]]
     )
     only = examples([[1], [0]], ("b=0", "b=1"))
     joined = add_test_data(examples(), only)
     np.testing.assert_array_equal(joined.labels[4:], [[-1, 1], [-1, 0]])
     with pytest.raises(UserError, match="unknown classes: c=0"):
-        with_classes(examples([[0], [1]], ("c=0", "c=1")), CLASSES, "multi_task")
+        with_classes(examples([[0], [1]], ("c=0", "c=1")), CLASSES, MULTI_TASK)
     more = add_unlabelled(examples(), only, "unlabelled")
     assert (more.labels[4:] == -1).all() and not more.targets()[4:].any()
 
@@ -68,7 +64,7 @@ def test_the_digest_tells_an_unknown_label():
     "labels", [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])]
 )
 def test_arrays_of_numbers_and_names(labels):
-    found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, problem_type="multi_task")
+    found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, problem_type=MULTI_TASK)
     assert found.classes == ("task0=3", "task0=7", "task1=0", "task1=5")
     np.testing.assert_array_equal(found.labels, [[0, 0], [1, -1], [-1, 1]])
 
@@ -86,7 +82,7 @@ def test_arrays_of_numbers_and_names(labels):
 )
 def test_bad_arrays_are_refused(labels, what):
     with pytest.raises(UserError, match=what):
-        labels_from_array(np.array(labels), "multi_task", ())
+        labels_from_array(np.array(labels), MULTI_TASK, ())
 
 
 def test_a_split_gives_each_part_of_every_class_and_data_set():
@@ -124,39 +120,35 @@ def test_copies_of_which_each_knows_a_task_do_not_contradict():
 RNG = np.random.default_rng(2)
 TRUTH = np.stack([RNG.integers(0, 3, 50), RNG.integers(0, 2, 50)], axis=1)
 TRUTH[:20, 1] = -1
-Y = one_hot(TRUTH, TASKS)
+Y = MULTI_TASK.targets(TRUTH, CLASSES)
 Z = RNG.normal(size=(50, 5)) + Y
 
 
 def test_the_figures_are_the_means_of_the_tasks():
-    values = metrics.probabilities(Z, "multi_task", 2.0, TASKS)
-    np.testing.assert_allclose(values[:, :3], metrics.softmax(Z[:, :3], 2.0))
-    first = metrics.metrics(values[:, :3], Y[:, :3], "single_label")
-    second = metrics.metrics(values[20:, 3:], Y[20:, 3:], "single_label")
-    got = metrics.with_intervals(values, Y, "multi_task", TASKS)
+    values = MULTI_TASK.probabilities(Z, 2.0, TASKS)
+    np.testing.assert_allclose(values[:, :3], softmax(Z[:, :3], 2.0))
+    first = ProblemType.SINGLE_LABEL.metrics(values[:, :3], Y[:, :3])
+    second = ProblemType.SINGLE_LABEL.metrics(values[20:, 3:], Y[20:, 3:])
+    got = with_intervals(values, Y, MULTI_TASK, TASKS)
     for name in ("accuracy", "macro_f1", "log_loss", "ece"):
         assert got[name] == pytest.approx((first[name] + second[name]) / 2)
     for name, (low, high) in got["intervals"].items():
         assert low < got[name] < high
-    assert metrics.log_loss(values, Y, TASKS) == pytest.approx(got["log_loss"])
+    assert log_loss(values, Y, TASKS) == pytest.approx(got["log_loss"])
 
 
 def test_scores_of_unknown_labels_change_no_figure():
     other = Z.copy()
     other[:20, 3:] = RNG.normal(size=(20, 2)) * 9
     both = [
-        metrics.with_intervals(
-            metrics.probabilities(z, "multi_task", 1.0, TASKS), Y, "multi_task", TASKS
-        )
+        with_intervals(MULTI_TASK.probabilities(z, 1.0, TASKS), Y, MULTI_TASK, TASKS)
         for z in (Z, other)
     ]
     assert both[0] == both[1]
-    assert metrics.fit_temperature(Z, Y, "multi_task", TASKS) == metrics.fit_temperature(
-        other, Y, "multi_task", TASKS
-    )
+    assert fit_temperature(Z, Y, MULTI_TASK, TASKS) == fit_temperature(other, Y, MULTI_TASK, TASKS)
 
 
 def test_a_share_of_each_example_means_the_mean_over_tasks():
     known = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]], bool)
     values = np.array([[1.0, 9, 9], [0, 1, 9], [0, 9, 9]])
-    assert metrics.mean_over_tasks(values, known).mean() == pytest.approx((1 / 3 + 1) / 2)
+    assert mean_over_tasks(values, known).mean() == pytest.approx((1 / 3 + 1) / 2)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import (
     SPLIT_DTYPE,
     Examples,
@@ -343,7 +344,7 @@ def test_digest_sees_content_label_and_part_but_no_order():
 )
 def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, expected):
     examples = _examples([b""] * len(labels), labels, classes, problem_type)
-    found = with_classes(examples, known, problem_type)
+    found = with_classes(examples, known, ProblemType(problem_type))
     np.testing.assert_array_equal(found.labels, expected)
     assert found.classes == known
 
@@ -365,7 +366,7 @@ def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, e
 def test_with_classes_refuses_what_does_not_fit(classes, problem_type, known, wanted, what):
     labels = [[0.5]] if problem_type == "regression" else [0]
     with pytest.raises(UserError, match=what):
-        with_classes(_examples([b""], labels, classes, problem_type), known, wanted)
+        with_classes(_examples([b""], labels, classes, problem_type), known, ProblemType(wanted))
 
 
 def test_join_makes_all_of_the_second_the_test_part():

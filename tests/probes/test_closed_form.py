@@ -5,7 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestCentroid
 
-from tftransfer.metrics import metrics
+from tftransfer.core.problem_types import ProblemType
+from tftransfer.metrics.probabilities import softmax
 from tftransfer.probes import closed_form
 from tftransfer.probes.closed_form import ABSENT, SOLVERS
 from tftransfer.utils.errors import UserError
@@ -134,7 +135,7 @@ def test_logistic_is_scikit_learns_on_scaled_features(shape, classes, strength):
     x, y, labels = clusters(*shape, k=classes)
     scaled = (x - x.mean(axis=0, dtype=np.float64)) / deviations(x.astype(np.float64))
     model = LogisticRegression(C=1 / strength, tol=1e-9, max_iter=10_000).fit(scaled, labels)
-    got = metrics.softmax(logits_of(closed_form.logistic(x, y, strength=strength), x))
+    got = softmax(logits_of(closed_form.logistic(x, y, strength=strength), x))
     np.testing.assert_allclose(got, model.predict_proba(scaled), atol=1e-4)
 
 
@@ -155,7 +156,7 @@ def test_logistic_takes_the_penalty_that_generalises():
     noise = np.random.default_rng(0).normal(size=(60, 40)), np.eye(2)[np.arange(60) % 2]
     assert np.abs(logits_of(closed_form.logistic(*noise), noise[0])).max() < 0.3
     x, y, _ = clusters(apart=3.0)
-    assert metrics.softmax(logits_of(closed_form.logistic(x, y), x)).max(axis=1).mean() > 0.95
+    assert softmax(logits_of(closed_form.logistic(x, y), x)).max(axis=1).mean() > 0.95
 
 
 @pytest.mark.parametrize("problem_type", ["single_label", "multi_label"])
@@ -196,7 +197,7 @@ def test_probabilities_are_neither_vague_nor_certain(name):
     new, truth = new[60:], truth[60:]
     if name == "cosine":
         x, new = unit(x), unit(new)
-    values = metrics.softmax(logits_of(SOLVERS[name](x, y), new))
+    values = softmax(logits_of(SOLVERS[name](x, y), new))
     right = values.argmax(axis=1) == truth.argmax(axis=1)
     assert 0.5 < right.mean() < 0.99
     assert abs(values.max(axis=1).mean() - right.mean()) < 0.1
@@ -207,7 +208,7 @@ def test_the_left_out_means_are_those_of_a_refit(name, monkeypatch):
     x, y, _ = clusters(12, 5)
     seen = {}
     monkeypatch.setattr(
-        metrics,
+        closed_form,
         "fit_temperature",
         lambda logits, *rest: seen.setdefault("logits", logits) is None or 1.0,
     )
@@ -236,7 +237,7 @@ def test_the_left_out_units_are_those_of_a_refit(name, size, monkeypatch):
         expected[~kept] = logits_of(solution, fixed[~kept])
     seen = {}
     monkeypatch.setattr(
-        metrics,
+        closed_form,
         "fit_temperature",
         lambda logits, *rest: seen.setdefault("logits", logits) is None or 1.0,
     )
@@ -254,7 +255,7 @@ def test_copies_do_not_make_noise_look_sure(name):
 
     def sure(**options):
         solution = SOLVERS[name](x, y, **options)
-        return metrics.softmax(logits_of(solution, new)).max(axis=1).mean()
+        return softmax(logits_of(solution, new)).max(axis=1).mean()
 
     assert sure(units=copies) < 0.48 < 0.55 < sure()
     np.testing.assert_allclose(sure(units=list(map(str, range(240)))), sure(), rtol=1e-6)
@@ -268,7 +269,7 @@ def test_a_class_without_examples_is_never_chosen(name):
     np.testing.assert_array_equal(kernel[:, [1, 4]], 0)
     np.testing.assert_array_equal(bias[[1, 4]], ABSENT)
     np.testing.assert_array_equal(kernel[:, [0, 2, 3]], SOLVERS[name](x, y)[0])
-    values = metrics.softmax(logits_of((kernel, bias), unit(x)))
+    values = softmax(logits_of((kernel, bias), unit(x)))
     assert values[:, [1, 4]].max() == 0
 
 
@@ -277,7 +278,7 @@ def test_one_example_of_each_class_is_enough(name):
     x, y, _ = clusters(5, 64, k=5, apart=3.0)
     if name == "cosine":
         x = unit(x)
-    values = metrics.softmax(logits_of(SOLVERS[name](x, y), x))
+    values = softmax(logits_of(SOLVERS[name](x, y), x))
     assert (values.argmax(axis=1) == np.arange(5)).all()
     assert values.max(axis=1).min() > 0.3
     assert values.max() < 0.999
@@ -288,7 +289,7 @@ def test_one_example_of_each_class_is_enough(name):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_constant_features_tell_nothing(name, value, shape):
     x, y = np.full(shape, value, np.float32), clusters(*shape)[1]
-    values = metrics.softmax(logits_of(SOLVERS[name](x, y), x))
+    values = softmax(logits_of(SOLVERS[name](x, y), x))
     np.testing.assert_allclose(values, 1 / 3, atol=1e-3)
 
 
@@ -309,7 +310,7 @@ def test_regression_is_not_drawn_to_a_wild_column():
     x, _, _ = clusters(200, 8)
     values = np.stack([x[:, 0], 1e4 * np.random.default_rng(0).normal(size=200)], axis=1)
     got = logits_of(closed_form.ridge(x, values, problem_type="regression"), x)
-    assert metrics.metrics(got[:, :1], values[:, :1], "regression")["r2"] > 0.5
+    assert ProblemType.REGRESSION.metrics(got[:, :1], values[:, :1])["r2"] > 0.5
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tftransfer import recipes
-from tftransfer.core.recipe import PROBLEM_TYPES, Head, Phase, Recipe
+from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.core.serialization import from_jsonable, to_jsonable
 from tftransfer.losses import L2SP, BinaryCrossEntropy, CrossEntropy, MultiTask, SquaredError
 from tftransfer.recipes import (
@@ -48,7 +49,7 @@ def test_the_names():
 
 
 @pytest.mark.parametrize("name", OURS)
-@pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
+@pytest.mark.parametrize("problem_type", list(ProblemType))
 @pytest.mark.parametrize("stages", [1, 3, 5])
 def test_every_recipe_is_valid_and_survives_json(name, problem_type, stages):
     recipe = make_recipe(name, problem_type=problem_type, stages=stages)

@@ -23,6 +23,7 @@ from tftransfer.backbones.stages import cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.checkpoints import weights
 from tftransfer.core.experiment import plain_weights
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import is_run
 from tftransfer.core.serialization import read_json
 from tftransfer.data.download import fetch
@@ -345,5 +346,7 @@ def _from_run(
         name=str(run),
         weights=f"the run {run}",
         weights_sha256=file_sha256(stored),
-        head=head if linear and plain and result["problem_type"] == "single_label" else (),
+        head=head
+        if linear and plain and result["problem_type"] == ProblemType.SINGLE_LABEL
+        else (),
     )

@@ -14,14 +14,15 @@ import numpy as np
 from tftransfer.commands import single_task_baselines
 from tftransfer.commands.train import train
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import is_run
 from tftransfer.core.serialization import write_json
 from tftransfer.data.examples import Examples
-from tftransfer.data.label_tasks import tasks_of
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.metrics.metrics import main_metric, mean_interval, mean_over_tasks
+from tftransfer.metrics.intervals import mean_interval
+from tftransfer.metrics.probabilities import mean_over_tasks
 from tftransfer.planning.auto_settings import check_names
 from tftransfer.recipes import make_recipe
 from tftransfer.reports.plots import intervals
@@ -164,7 +165,7 @@ def _compare(
             shared=shared,
         )
         signals.raise_if_stop_requested()
-    found = _compared(runs, main_metric(examples.problem_type), len(examples.where("val")))
+    found = _compared(runs, examples.problem_type.main_metric, len(examples.where("val")))
     _write(found, budget, folder)
     if examples.tasks:
         alone = single_task_baselines.train_alone(
@@ -261,12 +262,12 @@ def per_example(run: Run) -> np.ndarray:
     the mean of the tasks' accuracies.
     """
     rows, result = run.prediction_rows()[1:], run.result
-    if result["problem_type"] == "multi_task":
-        tasks = tasks_of(result["classes"], result["problem_type"])
+    problem_type = ProblemType(result["problem_type"])
+    if tasks := problem_type.tasks(result["classes"]):
         said = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])
         true, predicted = said[:, ::2], said[:, 1::2]
         return mean_over_tasks((true == predicted).astype(float), true != "")
-    if result["problem_type"] == "regression":
+    if not problem_type.has_classes:
         return np.array([-abs(float(true) - float(said)) for _, true, said, *_ in rows])
     return np.array([float(true == said) for _, true, said, *_ in rows])
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.evaluation.few_shot_episodes import episodes as few_shot_episodes
 from tftransfer.features.disk_cache import DEFAULT_BYTES
 from tftransfer.features.extractor import FeatureExtractor
@@ -44,7 +45,7 @@ def episodes(
     plan = make_plan(
         replace(experiment, recipe="few_shot"), cache_dir=cache_dir, cache_bytes=cache_bytes
     )
-    if plan.examples.problem_type != "single_label":
+    if plan.examples.problem_type is not ProblemType.SINGLE_LABEL:
         raise UserError(
             f"Episodes need one label per example; these are {plan.examples.problem_type}.",
             "Give a folder of class folders.",

@@ -71,12 +71,11 @@ def inspect(
 
 def _of_data(examples: Examples) -> list[str]:
     splits = ("train", "val", "test")
-    names = "columns" if examples.problem_type == "regression" else "classes"
     lines = [
-        f"{len(examples):,} examples, {examples.problem_type}, {len(examples.classes)} {names}",
+        f"{len(examples):,} examples, {examples.problem_type.describe(examples.classes)}",
         f"{'':<24}" + "".join(f"{part:>8}" for part in splits),
     ]
-    if examples.problem_type == "regression":
+    if not examples.problem_type.has_classes:
         lines += _columns(examples)
         lines.append(f"{'examples':<24}" + _row(len(examples.where(p)) for p in splits))
     else:

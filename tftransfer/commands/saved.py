@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.encode import encoded_value
 from tftransfer.data.examples import SPLIT_DTYPE, SPLITS, Examples, with_classes
 from tftransfer.data.input_pipeline import InputPipeline
@@ -21,7 +22,6 @@ from tftransfer.data.sources import list_files
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.evaluation.evaluate import best, evaluate_logits, predict_logits
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
-from tftransfer.metrics import metrics
 from tftransfer.preprocessing import get_modality
 from tftransfer.runs.load import TrainedModel, load
 from tftransfer.serving.saved_model import export_network
@@ -98,9 +98,7 @@ def predict(workdir: str | Path, pictures: Iterable[Any]) -> list[dict[str, Any]
     )
     inputs = InputPipeline(examples, restored.network.backbone.preprocessor, keep=False)
     logits = predict_logits(restored.network, inputs, np.arange(len(good)))
-    values = iter(
-        metrics.probabilities(logits, restored.problem_type, restored.temperature, restored.tasks)
-    )
+    values = iter(restored.problem_type.probabilities(logits, restored.temperature, restored.tasks))
     return [
         {"name": name, "error": reason}
         if reason
@@ -235,12 +233,12 @@ def _remarked(found: ScannedFile) -> dict[str, str]:
 
 def _said(restored: TrainedModel, values: np.ndarray) -> dict[str, Any]:
     by_class = {name: float(value) for name, value in zip(restored.classes, values)}
-    if restored.problem_type == "regression":
+    if restored.problem_type is ProblemType.REGRESSION:
         return {"values": by_class}
     if restored.tasks:
         names = [task.name for task in restored.tasks]
         said = best(values, restored.classes, restored.tasks)
         return {"labels": dict(zip(names, said)), "scores": by_class}
-    if restored.problem_type == "multi_label":
+    if restored.problem_type is ProblemType.MULTI_LABEL:
         return {"labels": [n for n, v in by_class.items() if v >= 0.5], "scores": by_class}
     return {"label": max(by_class, key=by_class.__getitem__), "scores": by_class}

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.data.examples import Examples
-from tftransfer.metrics.metrics import mean_interval
+from tftransfer.metrics.intervals import mean_interval
 from tftransfer.recipes import without_method
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
@@ -50,7 +51,7 @@ def train_alone(
         )
         return {}
     recipe, found = without_method(spec, "multi_task"), {}
-    single = replace(experiment, recipe=recipe, problem_type="single_label")
+    single = replace(experiment, recipe=recipe, problem_type=ProblemType.SINGLE_LABEL)
     for number, task in enumerate(examples.tasks):
         mine = of_task(examples, number)
         if not len(mine.where("test")) or not len(mine.where("val")):
@@ -72,7 +73,7 @@ def of_task(examples: Examples, number: int) -> Examples:
     unlabelled = ~np.isin(examples.splits, ("train", "val", "test"))
     kept = examples.keep(np.flatnonzero((labels >= 0) | unlabelled))
     return replace(
-        kept, labels=kept.labels[:, number], classes=classes, problem_type="single_label"
+        kept, labels=kept.labels[:, number], classes=classes, problem_type=ProblemType.SINGLE_LABEL
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tftransfer.core.recipe import PROBLEM_TYPES
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.utils.errors import UserError, check_known
 
 _MAX_HELD_OUT_FRACTION = 0.9
@@ -93,7 +93,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", plain_weights(self.weights))
-        check_known("problem_type", self.problem_type, ("auto", *PROBLEM_TYPES), "Experiment")
+        check_known("problem_type", self.problem_type, ("auto", *ProblemType), "Experiment")
         check_known("xla", self.xla, ("auto", "on", "off"), "Experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
         check_known("precision", self.precision, precisions, "Experiment")

@@ -14,7 +14,6 @@ from typing import Any
 
 from tftransfer.utils.errors import UserError, check_known, unknown_name
 
-PROBLEM_TYPES = ("single_label", "multi_label", "regression", "multi_task")
 # Streams of training batches that losses can read; `tftransfer.training.streams` makes them.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
 # Augmentations of all modalities; a `Modality` lists those that apply to it.

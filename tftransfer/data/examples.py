@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.core.typing import Array
-from tftransfer.data.label_tasks import Task, from_one_hot, one_hot, tasks_of
 from tftransfer.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -74,7 +74,7 @@ class Examples:
     names: Sequence[str]
     items: Sequence[str | bytes]
     labels: Array
-    problem_type: str
+    problem_type: ProblemType
     classes: tuple[str, ...]
     splits: Array
     sha256: Sequence[str] = ()
@@ -84,13 +84,16 @@ class Examples:
     measures: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     groups: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "problem_type", ProblemType(self.problem_type))
+
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks of a `multi_task` problem, one per column of `labels`; else none."""
-        return tasks_of(self.classes, self.problem_type)
+        return self.problem_type.tasks(self.classes)
 
     def where(self, split: str) -> Array:
         """Returns the indices of the examples of a split, int64 [m]."""
@@ -128,12 +131,7 @@ class Examples:
 
         Single labels are one-hot, and 0 without a label; those of several tasks are concatenated.
         """
-        if self.problem_type == "multi_task":
-            return one_hot(self.labels, self.tasks)
-        if self.problem_type == "single_label":
-            rows = np.eye(len(self.classes) + 1, len(self.classes), dtype=np.float32)
-            return rows[self.labels]
-        return self.labels.astype(np.float32)
+        return self.problem_type.targets(self.labels, self.classes)
 
     def digest(self) -> str:
         """Returns the sha256 of all contents, labels and splits, regardless of their order."""
@@ -158,7 +156,9 @@ def read_item(item: str | bytes) -> bytes:
     return path.read_bytes()
 
 
-def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str) -> Examples:
+def with_classes(
+    examples: Examples, classes: tuple[str, ...], problem_type: ProblemType
+) -> Examples:
     """Returns the examples with labels that index `classes`, a superset of their own classes.
 
     Args:
@@ -171,7 +171,7 @@ def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str
     """
     extra = sorted(set(examples.classes) - set(classes))
     absent = sorted(set(classes) - set(examples.classes))
-    if examples.problem_type == problem_type == "regression" and absent:
+    if examples.problem_type == problem_type and not examples.problem_type.has_classes and absent:
         raise UserError(
             f"These data lack columns of the training data: {', '.join(absent[:5])}.",
             "Give data with the same columns of numbers.",
@@ -182,17 +182,13 @@ def with_classes(examples: Examples, classes: tuple[str, ...], problem_type: str
             f"training {problem_type}; unknown classes: {', '.join(extra[:5]) or 'none'}.",
             "Give data with the same problem type and class names.",
         )
-    labels = examples.labels
-    if problem_type == "single_label":
-        places = np.array([classes.index(name) for name in examples.classes], np.int64)
-        labels = places[labels]
-    else:
-        targets = examples.targets()
-        padded = np.concatenate([targets, np.zeros((len(labels), 1), np.float32)], axis=1)
-        labels = padded[:, [_index(examples.classes, name) for name in classes]]
-        tasks = tasks_of(classes, problem_type)
-        labels = from_one_hot(labels, tasks) if tasks else labels
-    return replace(examples, labels=labels, classes=classes)
+    if problem_type is ProblemType.SINGLE_LABEL:  # without rows of thousands of classes
+        places = np.array([*(classes.index(name) for name in examples.classes), -1], np.int64)
+        return replace(examples, labels=places[examples.labels], classes=classes)
+    targets = examples.targets()
+    padded = np.concatenate([targets, np.zeros((len(targets), 1), np.float32)], axis=1)
+    targets = padded[:, [_index(examples.classes, name) for name in classes]]
+    return replace(examples, labels=problem_type.labels(targets, classes), classes=classes)
 
 
 def _index(names: Sequence[str], name: str) -> int:
@@ -223,8 +219,8 @@ def add_unlabelled(examples: Examples, more: Examples, split: str) -> Examples:
       more: Examples to add; their labels are ignored.
       split: `target` or `unlabelled`.
     """
-    none = -1 if examples.problem_type in ("single_label", "multi_task") else 0
-    labels = np.full((len(more), *examples.labels.shape[1:]), none, examples.labels.dtype)
+    unknown = examples.problem_type.unknown_label
+    labels = np.full((len(more), *examples.labels.shape[1:]), unknown, examples.labels.dtype)
     return _concatenated(examples, more, split, labels, [""] * len(more), more.warnings)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.encode import encoded
 from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, Examples
 from tftransfer.data.label_tasks import labels_of_tasks
@@ -101,14 +102,14 @@ def _from_memory(
     classes: tuple[str, ...],
     warnings: tuple[str, ...] = (),
 ) -> Examples:
-    labels, problem_type, classes = labels_from_array(labels, problem_type, classes)
+    labels, problem, classes = labels_from_array(labels, problem_type, classes)
     names = [f"#{number}" for number in range(len(items))]
     splits = np.full(len(items), "", SPLIT_DTYPE)
     return Examples(
         names=names,
         items=items,
         labels=labels,
-        problem_type=problem_type,
+        problem_type=problem,
         classes=classes,
         splits=splits,
         warnings=warnings,
@@ -117,7 +118,7 @@ def _from_memory(
 
 def labels_from_array(
     labels: np.ndarray, problem_type: str, classes: tuple[str, ...]
-) -> tuple[np.ndarray, str, tuple[str, ...]]:
+) -> tuple[np.ndarray, ProblemType, tuple[str, ...]]:
     """Checked labels, their kind and their classes, from numbers or names [n] or [n, k].
 
     Raises:
@@ -125,9 +126,8 @@ def labels_from_array(
     """
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8")
-    if problem_type == "auto":
-        problem_type = _guess_problem_type(labels)
-    if problem_type == "single_label":
+    problem = _guess_problem_type(labels) if problem_type == "auto" else ProblemType(problem_type)
+    if problem is ProblemType.SINGLE_LABEL:
         labels = _one_each(labels)
         if not classes:
             classes, labels = _counted(labels)
@@ -140,14 +140,16 @@ def labels_from_array(
             )
         if len(classes) < 2:
             raise UserError(f"The labels have one class, {classes[0]}.", "Give at least two.")
-        return labels.astype(np.int64), problem_type, classes
-    if problem_type == "multi_task":
+        return labels.astype(np.int64), problem, classes
+    if problem is ProblemType.MULTI_TASK:
         return _tasks(labels, classes)
-    labels = _numbers(labels, problem_type)
-    return labels, problem_type, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+    labels = _numbers(labels, problem)
+    return labels, problem, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
 
 
-def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tuple[str, ...]]:
+def _tasks(
+    labels: np.ndarray, classes: tuple[str, ...]
+) -> tuple[np.ndarray, ProblemType, tuple[str, ...]]:
     whole = labels.dtype.kind in "biu"
     if classes or labels.ndim != 2 or not (whole or labels.dtype.kind in "UO"):
         raise UserError(
@@ -165,7 +167,7 @@ def _tasks(labels: np.ndarray, classes: tuple[str, ...]) -> tuple[Any, str, tupl
     }
     names = [f"task{number}" for number in range(labels.shape[1])]
     labels, classes = labels_of_tasks(names, rows, "The array of labels")
-    return labels, "multi_task", classes
+    return labels, ProblemType.MULTI_TASK, classes
 
 
 def _counted(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
@@ -191,14 +193,14 @@ def _one_each(labels: np.ndarray) -> np.ndarray:
     return labels.reshape(-1)
 
 
-def _numbers(labels: np.ndarray, problem_type: str) -> np.ndarray:
+def _numbers(labels: np.ndarray, problem_type: ProblemType) -> np.ndarray:
     """Labels as float32 [n, k], finite, and 0 or 1 for `multi_label`."""
     if labels.dtype.kind not in "biuf":
         raise UserError(
             f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{problem_type} needs them."
         )
     labels = labels.astype(np.float32).reshape(len(labels), -1)
-    several = problem_type == "multi_label"
+    several = problem_type is ProblemType.MULTI_LABEL
     good = np.isin(labels, (0, 1)) if several else np.isfinite(labels)
     if not good.all():
         row, wanted = (
@@ -209,14 +211,14 @@ def _numbers(labels: np.ndarray, problem_type: str) -> np.ndarray:
     return labels
 
 
-def _guess_problem_type(labels: np.ndarray) -> str:
+def _guess_problem_type(labels: np.ndarray) -> ProblemType:
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "UO":
-        return "multi_task"
+        return ProblemType.MULTI_TASK
     if labels.ndim == 2 and labels.shape[1] > 1:
         binary = np.isin(labels, (0, 1)).all()
-        return "multi_label" if binary else "regression"
+        return ProblemType.MULTI_LABEL if binary else ProblemType.REGRESSION
     whole = labels.dtype.kind in "iubUSO" or np.array_equal(labels, np.round(labels))
-    return "single_label" if whole else "regression"
+    return ProblemType.SINGLE_LABEL if whole else ProblemType.REGRESSION
 
 
 def _value_and_label(element: Any) -> tuple[Any, Any]:

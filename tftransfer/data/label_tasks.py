@@ -2,43 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from tftransfer.utils.errors import UserError
-
-
-@dataclass(frozen=True)
-class Task:
-    """Columns of scores and one-hot labels that belong together.
-
-    Attributes:
-      name: of the task.
-      start: its first column.
-      count: of its classes.
-    """
-
-    name: str
-    start: int
-    count: int
-
-    @property
-    def columns(self) -> slice:
-        """Its columns."""
-        return slice(self.start, self.start + self.count)
-
-
-def tasks_of(classes: Sequence[str], problem_type: str) -> tuple[Task, ...]:
-    """The tasks whose classes these are, in order; none unless the target is `multi_task`."""
-    if problem_type != "multi_task":
-        return ()
-    names = [each.partition("=")[0] for each in classes]
-    counts = [(name, len(list(group))) for name, group in itertools.groupby(names)]
-    starts = itertools.accumulate((count for _, count in counts), initial=0)
-    return tuple(Task(name, start, count) for (name, count), start in zip(counts, starts))
 
 
 def labels_of_tasks(
@@ -73,21 +41,6 @@ def labels_of_tasks(
         labels.append([place[cell] for cell in column])
         classes += [f"{name}={each}" for each in found]
     return np.array(labels, np.int64).T, tuple(classes)
-
-
-def one_hot(labels: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
-    """Labels int [n, tasks] as float32 [n, classes of all]; zeros where a label is unknown."""
-    columns = [
-        np.eye(task.count + 1, task.count, dtype=np.float32)[labels[:, number]]
-        for number, task in enumerate(tasks)
-    ]
-    return np.concatenate(columns, axis=1)
-
-
-def from_one_hot(targets: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
-    """The inverse of `one_hot`."""
-    each = [targets[:, task.columns] for task in tasks]
-    return np.stack([np.where(y.any(axis=1), y.argmax(axis=1), -1) for y in each], axis=1)
 
 
 def natural(name: str) -> tuple:

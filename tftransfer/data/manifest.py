@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.columns import columns_of, item_column
 from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, SPLIT_NAMES, Examples
 from tftransfer.data.label_tasks import labels_of_tasks, natural
@@ -43,22 +44,22 @@ def from_manifest(
     splits = [_part(row[found.part], path, n) if found.part else "" for n, row in rows.items()]
     cells = {n: [row[name].strip() for name in found.labels] for n, row in rows.items()}
     guessed = problem_type == "auto"
-    labels, problem_type, classes = _labels_from_cells(cells, found.labels, problem_type, path)
-    if problem_type == "single_label" and len(classes) < 2 and to_train:
+    labels, problem, classes = _labels_from_cells(cells, found.labels, problem_type, path)
+    if problem is ProblemType.SINGLE_LABEL and len(classes) < 2 and to_train:
         raise UserError(f"{path} has one class, {classes[0]}.", "Give at least two.")
     return Examples(
         names=names,
         items=items,
         labels=labels,
-        problem_type=problem_type,
+        problem_type=problem,
         classes=classes,
         splits=np.array(splits, SPLIT_DTYPE),
         modality="text" if found.texts else "image",
         warnings=(
             *table.warnings,
             *([f"columns that are not used: {', '.join(found.unused)}"] if found.unused else []),
-            *_tasks_said(found.labels, problem_type),
-            *(_marks_said(cells, problem_type) if guessed else ()),
+            *_tasks_said(found.labels, problem),
+            *(_marks_said(cells, problem) if guessed else ()),
         ),
         groups=_groups(table, found.groups, to_train) if found.groups else (),
     )
@@ -91,8 +92,8 @@ def _groups(table: Table, column: str, required: bool) -> list[str]:
     return list(found.values())
 
 
-def _tasks_said(columns: Sequence[str], problem_type: str) -> tuple[str, ...]:
-    if problem_type != "multi_task":
+def _tasks_said(columns: Sequence[str], problem_type: ProblemType) -> tuple[str, ...]:
+    if problem_type is not ProblemType.MULTI_TASK:
         return ()
     said = f"each label column is a task: {', '.join(columns)}; numbers to predict are "
     return (printable(said + "--problem_type=regression"),)
@@ -102,30 +103,27 @@ def _holds_several(cell: str) -> bool:
     return "|" in cell or ";" in cell
 
 
-def _marks_said(cells: dict[int, list[str]], problem_type: str) -> tuple[str, ...]:
+def _marks_said(cells: dict[int, list[str]], problem_type: ProblemType) -> tuple[str, ...]:
     """What was made of labels with a mark between names."""
     marked = [row[0] for row in cells.values() if _holds_several(row[0])]
-    if not marked or problem_type not in ("single_label", "multi_label"):
+    if not marked or problem_type in (ProblemType.REGRESSION, ProblemType.MULTI_TASK):
         return ()
     number = f"{len(marked):,} of {len(cells):,} labels hold | or ; ({marked[0]!r}): "
-    if problem_type == "multi_label":
+    if problem_type is ProblemType.MULTI_LABEL:
         return (printable(f"{number}several labels each, or whole by --problem_type=single_label"),)
     return (printable(f"{number}so few are taken whole, or parted by --problem_type=multi_label"),)
 
 
 def _labels_from_cells(
     cells: dict[int, list[str]], columns: Sequence[str], problem_type: str, path: Path
-) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    if problem_type == "auto":
-        several = sum(_holds_several(row[0]) for row in cells.values())
-        guessed = _guess_from_text(list(cells.values()))
-        problem_type = "multi_label" if several > _SEVERAL * len(cells) else guessed
-    if problem_type == "regression":
-        return _numbers(cells, path), problem_type, tuple(columns)
-    if problem_type == "multi_task":
+) -> tuple[np.ndarray, ProblemType, tuple[str, ...]]:
+    problem = _guess(cells) if problem_type == "auto" else ProblemType(problem_type)
+    if problem is ProblemType.REGRESSION:
+        return _numbers(cells, path), problem, tuple(columns)
+    if problem is ProblemType.MULTI_TASK:
         _check_counts(cells, path)
         tasks = labels_of_tasks(columns, cells, str(path))
-        return tasks[0], problem_type, tasks[1]
+        return tasks[0], problem, tasks[1]
     if len(columns) > 1:
         raise UserError(
             f"{path} has {len(columns)} label columns of names: {', '.join(columns)}.",
@@ -134,18 +132,18 @@ def _labels_from_cells(
         )
     texts = [row[0] for row in cells.values()]
     missing = [n for n, row in cells.items() if not row[0]]
-    if missing and problem_type == "single_label":
+    if missing and problem is ProblemType.SINGLE_LABEL:
         raise UserError(f"{path}, row {missing[0]}: the label is empty.", "Fill it or remove it.")
-    if problem_type == "single_label":
+    if problem is ProblemType.SINGLE_LABEL:
         _check_counts(cells, path)
         classes = tuple(sorted(set(texts), key=natural))
-        return np.array([classes.index(text) for text in texts], np.int64), problem_type, classes
+        return np.array([classes.index(text) for text in texts], np.int64), problem, classes
     sets = [{n.strip() for n in t.replace(";", "|").split("|") if n.strip()} for t in texts]
     classes = tuple(sorted(set().union(*sets), key=natural))
     if not classes:
         raise UserError(f"{path} has no label in any row.", "Fill the label column.")
     labels = np.array([[name in names for name in classes] for names in sets], np.float32)
-    return labels, problem_type, classes
+    return labels, problem, classes
 
 
 def _check_counts(cells: dict[int, list[str]], path: Path) -> None:
@@ -165,15 +163,24 @@ def _can_be_class(text: str) -> bool:
         return True
 
 
-def _guess_from_text(cells: list[list[str]]) -> str:
+def _guess(cells: dict[int, list[str]]) -> ProblemType:
+    several = sum(_holds_several(row[0]) for row in cells.values())
+    if several > _SEVERAL * len(cells):
+        return ProblemType.MULTI_LABEL
+    return _guess_from_text(list(cells.values()))
+
+
+def _guess_from_text(cells: list[list[str]]) -> ProblemType:
     columns = len(cells[0])
-    classes = "single_label" if columns == 1 else "multi_task"
+    classes = ProblemType.SINGLE_LABEL if columns == 1 else ProblemType.MULTI_TASK
     try:
         numbers = np.array([float(cell) for row in cells for cell in row if cell or columns == 1])
     except ValueError:
         return classes
     whole = np.array_equal(numbers, np.round(numbers))
-    return classes if whole and (columns == 1 or not (numbers < 0).any()) else "regression"
+    return (
+        classes if whole and (columns == 1 or not (numbers < 0).any()) else ProblemType.REGRESSION
+    )
 
 
 def _numbers(cells: dict[int, list[str]], path: Path) -> np.ndarray:

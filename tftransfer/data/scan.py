@@ -156,7 +156,7 @@ def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> N
             f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
             f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
         )
-    if before.problem_type in ("single_label", "multi_task"):
+    if before.problem_type.has_exclusive_classes:
         counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
         for name, there, left in counts:
             if there and not left:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.download import fetch, is_archive, unpack_cached
 from tftransfer.data.encode import encoded
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
@@ -61,7 +62,7 @@ def read_source(
         return from_tfds(text.removeprefix("tfds:"), problem_type=problem_type)
     path = _local(text, cache or user_cache_dir())
     if path.is_dir():
-        if problem_type not in ("auto", "single_label"):
+        if problem_type not in ("auto", ProblemType.SINGLE_LABEL):
             raise UserError(
                 f"--problem_type={problem_type}, but a folder has one label per example.",
                 "Give a .csv or .tsv manifest.",
@@ -125,7 +126,7 @@ def _without_labels(names: Sequence[str], items: Sequence[Any]) -> Examples:
         names=names,
         items=items,
         labels=np.full(len(items), -1, np.int64),
-        problem_type="single_label",
+        problem_type=ProblemType.SINGLE_LABEL,
         classes=(),
         splits=np.full(len(items), "", SPLIT_DTYPE),
     )
@@ -189,7 +190,7 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
         names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
         items=[path for path, _, _ in rows],
         labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
-        problem_type="single_label",
+        problem_type=ProblemType.SINGLE_LABEL,
         classes=classes,
         splits=np.array([part for _, _, part in rows], SPLIT_DTYPE),
         warnings=(

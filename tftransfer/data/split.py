@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.examples import SPLITS, Examples
 from tftransfer.data.groups import choose_units, units
@@ -173,9 +174,9 @@ def _dropped(examples: Examples, dropped: Sequence[int], held_out: str) -> str:
 
 
 def _strata(examples: Examples) -> Sequence[Hashable]:
-    if examples.problem_type == "single_label":
+    if examples.problem_type is ProblemType.SINGLE_LABEL:
         return examples.labels.tolist()
-    if examples.problem_type in ("multi_label", "multi_task"):
+    if examples.problem_type.has_classes:
         labels = examples.targets()
         rarity = np.where(labels > 0, labels.sum(axis=0), np.inf)
         return np.where(labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
@@ -194,7 +195,7 @@ def _check_tasks(examples: Examples) -> None:
 
 
 def _small_classes(examples: Examples) -> list[str]:
-    if examples.problem_type not in ("single_label", "multi_task"):
+    if not examples.problem_type.has_exclusive_classes:
         return []
     counts = examples.targets().sum(axis=0)
     small = np.flatnonzero(counts < _SMALL_CLASS)
@@ -225,7 +226,7 @@ def _labels_differ(examples: Examples, indices: list[int]) -> bool:
 
 
 def _missing_classes(examples: Examples) -> list[str]:
-    if examples.problem_type not in ("single_label", "multi_task"):
+    if not examples.problem_type.has_exclusive_classes:
         return []
     warnings = []
     for name in SPLITS:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.data.examples import Examples
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.data.label_tasks import Task
-from tftransfer.metrics import metrics
+from tftransfer.metrics.calibration import fit_temperature
+from tftransfer.metrics.intervals import with_intervals
+from tftransfer.metrics.probabilities import by_task
 from tftransfer.models.network import Network
 from tftransfer.probes.layer_probes import linear_probe
 from tftransfer.utils import signals
@@ -62,10 +64,10 @@ def evaluate_logits(
     if temperature is None:
         val = examples.where("val")
         logits = predict(val)
-        temperature = metrics.fit_temperature(logits, labels[val], problem_type, tasks)
+        temperature = fit_temperature(logits, labels[val], problem_type, tasks)
         if len(val):
-            values = metrics.probabilities(logits, problem_type, temperature, tasks)
-            validation = metrics.metrics(values, labels[val], problem_type, tasks)
+            values = problem_type.probabilities(logits, temperature, tasks)
+            validation = problem_type.metrics(values, labels[val], tasks)
     part = "test" if len(examples.where("test")) else "val"
     indices = examples.where(part)
     if not len(indices):
@@ -78,17 +80,17 @@ def evaluate_logits(
             "validation": validation,
             "temperature": temperature,
         }
-    values = metrics.probabilities(predict(indices), problem_type, temperature, tasks)
+    values = problem_type.probabilities(predict(indices), temperature, tasks)
     result: dict[str, Any] = {
         "split": part,
         "examples": len(indices),
         "temperature": temperature,
         "validation": validation,
-        "test": metrics.with_intervals(values, labels[indices], problem_type, tasks, seed=seed),
+        "test": with_intervals(values, labels[indices], problem_type, tasks, seed=seed),
         "per_class": per_class(values, labels[indices], examples.classes, problem_type, tasks),
         "predictions": predictions(examples, indices, values),
     }
-    if problem_type == "single_label":
+    if problem_type is ProblemType.SINGLE_LABEL:
         result["confusion"] = confusion(values, labels[indices]).tolist()
     if tasks:
         result["tasks"] = of_tasks(values, labels[indices], tasks, seed)
@@ -102,10 +104,10 @@ def of_tasks(
     return {
         task.name: {
             "examples": len(known),
-            "test": metrics.with_intervals(some, truth, "single_label", seed=seed),
+            "test": with_intervals(some, truth, ProblemType.SINGLE_LABEL, seed=seed),
             "confusion": confusion(some, truth).tolist(),
         }
-        for task, known, some, truth in metrics.by_task(values, labels, tasks)
+        for task, known, some, truth in by_task(values, labels, tasks)
     }
 
 
@@ -125,9 +127,9 @@ def predictions(examples: Examples, indices: np.ndarray, values: np.ndarray) -> 
         return _predictions_of_tasks(examples, indices, values)
 
     def said(row: np.ndarray) -> Any:
-        if problem_type == "regression":
+        if problem_type is ProblemType.REGRESSION:
             return float(row[0])
-        if problem_type == "single_label":
+        if problem_type is ProblemType.SINGLE_LABEL:
             return classes[int(row.argmax())]
         return "|".join(name for name, value in zip(classes, row) if value >= 0.5)
 
@@ -171,22 +173,22 @@ def per_class(
     values: np.ndarray,
     labels: np.ndarray,
     classes: tuple[str, ...],
-    problem_type: str,
+    problem_type: ProblemType,
     tasks: Sequence[Task] = (),
 ) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support of every class; error of every column in regression."""
     if tasks:
         return [
             row
-            for task, _, some, truth in metrics.by_task(values, labels, tasks)
-            for row in per_class(some, truth, classes[task.columns], "single_label")
+            for task, _, some, truth in by_task(values, labels, tasks)
+            for row in per_class(some, truth, classes[task.columns], ProblemType.SINGLE_LABEL)
         ]
-    if problem_type == "regression":
+    if problem_type is ProblemType.REGRESSION:
         errors = np.abs(values - labels).mean(axis=0)
         return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
     from sklearn.metrics import precision_recall_fscore_support
 
-    if problem_type == "single_label":
+    if problem_type is ProblemType.SINGLE_LABEL:
         guess = np.eye(values.shape[1])[values.argmax(1)]
     else:
         guess = values >= 0.5
@@ -219,31 +221,31 @@ def baselines(
     if not len(test):
         return {}
     constant = np.repeat(labels[train].mean(axis=0, keepdims=True), len(test), axis=0)
-    figure = metrics.main_metric(problem_type)
-    found = {
-        "majority": {figure: metrics.metrics(constant, labels[test], problem_type, tasks)[figure]}
-    }
+    figure = problem_type.main_metric
+    found = {"majority": {figure: problem_type.metrics(constant, labels[test], tasks)[figure]}}
     if probe:
         model = _probe(features(train), labels[train], problem_type, tasks)
         for name, indices in {figure: test, "validation": examples.where("val")}.items():
             if len(indices):
                 values = _probed(model, features(indices), labels.shape[1], problem_type, tasks)
-                reached = metrics.metrics(values, labels[indices], problem_type, tasks)[figure]
+                reached = problem_type.metrics(values, labels[indices], tasks)[figure]
                 found.setdefault("linear_probe", {})[name] = reached
     return found
 
 
 def _probe(
-    features: np.ndarray, labels: np.ndarray, problem_type: str, tasks: Sequence[Task] = ()
+    features: np.ndarray, labels: np.ndarray, problem_type: ProblemType, tasks: Sequence[Task] = ()
 ) -> Any:
     from threadpoolctl import threadpool_limits
 
     if tasks:
-        each = metrics.by_task(labels, labels, tasks)
-        return [_probe(features[known], some, "single_label") for _, known, some, _ in each]
-    if problem_type == "multi_label":
+        each = by_task(labels, labels, tasks)
+        return [
+            _probe(features[known], some, ProblemType.SINGLE_LABEL) for _, known, some, _ in each
+        ]
+    if problem_type is ProblemType.MULTI_LABEL:
         labels = labels.astype(int)
-    elif problem_type == "single_label":
+    elif problem_type is ProblemType.SINGLE_LABEL:
         labels = labels.argmax(1)
     # Threads of NumPy's own wait for TensorFlow's, ten times as long as one of them computes.
     with threadpool_limits(1):
@@ -251,15 +253,15 @@ def _probe(
 
 
 def _probed(
-    model: Any, features: np.ndarray, k: int, problem_type: str, tasks: Sequence[Task] = ()
+    model: Any, features: np.ndarray, k: int, problem_type: ProblemType, tasks: Sequence[Task] = ()
 ) -> np.ndarray:
     if tasks:
         pairs = zip(model, tasks, strict=True)
-        each = [_probed(one, features, task.count, "single_label") for one, task in pairs]
+        each = [_probed(one, features, task.count, ProblemType.SINGLE_LABEL) for one, task in pairs]
         return np.concatenate(each, axis=1)
-    if problem_type == "regression":
+    if problem_type is ProblemType.REGRESSION:
         return model.predict(features).reshape(len(features), -1)
-    if problem_type == "multi_label":
+    if problem_type is ProblemType.MULTI_LABEL:
         return model.predict_proba(features)
     values = np.zeros((len(features), k))
     values[:, model.classes_] = model.predict_proba(features)

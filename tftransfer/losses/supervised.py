@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tftransfer.core.problem_types import LOSSES, ProblemType
 from tftransfer.core.recipe import Loss
 from tftransfer.core.serialization import register_serializable
 from tftransfer.losses.context import Tensors, beside
 from tftransfer.losses.multi_task import MultiTask
 from tftransfer.utils.errors import unknown_name
-from tftransfer.utils.registry import Registry
 
 
 @register_serializable
@@ -100,19 +99,36 @@ class CosinePairs(Loss):
         return functional.weighted_mean(per_row, weight)
 
 
-_SUPERVISED: Registry[Callable[..., Loss]] = Registry("problem type")
-_SUPERVISED.register("single_label")(CrossEntropy)
-_SUPERVISED.register("multi_label")(BinaryCrossEntropy)
-_SUPERVISED.register("regression")(SquaredError)
-_SUPERVISED.register("multi_task")(MultiTask)
+LOSSES.register(ProblemType.SINGLE_LABEL)(CrossEntropy)
+LOSSES.register(ProblemType.MULTI_TASK)(MultiTask)
+
+
+@LOSSES.register(ProblemType.MULTI_LABEL)
+def _loss_of_multi_label(**_: object) -> Loss:
+    return BinaryCrossEntropy()
+
+
+@LOSSES.register(ProblemType.REGRESSION)
+def _loss_of_regression(**_: object) -> Loss:
+    return SquaredError()
 
 
 def supervised(
     problem_type: str, *, label_smoothing: float = 0.0, class_weight: str = "none"
 ) -> Loss:
-    """The loss that goes with a kind of target, one of `PROBLEM_TYPES`."""
+    """Returns the loss for labels of a problem type.
+
+    Args:
+      problem_type: A `ProblemType` or its name.
+      label_smoothing: Share of each label that is spread over all classes, from 0 to 1; of
+        exclusive classes only.
+      class_weight: `none` or `balanced`; of exclusive classes only.
+
+    Raises:
+      UserError: The problem type or the class weight does not exist.
+    """
     if class_weight not in ("none", "balanced"):
         raise unknown_name("class_weight", class_weight, ("none", "balanced"))
-    if problem_type in ("single_label", "multi_task"):
-        return _SUPERVISED[problem_type](label_smoothing=label_smoothing, class_weight=class_weight)
-    return _SUPERVISED[problem_type]()
+    return ProblemType(problem_type).loss(
+        label_smoothing=label_smoothing, class_weight=class_weight
+    )

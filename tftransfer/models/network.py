@@ -15,6 +15,7 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.pooling import PatchPooling, SequencePooling
 from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.checkpoints import weights
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head
 from tftransfer.data.length_bucketing import shortened
 from tftransfer.losses.functional import multilinear_map
@@ -53,11 +54,11 @@ class Network:
         heads: Sequence[Head],
         *,
         units: int,
-        problem_type: str = "single_label",
+        problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     ):
         self.backbone = backbone
         self.heads = tuple(heads)
-        self._problem_type = problem_type
+        self._problem_type = ProblemType(problem_type)
         self.blocks: dict[str, list[Any]] = {s.name: list(s.layers) for s in backbone.stages}
         self._boundary_tensors: dict[str, list[Any]] = {INPUT: list(backbone.model.inputs)}
         self._boundary_tensors |= {s.name: list(s.outputs) for s in backbone.stages}
@@ -79,7 +80,9 @@ class Network:
         elif head.kind == "balance":
             layers = [Balance(head.units, name=head.name, dtype="float32")]
         else:
-            layers = dense_layers(head, units, regression=self._problem_type == "regression")
+            layers = dense_layers(
+                head, units, regression=self._problem_type == ProblemType.REGRESSION
+            )
         if head.layer.startswith("~"):
             layers = [sample_layer(head.name), *layers]
         for layer in layers:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tftransfer.backbones.load import check_backbone, longest
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.stream_specs import split_of_stream
@@ -59,7 +60,7 @@ def check_names(experiment: Experiment, found: Examples) -> None:
     check_backbone(experiment.backbone, found.modality)
 
 
-def needed_weights(experiment: Experiment, problem_type: str, choices: list[str]) -> str:
+def needed_weights(experiment: Experiment, problem_type: ProblemType, choices: list[str]) -> str:
     """The weights to load; none where the recipe begins anew."""
     recipe = make_recipe(experiment.recipe, problem_type=problem_type)
     if experiment.weights != "none" and _starts_new(recipe):
@@ -166,14 +167,14 @@ def check_streams(recipe: Recipe, examples: Examples) -> None:
         )
 
 
-def check_scores(recipe: Recipe, problem_type: str) -> None:
+def check_scores(recipe: Recipe, problem_type: ProblemType) -> None:
     """The losses get the kind of classes that they need.
 
     Raises:
       UserError: a loss needs classes that exclude each other, and the target has none.
     """
     losses = [loss for phase in recipe.phases for loss in phase.losses]
-    for loss in losses if problem_type != "single_label" else []:
+    for loss in losses if problem_type is not ProblemType.SINGLE_LABEL else []:
         if any(path.endswith(".logits") for path in loss.softmaxed()):
             raise UserError(
                 f"{type(loss).__name__} of the recipe {recipe.name} needs classes that exclude "

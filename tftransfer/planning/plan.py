@@ -109,12 +109,8 @@ class Plan:
     def __str__(self) -> str:
         there = (*SPLITS, *(part for part in UNLABELLED if len(self.examples.where(part))))
         counts = ", ".join(f"{len(self.examples.where(part)):,} {part}" for part in there)
-        several = f" of {len(self.examples.tasks)} tasks" if self.examples.tasks else ""
         lines = [
-            f"data      {counts}; {self.examples.problem_type}, "
-            f"{len(self.examples.classes)} classes{several}"
-            if self.examples.problem_type != "regression"
-            else f"data      {counts}; regression of {', '.join(self.examples.classes)}",
+            f"data      {counts}; {self.examples.problem_type.describe(self.examples.classes)}",
             f"backbone  {self.network.backbone.name}, weights {self.network.backbone.weights}, "
             f"{self.network.backbone.preprocessor.description}",
             *(f"choice    {choice}" for choice in self.choices),

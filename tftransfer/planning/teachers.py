@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.models.network import FEATURES, Network
@@ -62,7 +63,7 @@ def _load(name: str, asked: set[str], experiment: Experiment, classes: tuple[str
         backbone = load_backbone(name, trust_code=experiment.trust_code)
         return Teacher(network=Network(backbone, (), units=0))
     restored = load(name)
-    if "logits" in asked and restored.problem_type != "single_label":
+    if "logits" in asked and restored.problem_type is not ProblemType.SINGLE_LABEL:
         raise UserError(
             f"The teacher {name} knows no classes that exclude each other: its target is "
             f"{restored.problem_type}.",

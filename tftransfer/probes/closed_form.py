@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.metrics import metrics
+from tftransfer.core.problem_types import ProblemType
+from tftransfer.metrics.calibration import fit_temperature
+from tftransfer.metrics.probabilities import log_loss
 from tftransfer.probes import leave_one_out
 from tftransfer.probes.cross_validation import Units, fewest_units, folds
 from tftransfer.utils.errors import UserError
@@ -31,7 +33,7 @@ ABSENT = -1e4
 Solution = tuple[np.ndarray, np.ndarray]
 SOLVERS: Registry[Callable[..., Solution]] = Registry("closed-form classifier")
 
-_KINDS = ("single_label", "multi_label", "regression")
+_KINDS = (ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL, ProblemType.REGRESSION)
 # Penalties of the standardised logistic regression, strong ones first; 1 / C of scikit-learn.
 _PENALTIES = tuple(float(p) for p in np.geomspace(1e4, 1e-1, 11))
 _PENALTY, _PRIOR_ROWS = 100.0, 100
@@ -43,7 +45,7 @@ def prototypes(
     features: np.ndarray,
     targets: np.ndarray,
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     scale: float | None = None,
     units: Units = (),
 ) -> Solution:
@@ -81,7 +83,7 @@ def cosine(
     features: np.ndarray,
     targets: np.ndarray,
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     scale: float | None = None,
     units: Units = (),
 ) -> Solution:
@@ -120,7 +122,7 @@ def ridge(
     features: np.ndarray,
     targets: np.ndarray,
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     strength: float | None = None,
     temperature: float | None = None,
     units: Units = (),
@@ -137,7 +139,7 @@ def ridge(
       units: of which one is left out.
     """
     x, y, present = _prepared(features, targets, problem_type, _KINDS)
-    wanted = 2 * y - 1 if problem_type == "multi_label" else y
+    wanted = 2 * y - 1 if problem_type == ProblemType.MULTI_LABEL else y
     with _threads().limit(limits=1):
         x, middle = _centred(x)
         space, mean = row_space(x), wanted.mean(axis=0)
@@ -150,7 +152,7 @@ def ridge(
             strength = _best_strength(space, wanted - mean, usable, away)
         weights, residuals = _ridge(space, wanted - mean, strength, away)
         kernel = space[1] @ weights
-        if problem_type == "regression":
+        if problem_type == ProblemType.REGRESSION:
             temperature = 1.0
         elif temperature is None:
             temperature = _temperature(
@@ -165,7 +167,7 @@ def logistic(
     features: np.ndarray,
     targets: np.ndarray,
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     strength: float | None = None,
     units: Units = (),
 ) -> Solution:
@@ -187,7 +189,7 @@ def logistic(
         # The penalty keeps the solution in the span of the rows: n columns say all that d do.
         if len(x) < x.shape[1] and x.any():
             x, basis, _ = row_space(x)
-        solve = _one_vs_rest if problem_type == "multi_label" else _softmax_regression
+        solve = _one_vs_rest if problem_type == ProblemType.MULTI_LABEL else _softmax_regression
         weights, bias = solve(x, y, strength, units)
         kernel = (weights if basis is None else basis @ weights) / deviation[:, None]
     return _over_all(kernel, bias - middle @ kernel, present)
@@ -282,7 +284,7 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
     for penalty in _PENALTIES:
         for model, train, _ in fits:
             model.set_params(C=1 / penalty).fit(x[train], labels[train])
-        loss = sum(metrics.log_loss(m.predict_proba(x[test]), truth[test]) for m, _, test in fits)
+        loss = sum(log_loss(m.predict_proba(x[test]), truth[test]) for m, _, test in fits)
         if loss > least:  # the loss has one valley; weak penalties are the slow ones
             break
         found, least = penalty, loss
@@ -290,13 +292,14 @@ def _best_penalty(x: np.ndarray, labels: np.ndarray, units: Units) -> float:
 
 
 def _temperature(
-    away: np.ndarray, whole: np.ndarray, y: np.ndarray, problem_type: str, rows: np.ndarray
+    away: np.ndarray, whole: np.ndarray, y: np.ndarray, problem_type: ProblemType, rows: np.ndarray
 ) -> float:
     """Their spread, times what fits the logits [n, k] of `rows`, which can be left out."""
     logits = np.where(rows[:, None], away, whole)
-    level = logits.mean(axis=1, keepdims=True) if problem_type == "single_label" else 0.0
+    exclusive = problem_type == ProblemType.SINGLE_LABEL
+    level = logits.mean(axis=1, keepdims=True) if exclusive else 0.0
     spread = float(np.sqrt(((logits - level) ** 2).mean())) or 1.0
-    return spread * metrics.fit_temperature(logits[rows] / spread, y[rows], problem_type)
+    return spread * fit_temperature(logits[rows] / spread, y[rows], problem_type)
 
 
 def _centred(x: np.ndarray) -> Solution:
@@ -307,7 +310,10 @@ def _centred(x: np.ndarray) -> Solution:
 
 
 def _prepared(
-    features: np.ndarray, targets: np.ndarray, problem_type: str, kinds: Sequence[str]
+    features: np.ndarray,
+    targets: np.ndarray,
+    problem_type: ProblemType,
+    kinds: Sequence[ProblemType],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both in float64, the targets of classes that have examples, and which those are."""
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
@@ -323,7 +329,7 @@ def _prepared(
         )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError("Features or targets are not all finite.", "Leave those rows out.")
-    present: np.ndarray = np.logical_or(problem_type == "regression", y.any(axis=0))
+    present: np.ndarray = np.logical_or(problem_type == ProblemType.REGRESSION, y.any(axis=0))
     return x, y[:, present], present
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
@@ -45,7 +46,7 @@ def probe_sampled_layers(network: Network, examples: Examples, seed: int = 0) ->
     Returns:
       `accuracy` by stage, and the number of `examples`; empty where there is nothing to compare.
     """
-    if examples.problem_type != "single_label" or len(network.backbone.stages) < 2:
+    if examples.problem_type is not ProblemType.SINGLE_LABEL or len(network.backbone.stages) < 2:
         return {}
     sample = _sample(examples, seed)
     if not len(sample):
@@ -72,7 +73,7 @@ def _usable(examples: Examples) -> np.ndarray:
     return free[counts[examples.labels[free]] >= _FOLDS]
 
 
-def linear_probe(problem_type: str = "single_label") -> Any:
+def linear_probe(problem_type: ProblemType = ProblemType.SINGLE_LABEL) -> Any:
     """Of scikit-learn: a regression on standardised features, with a strong penalty."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
@@ -80,9 +81,9 @@ def linear_probe(problem_type: str = "single_label") -> Any:
     from sklearn.preprocessing import StandardScaler
 
     model: Any = LogisticRegression(C=0.01, solver="newton-cg")
-    if problem_type == "regression":
+    if problem_type is ProblemType.REGRESSION:
         model = Ridge(alpha=100.0)
-    elif problem_type == "multi_label":
+    elif problem_type is ProblemType.MULTI_LABEL:
         model = OneVsRestClassifier(model)
     return make_pipeline(StandardScaler(), model)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.probes.cross_validation import Units
 
 # Units of one size, the indices of their examples: int [units, size].
@@ -35,7 +36,7 @@ def blocks_of(units: Units) -> Blocks:
     ]
 
 
-def usable(y: np.ndarray, problem_type: str, units: Units) -> np.ndarray:
+def usable(y: np.ndarray, problem_type: ProblemType, units: Units) -> np.ndarray:
     """Which examples can be left out, bool [n]: those whose class has another, of another unit.
 
     Args:
@@ -44,7 +45,7 @@ def usable(y: np.ndarray, problem_type: str, units: Units) -> np.ndarray:
       units: as of `blocks_of`.
     """
     own = np.unique(np.asarray(units), return_inverse=True)[1] if len(units) else np.arange(len(y))
-    if problem_type != "single_label":
+    if problem_type != ProblemType.SINGLE_LABEL:
         return np.full(len(y), len(np.unique(own)) > 1)
     labels = y.argmax(axis=1)
     pairs = np.unique(np.stack([labels, own]), axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Loss, Phase, Recipe
 from tftransfer.losses import MultiTask
 from tftransfer.recipes.composition import with_heads
@@ -16,7 +17,7 @@ from tftransfer.utils.errors import UserError
 def multi_task(
     recipe: Recipe,
     *,
-    problem_type: str = "multi_task",
+    problem_type: ProblemType = ProblemType.MULTI_TASK,
     balance: str = "uncertainty",
     weights: tuple[float, ...] = (),
     alpha: float = 1.5,
@@ -36,7 +37,7 @@ def multi_task(
     Raises:
       UserError: there is one task, or no phase that trains on labels by steps.
     """
-    if problem_type != "multi_task":
+    if problem_type != ProblemType.MULTI_TASK:
         raise UserError(
             f"The method multi_task weighs several tasks, and the target is {problem_type}.",
             "Give a table with several label columns, or leave the method out.",

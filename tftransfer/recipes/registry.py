@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Phase, Recipe
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.registry import Registry, parse_options
@@ -54,7 +55,9 @@ def recipe_names() -> list[str]:
     return sorted({*RECIPES, *METHODS})
 
 
-def make_recipe(spec: Any, *, problem_type: str = "single_label", stages: int = 5) -> Recipe:
+def make_recipe(
+    spec: Any, *, problem_type: ProblemType = ProblemType.SINGLE_LABEL, stages: int = 5
+) -> Recipe:
     """A `Recipe` from itself, its name, or a mapping of `name` and options.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.losses import supervised
 from tftransfer.recipes.registry import register_recipe
@@ -12,7 +13,7 @@ from tftransfer.recipes.registry import register_recipe
 @register_recipe
 def scratch(
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     epochs: int = 30,
     learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
@@ -39,7 +40,7 @@ def scratch(
 @register_recipe
 def feature_extraction(
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     epochs: int = 30,
     learning_rate: float = 3e-4,
     label_smoothing: float = 0.1,
@@ -60,7 +61,7 @@ def feature_extraction(
 @register_recipe
 def fine_tune(
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     stages: int | None = None,
     unfreeze: int = 2,
     decay: float = 0.3,
@@ -112,7 +113,7 @@ def fine_tune(
 @register_recipe
 def gradual_unfreezing(
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     stages: int | None = None,
     unfreeze: int = 3,
     decay: float = 0.3,
@@ -148,7 +149,7 @@ def gradual_unfreezing(
 @register_recipe
 def deep_transfer(
     *,
-    problem_type: str = "single_label",
+    problem_type: ProblemType = ProblemType.SINGLE_LABEL,
     stages: int = 5,
     keep: int = 3,
     frozen: int = 2,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import SPLITS, Examples, read_item
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
@@ -144,7 +145,7 @@ def sheet(examples: Examples, network: Network | None) -> list[str]:
     """
     examples = examples.keep(np.flatnonzero(np.isin(examples.splits, SPLITS)))
     lines = _near_lines(examples) if examples.modality != "audio" else []
-    if examples.problem_type != "single_label":
+    if examples.problem_type is not ProblemType.SINGLE_LABEL:
         return lines
     if network is None:
         return [*lines, "suspected labels: add --backbone=NAME and --weights for them"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tftransfer.data.label_tasks import tasks_of
-from tftransfer.metrics.metrics import main_metric
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.reports import plots
 from tftransfer.runs.run import Run
 
@@ -34,7 +33,9 @@ def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
             done[task.name]["confusion"],
             [name.partition("=")[2] for name in result["classes"][task.columns]],
         )
-        for number, task in enumerate(tasks_of(result["classes"], result["problem_type"]), 1)
+        for number, task in enumerate(
+            ProblemType(result["problem_type"]).tasks(result["classes"]), 1
+        )
         if task.name in done
     ]
 
@@ -141,7 +142,7 @@ def _layer_probe_table(probes: dict[str, Any] | None) -> list[str]:
 
 
 def _baseline_rows(result: dict[str, Any]) -> list[str]:
-    figure = main_metric(result["problem_type"])
+    figure = ProblemType(result["problem_type"]).main_metric
     return [
         f"| {figure} of the {name.replace('_', ' ')} | {values[figure]:.3f} | |"
         for name, values in result["baselines"].items()

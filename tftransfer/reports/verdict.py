@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import Examples
-from tftransfer.metrics import metrics
 
 # Training examples of a class, below which there are few.
 _FEW = 20
@@ -15,7 +15,7 @@ _FEW = 20
 
 def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str]:
     """Three lines: how it compares, the biggest problem seen, the next command to try."""
-    figure = metrics.main_metric(examples.problem_type)
+    figure = examples.problem_type.main_metric
     test = result.get("test") or {}
     if figure not in test:
         return [
@@ -49,7 +49,7 @@ def _biggest_problem(
     if recipe == "scratch":
         return "nothing is transferred", "tftransfer train --recipe=fine_tune"
     if test[figure] <= majority:
-        chance = "the mean" if examples.problem_type == "regression" else "a guess"
+        chance = "a guess" if examples.problem_type.has_classes else "the mean"
         return (
             f"it is no better than {chance}",
             "tftransfer inspect --data=DIR: do the labels go with the examples?",
@@ -81,7 +81,7 @@ def _biggest_problem(
             )
         return f"{mean:.0f} training examples a class are few", "label more of every class"
     worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
-    if examples.problem_type != "regression" and worst["f1"] < test.get("macro_f1", 0) - 0.05:
+    if examples.problem_type.has_classes and worst["f1"] < test.get("macro_f1", 0) - 0.05:
         return (
             f"class {worst['class']} (F1 {worst['f1']:.2f})",
             "look at its rows in predictions.csv",
@@ -121,7 +121,7 @@ def _apart_by_chance(accuracy: float, count: int) -> float:
 
 def _smallest_class(examples: Examples) -> tuple[str, int, float] | None:
     """The class of the fewest training examples, their number, and the mean over classes."""
-    if examples.problem_type != "single_label":
+    if examples.problem_type is not ProblemType.SINGLE_LABEL:
         return None
     train = examples.labels[examples.where("train")]
     counts = np.bincount(train, minlength=len(examples.classes))

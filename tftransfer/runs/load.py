@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import weights
-from tftransfer.data.label_tasks import Task, tasks_of
+from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.models.inference import dtype_policy
 from tftransfer.models.network import Network
 from tftransfer.runs.run import Run, open_run
@@ -29,13 +29,13 @@ class TrainedModel:
     run: Run
     network: Network
     classes: tuple[str, ...]
-    problem_type: str
+    problem_type: ProblemType
     temperature: float
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What the outputs are of; none unless the target is `multi_task`."""
-        return tasks_of(self.classes, self.problem_type)
+        return self.problem_type.tasks(self.classes)
 
 
 def load(workdir: str | Path) -> TrainedModel:
@@ -66,13 +66,13 @@ def load(workdir: str | Path) -> TrainedModel:
             backbone,
             experiment.recipe.heads,
             units=len(result["classes"]),
-            problem_type=result["problem_type"],
+            problem_type=ProblemType(result["problem_type"]),
         )
     weights.assign_blocks(network.blocks, weights.read(run.weights), run.weights)
     return TrainedModel(
         run=run,
         network=network,
         classes=tuple(result["classes"]),
-        problem_type=result["problem_type"],
+        problem_type=ProblemType(result["problem_type"]),
         temperature=result["temperature"],
     )

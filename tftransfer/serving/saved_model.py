@@ -13,11 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.backbones.tfhub import TFHubLayer
+from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.data.label_tasks import Task
 from tftransfer.evaluation.evaluate import predict_logits
-from tftransfer.metrics import metrics
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.utils.errors import UserError
@@ -38,7 +37,7 @@ class _Served(tf.Module):
         self,
         network: Network,
         classes: tuple[str, ...],
-        problem_type: str,
+        problem_type: ProblemType,
         temperature: float,
         tasks: Sequence[Task],
     ):
@@ -97,12 +96,12 @@ class _Served(tf.Module):
         logits = outputs["logits"]
         names = tf.tile(self.classes[None], [tf.shape(logits)[0], 1])
         error = tf.where(good, "", self._refused)
-        if self._problem_type == "regression":
+        if self._problem_type is ProblemType.REGRESSION:
             return {"values": logits, "columns": names, "error": error}
         if self._tasks:
             values, labels = self._of_tasks(logits, good)
             return {"scores": values, "classes": names, **labels, "error": error}
-        if self._problem_type == "multi_label":
+        if self._problem_type is ProblemType.MULTI_LABEL:
             values = tf.sigmoid(logits / self.temperature)
             return {"scores": values, "classes": names, "error": error}
         values = tf.nn.softmax(logits / self.temperature)
@@ -182,11 +181,11 @@ def _compare(
     held = np.concatenate([examples.where(part) for part in ("test", "val", "train")])[:checks]
     preprocessor = network.backbone.preprocessor
     logits = predict_logits(network, InputPipeline(examples, preprocessor, keep=False), held)
-    ours = metrics.probabilities(logits, examples.problem_type, temperature, examples.tasks)
+    ours = examples.problem_type.probabilities(logits, temperature, examples.tasks)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     data = [preprocessor.convert(read_item(examples.items[i])) for i in held]
     argument = get_modality(preprocessor.modality).signature_input
-    key = "values" if examples.problem_type == "regression" else "scores"
+    key = "scores" if examples.problem_type.has_classes else "values"
     size = preprocessor.scaled_batch_size(_BATCH)
     theirs = np.concatenate(
         [

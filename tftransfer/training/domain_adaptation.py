@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tftransfer.checkpoints import weights
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Phase
 from tftransfer.evaluation.domain_gap import density_ratios, proxy_a_distance
 from tftransfer.features.extractor import FeatureExtractor
@@ -176,7 +177,7 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
     target, val = examples.where("target"), examples.where("val")
     if not len(target):
         return {}
-    if not len(val) or examples.problem_type != "single_label":
+    if not len(val) or examples.problem_type is not ProblemType.SINGLE_LABEL:
         LOGGER.info(
             "  how the target domain fares is not judged: that takes a validation split, and one "
             "label per example"

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tftransfer.checkpoints import weights
 from tftransfer.checkpoints.checkpoint import Checkpoint
-from tftransfer.metrics import metrics
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.models.inference import compiled
 from tftransfer.optim.optimizers import make_optimizer, multipliers
 from tftransfer.planning.plan import PhasePlan
@@ -189,7 +189,7 @@ class PhaseLoop:
                 self._keep_inside_epoch()
         self._check_weights()
         logs = {"loss": self._sums["loss"] / self.streams.steps}
-        single = self.trainer.plan.examples.problem_type == "single_label"
+        single = self.trainer.plan.examples.problem_type is ProblemType.SINGLE_LABEL
         if single and "logits" in self.phase.tensors() and self._sums["weight"]:
             logs["accuracy"] = self._sums["right"] / self._sums["weight"]
         logs |= {name: self._sums[name] / self.streams.steps for name in terms(self.phase.losses)}
@@ -252,8 +252,8 @@ class PhaseLoop:
             logits = [self.forward(*self.val_inputs(each)).numpy() for each in some]
         examples = self.trainer.plan.examples
         problem_type, tasks = examples.problem_type, examples.tasks
-        values = metrics.probabilities(np.concatenate(logits), problem_type, tasks=tasks)
-        figures = metrics.metrics(values, self.trainer.targets[self.val], problem_type, tasks)
+        values = problem_type.probabilities(np.concatenate(logits), tasks=tasks)
+        figures = problem_type.metrics(values, self.trainer.targets[self.val], tasks)
         return {f"val_{name}": value for name, value in figures.items()}
 
     def _remember(self, epoch: int, logs: dict[str, float]) -> None:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from tftransfer.checkpoints import weights
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.metrics import metrics
 from tftransfer.models.adabn import measure_statistics
 from tftransfer.planning.plan import PhasePlan
 from tftransfer.probes.closed_form import SOLVERS
@@ -56,7 +56,7 @@ def _solution(
     solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     def solved(
-        rows: np.ndarray, labels: np.ndarray, problem_type: str
+        rows: np.ndarray, labels: np.ndarray, problem_type: ProblemType
     ) -> tuple[np.ndarray, np.ndarray]:
         return SOLVERS[solve](
             features[rows], labels[rows], problem_type=problem_type, units=own[rows]
@@ -67,7 +67,7 @@ def _solution(
     each = []
     for task in examples.tasks:
         labels = targets[:, task.columns]
-        each.append(solved(np.flatnonzero(labels.any(axis=1)), labels, "single_label"))
+        each.append(solved(np.flatnonzero(labels.any(axis=1)), labels, ProblemType.SINGLE_LABEL))
     kernels, biases = zip(*each)
     return np.concatenate(kernels, axis=1), np.concatenate(biases)
 
@@ -129,6 +129,6 @@ def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
         trainer.network.predict(batch)["logits"].numpy()
         for batch in _batches(trainer.extractor.decoded, val)
     ]
-    values = metrics.probabilities(np.concatenate(logits), problem_type, tasks=tasks)
-    figures = metrics.metrics(values, trainer.targets[val], problem_type, tasks)
+    values = problem_type.probabilities(np.concatenate(logits), tasks=tasks)
+    figures = problem_type.metrics(values, trainer.targets[val], tasks)
     return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}
