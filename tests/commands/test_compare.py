@@ -268,7 +268,7 @@ def test_parts_are_asked_for_before_anything_trains(digits, tmp_path):
 
 def test_classes_named_like_columns_are_compared(tmp_path):
     run = Run(tmp_path)
-    write_json(tmp_path / "result.json", {"target": "single_label"})
+    write_json(tmp_path / "result.json", {"problem_type": "single_label"})
     run.predictions.write_text(
         "name,true,predicted,false,true\na.png,false,false,0.9,0.1\nb.png,true,false,0.8,0.2\n"
     )
