@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-COLOURS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
+COLORS = {"blue": (20, 40, 200), "green": (30, 180, 40), "red": (210, 30, 30)}
 PER_CLASS = 12
 
 
 def pytest_configure(config):
-    """Threads of several processes would only wait for each other; long trainings want them."""
+    """Uses one thread per process in parallel runs, where more threads slow each other down."""
     if hasattr(config, "workerinput") and config.option.markexpr != "slow":
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             os.environ.setdefault(name, "1")
@@ -22,7 +22,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """The tests' features are kept apart from the user's."""
+    """A cache of the tests, separate from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFTRANSFER_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -37,13 +37,13 @@ def shared_data():
 
 
 @pytest.fixture
-def picture_folder(tmp_path):
-    root = tmp_path / "pictures"
-    for name, colour in COLOURS.items():
+def image_folder(tmp_path):
+    root = tmp_path / "images"
+    for name, color in COLORS.items():
         (root / name).mkdir(parents=True)
         for number in range(PER_CLASS):
-            picture = Image.new("RGB", (16, 16), tuple(part + number for part in colour))
-            picture.save(root / name / f"{name}{number:02}.png")
+            image = Image.new("RGB", (16, 16), tuple(value + number for value in color))
+            image.save(root / name / f"{name}{number:02}.png")
     return root
 
 
@@ -83,7 +83,7 @@ def log_lines(on_log):
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
-    """scikit-learn's digits as folders of pictures: source/0 to source/4, target/5 to target/9."""
+    """scikit-learn's digits as folders of images: source/0 to source/4, target/5 to target/9."""
     from tftransfer.cli.demo import write_digits
 
     folder = tmp_path_factory.mktemp("digits")
@@ -93,7 +93,7 @@ def digits(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def source_run(digits, tmp_path_factory):
-    """A small network that has learnt the digits 0 to 4."""
+    """A small network trained on the digits 0 to 4."""
     import tftransfer
 
     experiment = tftransfer.Experiment(
@@ -109,7 +109,7 @@ def source_run(digits, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tuned_run(source_run, digits, tmp_path_factory):
-    """The digits 5 to 9 from that network, in two phases, exported."""
+    """A run that transfers that network to the digits 5 to 9 in two phases, exported."""
     import tftransfer
 
     experiment = tftransfer.Experiment(

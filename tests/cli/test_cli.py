@@ -298,10 +298,10 @@ def test_one_hidden_layer_may_be_written_as_a_number(digits):
 
 
 @pytest.mark.slow
-def test_a_run_on_pictures_imports_nothing_of_text_or_audio(picture_folder, tmp_path):
+def test_a_run_on_pictures_imports_nothing_of_text_or_audio(image_folder, tmp_path):
     arguments = [
         "train",
-        f"--data={picture_folder}",
+        f"--data={image_folder}",
         "--backbone=small_cnn",
         "--weights=none",
         "--image_size=16",

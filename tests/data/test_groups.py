@@ -100,15 +100,15 @@ def test_test_data_without_groups_are_accepted_with_a_warning():
     assert not add_test_data(test, with_groups(by_speaker(), r"_([a-z]+)_")).groups
 
 
-def test_test_data_with_some_unknown_groups_are_accepted_with_a_warning(picture_folder, tmp_path):
-    for number, file in enumerate(sorted(picture_folder.glob("*/*.png"))):
+def test_test_data_with_some_unknown_groups_are_accepted_with_a_warning(image_folder, tmp_path):
+    for number, file in enumerate(sorted(image_folder.glob("*/*.png"))):
         file.rename(file.with_name(f"{number}_{SPEAKERS[number % 5]}_.png"))
-    files = sorted(picture_folder.glob("*/*.png"))
+    files = sorted(image_folder.glob("*/*.png"))
     for file, name in zip(files, ("new.png", "0_zoe_.png")):
         (tmp_path / "test" / file.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, tmp_path / "test" / file.parent.name / name)
     named = Experiment(
-        data=str(picture_folder),
+        data=str(image_folder),
         backbone="small_cnn",
         test_data=str(tmp_path / "test"),
         group_by=r"_([a-z]+)_",

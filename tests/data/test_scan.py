@@ -20,7 +20,7 @@ from tftransfer.data.examples import (
     with_classes,
     write_quarantine,
 )
-from tftransfer.data.files import is_system_file, not_empty
+from tftransfer.data.file_types import is_system_file, not_empty
 from tftransfer.data.scan import ScannedFile, scan, scan_item
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.preprocessing.image import MODALITY

@@ -160,9 +160,9 @@ def test_how_long_a_network_hears_by_default_is_told_from_its_name(run):
     assert longest("mobilenet_v2", "image") == np.inf
 
 
-def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, picture_folder, tmp_path):
+def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, image_folder, tmp_path):
     experiment = tftransfer.Experiment(
-        data=str(picture_folder), backbone=str(run.workdir), recipe="feature_extraction"
+        data=str(image_folder), backbone=str(run.workdir), recipe="feature_extraction"
     )
     with pytest.raises(UserError, match="clips, and the data are images"):
         tftransfer.train(experiment, tmp_path / "run")

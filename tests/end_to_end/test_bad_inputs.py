@@ -65,8 +65,8 @@ class Place:
 
 
 @pytest.fixture
-def place(picture_folder, tmp_path, monkeypatch):
-    return Place(picture_folder, tmp_path, monkeypatch)
+def place(image_folder, tmp_path, monkeypatch):
+    return Place(image_folder, tmp_path, monkeypatch)
 
 
 def command(place, *flags, name="train"):

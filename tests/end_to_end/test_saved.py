@@ -146,11 +146,11 @@ def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path)
         assert list((tmp_path / name).glob("*/*/*/*.png"))
 
 
-def test_inspect_names_bad_files_and_duplicates(picture_folder):
-    (picture_folder / "red" / "page.jpg").write_text("<!doctype html>")
-    red = sorted((picture_folder / "red").glob("*.png"))[0]
-    shutil.copy(red, picture_folder / "blue" / "copy.png")
-    said = tftransfer.inspect(data=str(picture_folder))
+def test_inspect_names_bad_files_and_duplicates(image_folder):
+    (image_folder / "red" / "page.jpg").write_text("<!doctype html>")
+    red = sorted((image_folder / "red").glob("*.png"))[0]
+    shutil.copy(red, image_folder / "blue" / "copy.png")
+    said = tftransfer.inspect(data=str(image_folder))
     assert "left out: 1" in said and "page.jpg: not a picture" in said
     assert "with different labels" in said and "copy.png" in said
 

@@ -152,11 +152,11 @@ def test_the_export_takes_strings(run):
     assert not (run.export / "assets.extra" / "CLIENTS.txt").exists()
 
 
-def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, picture_folder, tmp_path):
+def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, image_folder, tmp_path):
     again = experiment(data, backbone=str(run.workdir), recipe="few_shot:solve=prototypes")
     found = trained(again, tmp_path / "again", export=False)
     assert found.result["test"]["accuracy"] > 0.75
-    pictures = {"data": str(picture_folder), "test_data": "", "backbone": str(run.workdir)}
+    pictures = {"data": str(image_folder), "test_data": "", "backbone": str(run.workdir)}
     with pytest.raises(tftransfer.UserError, match="takes texts, and the data are images"):
         trained(experiment(data, **pictures), tmp_path / "x")
 

@@ -127,12 +127,12 @@ def test_copies_and_groups_do_not_vouch_for_each_others_wrong_label(together):
     assert not {0, 1, 2, 3} & {index for index, _, _ in parted}
 
 
-def test_classes_too_small_for_the_folds_suspect_nobody(picture_folder):
+def test_classes_too_small_for_the_folds_suspect_nobody(image_folder):
     for label in ("blue", "green"):
-        for file in sorted((picture_folder / label).iterdir())[3:]:
+        for file in sorted((image_folder / label).iterdir())[3:]:
             file.unlink()
     experiment = tftransfer.Experiment(
-        data=str(picture_folder),
+        data=str(image_folder),
         backbone="small_cnn",
         weights="none",
         recipe="feature_extraction",
@@ -160,16 +160,16 @@ def test_of_a_group_for_each_class_nothing_is_said():
     assert suspected_labels({FEATURES: features}, examples) is None
 
 
-def test_examples_without_labels_are_no_part_of_the_sheet(picture_folder):
+def test_examples_without_labels_are_no_part_of_the_sheet(image_folder):
     said = tftransfer.inspect(
-        data=str(picture_folder),
+        data=str(image_folder),
         backbone="small_cnn",
         weights="none",
         image_size=32,
-        unlabelled_data=str(picture_folder),
+        unlabelled_data=str(image_folder),
     )
     alone = tftransfer.inspect(
-        data=str(picture_folder), backbone="small_cnn", weights="none", image_size=32
+        data=str(image_folder), backbone="small_cnn", weights="none", image_size=32
     )
     assert said.splitlines()[-3:] == alone.splitlines()[-3:]
 

@@ -26,7 +26,7 @@ from tftransfer.core.experiment import plain_weights
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import is_run
 from tftransfer.core.serialization import read_json
-from tftransfer.data.download import fetch
+from tftransfer.data.download import local_path
 from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.utils.cache_dir import user_cache_dir
@@ -120,7 +120,8 @@ def load_backbone(
     model = _call_builder(base, build, size, "imagenet" if download else None, options)
     digest = ""
     if weights not in ("pretrained", "none"):
-        path = _local(weights, known, cache or user_cache_dir())
+        digest = known.get(weights.rpartition("/")[2], "")
+        path = local_path(weights, cache or user_cache_dir(), sha256=digest)
         digest = load_weights(model, path, sha256=known.get(path.name, ""))
     elif weights == "pretrained" and not download:
         raise UserError(
@@ -222,13 +223,6 @@ def _builder(
         return applications.build_application(constructor, size, weights, **options)
 
     return build, applications.default_image_size(constructor), {}
-
-
-def _local(weights: str, known: dict[str, str], cache: Path) -> Path:
-    if "://" not in weights:
-        return Path(weights).expanduser()
-    name = weights.rpartition("/")[2]
-    return fetch(weights, cache / "downloads", sha256=known.get(name, ""))
 
 
 def check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:

@@ -139,7 +139,7 @@ def _compare(
     for part in ("test", "val"):
         if not len(examples.where(part)):
             raise UserError(
-                f"There is no {part} part to compare on.",
+                f"There is no {part} split to compare on.",
                 "Give --test_fraction and --validation_fraction above 0.",
             )
     budget = (

@@ -14,11 +14,11 @@ import numpy as np
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.encode import encoded_value
 from tftransfer.data.examples import SPLIT_DTYPE, SPLITS, Examples, with_classes
+from tftransfer.data.folders import list_files
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.load import read_all
 from tftransfer.data.manifest import read_items
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
-from tftransfer.data.sources import list_files
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.evaluation.evaluate import best, evaluate_logits, predict_logits
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache

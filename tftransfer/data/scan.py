@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tftransfer.data.examples import Examples, Quarantined, read_item
-from tftransfer.data.files import not_empty
+from tftransfer.data.file_types import not_empty
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.preprocessing import Modality, get_modality
 from tftransfer.utils import signals

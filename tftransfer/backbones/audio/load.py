@@ -22,7 +22,7 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.stages import Stage, cut_into_stages
 from tftransfer.backbones.weight_files import load_weights
 from tftransfer.core.run_files import is_run
-from tftransfer.data.download import fetch
+from tftransfer.data.download import local_path
 from tftransfer.preprocessing.audio.checks import LONG
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
 from tftransfer.utils.cache_dir import user_cache_dir
@@ -138,13 +138,13 @@ def _own(
         ) from None
     digest, remarks = "", tuple[str, ...]()
     if base == "yamnet" and weights != "none":
-        path = _local(PUBLISHED if weights == "pretrained" else weights, cache)
+        path = local_path(PUBLISHED if weights == "pretrained" else weights, cache)
         digest, remarks = load_yamnet(model, path)
         weights = "AudioSet" if weights == "pretrained" else weights
     elif weights == "pretrained":
         raise UserError(f"{base} has no published weights.", "Give --weights=none.")
     elif weights != "none":
-        digest = load_weights(model, _local(weights, cache), sha256="")
+        digest = load_weights(model, local_path(weights, cache), sha256="")
     return Backbone(
         name=name,
         architecture=name,
@@ -156,12 +156,6 @@ def _own(
         remarks=remarks,
         fresh=lambda: fresh(**options),
     )
-
-
-def _local(weights: str, cache: Path) -> Path:
-    if "://" in weights:
-        return fetch(weights, cache / "downloads")
-    return Path(weights).expanduser()
 
 
 def _of_pictures(backbone: Backbone, length: float, window: float) -> Backbone:
