@@ -10,7 +10,6 @@ import tensorflow as tf
 import tftransfer
 from tftransfer.data.examples import read_item
 from tftransfer.data.load import read_all
-from tftransfer.runs.load import load
 
 _BATCH = 32
 
@@ -30,14 +29,14 @@ def compare_with_evaluate(fields, seed):
     with tempfile.TemporaryDirectory() as folder:
         experiment = tftransfer.Experiment(**fields, seed=seed)
         run = tftransfer.train(experiment, Path(folder, "run"))
-        evaluated = tftransfer.evaluate(run.workdir, fields["test_data"])["test"]
+        evaluated = tftransfer.evaluate(run.workdir, fields["test_data"]).metrics
         test = tftransfer.Experiment(**{**fields, "data": fields["test_data"], "test_data": ""})
         examples = read_all(test)
         items = [read_item(item) for item in examples.items]
         predictions = tftransfer.predict(run.workdir, items)
-        classes = load(run.workdir).classes
+        classes = run.classes
         expected = np.array([[row["scores"][name] for name in classes] for row in predictions])
-        served_scores = _served(run.export, items)
+        served_scores = _served(run.export_dir, items)
         keras.backend.clear_session()
     labels = [classes.index(examples.classes[label]) for label in examples.labels]
     return {

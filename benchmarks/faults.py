@@ -361,7 +361,7 @@ def served(folder):
     clear(folder)
     settings = experiment("boundary", folder)
     run = tftransfer.train(settings, folder / "run")
-    model = tf.saved_model.load(str(run.export))
+    model = tf.saved_model.load(str(run.export_dir))
     signature = model.signatures["serving_default"]
     good = [path.read_bytes() for path in sorted((folder / "digits" / "target").rglob("*.png"))]
     bad = [

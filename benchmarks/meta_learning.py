@@ -50,7 +50,7 @@ def images_of(split, classes):
 
 def network_of(run):
     """The network of a run."""
-    return tftransfer.load(run.workdir).network
+    return tftransfer.load(run.workdir).trained_model.network
 
 
 def as_input(x):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tftransfer.runs.run import environment
+from tftransfer.workdir.environment import environment
 
 _FOLDER = Path(__file__).parent / "results"
 

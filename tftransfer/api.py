@@ -1,11 +1,14 @@
-"""The package's functions, as notebooks and programs use them; the binary calls the same ones."""
+"""The package's functions, for notebooks, for programs and for the commands."""
 
 from tftransfer.commands.compare import compare
 from tftransfer.commands.episodes import episodes
+from tftransfer.commands.evaluate import evaluate
+from tftransfer.commands.export import export
 from tftransfer.commands.inspect import inspect
-from tftransfer.commands.saved import evaluate, export, load, predict
+from tftransfer.commands.predict import predict
 from tftransfer.commands.train import train
 from tftransfer.planning.plan import make_plan as plan
+from tftransfer.runs.run import load
 
 __all__ = [
     "compare",

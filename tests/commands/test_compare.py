@@ -1,15 +1,15 @@
-"""Comparisons, verdicts, reports and pictures."""
+"""Comparisons of recipes: one split, one budget, a winner, a verdict."""
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 import tftransfer
-from tftransfer.commands import compare
+from tftransfer.commands import comparison
 from tftransfer.core.serialization import read_json, write_json
-from tftransfer.reports import plots
-from tftransfer.reports.verdict import verdict
-from tftransfer.runs.run import Run, open_run
+from tftransfer.runs.run import Run
+from tftransfer.workdir.run_folder import open_run_folder
+
+GOOD = "feature_extraction:augment=none,learning_rate=1e-2"
+BAD = "feature_extraction:augment=none,learning_rate=1e-6"
 
 
 @pytest.fixture(scope="module")
@@ -23,16 +23,11 @@ def compared(source_run, digits, tmp_path_factory):
         test_fraction=0.5,
     )
     folder = tmp_path_factory.mktemp("compared")
-    recipes = [
-        "scratch:augment=none",
-        "feature_extraction:augment=none,learning_rate=1e-2",
-        "feature_extraction:augment=none,learning_rate=1e-6",
-    ]
-    found = tftransfer.compare(experiment, folder, recipes, epochs=12)
+    found = tftransfer.compare(experiment, folder, ["scratch:augment=none", GOOD, BAD], epochs=12)
     return found, folder
 
 
-def test_every_recipe_gets_the_same_split_and_budget(compared):
+def test_compare_recipes_get_the_same_split_and_epochs(compared):
     found, _ = compared
     splits = [run.split["examples"] for run in found.runs.values()]
     assert splits[0] == splits[1] == splits[2]
@@ -41,8 +36,8 @@ def test_every_recipe_gets_the_same_split_and_budget(compared):
 
 
 @pytest.mark.slow
-def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_path):
-    """The runs share backbone, pictures, features and baselines; no training is left in them."""
+def test_compare_recipe_equals_the_same_recipe_alone(source_run, digits, tmp_path):
+    """Shared backbones, images, features and baselines do not leak from one run into another."""
     experiment = tftransfer.Experiment(
         data=str(digits / "target"),
         backbone=str(source_run.workdir),
@@ -67,197 +62,56 @@ def test_a_recipe_in_a_comparison_is_what_it_is_alone(source_run, digits, tmp_pa
             export=False,
             cache_dir=str(tmp_path / f"cache{number}"),
         )
-        for figure in ("weights_sha256", "baselines", "test"):
-            assert alone.result[figure] == run.result[figure]
+        for name in ("weights_sha256", "baselines", "test"):
+            assert alone.result[name] == run.result[name]
 
 
-def test_the_winner_is_chosen_on_validation_alone(compared):
+def test_compare_winner_has_the_lowest_validation_loss(compared):
     found, _ = compared
     losses = {n: run.result["validation"]["log_loss"] for n, run in found.runs.items()}
-    assert found.winner == min(losses, key=losses.get) == "feature_extraction-2"
+    assert found.winner == min(losses, key=losses.get) == GOOD
 
 
-def test_the_table_is_that_of_the_runs(compared):
+def test_compare_rows_equal_the_results_of_the_runs(compared):
     found, folder = compared
     stored = read_json(folder / "comparison.json")
     for row in stored["rows"]:
         result = found.runs[row["recipe"]].result
-        assert row["figure"] == result["test"]["accuracy"]
+        assert row["value"] == result["test"]["accuracy"]
         winner = found.runs[found.winner].result["test"]["accuracy"]
-        assert row["behind"] == pytest.approx(winner - row["figure"])
+        assert row["behind"] == pytest.approx(winner - row["value"])
         assert row["behind_low"] <= row["behind"] <= row["behind_high"]
     text = (folder / "comparison.md").read_text()
-    assert "feature_extraction-2 (winner)" in text and "comparison.png" in text
+    assert f"{GOOD} (winner)" in text and "comparison.png" in text
     assert str(found).splitlines()[0].startswith("| recipe | accuracy")
 
 
-def test_the_verdict_says_what_the_intervals_say(compared):
+def test_compare_verdict_follows_the_intervals(compared):
     found, _ = compared
-    worst = next(row for row in found.rows if row["recipe"] == "feature_extraction-3")
+    worst = next(row for row in found.rows if row["recipe"] == BAD)
     assert worst["behind_low"] > 0
-    assert any("beats feature_extraction-3 by" in line for line in found.verdict)
+    assert any(f"beats {BAD} by" in line for line in found.verdict)
 
 
 @pytest.mark.parametrize(
     "low, high, word",
-    [(0.1, 0.3, "beats"), (-0.3, -0.1, "validation chose badly"), (-0.1, 0.1, "cannot be told")],
+    [(0.1, 0.3, "beats"), (-0.3, -0.1, "validation split misled"), (-0.1, 0.1, "within chance")],
 )
-def test_words_of_the_verdict(low, high, word):
+def test_verdict_each_interval_has_its_words(low, high, word):
     rows = [
         {"recipe": "a", "behind": 0.0, "behind_low": 0.0, "behind_high": 0.0},
         {"recipe": "b", "behind": (low + high) / 2, "behind_low": low, "behind_high": high},
     ]
-    (line,) = compare._verdict(rows, "a")
+    (line,) = comparison._verdict(rows, "a")
     assert word in line
 
 
-def test_the_report_shows_figures_pictures_and_proof(tuned_run):
-    text = (tuned_run.workdir / "report.md").read_text()
-    promised = [
-        "95 % interval",
-        "Frozen blocks, proved unchanged",
-        "pictures/curves.png",
-        "pictures/confusion.png",
-        "pictures/blocks.png",
-        "linear probe",
-        "| 5 |",
-    ]
-    assert [needed for needed in promised if needed not in text] == []
-
-
-def pixels(path):
-    return tf.io.decode_png(path.read_bytes(), channels=3).numpy()
-
-
-def test_the_block_strip_shows_frozen_warm_and_trained(tmp_path):
-    phases = [{"name": "a", "rates": {"stage1": 0.0, "stage2": 0.1, "head": 1.0}}]
-    plots.block_strip(phases, tmp_path / "strip.png")
-    picture = pixels(tmp_path / "strip.png").reshape(-1, 3)
-    for _, colour in plots._STATES:
-        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        assert (np.abs(picture.astype(int) - rgb).sum(axis=1) == 0).sum() > 500, colour
-
-
-def test_curves_without_validation_and_of_one_epoch(tmp_path):
-    plots.curves([{"phase": "p", "epoch": 1, "loss": 1.0}], tmp_path / "one.png")
-    assert pixels(tmp_path / "one.png").std() > 0
-
-
-@pytest.mark.parametrize("classes", [2, 25, 60])
-def test_confusion_of_few_and_many_classes(tmp_path, classes):
-    counts = np.eye(classes, dtype=int) * 7
-    plots.confusion(counts, [f"class {k}" for k in range(classes)], tmp_path / "c.png")
-    assert pixels(tmp_path / "c.png").shape[0] < 2500
-
-
-RESULT = {
-    "examples": 400,
-    "split": "test",
-    "validation": {"accuracy": 0.9},
-    "test": {"accuracy": 0.9, "macro_f1": 0.9, "intervals": {"accuracy": (0.87, 0.93)}},
-    "baselines": {"majority": {"accuracy": 0.3}, "linear_probe": {"accuracy": 0.8}},
-    "per_class": [{"class": "a", "f1": 0.91}, {"class": "b", "f1": 0.89}],
-}
-
-
-@pytest.mark.parametrize(
-    "changes, recipe, counts, problem",
-    [
-        ({}, "fine_tune", 200, "none stands out"),
-        ({}, "feature_extraction", 200, "only the head was trained"),
-        ({}, "scratch", 200, "nothing is transferred"),
-        ({}, "fine_tune", 10, "class a has 10 training examples"),
-        (
-            {"baselines": {"linear_probe": {"accuracy": 0.9, "validation": 0.95}}},
-            "fine_tune",
-            200,
-            "probe is better",
-        ),
-        (
-            {"test": {"accuracy": 0.9, "intervals": {"accuracy": (0.7, 1.0)}}},
-            "fine_tune",
-            200,
-            "a wide interval",
-        ),
-        (
-            {"per_class": [{"class": "a", "f1": 0.95}, {"class": "b", "f1": 0.5}]},
-            "fine_tune",
-            200,
-            "class b (F1 0.50)",
-        ),
-    ],
-)
-def test_the_biggest_problem_is_named(changes, recipe, counts, problem):
-    lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe)
-    assert len(lines) == 3 and problem in lines[1]
-    assert lines[2].startswith("Next: ")
-
-
-def test_few_examples_of_every_class_are_no_problem_of_one():
-    lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune")
-    assert "11 training examples a class are few" in lines[1]
-    assert lines[2] == "Next: label more of every class"
-
-
-PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
-
-
-@pytest.mark.parametrize(
-    ("name", "command"), [("yamnet", "yamnet:layer=stage2"), ("x:a=1", "x:a=1,layer=stage2")]
-)
-def test_a_middle_stage_that_knows_more_is_named(name, command):
-    result = {**RESULT, "layer_probes": PROBES, "backbone": name}
-    lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
-    assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
-    assert lines[2] == f"Next: tftransfer train --backbone={command}"
-    near = {**PROBES, "accuracy": {"stage1": 0.2, "stage2": 0.53, "stage3": 0.5}}
-    lines = verdict({**result, "layer_probes": near}, _of_two_classes(200, 300), "fine_tune")
-    assert "stage2" not in lines[1]
-
-
-def _of_two_classes(a, b):
-    from tftransfer.data.examples import SPLIT_DTYPE, Examples
-
-    labels = np.repeat([0, 1, 1], [a, b, 400])
-    splits = np.repeat(["train", "val"], [a + b, 400]).astype(SPLIT_DTYPE)
-    return Examples(
-        names=[],
-        items=[b""] * len(labels),
-        labels=labels,
-        problem_type="single_label",
-        classes=("a", "b"),
-        splits=splits,
-    )
-
-
-def test_the_plan_prints_what_will_happen(source_run, digits):
-    experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone=str(source_run.workdir), recipe="fine_tune:unfreeze=2"
-    )
-    said = str(tftransfer.plan(experiment))
-    promised = [
-        "646 train, 71 val, 179 test",
-        "XLA off",
-        "precision float32",
-        "×0.3",
-        "prefix up to stage1: computed once for 6 views",
-        "peak rate 0.0003",
-    ]
-    assert [needed for needed in promised if needed not in said] == []
-
-
-def test_a_recipe_prints_as_a_plan():
-    said = str(tftransfer.recipes.fine_tune(unfreeze=2))
-    assert "1. head: trains head ×1" in said
-    assert "2. tune: trains head ×1, stage-1 ×1, stage-2 ×0.3" in said
-
-
-def test_open_run_of_a_folder_without_a_run(tmp_path):
+def test_open_run_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(tftransfer.UserError, match=r"has no config\.json"):
-        open_run(tmp_path)
+        open_run_folder(tmp_path)
 
 
-def test_parts_are_asked_for_before_anything_trains(digits, tmp_path):
+def test_compare_without_a_validation_split_trains_nothing(digits, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(digits / "target"), backbone="small_cnn", weights="none", validation_fraction=0.0
     )
@@ -266,10 +120,10 @@ def test_parts_are_asked_for_before_anything_trains(digits, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_classes_named_like_columns_are_compared(tmp_path):
+def test_values_per_example_classes_named_like_columns_are_compared(tmp_path):
     run = Run(tmp_path)
     write_json(tmp_path / "result.json", {"problem_type": "single_label"})
-    run.predictions.write_text(
+    run.folder.predictions.write_text(
         "name,true,predicted,false,true\na.png,false,false,0.9,0.1\nb.png,true,false,0.8,0.2\n"
     )
-    assert compare.per_example(run).tolist() == [1.0, 0.0]
+    assert comparison.values_per_example(run).tolist() == [1.0, 0.0]

@@ -100,7 +100,7 @@ def test_the_published_savedmodel_is_the_same_as_our_own_layers(shared_data, tmp
         data=data, backbone=str(path), recipe="feature_extraction:epochs=2", trust_code=True
     )
     run = tftransfer.train(experiment, tmp_path / "run")
-    assert (run.export / "saved_model.pb").is_file()
+    assert (run.export_dir / "saved_model.pb").is_file()
 
 
 def test_rows_of_numbers_are_no_clips():

@@ -67,11 +67,11 @@ def test_pitches_are_learnt_of_other_players(run):
 
 def test_the_run_evaluates_to_its_own_figures(run):
     again = tftransfer.evaluate(run.workdir)
-    assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert again.metrics["accuracy"] == run.result["test"]["accuracy"]
 
 
 def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
-    served = tf.saved_model.load(str(run.export))
+    served = tf.saved_model.load(str(run.export_dir))
     sound = tone(300, 99, 16_000)
     by_bytes = served.signatures["serving_default"](
         audio_bytes=tf.constant([encode_wav(sound), b"no clip"])
@@ -81,12 +81,12 @@ def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
     assert b"WAV" in by_bytes["error"].numpy()[1]
     np.testing.assert_allclose(by_bytes["scores"][0], by_wave["scores"][0], atol=1e-5)
     assert by_wave["label"].numpy().tolist() == [b"low"]
-    said = (run.export / "assets.extra" / "CLIENTS.txt").read_text()
+    said = (run.export_dir / "assets.extra" / "CLIENTS.txt").read_text()
     assert "of a longer clip the export hears the middle 1.2 s" in said
 
 
 def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
-    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     sound, broken = tone(300, 99, 16_000), []
     for place, value in ((3, np.nan), (-1, np.inf)):
         broken.append(sound.copy())
@@ -112,7 +112,7 @@ def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, 
         place = tmp_path / file.parent.name / f"{file.stem.replace('_a', '')}.wav"
         place.parent.mkdir(exist_ok=True)
         place.symlink_to(file)
-    assert tftransfer.evaluate(run.workdir, tmp_path)["test"]["accuracy"] > 0.5
+    assert tftransfer.evaluate(run.workdir, tmp_path).metrics["accuracy"] > 0.5
 
 
 def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(run, tones, tmp_path):
@@ -120,7 +120,7 @@ def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(run, ton
     (tmp_path / "m.csv").write_text("\n".join(["wav,class", *(f"{file},low" for file in files)]))
     rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"])
     assert [row["label"] for row in rows] == ["low"] * 4
-    assert tftransfer.evaluate(run.workdir, tmp_path / "m.csv")["test"]["accuracy"] == 1.0
+    assert tftransfer.evaluate(run.workdir, tmp_path / "m.csv").metrics["accuracy"] == 1.0
 
 
 def test_of_clips_longer_than_what_is_heard_predict_says_so(run, tmp_path, log_lines):
@@ -234,7 +234,10 @@ def test_classes_of_few_examples_leave_nothing_to_compare(run):
         classes=("a", "b", "c"),
         splits=np.full(6, "train", SPLIT_DTYPE),
     )
-    assert layer_probes.probe_sampled_layers(tftransfer.load(run.workdir).network, few) == {}
+    assert (
+        layer_probes.probe_sampled_layers(tftransfer.load(run.workdir).trained_model.network, few)
+        == {}
+    )
 
 
 def test_of_many_classes_some_are_compared_whole():

@@ -742,6 +742,6 @@ def test_a_file_deleted_or_damaged_later_is_named_and_the_run_waits_for_it(
     line = told_in_two_lines(capsys)
     assert f"{path} was there when the run began, and is not as it was" in line and said in line
     assert trained(place)[0] == 2
-    assert "began with other data" in told_in_two_lines(capsys)
+    assert "started with different data" in told_in_two_lines(capsys)
     path.write_bytes(before)
     assert trained(place)[0] == 0

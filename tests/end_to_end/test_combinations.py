@@ -186,7 +186,7 @@ def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, 
         assert phase["frozen_verified"] == frozen
     data, tests = pictures(0), [row for row in run.split["examples"] if row[1] == "test"]
     places = [int(row[0].rpartition("#")[2]) for row in tests]
-    again = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places]))["test"]
+    again = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places])).metrics
     once = run.result["test"]
     assert again["log_loss"] == pytest.approx(once["log_loss"], abs=1e-4)
 

@@ -24,10 +24,10 @@ from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.commands import train
 from tftransfer.features import autotune
 from tftransfer.planning import preflight
-from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation, phase_loop
 from tftransfer.training.train_step import TrainStep
 from tftransfer.utils import files, signals
+from tftransfer.workdir.run_folder import RunFolder
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PHASES = "fine_tune:unfreeze=2,head_epochs=2,epochs=2,augment=shift,views=2"
@@ -85,11 +85,11 @@ def test_a_signal_stops_between_two_groups_and_loses_nothing(
     with pytest.raises(signals.Stopped, match=name):
         interrupted(source_run, digits, tmp_path, callback)
     assert signal.getsignal(signal.SIGTERM) is before
-    state = checkpoint.load_newest(Run(tmp_path).checkpoints)[0].state
+    state = checkpoint.load_newest(RunFolder(tmp_path).checkpoints)[0].state
     assert state["phase"] or state["epoch"] or state["step"]
     said = log_lines
     again = tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
-    assert any("unfinished: it goes on" in line for line in said)
+    assert any("resuming the unfinished run" in line for line in said)
     assert again.result["weights_sha256"] == whole_run.result["weights_sha256"]
     assert again.result["test"] == whole_run.result["test"]
 
@@ -105,7 +105,7 @@ def test_a_signal_is_heard_while_features_are_computed(
     on_log(stop)
     with pytest.raises(signals.Stopped):
         tftransfer.train(experiment(source_run, digits), tmp_path / "run", export=False)
-    assert not Run(tmp_path / "run").finished
+    assert not RunFolder(tmp_path / "run").finished
 
 
 def test_a_second_interrupt_is_heard_at_once():
@@ -197,7 +197,7 @@ def test_other_data_are_refused(source_run, digits, half_run, tmp_path, change):
     # The data's path is a part of the configuration: the copy takes the place of the original.
     with (
         swapped(half_run / "data", tmp_path / "half" / "data"),
-        pytest.raises(tftransfer.UserError, match=r"began with other .*data"),
+        pytest.raises(tftransfer.UserError, match=r"started with different .*data"),
     ):
         resumed(source_run, digits, half_run)
 
@@ -265,7 +265,7 @@ def test_other_starting_weights_are_refused(source_run, digits, half_run, monkey
         return plan
 
     monkeypatch.setattr(train, "make_plan", changed)
-    with pytest.raises(tftransfer.UserError, match="began with other starting weights"):
+    with pytest.raises(tftransfer.UserError, match="started with different starting weights"):
         resumed(source_run, digits, half_run)
 
 
@@ -300,7 +300,7 @@ def test_a_loss_that_is_no_number_is_rolled_back(
     told = [line for line in said if "the loss became nan" in line]
     assert len(told) == 2
     assert "with 0.5 times the rate" in told[0] and "with 0.25 times the rate" in told[1]
-    incidents = [json.loads(line) for line in run.incidents.read_text().splitlines()]
+    incidents = [json.loads(line) for line in run.folder.incidents.read_text().splitlines()]
     names = {name for entry in incidents for name in entry["batch"]}
     assert incidents[0]["where"].startswith("phase head, epoch 1, step ")
     assert names <= {row[0] for row in run.split["examples"] if row[1] == "train"}
@@ -313,7 +313,7 @@ def test_after_three_times_it_stops_and_keeps_what_was_good(
     poisoned(monkeypatch, 99)
     with pytest.raises(tftransfer.UserError, match=r"the loss became nan, for the 4th time"):
         tftransfer.train(experiment(source_run, digits), tmp_path, export=False)
-    found = checkpoint.load_newest(Run(tmp_path).checkpoints)
+    found = checkpoint.load_newest(RunFolder(tmp_path).checkpoints)
     values = found[0].groups["weights"].values() if found else []
     assert all(np.isfinite(value).all() for value in values)
 
@@ -512,11 +512,11 @@ def test_runs_that_are_killed_or_stopped_end_as_if_nothing_had_been(tmp_path):
 
 
 def test_a_line_that_was_cut_short_is_passed_over(tmp_path):
-    run = Run(tmp_path)
-    run.log({"phase": "head", "epoch": 1, "loss": 0.5})
+    run = RunFolder(tmp_path)
+    run.append_metrics({"phase": "head", "epoch": 1, "loss": 0.5})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"phase": "head", "epo')
-    run.log({"phase": "head", "epoch": 2, "loss": 0.4})
+    run.append_metrics({"phase": "head", "epoch": 2, "loss": 0.4})
     assert [record["epoch"] for record in run.metrics()] == [1, 2]
 
 
@@ -542,7 +542,7 @@ def test_on_a_plateau_the_rate_falls_to_a_third(source_run, digits, tmp_path, mo
 def test_two_processes_in_one_folder_are_one_too_many(source_run, digits, tmp_path):
     with (
         files.locked(tmp_path / ".lock", wait=False),
-        pytest.raises(tftransfer.UserError, match="Another process is at work"),
+        pytest.raises(tftransfer.UserError, match="Another process is using"),
     ):
         tftransfer.train(experiment(source_run, digits), tmp_path)
 

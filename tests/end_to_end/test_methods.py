@@ -91,7 +91,9 @@ def pixels(images):
 
 def outputs(run, images=UNSEEN[0]):
     """Of the network, by name."""
-    found = tftransfer.load(run.workdir).network.predict(pixels(images).astype(np.float32))
+    found = tftransfer.load(run.workdir).trained_model.network.predict(
+        pixels(images).astype(np.float32)
+    )
     return {name: value.numpy() for name, value in found.items()}
 
 
@@ -121,7 +123,7 @@ def refused(trained, match, recipe, **settings):
 
 def source_features(source_run, trained):
     """By the stages of the source, at this size of pictures."""
-    network = tftransfer.load(trained(TUNED).workdir).network
+    network = tftransfer.load(trained(TUNED).workdir).trained_model.network
     stages = {stage: network.blocks[stage] for stage in ("stage1", "stage2", "stage3")}
     weights.assign_blocks(stages, weights.read(source_run.weights), source_run.weights)
     return network.predict(pixels(UNSEEN[0]).astype(np.float32))["features"].numpy()
@@ -175,7 +177,7 @@ def test_lora_changes_kernels_by_its_rank_and_leaves_no_variables(trained, sourc
         else:
             assert not change.any(), name
     again = tftransfer.evaluate(run.workdir, NEW)
-    assert np.isfinite(again["test"]["log_loss"])
+    assert np.isfinite(again.metrics["log_loss"])
 
 
 @pytest.mark.slow
@@ -319,7 +321,7 @@ ADAPTED = WHOLE.format("frozen", 8)
 
 def dark_accuracy(run):
     found = tftransfer.evaluate(run.workdir, DARK_TEST)
-    return found["test"]["accuracy"]
+    return found.metrics["accuracy"]
 
 
 HEAD_FIRST = (
@@ -502,8 +504,8 @@ def test_simclr_makes_features_better_than_random_ones(anew):
     recipe = f"{PROBE}+simclr:pretrain_epochs=24,pretrain_rate=3e-3"
     run = anew(recipe, unlabelled_data=UNSEEN[0], **FRESH)
     assert losses(run, "simclr")[-1] < losses(run, "simclr")[0] - 0.1
-    after = probed(tftransfer.load(run.workdir).network)
-    before = probed(tftransfer.load(anew(PROBE, **FRESH).workdir).network)
+    after = probed(tftransfer.load(run.workdir).trained_model.network)
+    before = probed(tftransfer.load(anew(PROBE, **FRESH).workdir).trained_model.network)
     assert after > before + 0.03
 
 
@@ -552,7 +554,7 @@ def test_fixmatch_teaches_what_is_sure_to_another_view(anew):
     labels = np.tile(UNSEEN[1].astype(int) - 5, len(views))
     right = []
     for run in (free, held):
-        network = tftransfer.load(run.workdir).network
+        network = tftransfer.load(run.workdir).trained_model.network
         logits = network.predict(np.concatenate(views))["logits"].numpy()
         right.append((logits.argmax(axis=1) == labels).mean())
     assert right[1] > right[0]
@@ -578,7 +580,7 @@ SKLEARN = {
 def test_few_shot_is_as_good_as_scikit_learn(anew, solve):
     export = solve == "cosine"
     run = anew(f"few_shot:solve={solve}", labels_per_class=10, export=export)
-    network = tftransfer.load(run.workdir).network
+    network = tftransfer.load(run.workdir).trained_model.network
     rows = [row for row in run.split["examples"] if row[1] == "train"]
     places = [int(row[0].rpartition("#")[2]) for row in rows]
     features = network.predict(pixels(NEW[0][places]).astype(np.float32))["features"].numpy()

@@ -83,7 +83,7 @@ def test_all_tasks_are_learnt_and_judged_apart(run):
 
 
 def test_what_a_run_leaves_names_every_task(run):
-    header, *rows = csv.reader(run.predictions.open())
+    header, *rows = csv.reader(run.folder.predictions.open())
     assert header[:5] == [
         "name",
         "true digit",
@@ -104,7 +104,7 @@ def test_what_a_run_leaves_names_every_task(run):
 
 def test_the_run_serves_what_it_predicts(run, table, capsys):
     files = [table.parent / f"{number}.png" for number in (300, 301, 302)]
-    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     data = [file.read_bytes() for file in files]
     answer = served(image_bytes=tf.constant([*data, b"no picture"]))
     ours = tftransfer.predict(run.workdir, files)
@@ -120,7 +120,7 @@ def test_the_run_serves_what_it_predicts(run, table, capsys):
 
 def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path):
     again = tftransfer.evaluate(run.workdir)
-    assert again["test"]["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
+    assert again.metrics["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
     with table.open() as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["digit"]]
     one = tmp_path / "one.csv"
@@ -128,7 +128,7 @@ def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path):
         "\n".join(["path,digit", *(f"{table.parent / row['path']},{row['digit']}" for row in rows)])
     )
     found = tftransfer.evaluate(run.workdir, str(one))
-    assert found["test"]["accuracy"] == pytest.approx(
+    assert found.metrics["accuracy"] == pytest.approx(
         run.result["tasks"]["digit"]["test"]["accuracy"]
     )
 
@@ -144,7 +144,7 @@ def test_each_balance_learns(balance, table, tmp_path):
     assert len(trained) == (balance != "fixed")
     for value in trained:
         assert value.shape == (3,) and np.abs(value).max() > 0.01
-    assert tftransfer.load(tmp_path).tasks[0].count == 10
+    assert tftransfer.load(tmp_path).trained_model.tasks[0].count == 10
 
 
 @pytest.mark.parametrize("recipe", ["fine_tune", "feature_extraction", "few_shot"])
@@ -181,19 +181,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path):
 def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
     recipes = ["scratch:augment=none", "scratch:augment=none+multi_task:balance=gradnorm"]
     found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2)
-    assert found.figure == "accuracy"
+    assert found.metric == "accuracy"
     for row in found.rows:
-        assert row["low"] <= row["figure"] <= row["high"]
+        assert row["low"] <= row["value"] <= row["high"]
         best = next(each for each in found.rows if each["recipe"] == found.winner)
-        assert row["behind"] == pytest.approx(best["figure"] - row["figure"])
+        assert row["behind"] == pytest.approx(best["value"] - row["value"])
     result = found.runs[found.winner].result
     assert [row["task"] for row in found.tasks] == list(TASKS)
     for number, row in enumerate(found.tasks, 1):
-        alone = tftransfer.load(tmp_path / f"{found.winner}-alone-{number}").run.result
+        alone = tftransfer.load(tmp_path / f"{found.winner}-alone-{number}").result
         assert row["alone"] == alone["test"]["accuracy"]
-        assert row["company"] == result["tasks"][row["task"]]["test"]["accuracy"]
-        assert row["gained"] == pytest.approx(row["company"] - row["alone"])
-        assert row["low"] <= row["gained"] <= row["high"]
+        assert row["together"] == result["tasks"][row["task"]]["test"]["accuracy"]
+        assert row["gain"] == pytest.approx(row["together"] - row["alone"])
+        assert row["low"] <= row["gain"] <= row["high"]
     assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
 
 

@@ -52,7 +52,7 @@ def test_several_labels(squares, tmp_path):
     assert result["phases"][0]["rates"]["head"] == 1
     names = ["several0.png", "several1.png", "several2.png"]
     data = tf.constant([(squares / name).read_bytes() for name in names])
-    served = tf.saved_model.load(str(done.export)).signatures["serving_default"]
+    served = tf.saved_model.load(str(done.export_dir)).signatures["serving_default"]
     scores = served(image_bytes=data)["scores"].numpy()
     ours = tftransfer.predict(tmp_path, [squares / name for name in names])
     np.testing.assert_allclose(scores, [list(r["scores"].values()) for r in ours], atol=1e-5)
@@ -71,7 +71,7 @@ def test_regression_of_two_columns(squares, tmp_path):
     assert result["test"]["r2"] > 0.8
     assert result["baselines"]["majority"]["r2"] < 0.05
     assert [row["class"] for row in result["per_class"]] == ["brightness", "contrast"]
-    served = tf.saved_model.load(str(done.export)).signatures["serving_default"]
+    served = tf.saved_model.load(str(done.export_dir)).signatures["serving_default"]
     data = tf.constant([(squares / "grey0.png").read_bytes()])
     answer = served(image_bytes=data)
     ours = tftransfer.predict(tmp_path, [squares / "grey0.png"])[0]["values"]
@@ -109,7 +109,7 @@ def test_arrays_and_datasets_train_too(tmp_path):
     assert a.result["weights_sha256"] == b.result["weights_sha256"]
     with pytest.raises(tftransfer.UserError, match="data from memory"):
         tftransfer.evaluate(tmp_path / "a")
-    assert tftransfer.evaluate(tmp_path / "a", (images, labels))["examples"] == 80
+    assert tftransfer.evaluate(tmp_path / "a", (images, labels)).examples == 80
 
 
 def test_regression_in_any_unit(squares, tmp_path):

@@ -100,11 +100,11 @@ def test_a_hub_module_equals_the_same_network_of_keras(trained, shared_data):
 def test_the_export_says_of_every_test_file_what_evaluate_says(trained, photographs):
     run = trained("fine_tune", export=True)
     again = tftransfer.evaluate(run.workdir)
-    assert again["test"]["accuracy"] == run.result["test"]["accuracy"]
-    with run.predictions.open(newline="") as file:
+    assert again.metrics["accuracy"] == run.result["test"]["accuracy"]
+    with run.folder.predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == run.result["examples"] > 500
-    serve = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    serve = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     for start in range(0, len(rows), 64):
         some = rows[start : start + 64]
         files = [(photographs / "flowers" / row["name"]).read_bytes() for row in some]

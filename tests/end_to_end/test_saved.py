@@ -3,7 +3,6 @@
 import functools
 import shutil
 
-import numpy as np
 import pytest
 
 import tftransfer
@@ -11,31 +10,33 @@ from tftransfer.checkpoints import weights
 from tftransfer.utils import progress
 
 
-def test_evaluate_gives_the_figures_of_the_result(tuned_run):
-    again = tftransfer.evaluate(tuned_run.workdir)
-    for name, value in tuned_run.result["test"].items():
-        assert again["test"][name] == (
-            pytest.approx(value) if name != "intervals" else again["test"][name]
-        )
-    assert again["confusion"] == tuned_run.result["confusion"]
-    assert again["examples"] == tuned_run.result["examples"]
+def test_evaluate_own_data_equals_the_result(tuned_run):
+    again = tuned_run.evaluate()
+    expected = dict(tuned_run.result["test"])
+    assert {k: tuple(v) for k, v in again.intervals.items()} == {
+        k: tuple(v) for k, v in expected.pop("intervals").items()
+    }
+    assert again.metrics == pytest.approx(expected)
+    assert again.confusion.tolist() == tuned_run.result["confusion"]
+    assert (again.split, again.examples) == ("test", tuned_run.result["examples"])
 
 
-def test_evaluate_other_data_takes_all_of_them(tuned_run, digits, tmp_path):
+def test_evaluate_other_data_uses_all_of_it(tuned_run, digits, tmp_path):
     for label in ("9", "6"):
         shutil.copytree(digits / "target" / label, tmp_path / label)
     found = tftransfer.evaluate(tuned_run.workdir, str(tmp_path))
-    assert found["examples"] == len(list(tmp_path.rglob("*.png")))
-    matrix = np.array(found["confusion"])
-    assert (matrix.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
+    assert found.examples == len(list(tmp_path.rglob("*.png")))
+    assert (found.confusion.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
 
 
-def test_evaluate_names_classes_it_does_not_know(tuned_run, digits):
+def test_evaluate_unknown_classes_are_named(tuned_run, digits):
     with pytest.raises(tftransfer.UserError, match="classes that training lacks: 0, 1"):
         tftransfer.evaluate(tuned_run.workdir, str(digits / "source"))
 
 
-def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path, log_lines):
+def test_evaluate_images_added_since_training_are_skipped_and_reported(
+    tuned_run, digits, tmp_path, log_lines
+):
     moved = tmp_path / "target"
     shutil.copytree(digits / "target", moved)
     shutil.copy(digits / "source" / "0" / "0000.png", moved / "5" / "new.png")
@@ -45,13 +46,12 @@ def test_pictures_added_since_are_left_out_and_said(tuned_run, digits, tmp_path,
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     (run / "config.json").write_text(config.replace(str(digits / "target"), str(moved)))
-    said = log_lines
     found = tftransfer.evaluate(run)
-    assert any("are not its own, 1 are gone" in line for line in said)
-    assert found["examples"] == tuned_run.result["examples"] - 1
+    assert any("were added, 1 are missing" in line for line in log_lines)
+    assert found.examples == tuned_run.result["examples"] - 1
 
 
-def test_predict_takes_paths_folders_bytes_and_arrays(tuned_run, digits):
+def test_predict_paths_folders_bytes_and_arrays_agree(tuned_run, digits):
     files = sorted((digits / "target" / "7").iterdir())[:3]
     by_path = tftransfer.predict(tuned_run.workdir, files)
     by_bytes = tftransfer.predict(tuned_run.workdir, [f.read_bytes() for f in files])
@@ -67,7 +67,7 @@ def test_predict_takes_paths_folders_bytes_and_arrays(tuned_run, digits):
     assert len(folder) == len(list((digits / "target" / "7").iterdir()))
 
 
-def test_predict_names_what_it_cannot_read(tuned_run, tmp_path):
+def test_predict_unreadable_files_get_an_error(tuned_run, tmp_path):
     (tmp_path / "a.jpg").write_text("<html>")
     (tmp_path / "b.png").write_bytes(b"")
     rows = tftransfer.predict(tuned_run.workdir, [tmp_path])
@@ -77,30 +77,31 @@ def test_predict_names_what_it_cannot_read(tuned_run, tmp_path):
     ]
 
 
-def test_predict_of_a_path_that_is_not_there(tuned_run):
+def test_predict_missing_path_is_an_error(tuned_run):
     with pytest.raises(tftransfer.UserError, match=r"nowhere.jpg does not exist"):
         tftransfer.predict(tuned_run.workdir, ["nowhere.jpg"])
 
 
-def test_load_gives_the_network_with_its_weights(tuned_run):
-    restored = tftransfer.load(tuned_run.workdir)
-    assert restored.network.digest(restored.network.blocks) == tuned_run.result["weights_sha256"]
-    assert restored.classes == ("5", "6", "7", "8", "9")
-    assert restored.network.model.output["logits"].shape == (None, 5)
+def test_load_returns_the_network_with_its_weights(tuned_run):
+    run = tftransfer.load(tuned_run.workdir)
+    network = run.trained_model.network
+    assert network.digest(network.blocks) == tuned_run.result["weights_sha256"]
+    assert run.classes == run.trained_model.classes == ("5", "6", "7", "8", "9")
+    assert network.model.output["logits"].shape == (None, 5)
 
 
-def test_a_run_does_not_need_its_source(tuned_run, source_run, tmp_path):
-    """The source's folder may go: the run holds all weights and the name of the architecture."""
+def test_load_without_the_source_run_succeeds(tuned_run, source_run, tmp_path):
+    """The run holds all weights and the name of the architecture."""
     assert tuned_run.result["architecture"] == "small_cnn"
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     config = (run / "config.json").read_text()
     (run / "config.json").write_text(config.replace(str(source_run.workdir), "/gone"))
-    assert tftransfer.load(run).network.parameters("stage1") > 0
+    assert tftransfer.load(run).trained_model.network.parameters("stage1") > 0
 
 
 @pytest.mark.parametrize("missing", ["config.json", "weights.npz"])
-def test_what_is_no_finished_run_is_said(tuned_run, tmp_path, missing):
+def test_load_unfinished_run_is_an_error(tuned_run, tmp_path, missing):
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     (run / missing).unlink()
@@ -109,16 +110,16 @@ def test_what_is_no_finished_run_is_said(tuned_run, tmp_path, missing):
         tftransfer.load(run)
 
 
-def test_a_damaged_weights_file_is_said(tuned_run, tmp_path):
+def test_model_damaged_weights_are_an_error(tuned_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     data = (run / "weights.npz").read_bytes()
     (run / "weights.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(tftransfer.UserError, match=r"weights.npz cannot be read"):
-        tftransfer.load(run)
+        _ = tftransfer.load(run).model
 
 
-def test_weights_of_another_network_are_named(tuned_run, tmp_path):
+def test_model_weights_of_another_shape_are_named(tuned_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(tuned_run.workdir, run)
     stored = weights.read(run / "weights.npz")
@@ -126,19 +127,19 @@ def test_weights_of_another_network_are_named(tuned_run, tmp_path):
     stored[key] = stored[key][..., :-1]
     weights.write(run / "weights.npz", stored)
     with pytest.raises(tftransfer.UserError, match=key.split("/")[0]):
-        tftransfer.load(run)
+        _ = tftransfer.load(run).model
 
 
-def test_inspect_tells_of_data_backbone_and_run(tuned_run, digits):
+def test_inspect_describes_data_backbone_and_run(tuned_run, digits):
     data = tftransfer.inspect(data=str(digits / "target"))
     assert "5 classes" in data and "formats: 896 PNG" in data and "8 × 8" in data
     backbone = tftransfer.inspect(backbone="small_cnn", weights="none")
     assert "stage3" in backbone and "4×4×64" in backbone
     run = tftransfer.inspect(workdir=tuned_run.workdir)
-    assert "phase tune" in run and "best epoch" in run and str(tuned_run.export) in run
+    assert "phase tune" in run and "best epoch" in run and str(tuned_run.export_dir) in run
 
 
-def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path):
+def test_evaluate_and_inspect_unpack_archives_into_cache_dir(tuned_run, digits, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "data"), "zip", digits / "target")
     of_run = functools.partial(tftransfer.evaluate, tuned_run.workdir)
     for name, command in (("evaluate", of_run), ("inspect", tftransfer.inspect)):
@@ -146,16 +147,16 @@ def test_an_archive_is_unpacked_where_the_user_says(tuned_run, digits, tmp_path)
         assert list((tmp_path / name).glob("*/*/*/*.png"))
 
 
-def test_inspect_names_bad_files_and_duplicates(image_folder):
+def test_inspect_names_skipped_files_and_duplicates(image_folder):
     (image_folder / "red" / "page.jpg").write_text("<!doctype html>")
     red = sorted((image_folder / "red").glob("*.png"))[0]
     shutil.copy(red, image_folder / "blue" / "copy.png")
-    said = tftransfer.inspect(data=str(image_folder))
-    assert "left out: 1" in said and "page.jpg: not a picture" in said
-    assert "with different labels" in said and "copy.png" in said
+    text = tftransfer.inspect(data=str(image_folder))
+    assert "skipped: 1" in text and "page.jpg: not a picture" in text
+    assert "with different labels" in text and "copy.png" in text
 
 
-def test_inspect_wants_one_thing():
+def test_inspect_without_arguments_is_an_error():
     with pytest.raises(tftransfer.UserError, match="not exactly one thing"):
         tftransfer.inspect()
 
@@ -170,19 +171,19 @@ def moved_run(tuned_run, digits, tmp_path):
     return run, data
 
 
-def test_a_class_added_since_is_left_out(tuned_run, digits, tmp_path):
+def test_evaluate_class_added_since_training_is_skipped(tuned_run, digits, tmp_path):
     run, data = moved_run(tuned_run, digits, tmp_path)
     shutil.copytree(digits / "source" / "0", data / "0")
     found = tftransfer.evaluate(run)
-    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
-    assert found["confusion"] == tuned_run.result["confusion"]
+    assert found.metrics["accuracy"] == tuned_run.result["test"]["accuracy"]
+    assert found.confusion.tolist() == tuned_run.result["confusion"]
 
 
-def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, tmp_path):
+def test_export_class_renamed_since_training_keeps_its_name(tuned_run, digits, tmp_path):
     run, data = moved_run(tuned_run, digits, tmp_path)
     (data / "5").rename(data / "z")
     found = tftransfer.evaluate(run)
-    assert found["test"]["accuracy"] == tuned_run.result["test"]["accuracy"]
+    assert found.metrics["accuracy"] == tuned_run.result["test"]["accuracy"]
     report = tftransfer.export(run, tmp_path / "served")
     assert report["max_difference"] <= 1e-5
     import tensorflow as tf
@@ -194,9 +195,8 @@ def test_a_class_renamed_since_keeps_the_runs_name_and_place(tuned_run, digits, 
     assert [label.decode() for label in labels] == expected
 
 
-def test_many_pictures_are_predicted_with_progress(tuned_run, digits, monkeypatch, log_lines):
-    said = log_lines
+def test_predict_many_images_logs_progress(tuned_run, digits, monkeypatch, log_lines):
     monkeypatch.setattr(progress, "SPEAK_EVERY", 0.0)
     tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"])
-    assert any("scanning" in line for line in said)
-    assert any("predicting" in line for line in said)
+    assert any("scanning" in line for line in log_lines)
+    assert any("predicting" in line for line in log_lines)

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tftransfer
-from tftransfer.commands.saved import evaluate, predict
+from tftransfer.commands.evaluate import evaluate
+from tftransfer.commands.predict import predict
 from tftransfer.utils.errors import UserError
 
 NOISE = ["the", "a", "of", "and", "it", "film", "one", "plot", "with", "by", "then", "scene"]
@@ -81,8 +82,8 @@ def test_the_run_is_evaluated_without_its_files(run, data, vectors):
         other = evaluate(run.workdir, data / "test.tsv")
     finally:
         hidden.rename(vectors)
-    assert found["test"]["accuracy"] == other["test"]["accuracy"]
-    assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert found.metrics["accuracy"] == other.metrics["accuracy"]
+    assert found.metrics["accuracy"] == run.result["test"]["accuracy"]
 
 
 def test_strings_files_and_tables_are_predicted(run, data, tmp_path):
@@ -103,10 +104,10 @@ def test_columns_are_named_once_for_all_commands(data, vectors, tmp_path):
     run = trained(named, tmp_path / "run", export=False)
     assert run.result["test"]["accuracy"] > 0.85
     found = evaluate(run.workdir, tmp_path / "test.tsv")
-    assert found["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert found.metrics["accuracy"] == run.result["test"]["accuracy"]
     assert len(predict(run.workdir, [tmp_path / "test.tsv"])) == 80
     usual = evaluate(run.workdir, data / "test.tsv")
-    assert usual["test"]["accuracy"] == run.result["test"]["accuracy"]
+    assert usual.metrics["accuracy"] == run.result["test"]["accuracy"]
     assert len(predict(run.workdir, [data / "test.tsv"])) == 80
 
 
@@ -118,7 +119,7 @@ def test_new_data_may_be_of_one_class(run, data, tmp_path):
     for number, row in enumerate(good):
         (tmp_path / "texts" / "good" / f"{number}.txt").write_text(row.partition("\t")[0])
     found = [evaluate(run.workdir, tmp_path / each) for each in ("good.tsv", "texts")]
-    assert found[0]["test"]["accuracy"] == found[1]["test"]["accuracy"] > 0.8
+    assert found[0].metrics["accuracy"] == found[1].metrics["accuracy"] > 0.8
     with pytest.raises(UserError, match="has one class, good"):
         trained(experiment(tmp_path, data=str(tmp_path / "good.tsv")), tmp_path / "run")
 
@@ -130,9 +131,9 @@ def test_new_tables_may_have_the_column_of_groups_or_not(data, vectors, tmp_path
     (tmp_path / "test.tsv").write_text((data / "test.tsv").read_text().replace("label", "mood"))
     named = experiment(tmp_path, weights=str(vectors), group_by="author")
     run = trained(named, tmp_path / "run", export=False)
-    alone = evaluate(run.workdir, tmp_path / "test.tsv")["test"]["accuracy"]
+    alone = evaluate(run.workdir, tmp_path / "test.tsv").metrics["accuracy"]
     assert alone == run.result["test"]["accuracy"]
-    assert evaluate(run.workdir, tmp_path / "train.tsv")["test"]["accuracy"] > 0.85
+    assert evaluate(run.workdir, tmp_path / "train.tsv").metrics["accuracy"] > 0.85
 
 
 def served(folder, *texts):
@@ -142,14 +143,14 @@ def served(folder, *texts):
 
 def test_the_export_takes_strings(run):
     texts = ["Witty, and FUN!", b"\xff\xfe" + "boring".encode("utf-16-le"), "", b"a\0b"]
-    found = served(run.export, *texts)
+    found = served(run.export_dir, *texts)
     assert found["label"].tolist() == [b"good", b"bad", b"", b""]
     assert [bool(error) for error in found["error"]] == [False, False, True, True]
     ours = predict(run.workdir, ["Witty, and FUN!"])[0]["scores"]
     np.testing.assert_allclose(found["scores"][0], list(ours.values()), atol=1e-5)
-    vocabulary = (run.export / "assets.extra" / "vocabulary.txt").read_text().split()
+    vocabulary = (run.export_dir / "assets.extra" / "vocabulary.txt").read_text().split()
     assert vocabulary[:2] == ["the", "a"]
-    assert not (run.export / "assets.extra" / "CLIENTS.txt").exists()
+    assert not (run.export_dir / "assets.extra" / "CLIENTS.txt").exists()
 
 
 def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, image_folder, tmp_path):
@@ -201,8 +202,8 @@ def test_a_transformer_is_trained_and_exported(tiny_bert, data, tmp_path):
     assert found.result["export"]["max_difference"] < 1e-5
     texts = ["A good, not\u00a0very fun caf\u00e9", "du\u00adll"]
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
-    np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
-    files = {path.name for path in (found.export / "assets.extra").iterdir()}
+    np.testing.assert_allclose(served(found.export_dir, *texts)["scores"], ours, atol=1e-5)
+    files = {path.name for path in (found.export_dir / "assets.extra").iterdir()}
     assert files == {"CLIENTS.txt", "transformer.json", "vocabulary.txt"}
 
 
@@ -218,20 +219,20 @@ def test_sentencepiece_is_trained_with_exported_and_loaded_again(
     assert found.result["export"]["max_difference"] < 1e-5
     texts = ["a good film", "dull \u00fc \U0001f600"]
     ours = [list(row["scores"].values()) for row in predict(found.workdir, texts)]
-    np.testing.assert_allclose(served(found.export, *texts)["scores"], ours, atol=1e-5)
-    loaded = tf.saved_model.load(str(found.export)).signatures["serving_default"]
+    np.testing.assert_allclose(served(found.export_dir, *texts)["scores"], ours, atol=1e-5)
+    loaded = tf.saved_model.load(str(found.export_dir)).signatures["serving_default"]
     tf.random.set_seed(7)
     np.testing.assert_allclose(loaded(text=tf.constant(texts))["scores"], ours, atol=1e-5)
     (needed,) = (line for line in said if line.startswith("clients need"))
     assert "import tensorflow_text before loading" in needed
-    beside = found.export / "assets.extra"
+    beside = found.export_dir / "assets.extra"
     assert (beside / "CLIENTS.txt").read_text() == f"{needed}\n"
     assert {path.name for path in beside.iterdir()} == {
         "CLIENTS.txt",
         "transformer.json",
         "vocabulary.spm",
     }
-    again = evaluate(found.workdir)["test"]
+    again = evaluate(found.workdir).metrics
     assert again["log_loss"] == found.result["test"]["log_loss"]
 
 
@@ -273,7 +274,7 @@ def test_a_language_model_classifies_by_lora(tiny_gpt2, data, tmp_path):
     assert run.result["test"]["accuracy"] > 0.8
     texts = ["dull, and a mess", "witty \U0001f600"]
     ours = [list(row["scores"].values()) for row in predict(run.workdir, texts)]
-    np.testing.assert_allclose(served(run.export, *texts)["scores"], ours, atol=1e-5)
+    np.testing.assert_allclose(served(run.export_dir, *texts)["scores"], ours, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tftransfer.cli import main
-from tftransfer.runs.run import open_run
+from tftransfer.workdir.run_folder import open_run_folder
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = ("--xla=off", "--batch_size=32", "--epochs=2", "--noexport")
@@ -58,7 +58,7 @@ def test_cifar10_teaches_cifar100(tmp_path, monkeypatch):
     def train(config, name, *flags):
         config = f"--config={CONFIGS / config}"
         assert main.main(["train", config, f"--workdir=runs/{name}", *SMALL, *flags]) == 0
-        return open_run(f"runs/{name}")
+        return open_run_folder(f"runs/{name}")
 
     source = train(
         "cifar10.py",

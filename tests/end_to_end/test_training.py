@@ -10,8 +10,8 @@ import tftransfer
 from tftransfer.checkpoints import weights
 from tftransfer.core.serialization import read_json
 from tftransfer.planning import plan as plan_module
-from tftransfer.runs.run import Run
 from tftransfer.training import phase_loop as loop_module
+from tftransfer.workdir.run_folder import RunFolder
 
 
 def tune(source_run, digits, **changes):
@@ -154,7 +154,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     experiment = tune(source_run, digits)
     with pytest.raises(KeyboardInterrupt):
         tftransfer.train(experiment, tmp_path, callbacks=[Interrupt(epochs_before)], export=False)
-    assert not Run(tmp_path).finished
+    assert not RunFolder(tmp_path).finished
     resumed = tftransfer.train(experiment, tmp_path, resume=True, export=False)
     assert resumed.result["weights_sha256"] == tuned_run.result["weights_sha256"]
     assert [p["name"] for p in resumed.result["phases"]] == ["head", "tune"]
@@ -175,7 +175,7 @@ def test_another_run_in_the_folder_is_named(tuned_run, source_run, digits, resum
 
 def test_a_folder_with_other_files_is_refused(source_run, digits, tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(tftransfer.UserError, match="holds files that are not a run's"):
+    with pytest.raises(tftransfer.UserError, match="holds files that do not belong to a run"):
         tftransfer.train(tune(source_run, digits), tmp_path)
 
 
@@ -222,7 +222,7 @@ def test_early_stopping_and_best_epoch(source_run, digits, tmp_path, monkeypatch
     assert phase["best_epoch"] == 2
     assert phase["epochs"] == len(weights) == 2 + wait < 60
     assert f"no better validation figure for {wait} epochs" in phase["stopped"]
-    kernel = tftransfer.load(tmp_path).network.blocks["head"][-1].get_weights()[0]
+    kernel = tftransfer.load(tmp_path).trained_model.network.blocks["head"][-1].get_weights()[0]
     assert any(np.array_equal(kernel, w) for w in weights[1] if w.shape == kernel.shape)
     assert not any(np.array_equal(kernel, w) for w in weights[-1] if w.shape == kernel.shape)
 
@@ -316,7 +316,7 @@ def test_a_resumed_run_must_have_the_same_data(source_run, digits, tmp_path):
     with pytest.raises(ZeroDivisionError):
         tftransfer.train(experiment, tmp_path / "run", callbacks=[stop])
     next((data / "5").iterdir()).unlink()
-    with pytest.raises(tftransfer.UserError, match="began with other data"):
+    with pytest.raises(tftransfer.UserError, match="started with different data"):
         tftransfer.train(experiment, tmp_path / "run", resume=True)
 
 

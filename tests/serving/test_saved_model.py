@@ -1,4 +1,4 @@
-"""The SavedModel: alone with TensorFlow it says what the run says."""
+"""The SavedModel returns what the run returns, with TensorFlow alone."""
 
 import csv
 import io
@@ -37,15 +37,15 @@ ALONE = textwrap.dedent(
 
 
 def served(run):
-    return tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    return tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
 
 
-def test_it_loads_where_only_tensorflow_is(tuned_run, digits, tmp_path):
+def test_export_loads_with_tensorflow_alone(tuned_run, digits, tmp_path):
     import json
 
     files = sorted((digits / "target").rglob("*.png"))[::90]
     done = subprocess.run(
-        [sys.executable, "-c", ALONE, str(tuned_run.export), *map(str, files)],
+        [sys.executable, "-c", ALONE, str(tuned_run.export_dir), *map(str, files)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -61,8 +61,8 @@ def test_it_loads_where_only_tensorflow_is(tuned_run, digits, tmp_path):
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
 
 
-def test_top_1_equals_evaluation_on_every_test_file(tuned_run, digits):
-    with tuned_run.predictions.open(newline="") as file:
+def test_export_labels_equal_the_evaluation_on_every_test_file(tuned_run, digits):
+    with tuned_run.folder.predictions.open(newline="") as file:
         rows = list(csv.DictReader(file))
     data = [(digits / "target" / row["name"]).read_bytes() for row in rows]
     answer = served(tuned_run)(image_bytes=tf.constant(data))
@@ -94,7 +94,7 @@ def encoded(mode, image_format, **options):
         ("RGB", "WEBP"),
     ],
 )
-def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, image_format):
+def test_export_each_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, image_format):
     data = encoded(mode if mode != "I;16" else "L", image_format)
     signature = served(tuned_run)
     alone = signature(image_bytes=tf.constant([data]))["scores"].numpy()
@@ -104,14 +104,14 @@ def test_every_format_is_accepted_alone_and_in_a_mixed_batch(tuned_run, mode, im
     np.testing.assert_allclose(mixed[1], alone[0], atol=1e-6)
 
 
-def test_the_same_picture_twice_gets_the_same_scores(tuned_run):
+def test_export_same_image_twice_gets_the_same_scores(tuned_run):
     signature = served(tuned_run)
     data = tf.constant([encoded("RGB", "PNG")])
     first, second = (signature(image_bytes=data)["scores"].numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, monkeypatch):
+def test_export_that_differs_is_not_published(tuned_run, tmp_path, monkeypatch):
     whole = ImagePreprocessor.decode_valid
 
     def spoiled(self, items):
@@ -125,7 +125,7 @@ def test_an_export_that_differs_is_not_published(tuned_run, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-def test_an_old_export_is_replaced_whole(tuned_run, tmp_path):
+def test_export_replaces_an_old_folder_completely(tuned_run, tmp_path):
     folder = tmp_path / "served" / "1"
     first = tftransfer.export(tuned_run.workdir, folder)
     (folder / "left_over").write_text("")
@@ -136,15 +136,15 @@ def test_an_old_export_is_replaced_whole(tuned_run, tmp_path):
     assert not (folder / "left_over").exists()
 
 
-def test_a_folder_of_something_else_is_not_replaced(tuned_run, tmp_path):
+def test_export_into_a_folder_of_other_files_is_an_error(tuned_run, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(tftransfer.UserError, match="is no SavedModel"):
+    with pytest.raises(tftransfer.UserError, match="is not a SavedModel"):
         tftransfer.export(tuned_run.workdir, tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_it_holds_each_weight_once_and_no_state_of_training(tuned_run):
-    stored = tf.train.list_variables(str(tuned_run.export / "variables" / "variables"))
+def test_export_holds_each_weight_once_and_no_optimizer_state(tuned_run):
+    stored = tf.train.list_variables(str(tuned_run.export_dir / "variables" / "variables"))
     numbers = sum(int(np.prod(shape)) for name, shape in stored if "VARIABLE_VALUE" in name)
     weights = sum(array.size for array in weight_arrays.read(tuned_run.weights).values())
     assert weights <= numbers < weights + 100

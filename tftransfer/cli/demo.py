@@ -100,7 +100,7 @@ def write_digits(folder: Path) -> None:
 
 
 def _serve(data: Path, run: Any, count: int = 5) -> None:
-    served = tf.saved_model.load(str(run.export)).signatures["serving_default"]
+    served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     test = [row for row in run.split["examples"] if row[1] == "test"][
         :: len(run.split["examples"]) // count
     ]

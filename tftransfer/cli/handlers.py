@@ -13,7 +13,6 @@ from tftransfer import api
 from tftransfer.cli.config import experiment_from
 from tftransfer.cli.demo import DEFAULT_WORKDIR, run_demo
 from tftransfer.commands.compare import DEFAULT_RECIPES
-from tftransfer.evaluation.few_shot_episodes import table
 from tftransfer.planning.cost import estimate
 from tftransfer.utils.console import console_handler, printable
 from tftransfer.utils.errors import UserError
@@ -53,25 +52,7 @@ def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 
 def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer evaluate`."""
-    result = api.evaluate(_workdir(flags), experiment.get("data"), **_cache(flags))
-    _answer(f"{result['split']} split, {result['examples']:,} examples")
-    intervals = result["test"].get("intervals", {})
-    for name, value in result["test"].items():
-        if name != "intervals":
-            low_high = intervals.get(name)
-            said = f"   95 % interval {low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
-            _answer(f"{name:<24}{value:>9.4f}{said}")
-    for name, found in result.get("tasks", {}).items():
-        figures = (f"{k} {v:.3f}" for k, v in found["test"].items() if k != "intervals")
-        _answer(printable(f"  {name}: {', '.join(figures)}"))
-    for row in result["per_class"]:
-        _answer(
-            "  "
-            + ", ".join(
-                f"{k} {v:.3f}" if isinstance(v, float) else f"{v}" if k == "class" else f"{k} {v}"
-                for k, v in row.items()
-            )
-        )
+    _answer(api.evaluate(_workdir(flags), experiment.get("data"), **_cache(flags)))
 
 
 def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
@@ -117,10 +98,11 @@ def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
 
 def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
     """`tftransfer episodes`."""
-    rows = api.episodes(
-        experiment_from(experiment), ways=flags.ways, count=flags.count, **_cache(flags)
+    _answer(
+        api.episodes(
+            experiment_from(experiment), ways=flags.ways, count=flags.count, **_cache(flags)
+        )
     )
-    _answer("\n".join(table(rows)))
 
 
 def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""The verbs: train, compare, evaluate, predict, export, inspect, episodes."""
+"""The verbs, one per file: train, compare, evaluate, predict, export, inspect, episodes."""

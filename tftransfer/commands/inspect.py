@@ -1,7 +1,8 @@
-"""What there is to know before training, or after: of data, of a backbone, of a run."""
+"""`tftransfer.inspect`: descriptions of data, of a backbone, of a run."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,42 +13,48 @@ import numpy as np
 
 from tftransfer.backbones.load import load_backbone, modality_of_backbone
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.planning.plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
 from tftransfer.reports.data_quality import sheet
-from tftransfer.runs.run import open_run
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.keras_internals import producing_operation
+from tftransfer.workdir.run_folder import open_run_folder
+
+_MAX_SHOWN_SKIPPED = 20
+_MAX_SHOWN_DUPLICATES = 5
 
 
 def inspect(
     *,
     data: Any = None,
-    backbone: str = "",
-    workdir: str | Path = "",
+    backbone: PathLike = "",
+    workdir: PathLike = "",
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
     **experiment: Any,
 ) -> str:
-    """A description of data, of a backbone or of a run, ready to print.
+    """Returns a description of data, of a backbone or of a run, as text.
 
-    Data and a backbone together: the data, and the labels that look wrong to the backbone.
+    For data and a backbone together it describes the data, and lists the labels that look wrong
+    given the features of the backbone.
 
     Args:
-      data: as `Experiment.data`.
-      backbone: as `Experiment.backbone`.
-      workdir: of a run.
-      cache_dir: as of `train`.
-      cache_bytes: as of `train`.
-      **experiment: further fields of `Experiment`, such as `weights` or `image_size`.
+      data: Data as in `Experiment.data`.
+      backbone: A backbone as in `Experiment.backbone`.
+      workdir: A `Run`, or the folder of one.
+      cache_dir: Folder of the cache, as in `train`.
+      cache_bytes: Size limit of the cache in bytes, as in `train`.
+      **experiment: Other fields of `Experiment`, such as `weights` or `image_size`.
 
     Raises:
-      UserError: not exactly one of the three was given.
+      UserError: If not exactly one of the three is given, but for data and a backbone.
     """
+    backbone, workdir = os.fspath(backbone), os.fspath(workdir)
     given = [x for x in (data if data is not None else "", backbone, workdir) if str(x)]
     if len(given) != 1 + (bool(backbone) and not workdir and len(given) == 2):
         raise UserError(
@@ -73,21 +80,21 @@ def _of_data(examples: Examples) -> list[str]:
     splits = ("train", "val", "test")
     lines = [
         f"{len(examples):,} examples, {examples.problem_type.describe(examples.classes)}",
-        f"{'':<24}" + "".join(f"{part:>8}" for part in splits),
+        f"{'':<24}" + "".join(f"{split:>8}" for split in splits),
     ]
     if not examples.problem_type.has_classes:
         lines += _columns(examples)
-        lines.append(f"{'examples':<24}" + _row(len(examples.where(p)) for p in splits))
+        lines.append(f"{'examples':<24}" + _row(len(examples.where(split)) for split in splits))
     else:
-        counts = [examples.targets()[examples.where(p)].sum(axis=0) for p in splits]
+        counts = [examples.targets()[examples.where(split)].sum(axis=0) for split in splits]
         for name, *row in zip(examples.classes, *counts):
             lines.append(f"{name[:23]:<24}" + _row(row))
     lines += _formats_and_sizes(examples) if examples.modality == "image" else _lengths(examples)
     lines += _duplicates(examples)
     lines += [f"note: {remark}" for remark in examples.warnings]
-    lines.append(f"left out: {len(examples.quarantine)}")
-    lines += [f"  {entry.name}: {entry.reason}" for entry in examples.quarantine[:20]]
-    return lines
+    lines.append(f"skipped: {len(examples.quarantine)}")
+    shown = examples.quarantine[:_MAX_SHOWN_SKIPPED]
+    return lines + [f"  {entry.name}: {entry.reason}" for entry in shown]
 
 
 def _row(counts: Iterable[float]) -> str:
@@ -103,17 +110,17 @@ def _columns(examples: Examples) -> list[str]:
 
 
 def _formats_and_sizes(examples: Examples) -> list[str]:
-    formats: Counter = Counter()
+    formats: Counter[str | None] = Counter()
     sizes = []
     for item in examples.items:
         data = read_item(item)
         formats[image_format(data)] += 1
         sizes.append(header_size(data) or (0, 0))
     known = np.array([size for size in sizes if min(size) > 0] or [(0, 0)])
-    said = ", ".join(f"{count:,} {name}" for name, count in formats.most_common())
+    shown = ", ".join(f"{count:,} {name}" for name, count in formats.most_common())
     middle = np.median(known, axis=0).astype(int)
     return [
-        f"formats: {said}",
+        f"formats: {shown}",
         f"width × height: median {middle[0]} × {middle[1]}, from {known[:, 0].min()} × "
         f"{known[:, 1].min()} to {known[:, 0].max()} × {known[:, 1].max()}",
     ]
@@ -133,9 +140,9 @@ def _duplicates(examples: Examples) -> list[str]:
     if not twice:
         return ["duplicates: none"]
     labels = examples.targets()
-    torn = [g for g in twice if any((labels[g[0]] != labels[i]).any() for i in g)]
-    lines = [f"duplicates: {len(twice)} contents stand in more than one file"]
-    for group in torn[:5]:
+    conflicting = [g for g in twice if any((labels[g[0]] != labels[i]).any() for i in g)]
+    lines = [f"duplicates: {len(twice)} contents are in more than one file"]
+    for group in conflicting[:_MAX_SHOWN_DUPLICATES]:
         lines.append(f"  with different labels: {', '.join(examples.names[i] for i in group)}")
     return lines
 
@@ -168,15 +175,15 @@ def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     return [*lines, *(f"note: {remark}" for remark in backbone.remarks)]
 
 
-def _of_run(workdir: str | Path) -> list[str]:
-    run = open_run(workdir)
+def _of_run(workdir: str) -> list[str]:
+    run = open_run_folder(workdir)
     experiment = run.experiment
     lines = [
         f"run {run.workdir}: {experiment.recipe.name} of {experiment.backbone}, "
         f"seed {experiment.seed}, data {experiment.data}"
     ]
     if not run.finished:
-        return [*lines, f"not finished; {len(run.metrics())} epochs done; add --resume to go on"]
+        return [*lines, f"not finished; {len(run.metrics())} epochs done; add --resume to continue"]
     result = run.result
     for phase in result["phases"]:
         trained = ", ".join(f"{b} ×{rate:g}" for b, rate in phase["rates"].items() if rate)
@@ -185,6 +192,6 @@ def _of_run(workdir: str | Path) -> list[str]:
             f"{phase['epochs']} ({phase['stopped']})"
         )
     lines += result["verdict"]
-    if (run.export / "saved_model.pb").is_file():
-        lines.append(f"export: {run.export}")
+    if (run.export_dir / "saved_model.pb").is_file():
+        lines.append(f"export: {run.export_dir}")
     return lines

@@ -1,4 +1,4 @@
-"""What several tasks gain by their company: each beside a network for it alone."""
+"""What each of several tasks gains from the others: its network alone is the baseline."""
 
 from __future__ import annotations
 
@@ -13,61 +13,66 @@ import numpy as np
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
-from tftransfer.core.run_files import is_run
 from tftransfer.data.examples import Examples
 from tftransfer.metrics.intervals import mean_interval
 from tftransfer.recipes import without_method
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
+from tftransfer.utils.tabular import Row
 
 LOGGER = logging.getLogger(__name__)
 
 
 def train_alone(
-    train: Callable[..., Run],
-    spec: Any,
+    train: Callable[[Experiment, Path, Examples], Run],
+    recipe: str | Recipe | Mapping[str, Any],
     experiment: Experiment,
-    folder: str,
+    folder: Path,
     examples: Examples,
-    *,
-    resume: bool,
 ) -> dict[str, Run]:
-    """Trains a network for each task, on the examples whose label of it is known.
+    """Trains a network for each task, on the examples whose label for it is known.
 
     Args:
-      train: as `tftransfer.train`, of what every run of a comparison has alike.
-      spec: the recipe of all tasks; what weighs them is left out.
-      experiment: all but the recipe.
-      folder: of each run, without the number of its task.
-      examples: split, of several tasks.
-      resume: go on with runs that were begun.
+      train: Trains an experiment into a folder on some examples.
+      recipe: The recipe of all tasks; the method that weights the tasks is removed from it.
+      experiment: Everything but the recipe.
+      folder: The folder of each run, to which the number of the task is appended.
+      examples: Examples of several tasks, with splits.
 
     Returns:
-      By the name of the task; without those that no test or validation example has a label of.
+      The run of each task by name, without tasks that lack labels in the test or validation split.
     """
-    if isinstance(spec, Recipe):
+    if isinstance(recipe, Recipe):
         LOGGER.info(
-            "\nno task is trained alone: the recipe is no text whose weighing could be left out"
+            "\nno task is trained alone: from a Recipe object the weighting of the tasks cannot be "
+            "removed; give the recipe as a string"
         )
         return {}
-    recipe, found = without_method(spec, "multi_task"), {}
-    single = replace(experiment, recipe=recipe, problem_type=ProblemType.SINGLE_LABEL)
+    single = replace(
+        experiment, recipe=without_method(recipe, "multi_task"), problem_type=ProblemType.SINGLE_LABEL
+    )
+    runs = {}
     for number, task in enumerate(examples.tasks):
-        mine = of_task(examples, number)
-        if not len(mine.where("test")) or not len(mine.where("val")):
+        own = examples_of_task(examples, number)
+        if not len(own.where("test")) or not len(own.where("val")):
             LOGGER.info(
-                f"\n{task.name} is not trained alone: no label of it to test or to choose on"
+                f"\n{task.name} is not trained alone: its test or validation split has no labels"
             )
             continue
         LOGGER.info(f"\n== {task.name} alone")
-        place = Path(f"{folder}-{number + 1}")
-        found[task.name] = train(single, place, examples=mine, resume=resume and is_run(place))
+        place = folder.with_name(f"{folder.name}-{number + 1}")
+        runs[task.name] = train(single, place, own)
         signals.raise_if_stop_requested()
-    return found
+    return runs
 
 
-def of_task(examples: Examples, number: int) -> Examples:
-    """The examples whose label of one task is known, with that label alone."""
+def examples_of_task(examples: Examples, number: int) -> Examples:
+    """Returns the examples whose label for a task is known, with that label only.
+
+    Args:
+      examples: Examples of several tasks.
+      number: Index of the task, from 0.
+    """
     task, labels = examples.tasks[number], examples.labels[:, number]
     classes = tuple(name.partition("=")[2] for name in examples.classes[task.columns])
     unlabelled = ~np.isin(examples.splits, ("train", "val", "test"))
@@ -77,24 +82,31 @@ def of_task(examples: Examples, number: int) -> Examples:
     )
 
 
-def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ...]:
-    """Of each task: accuracy in `company` and `alone`, and what is `gained` with its interval."""
-    header, *rows = company.prediction_rows()
+def compare_tasks(together: Run, alone: Mapping[str, Run]) -> tuple[Row, ...]:
+    """Returns a row per task: accuracy `together` and `alone`, and the `gain` with its interval.
+
+    Args:
+      together: The run of all tasks.
+      alone: The run of each task by name.
+    """
+    header, *rows = together.folder.prediction_rows()
     names = [row[0] for row in rows]
     found = []
     for task, run in alone.items():
-        at = header.index(f"true {task}")
-        right = {name: row[at] == row[at + 1] for name, row in zip(names, rows) if row[at]}
-        own = {row[0]: row[1] == row[2] for row in run.prediction_rows()[1:]}
+        column = header.index(f"true {task}")
+        right = {
+            name: row[column] == row[column + 1] for name, row in zip(names, rows) if row[column]
+        }
+        own = {row[0]: row[1] == row[2] for row in run.folder.prediction_rows()[1:]}
         both = np.array([(right[name], own[name]) for name in right], float)
         gain = both[:, 0] - both[:, 1]
         low, high = mean_interval(gain)
         found.append(
             {
                 "task": task,
-                "company": float(both[:, 0].mean()),
+                "together": float(both[:, 0].mean()),
                 "alone": float(both[:, 1].mean()),
-                "gained": float(gain.mean()),
+                "gain": float(gain.mean()),
                 "low": low,
                 "high": high,
             }
@@ -102,20 +114,25 @@ def compared(company: Run, alone: Mapping[str, Run]) -> tuple[dict[str, Any], ..
     return tuple(found)
 
 
-def table(rows: Sequence[dict[str, Any]], winner: str) -> list[str]:
-    """Lines of Markdown; none without rows."""
+def table(rows: Sequence[Row], winner: str) -> list[str]:
+    """Returns the lines of a table in Markdown; none without rows.
+
+    Args:
+      rows: As `compare_tasks` returns them.
+      winner: Name of the recipe that all tasks were trained with.
+    """
     if not rows:
         return []
     lines = [
         "",
-        f"Each task in the network of all ({winner}), and in one of its own: the same recipe "
-        "for as many epochs, of the examples that have a label of it.",
+        f"Each task in one network for all tasks ({winner}), and in a separate network: the same "
+        "recipe for as many epochs, on the examples that have a label for the task.",
         "",
-        "| task | with the others | alone | gained | 95 % interval |",
+        "| task | with the others | alone | gain | 95 % interval |",
         "|---|---|---|---|---|",
     ]
     return lines + [
-        f"| {row['task']} | {row['company']:.3f} | {row['alone']:.3f} | {row['gained']:+.3f} | "
+        f"| {row['task']} | {row['together']:.3f} | {row['alone']:.3f} | {row['gain']:+.3f} | "
         f"{row['low']:+.3f} to {row['high']:+.3f} |"
         for row in rows
     ]

@@ -21,18 +21,21 @@ from tftransfer.utils.progress import Progress
 _BATCH = 64
 
 
-def predict_logits(network: Network, inputs: InputPipeline, indices: np.ndarray) -> np.ndarray:
-    """Raw outputs of the whole network in inference, float32 [n, k].
+def predict_outputs(
+    network: Network, inputs: InputPipeline, indices: np.ndarray, *, output: str = "logits"
+) -> np.ndarray:
+    """Returns an output of the network in inference, float32 [n, k].
 
     Args:
-      network: as it is.
-      inputs: the decoded examples.
-      indices: of those wanted, int64 [n].
+      network: Backbone and heads.
+      inputs: The pipeline that decodes the examples.
+      indices: Indices of the examples, int64 [n].
+      output: Name of the output: `logits`, `features`, or that of another head.
     """
     parts = []
     with Progress("predicting", len(indices)) as progress:
         for batch in inputs.batches(indices, inputs.preprocessor.scaled_batch_size(_BATCH)):
-            parts.append(network.predict(batch)["logits"].numpy())
+            parts.append(network.predict(batch)[output].numpy())
             progress.add(len(batch))
             signals.raise_if_stop_requested()
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
@@ -57,7 +60,7 @@ def evaluate_logits(
       `test`: metrics and intervals; `per_class`; `confusion` [true][predicted]; with several
       tasks `tasks`, by name, with `test`, `confusion` and the number of `examples` of each;
       `temperature`; `validation`, the figures of the part it was fitted on;
-      `part`, which says what was evaluated; `predictions`, a table, its header first.
+      `split`, the name of the split that was evaluated; `predictions`, a table, its header first.
     """
     problem_type, tasks, labels = examples.problem_type, examples.tasks, examples.targets()
     validation: dict[str, float] = {}

@@ -11,8 +11,8 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.runs.load import load
 from tftransfer.utils.errors import UserError
+from tftransfer.workdir.trained_model import load_trained_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ def _load(name: str, asked: set[str], experiment: Experiment, classes: tuple[str
             )
         backbone = load_backbone(name, trust_code=experiment.trust_code)
         return Teacher(network=Network(backbone, (), units=0))
-    restored = load(name)
+    restored = load_trained_model(name)
     if "logits" in asked and restored.problem_type is not ProblemType.SINGLE_LABEL:
         raise UserError(
             f"The teacher {name} knows no classes that exclude each other: its target is "

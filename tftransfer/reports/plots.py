@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,16 +198,16 @@ def _save(figure: Any, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def intervals(rows: Sequence[dict[str, Any]], name: str, path: Path) -> None:
+def intervals(rows: Sequence[Mapping[str, Any]], name: str, path: Path) -> None:
     """One line per recipe: the figure as a dot, its 95 % interval as a bar."""
     names = [row["recipe"] for row in rows]
     figure, (axis,) = _figure(5, 0.5 * len(rows) + 0.4, left=0.1 + _width(names), bottom=0.5)
     for place, row in enumerate(rows):
         axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=3, alpha=0.4)
-        axis.plot(row["figure"], place, "o", color=_BLUE)
+        axis.plot(row["value"], place, "o", color=_BLUE)
         axis.annotate(
-            f"{row['figure']:.3f}",
-            (row["figure"], place),
+            f"{row['value']:.3f}",
+            (row["value"], place),
             xytext=(0, 7),
             textcoords="offset points",
             ha="center",

@@ -7,10 +7,10 @@ from typing import Any
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.reports import plots
-from tftransfer.runs.run import Run
+from tftransfer.workdir.run_folder import RunFolder
 
 
-def write_report(run: Run, result: dict[str, Any]) -> None:
+def write_report(run: RunFolder, result: dict[str, Any]) -> None:
     """Writes `report.md` and `pictures/` of a run with this result."""
     folder = run.workdir / "pictures"
     folder.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
     ]
 
 
-def _lines(run: Run, result: dict[str, Any]) -> list[str]:
+def _lines(run: RunFolder, result: dict[str, Any]) -> list[str]:
     experiment = run.experiment
     lines = [
         f"# {result['recipe']} of {experiment.backbone}",

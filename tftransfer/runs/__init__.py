@@ -1,1 +1,1 @@
-"""The working directory of a run."""
+"""The `Run` that people hold: its Keras model, evaluation, predictions and export."""

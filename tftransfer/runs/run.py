@@ -1,234 +1,242 @@
-"""The `Run`: a working directory with everything that a training leaves behind."""
+"""The `Run`: what `train` returns and `load` opens."""
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import json
+import functools
 import os
-import platform
-import re
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.serialization import from_jsonable, read_json, to_jsonable, write_json
+from tftransfer.core.typing import Array, FloatArray, KerasModel, PathLike
+from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.runs import evaluation, predictions
+from tftransfer.runs.data import read_examples_of
+from tftransfer.runs.evaluation import Evaluation
+from tftransfer.runs.keras_model import calibrated_model
+from tftransfer.runs.predictions import Inputs, Prediction
+from tftransfer.serving.saved_model import ExportReport, export_network
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.tabular import Row, Tabular, html_table
+from tftransfer.workdir.run_folder import RunFolder, open_finished
+from tftransfer.workdir.trained_model import TrainedModel, load_trained_model
 
 
 @dataclass(frozen=True)
-class Run:
-    """Paths and records of one working directory."""
+class Run(Tabular, os.PathLike[str]):
+    """A run in its working directory: the trained model and the records of its training.
+
+    The network is loaded when it is first needed. A run can be given wherever the folder of a run
+    can: `Experiment(backbone=run)` transfers from it. In a notebook it shows its metrics; its rows
+    (`to_frame`, `to_csv`, `to_latex`) are those of `metrics()`.
+
+    Attributes:
+      workdir: The working directory; a leading `~` is expanded.
+    """
 
     workdir: Path
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "workdir", Path(self.workdir).expanduser())
 
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
-        return self.workdir / "checkpoints"
+    def __fspath__(self) -> str:
+        return str(self.workdir)
 
     @property
-    def weights(self) -> Path:
-        """File of the final weights, by block."""
-        return self.workdir / "weights.npz"
-
-    @property
-    def export(self) -> Path:
-        """Folder of the SavedModel."""
-        return self.workdir / "export"
-
-    def phase_weights(self, number: int) -> Path:
-        """File of the weights at the end of a phase, while the run goes on."""
-        return self.workdir / f".phase-{number}.npz"
-
-    def forget_phases(self) -> None:
-        """Removes the weights at starts and ends of phases, which a finished run does not need."""
-        for pattern in (".phase-*.npz", "reference-*.npz"):
-            for path in self.workdir.glob(pattern):
-                path.unlink()
-
-    @property
-    def predictions(self) -> Path:
-        """Table of what was predicted for each example of the test split."""
-        return self.workdir / "predictions.csv"
-
-    def prediction_rows(self) -> list[list[str]]:
-        """What `predictions.csv` holds, its header first."""
-        with self.predictions.open(newline="", encoding="utf-8") as file:
-            return list(csv.reader(file))
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment of this run, the recipe resolved."""
-        return from_jsonable(read_json(self.workdir / "config.json")["experiment"])
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """What `result.json` holds."""
-        return read_json(self.workdir / "result.json")
-
-    @property
-    def split(self) -> dict[str, Any]:
-        """Classes, and of every example its name, part, label and sha256."""
-        return read_json(self.workdir / "split.json")
+    def folder(self) -> RunFolder:
+        """Paths and records in the working directory."""
+        return RunFolder(self.workdir)
 
     @property
     def finished(self) -> bool:
-        """Whether the final weights are there."""
-        return self.weights.is_file() and (self.workdir / "result.json").is_file()
-
-    def start(self, config: Mapping[str, Any], *, resume: bool) -> bool:
-        """Makes the folder, or checks that the run in it is this one.
-
-        Args:
-          config: what the run is to do.
-          resume: whether a run must be there.
-
-        Returns:
-          Whether this run is there already.
-
-        Raises:
-          UserError: not writable, the folder holds another run, or none that was to be resumed.
-        """
-        try:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            probe = self.workdir / f".probe{os.getpid()}"
-            probe.write_text("")
-            probe.unlink()
-        except OSError as error:
-            raise UserError(
-                f"--workdir={self.workdir} cannot be written: {error.strerror}.",
-                "Give a folder that you may write to.",
-            ) from None
-        path = self.workdir / "config.json"
-        if path.is_file():
-            self._check_same(read_json(path), to_jsonable(config))
-            return True
-        if resume:
-            raise UserError(
-                f"There is no run in {self.workdir} to resume.",
-                "Check --workdir, or leave --resume out.",
-            )
-        ours = (".gitkeep", ".lock", ".probe", ".config.json.")
-        if any(not entry.name.startswith(ours) for entry in self.workdir.iterdir()):
-            raise UserError(
-                f"--workdir={self.workdir} holds files that are not a run's.",
-                "Give a new or empty folder.",
-            )
-        write_json(path, config)
-        return False
-
-    def _check_same(self, stored: Any, ours: Any) -> None:
-        differences = sorted(_differences(stored, ours))
-        if differences:
-            raise UserError(
-                f"{self.workdir} holds another run; it differs in: {'; '.join(differences[:4])}.",
-                "Give another --workdir, or the same settings.",
-            )
+        """Whether the final weights and the result are written."""
+        return self.folder.finished
 
     @property
-    def incidents(self) -> Path:
-        """What went wrong and was mended: a JSON object a line."""
-        return self.workdir / "incidents.jsonl"
+    def experiment(self) -> Experiment:
+        """The experiment of this run, with the recipe resolved."""
+        return self.folder.experiment
 
-    def incident(self, record: Mapping[str, Any]) -> None:
-        """Appends to `incidents`."""
-        _append(self.incidents, record)
+    @property
+    def result(self) -> dict[str, Any]:
+        """The content of `result.json`: metrics, baselines, phases, verdict."""
+        return self.folder.result
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Appends a line to `metrics.jsonl`."""
-        _append(self.workdir / "metrics.jsonl", record)
+    @property
+    def split(self) -> dict[str, Any]:
+        """The content of `split.json`: classes, and name, split, label, sha256 of every example."""
+        return self.folder.split
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, or names of the columns of a regression, in the order of the outputs."""
+        return tuple(self.result["classes"])
+
+    @property
+    def weights(self) -> Path:
+        """The file of the final weights, by block."""
+        return self.folder.weights
+
+    @property
+    def report(self) -> Path:
+        """The file of the report, in Markdown."""
+        return self.folder.report
+
+    @property
+    def export_dir(self) -> Path:
+        """The folder of the SavedModel that training exports."""
+        return self.folder.export_dir
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All records of `metrics.jsonl`; after a resume the later record of an epoch counts."""
-        path = self.workdir / "metrics.jsonl"
-        if not path.is_file():
-            return []
-        records = []
-        for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):  # cut short as the run was killed
-                records.append(json.loads(line))
-        newest = {(r.get("phase"), r.get("epoch")): r for r in records}
-        return list(newest.values())
+        """Returns the training history: one row per epoch of each phase."""
+        return self.folder.metrics()
+
+    @functools.cached_property
+    def model(self) -> KerasModel:
+        """The Keras functional model with its calibrated output.
+
+        It takes arrays as `preprocess` returns them, and returns probabilities [n, classes], or values [n, columns] for `regression`, or a dictionary
+        of task name to probabilities for `multi_task`. Files saved from it load in plain Keras
+        where the backbone consists of layers of Keras.
+        """
+        return calibrated_model(self.trained_model)
+
+    @functools.cached_property
+    def trained_model(self) -> TrainedModel:
+        """The network in blocks with its final weights, and the calibration of its outputs.
+
+        Raises:
+          UserError: If the run is not finished.
+        """
+        return load_trained_model(self.workdir)
+
+    def evaluate(
+        self, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
+    ) -> Evaluation:
+        """Returns the metrics on the test split of this run, or on all of `data`.
+
+        Args:
+          data: Labeled data as in `Experiment.data`; None for the data of the run, split as in
+            training.
+          cache_dir: Folder of the cache, as in `train`.
+          cache_bytes: Size limit of the cache in bytes, as in `train`.
+
+        Raises:
+          UserError: If the run is not finished, or the data cannot be read or do not match the
+            classes of the run.
+        """
+        cache = FeatureCache.of_user(cache_dir, cache_bytes)
+        examples = read_examples_of(self.trained_model, data, cache)
+        return evaluation.evaluate(self.trained_model, examples)
+
+    def predict(self, inputs: Inputs) -> list[Prediction]:
+        """Returns labels and calibrated scores for each input, in order.
+
+        Args:
+          inputs: One or more examples: paths of files, of folders or of tables, each row of which
+            is an example; encoded bytes; or arrays, such as images uint8 [h, w, 3] or waveforms
+            at 16 kHz. For a run on texts, strings are the texts, and paths are `pathlib.Path`s.
+
+        Raises:
+          UserError: If a path does not exist. Files that cannot be read get an `error` instead.
+        """
+        return predictions.predict(self.trained_model, inputs)
+
+    def preprocess(self, inputs: Inputs) -> Array:
+        """Returns what `model` takes of each input, such as pixels 0 to 255 [n, size, size, 3].
+
+        Args:
+          inputs: One or more examples, as in `predict`.
+
+        Raises:
+          UserError: If an input cannot be read.
+        """
+        return predictions.preprocess(self.trained_model, inputs)
+
+    def embed(self, inputs: Inputs) -> FloatArray:
+        """Returns the pooled features of each input, float32 [n, d].
+
+        Args:
+          inputs: One or more examples, as in `predict`.
+
+        Raises:
+          UserError: If an input cannot be read.
+        """
+        return predictions.embed(self.trained_model, inputs)
+
+    def export(
+        self,
+        folder: PathLike | None = None,
+        data: Any = None,
+        *,
+        cache_dir: str = "",
+        cache_bytes: int = DEFAULT_BYTES,
+    ) -> ExportReport:
+        """Writes the network as a SavedModel, after a comparison of both on real examples.
+
+        Args:
+          folder: Folder of the SavedModel, which is replaced; None for `export_dir`.
+          data: Data to compare on, as in `Experiment.data`; None for the data of the run.
+          cache_dir: Folder of the cache, as in `train`.
+          cache_bytes: Size limit of the cache in bytes, as in `train`.
+
+        Returns:
+          The folder, the largest difference of a score, and the number of examples compared.
+
+        Raises:
+          UserError: If the folder holds something else, or a score differs; nothing is written.
+        """
+        trained = self.trained_model
+        examples = read_examples_of(trained, data, FeatureCache.of_user(cache_dir, cache_bytes))
+        target = Path(folder).expanduser() if folder else self.export_dir
+        if folder and target.exists() and not (target / "saved_model.pb").is_file():
+            raise UserError(f"{target} exists and is not a SavedModel.", "Give a new folder.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return export_network(trained.network, examples, target, temperature=trained.temperature)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return self.metrics()
+
+    def _repr_html_(self) -> str:
+        """Returns the summary that Jupyter shows: settings, and metrics on the test split."""
+        return html_table(_summary(self), f"Run {self.workdir}")
 
 
-def _append(path: Path, record: Mapping[str, Any]) -> None:
-    """A line of JSON with the time, in one write, on a line of its own."""
-    line = json.dumps({"time": round(time.time(), 3), **record}) + "\n"
-    with path.open("ab+") as file:
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else f"\n{line}"
-        file.write(line.encode())
+def _summary(run: Run) -> list[Row]:
+    experiment = run.experiment
+    rows: dict[str, object] = {
+        "recipe": experiment.recipe.name,
+        "backbone": experiment.backbone,
+        "data": experiment.data,
+        "seed": experiment.seed,
+    }
+    if not run.finished:
+        rows["status"] = f"not finished; {len(run.metrics())} epochs done"
+        return [{"": name, "value": value} for name, value in rows.items()]
+    result = run.result
+    rows["evaluated on"] = f"{result['split']} split, {result['examples']:,} examples"
+    rows |= {name: value for name, value in result["test"].items() if name != "intervals"}
+    intervals = {name: f"{a:.4f} to {b:.4f}" for name, (a, b) in _intervals(result).items()}
+    return [
+        {"": name, "value": value, "95 % interval": intervals.get(name)}
+        for name, value in rows.items()
+    ]
 
 
-def open_run(workdir: str | Path) -> Run:
-    """The run in a folder, which must be there.
+def _intervals(result: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    intervals: dict[str, tuple[float, float]] = result["test"].get("intervals", {})
+    return intervals
+
+
+def load(workdir: PathLike) -> Run:
+    """Opens a finished run; its network is loaded when it is first needed.
+
+    Args:
+      workdir: The folder of the run.
 
     Raises:
-      UserError: no run is there.
+      UserError: If the folder does not hold a run, or the run is not finished; the message then
+        holds the command that finishes it.
     """
-    run = Run(Path(workdir))
-    if not (run.workdir / "config.json").is_file():
-        raise UserError(
-            f"{workdir} is not the folder of a run: it has no config.json.",
-            "Give the --workdir of a training.",
-        )
-    return run
-
-
-def write_predictions(path: Path, table: Sequence[Sequence[Any]]) -> None:
-    """Writes a table, its header first, as CSV."""
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        csv.writer(file).writerows(table)
-
-
-def environment() -> dict[str, Any]:
-    """Versions, threads and devices, as far as results depend on them."""
-    import keras
-    import numpy
-    import tensorflow as tf
-
-    from tftransfer import __version__
-
-    return {
-        "tftransfer": __version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": numpy.__version__,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "machine": f"{platform.machine()} {_processor()}".strip(),
-        "cpus": os.cpu_count(),
-        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
-        "deterministic": os.environ.get("TF_DETERMINISTIC_OPS", ""),
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-    }
-
-
-def _processor() -> str:
-    """Its name, as far as the system tells: kernels are chosen by it, and round as they like."""
-    with contextlib.suppress(OSError):
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        if found:
-            return found[1]
-    return platform.processor()
-
-
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for number, pair in enumerate(zip(old, new)):
-            yield from _differences(*pair, f"{where}[{number}]")
-    elif old != new:
-        yield f"{where} ({str(old)[:40]} there, {str(new)[:40]} here)"
+    return Run(open_finished(workdir).workdir)

@@ -272,7 +272,7 @@ class PhaseLoop:
             self.scale.assign(self.scale / 3)
 
     def _record(self, epoch: int, logs: dict[str, float], seconds: float) -> None:
-        self.trainer.run.log(
+        self.trainer.run.append_metrics(
             {"phase": self.phase.name, "epoch": epoch + 1, "seconds": round(seconds, 3), **logs}
         )
         shown = ", ".join(

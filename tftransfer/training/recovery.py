@@ -56,7 +56,7 @@ class Recovery:
         where = f"phase {loop.phase.name}, epoch {error.epoch + 1}, step {error.step + 1}"
         seen = f"{names[0]} and {len(names) - 1} others" if len(names) > 1 else names[0]
         retries, scale = self.retries + 1, float(loop.scale.numpy()) / 2
-        run.incident({"what": error.what, "where": where, "batch": names})
+        run.append_incident({"what": error.what, "where": where, "batch": names})
         if retries > _MOST_RETRIES:
             raise UserError(
                 f"In {where}, on {seen}, {error.what}, for the {retries}th time.",
@@ -87,7 +87,7 @@ class Recovery:
             f"out of memory: each batch of {size} goes in {microbatches} parts, "
             "their gradients added"
         )
-        trainer.run.incident({"what": said, "where": f"phase {loop.phase.name}"})
+        trainer.run.append_incident({"what": said, "where": f"phase {loop.phase.name}"})
         LOGGER.info(f"  {said} up")
 
     def _go_back(self, retries: int, microbatches: int, scale: float) -> None:

@@ -21,7 +21,6 @@ from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.models.inference import compiled
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.planning.plan import PhasePlan, Plan
-from tftransfer.runs.run import Run
 from tftransfer.training import domain_adaptation
 from tftransfer.training.microbatches import check_batch_size
 from tftransfer.training.phase_loop import VALIDATED, PhaseLoop, batches
@@ -30,6 +29,7 @@ from tftransfer.training.stepless_phases import without_steps
 from tftransfer.training.streams import Stream, Streams, balanced_class_weights
 from tftransfer.training.teacher_outputs import TeacherOutputs
 from tftransfer.utils import signals
+from tftransfer.workdir.run_folder import RunFolder
 
 LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Trainer:
     """
 
     def __init__(
-        self, plan: Plan, run: Run, *, callbacks: Iterable[Any] = (), strategy: Any = None
+        self, plan: Plan, run: RunFolder, *, callbacks: Iterable[Any] = (), strategy: Any = None
     ):
         self.plan, self.run = plan, run
         self.network: Network = plan.network

@@ -1,17 +1,16 @@
-"""The network of a finished run, with its final weights."""
+"""The network of a finished run, with its final weights, loaded from its folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tftransfer.backbones.load import load_backbone
 from tftransfer.checkpoints import weights
 from tftransfer.core.problem_types import ProblemType, Task
+from tftransfer.core.typing import PathLike
 from tftransfer.models.inference import dtype_policy
 from tftransfer.models.network import Network
-from tftransfer.runs.run import Run, open_run
-from tftransfer.utils.errors import UserError
+from tftransfer.workdir.run_folder import RunFolder, open_finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +18,14 @@ class TrainedModel:
     """The network of a finished run, with its final weights.
 
     Attributes:
-      run: where it comes from.
-      network: `network.model` is the Keras model, inputs to outputs by name.
-      classes: names in the order of the outputs.
-      problem_type: kind of label.
-      temperature: divides the logits before softmax or sigmoid.
+      folder: The folder that the network was loaded from.
+      network: Backbone and heads; `network.model` returns a dictionary of outputs by name.
+      classes: Class names in the order of the outputs.
+      problem_type: What the outputs are.
+      temperature: Divisor of the logits before softmax or sigmoid.
     """
 
-    run: Run
+    folder: RunFolder
     network: Network
     classes: tuple[str, ...]
     problem_type: ProblemType
@@ -34,24 +33,21 @@ class TrainedModel:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What the outputs are of; none unless the target is `multi_task`."""
+        """The tasks of the outputs; empty unless the problem type is `multi_task`."""
         return self.problem_type.tasks(self.classes)
 
 
-def load(workdir: str | Path) -> TrainedModel:
-    """The network of the run in `workdir`.
+def load_trained_model(workdir: PathLike) -> TrainedModel:
+    """Loads the network of a finished run.
+
+    Args:
+      workdir: The folder of the run.
 
     Raises:
-      UserError: no run there, or it is not finished.
+      UserError: If there is no run, it is not finished, or its weights cannot be read.
     """
-    run = open_run(workdir)
-    if not run.finished:
-        raise UserError(
-            f"The run {run.workdir} is not finished.",
-            f"Finish it: tftransfer train --config={run.workdir}/config.json "
-            f"--workdir={run.workdir} --resume",
-        )
-    experiment, result = run.experiment, run.result
+    folder = open_finished(workdir)
+    experiment, result = folder.experiment, folder.result
     with dtype_policy(experiment.precision):
         backbone = load_backbone(
             result["architecture"],
@@ -60,7 +56,7 @@ def load(workdir: str | Path) -> TrainedModel:
             trust_code=experiment.trust_code,
             modality=result["modality"],
             length=experiment.length,
-            assets=run.workdir / "assets",
+            assets=folder.workdir / "assets",
         )
         network = Network(
             backbone,
@@ -68,9 +64,9 @@ def load(workdir: str | Path) -> TrainedModel:
             units=len(result["classes"]),
             problem_type=ProblemType(result["problem_type"]),
         )
-    weights.assign_blocks(network.blocks, weights.read(run.weights), run.weights)
+    weights.assign_blocks(network.blocks, weights.read(folder.weights), folder.weights)
     return TrainedModel(
-        run=run,
+        folder=folder,
         network=network,
         classes=tuple(result["classes"]),
         problem_type=ProblemType(result["problem_type"]),

@@ -1,0 +1,29 @@
+"""`tftransfer.evaluate`: metrics of a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tftransfer.core.typing import PathLike
+from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.runs.evaluation import Evaluation
+from tftransfer.runs.run import load
+
+
+def evaluate(
+    run: PathLike, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
+) -> Evaluation:
+    """Returns the metrics of a finished run on its test split, or on all of `data`.
+
+    Args:
+      run: A `Run`, or the folder of one.
+      data: Labeled data as in `Experiment.data`; None for the data of the run, split as in
+        training.
+      cache_dir: Folder of the cache, as in `train`.
+      cache_bytes: Size limit of the cache in bytes, as in `train`.
+
+    Raises:
+      UserError: If the run is not finished, or the data cannot be read or do not match the classes
+        of the run.
+    """
+    return load(run).evaluate(data, cache_dir=cache_dir, cache_bytes=cache_bytes)

@@ -1,0 +1,37 @@
+"""`tftransfer.export`: the SavedModel of a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tftransfer.core.typing import PathLike
+from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.runs.run import load
+from tftransfer.serving.saved_model import ExportReport
+
+
+def export(
+    run: PathLike,
+    folder: PathLike | None = None,
+    data: Any = None,
+    *,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_BYTES,
+) -> ExportReport:
+    """Writes the network of a run as a SavedModel, after a comparison of both on real examples.
+
+    Args:
+      run: A `Run`, or the folder of one.
+      folder: Folder of the SavedModel, which is replaced; None for `export` in the run's folder.
+      data: Data to compare on, as in `Experiment.data`; None for the data of the run.
+      cache_dir: Folder of the cache, as in `train`.
+      cache_bytes: Size limit of the cache in bytes, as in `train`.
+
+    Returns:
+      The folder, the largest difference of a score, and the number of examples compared.
+
+    Raises:
+      UserError: If the run is not finished, the folder holds something else, or a score differs;
+        nothing is written then.
+    """
+    return load(run).export(folder, data, cache_dir=cache_dir, cache_bytes=cache_bytes)

@@ -1,0 +1,23 @@
+"""`tftransfer.predict`: labels and scores by a finished run."""
+
+from __future__ import annotations
+
+from tftransfer.core.typing import PathLike
+from tftransfer.runs.predictions import Inputs, Prediction
+from tftransfer.runs.run import load
+
+
+def predict(run: PathLike, inputs: Inputs) -> list[Prediction]:
+    """Returns labels and calibrated scores for each input, in order.
+
+    Args:
+      run: A `Run`, or the folder of one. A `Run` keeps its network in memory for the next call.
+      inputs: One or more examples: paths of files, of folders or of tables, each row of which is
+        an example; encoded bytes; or arrays, such as images uint8 [h, w, 3] or waveforms at
+        16 kHz. For a run on texts, strings are the texts, and paths are `pathlib.Path`s.
+
+    Raises:
+      UserError: If the run is not finished or a path does not exist. Files that cannot be read get
+        an `error` instead.
+    """
+    return load(run).predict(inputs)

@@ -1,0 +1,220 @@
+"""Predictions and embeddings of a trained network for files, folders, tables, bytes and arrays."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias, TypedDict
+
+import numpy as np
+
+from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import Array, ArrayLike, FloatArray
+from tftransfer.data.encode import encoded_value
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.input_pipeline import InputPipeline
+from tftransfer.data.manifest import read_items
+from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
+from tftransfer.data.folders import list_files
+from tftransfer.data.tables import SUFFIXES
+from tftransfer.evaluation.evaluate import best, predict_outputs
+from tftransfer.models.network import FEATURES
+from tftransfer.preprocessing import get_modality
+from tftransfer.utils.errors import UserError
+from tftransfer.workdir.trained_model import TrainedModel
+
+LOGGER = logging.getLogger(__name__)
+
+# One example, or several; a path may also name a folder or a table.
+Inputs: TypeAlias = (
+    "str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str] | ArrayLike]"
+)
+_NamedItem = tuple[str, str | bytes]
+_MULTI_LABEL_THRESHOLD = 0.5
+_MAX_NAMED_ERRORS = 5
+_BATCH_SIZE = 64
+
+
+class Prediction(TypedDict, total=False):
+    """The prediction for one example, a dictionary.
+
+    Attributes:
+      name: The path of the file, or `#k` for example k of those given as values.
+      label: The class with the highest score, for `single_label`.
+      labels: The classes with a score of 0.5 or more, for `multi_label`; the class of each task,
+        for `multi_task`.
+      scores: The calibrated probability of each class.
+      values: The value of each column, for `regression`.
+      warning: A note where the network does not use all of the example, such as a long clip.
+      error: The reason why the example cannot be read; then only `name` is present next to it.
+
+    Example:
+      >>> import tftransfer
+      >>> tftransfer.Prediction(name="a.jpg", label="cat", scores={"cat": 0.9, "dog": 0.1})
+      {'name': 'a.jpg', 'label': 'cat', 'scores': {'cat': 0.9, 'dog': 0.1}}
+    """
+
+    name: str
+    label: str
+    labels: list[str] | dict[str, str]
+    scores: dict[str, float]
+    values: dict[str, float]
+    warning: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scanned:
+    """Inputs after the scan: which can be read, and what the network does not use of them."""
+
+    names: list[str]
+    found: list[ScannedFile]
+    pipeline: InputPipeline
+    indices: Array
+
+
+def predict(trained: TrainedModel, inputs: Inputs) -> list[Prediction]:
+    """Returns the prediction for each input, in order.
+
+    Args:
+      trained: The network, its classes and its temperature.
+      inputs: See `Run.predict`.
+    """
+    scanned = _scan(trained, inputs)
+    logits = predict_outputs(trained.network, scanned.pipeline, scanned.indices)
+    scores = metrics.probabilities(logits, trained.problem_type, trained.temperature, trained.tasks)
+    rows = iter(scores)
+    return [
+        Prediction(name=name, error=found.reason)
+        if found.reason
+        else _prediction(trained, name, next(rows), found.warnings)
+        for name, found in zip(scanned.names, scanned.found)
+    ]
+
+
+def embed(trained: TrainedModel, inputs: Inputs) -> FloatArray:
+    """Returns the pooled features of each input, float32 [n, d].
+
+    Args:
+      trained: The network.
+      inputs: See `Run.predict`.
+
+    Raises:
+      UserError: If an input cannot be read.
+    """
+    scanned = _scan(trained, inputs)
+    _check_all_read(scanned)
+    return predict_outputs(trained.network, scanned.pipeline, scanned.indices, output=FEATURES)
+
+
+def preprocess(trained: TrainedModel, inputs: Inputs) -> Array:
+    """Returns what the network takes of each input, an array [n, ...].
+
+    Args:
+      trained: The network.
+      inputs: See `Run.predict`.
+
+    Raises:
+      UserError: If an input cannot be read.
+    """
+    scanned = _scan(trained, inputs)
+    _check_all_read(scanned)
+    preprocessor = trained.network.backbone.preprocessor
+    dtype = trained.network.model.inputs[0].dtype
+    batches = scanned.pipeline.batches(scanned.indices, preprocessor.scaled_batch_size(_BATCH_SIZE))
+    empty = np.zeros((0, *preprocessor.shape), dtype)
+    return np.concatenate([empty, *(np.asarray(batch).astype(dtype) for batch in batches)])
+
+
+def _check_all_read(scanned: _Scanned) -> None:
+    errors = [
+        f"{name} ({found.reason})"
+        for name, found in zip(scanned.names, scanned.found)
+        if found.reason
+    ]
+    if errors:
+        raise UserError(
+            f"{len(errors):,} of {len(scanned.names):,} inputs cannot be read: "
+            f"{', '.join(errors[:_MAX_NAMED_ERRORS])}.",
+            "Remove them; predict() returns the reason for each.",
+        )
+
+
+def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
+    preprocessor = trained.network.backbone.preprocessor
+    modality = get_modality(preprocessor.modality)
+    named = list(_named_items(inputs, trained.folder.experiment.columns, modality.name))
+    names = [name for name, _ in named]
+    found = [_with_cut(trained, each) for each in scan_items([i for _, i in named], modality)]
+    for line in summarize_warnings(names, found, modality):
+        LOGGER.info(line)
+    readable = [item for (_, item), each in zip(named, found) if not each.reason]
+    examples = Examples(
+        names=[],
+        items=readable,
+        labels=np.zeros((len(readable), len(trained.classes)), np.float32),
+        problem_type=trained.problem_type,
+        classes=trained.classes,
+        splits=np.full(len(readable), "", SPLIT_DTYPE),
+        modality=modality.name,
+    )
+    pipeline = InputPipeline(examples, preprocessor, keep=False)
+    return _Scanned(names=names, found=found, pipeline=pipeline, indices=np.arange(len(readable)))
+
+
+def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_NamedItem]:
+    """Yields name and item of each example; strings are texts for a text run, else paths."""
+    several = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else inputs
+    for number, value in enumerate(several):
+        if isinstance(value, bytes):
+            yield f"#{number}", value
+        elif modality == "text" and isinstance(value, str):
+            yield f"#{number}", value.encode("utf-8", "replace")
+        elif isinstance(value, (str, os.PathLike)):
+            yield from _items_of_path(Path(value).expanduser(), columns)
+        else:
+            yield f"#{number}", encoded_value(value, number, modality)
+
+
+def _items_of_path(path: Path, columns: str) -> Iterator[_NamedItem]:
+    """Yields a file, all files below a folder, or the rows of a table."""
+    if not path.exists():
+        raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        yield from zip(*read_items(path, columns)[:2])
+        return
+    files: Sequence[Path] = list_files(path) if path.is_dir() else [path]
+    for file in files:
+        yield str(file), str(file)
+
+
+def _with_cut(trained: TrainedModel, found: ScannedFile) -> ScannedFile:
+    """Returns the scanned file with a single warning, if the network does not use all of it."""
+    truncation = trained.network.backbone.preprocessor.truncation_warning
+    warning = "" if found.reason else truncation(found.measure)
+    return replace(found, warnings=(warning,) if warning else ())
+
+
+def _prediction(
+    trained: TrainedModel, name: str, scores: FloatArray, warnings: Sequence[str]
+) -> Prediction:
+    by_class = {each: float(score) for each, score in zip(trained.classes, scores)}
+    found = Prediction(name=name)
+    if trained.problem_type is ProblemType.REGRESSION:
+        found["values"] = by_class
+    elif trained.tasks:
+        labels = best(scores, trained.classes, trained.tasks)
+        found["labels"] = {task.name: label for task, label in zip(trained.tasks, labels)}
+        found["scores"] = by_class
+    elif trained.problem_type is ProblemType.MULTI_LABEL:
+        found["labels"] = [n for n, score in by_class.items() if score >= _MULTI_LABEL_THRESHOLD]
+        found["scores"] = by_class
+    else:
+        found["label"] = max(by_class, key=by_class.__getitem__)
+        found["scores"] = by_class
+    if warnings:
+        found["warning"] = warnings[0]
+    return found

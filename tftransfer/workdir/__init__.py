@@ -1,0 +1,1 @@
+"""What a run keeps in its working directory: settings, records, weights, the trained network."""
