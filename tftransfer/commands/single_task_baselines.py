@@ -49,7 +49,9 @@ def train_alone(
         )
         return {}
     single = replace(
-        experiment, recipe=without_method(recipe, "multi_task"), problem_type=ProblemType.SINGLE_LABEL
+        experiment,
+        recipe=without_method(recipe, "multi_task"),
+        problem_type=ProblemType.SINGLE_LABEL,
     )
     runs = {}
     for number, task in enumerate(examples.tasks):

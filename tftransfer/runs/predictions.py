@@ -85,8 +85,7 @@ def predict(trained: TrainedModel, inputs: Inputs) -> list[Prediction]:
     """
     scanned = _scan(trained, inputs)
     logits = predict_outputs(trained.network, scanned.pipeline, scanned.indices)
-    scores = metrics.probabilities(logits, trained.problem_type, trained.temperature, trained.tasks)
-    rows = iter(scores)
+    rows = iter(trained.problem_type.probabilities(logits, trained.temperature, trained.tasks))
     return [
         Prediction(name=name, error=found.reason)
         if found.reason

@@ -96,9 +96,10 @@ class Run(Tabular, os.PathLike[str]):
     def model(self) -> KerasModel:
         """The Keras functional model with its calibrated output.
 
-        It takes arrays as `preprocess` returns them, and returns probabilities [n, classes], or values [n, columns] for `regression`, or a dictionary
-        of task name to probabilities for `multi_task`. Files saved from it load in plain Keras
-        where the backbone consists of layers of Keras.
+        It takes arrays as `preprocess` returns them, and returns probabilities [n, classes], values
+        [n, columns] for `regression`, or a dictionary of task name to probabilities for
+        `multi_task`. Files saved from it load in plain Keras where the backbone consists of layers
+        of Keras.
         """
         return calibrated_model(self.trained_model)
 
