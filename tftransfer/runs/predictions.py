@@ -15,10 +15,10 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
 from tftransfer.data.encode import encoded_value
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.folders import list_files
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.manifest import read_items
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
-from tftransfer.data.folders import list_files
 from tftransfer.data.tables import SUFFIXES
 from tftransfer.evaluation.evaluate import best, predict_outputs
 from tftransfer.models.network import FEATURES
