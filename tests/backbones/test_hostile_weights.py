@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tftransfer.backbones.load import load_backbone
-from tftransfer.backbones.weight_files import load_weights
+from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.utils.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pytest
 from tftransfer.backbones import load
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES, register_backbone, small_cnn
-from tftransfer.backbones.weight_files import load_weights
+from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
 

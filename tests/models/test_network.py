@@ -284,12 +284,12 @@ def test_the_shelf_of_the_process_is_lent_to_one_at_a_time():
 
 
 def test_a_shelf_keeps_what_its_limits_allow(tmp_path):
-    shelf, options = BackboneCache(most=1), {"weights": "none", "image_size": 16, "seed": 0}
+    shelf, options = BackboneCache(max_count=1), {"weights": "none", "image_size": 16, "seed": 0}
     first = shelf.load("small_cnn", **options)
     assert shelf.load("small_cnn", **options) is first
     assert shelf.load("small_cnn:width=8", **options) is not first
     assert shelf.load("small_cnn", **options) is not first
-    tiny = BackboneCache(most_bytes=10)
+    tiny = BackboneCache(max_bytes=10)
     assert tiny.load("small_cnn", **options) is not tiny.load("small_cnn", **options)
 
 

@@ -1,56 +1,34 @@
-"""From what the user names to a `Backbone`: application, registered, TF-Hub or run."""
+"""From what the user names to a `Backbone`: the modality's own loader, or the run of a folder."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
-import re
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import keras
 
-from tftransfer.backbones import tfhub
+from tftransfer.backbones.audio.load import image_backbone_of, load_audio_backbone, max_seconds
 from tftransfer.backbones.backbone import Backbone
-from tftransfer.backbones.image import applications
-from tftransfer.backbones.registry import BACKBONES
-from tftransfer.backbones.stages import cut_into_stages
-from tftransfer.backbones.weight_files import load_weights
-from tftransfer.checkpoints import weights
+from tftransfer.backbones.image.load import check_image_backbone, load_image_backbone
+from tftransfer.backbones.names import split_layer
+from tftransfer.backbones.options import NO_WEIGHTS, LoadOptions
+from tftransfer.backbones.text.load import load_text_backbone
+from tftransfer.checkpoints import weights as weight_arrays
 from tftransfer.core.experiment import plain_weights
-from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.run_files import is_run
+from tftransfer.core.run_files import ASSETS, CONFIG, RESULT, WEIGHTS, is_run
 from tftransfer.core.serialization import read_json
-from tftransfer.data.download import local_path
+from tftransfer.core.typing import Array
 from tftransfer.preprocessing import get_modality
-from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
-from tftransfer.utils.cache_dir import user_cache_dir
-from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
-from tftransfer.utils.registry import parse_options
 
-_NETWORK_SECONDS = 15.0
-_LAYER_OPTION = re.compile(r"(.*?)(?:[:,]layer=([^:,=]+))?", re.DOTALL)
-# Names that are of one kind of input only begin with these.
-_OF_KIND = {
-    "audio": ("yamnet", "whisper"),
-    "text": ("word_vectors", "bert_", "distil_bert", "roberta", "albert", "electra", "gpt2"),
+_LOADERS: dict[str, Callable[[str, LoadOptions], Backbone]] = {
+    "image": load_image_backbone,
+    "text": load_text_backbone,
+    "audio": load_audio_backbone,
 }
-# What the package itself gives to a builder, or has no use for.
-_NOT_OPTIONS = (
-    "image_size",
-    "include_top",
-    "weights",
-    "input_tensor",
-    "input_shape",
-    "classes",
-    "classifier_activation",
-)
 
 
 def load_backbone(
@@ -65,282 +43,130 @@ def load_backbone(
     length: float = 0.0,
     assets: Path | None = None,
 ) -> Backbone:
-    """The backbone that `name` means, with its weights.
+    """Loads a backbone with its weights.
 
     Args:
       name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or folder, or the folder
-        of a run; each may end in `:layer=STAGE` (or `,layer=STAGE`): the network up to there.
-      weights: `pretrained`, or `imagenet` as Keras says, `none`, a path, or an https URL.
-      image_size: side of the input in pixels; 0 for the backbone's own.
-      seed: of random weights.
-      trust_code: allow TF-Hub modules, which are programs.
-      cache: where downloaded weights are kept; the user's when None.
-      modality: of the data, one of `MODALITIES`.
-      length: seconds of audio or tokens of text that are read; 0 for the backbone's own.
-      assets: folder of a run's `Backbone.assets`, for one that is built again.
+        of a run. Each may end in `:layer=STAGE` (or `,layer=STAGE`): the network up to there.
+      weights: `pretrained` (or `imagenet`, Keras's word), `none`, a path, or an https URL.
+      image_size: Side of the input, in pixels; 0 for the backbone's default.
+      seed: Seed of random weights.
+      trust_code: Whether TF-Hub modules, which are programs, may run.
+      cache: Folder for downloads; None for the user's cache folder.
+      modality: Modality of the data, one of `MODALITIES`.
+      length: Seconds of audio or tokens of text that are read; 0 for the backbone's default.
+      assets: Folder of a run's `Backbone.assets`, to build the backbone of that run again.
+
+    Returns:
+      The backbone, cut into stages.
 
     Raises:
-      UserError: no such backbone, option or weights.
+      UserError: There is no such backbone, option or weights.
     """
-    weights = plain_weights(weights)
-    plain, layer = _LAYER_OPTION.fullmatch(name).groups()  # type: ignore[union-attr]
-    if layer:
-        whole = load_backbone(
-            plain,
-            weights=weights,
-            image_size=image_size,
-            seed=seed,
-            trust_code=trust_code,
-            cache=cache,
-            modality=modality,
-            length=length,
-            assets=assets,
-        )
-        return replace(whole.until(layer), name=name)
-    keras.utils.set_random_seed(seed)
-    if is_run(name):
-        return _from_run(Path(name).expanduser(), image_size, seed, trust_code, modality, length)
-    if modality != "image":
-        return _of_kind(modality).load_backbone(
-            name,
-            weights=weights,
-            image_size=image_size,
-            seed=seed,
-            trust_code=trust_code,
-            cache=cache,
-            length=length,
-            assets=assets,
-        )
-    if is_module(name):
-        return _from_tfhub(name, image_size, trust_code)
-    base, options = parse_options(name)
-    build, default_size, known = _builder(base, options)
-    size = image_size or default_size
-    download = weights == "pretrained" and base not in BACKBONES
-    model = _call_builder(base, build, size, "imagenet" if download else None, options)
-    digest = ""
-    if weights not in ("pretrained", "none"):
-        digest = known.get(weights.rpartition("/")[2], "")
-        path = local_path(weights, cache or user_cache_dir(), sha256=digest)
-        digest = load_weights(model, path, sha256=known.get(path.name, ""))
-    elif weights == "pretrained" and not download:
-        raise UserError(
-            f"The backbone {base} has no ImageNet weights to download.",
-            "Give --weights=none or the path of a file.",
-        )
-    return Backbone(
-        name=name,
-        architecture=name,
-        model=model,
-        stages=cut_into_stages(model),
-        preprocessor=ImagePreprocessor(size),
-        weights="ImageNet" if download else weights,
-        weights_sha256=digest,
-        fresh=lambda: _call_builder(base, build, size, None, options),
+    options = LoadOptions(
+        weights=plain_weights(weights),
+        image_size=image_size,
+        seed=seed,
+        trust_code=trust_code,
+        cache=cache,
+        length=length,
+        assets=assets,
     )
+    return _load(name, modality, options)
+
+
+def _load(name: str, modality: str, options: LoadOptions) -> Backbone:
+    plain, layer = split_layer(name)
+    if layer:
+        return replace(_load(plain, modality, options).truncated(layer), name=name)
+    keras.utils.set_random_seed(options.seed)
+    if is_run(name):
+        return _load_run(Path(name).expanduser(), modality, options)
+    return _LOADERS[modality](name, options)
 
 
 def check_backbone(name: str, modality: str) -> None:
-    """Looks up the name without building anything; those of texts are known to KerasHub only.
+    """Checks the name and options of a backbone of images or audio without building anything.
+
+    KerasHub alone knows the names of text backbones, so these are not checked.
 
     Args:
-      name: as of `load_backbone`.
-      modality: of the data.
+      name: As in `load_backbone`.
+      modality: Modality of the data.
 
     Raises:
-      UserError: no such backbone or option.
+      UserError: There is no such backbone or option.
     """
-    plain = _LAYER_OPTION.fullmatch(name)[1]  # type: ignore[index]
+    plain, _ = split_layer(name)
     if is_run(plain) or modality == "text":
         return
     if modality == "audio":
-        plain = _of_kind(modality).picture_name(plain)
-    if plain and not is_module(plain):
-        _builder(*parse_options(plain))
+        plain = image_backbone_of(plain)
+    if plain:
+        check_image_backbone(plain)
 
 
-def longest(name: str, modality: str) -> float:
-    """How much of an example a backbone reads when nobody says how much; infinite but of audio.
+def max_length(name: str, modality: str) -> float:
+    """Returns how much of an example a backbone reads unless `length` is given.
 
     Args:
-      name: as of `load_backbone`.
-      modality: of the data.
+      name: As in `load_backbone`.
+      modality: Modality of the data.
+
+    Returns:
+      Seconds of audio; infinity for images and texts.
     """
-    plain = _LAYER_OPTION.fullmatch(name)[1]  # type: ignore[index]
+    plain, _ = split_layer(name)
     if modality != "audio":
         return math.inf
     if is_run(plain):
-        result = Path(plain).expanduser() / "result.json"
-        return longest(read_json(result)["architecture"], modality) if result.is_file() else 0.0
-    return _of_kind(modality).longest(plain)
+        result = Path(plain).expanduser() / RESULT
+        return max_length(read_json(result)["architecture"], modality) if result.is_file() else 0.0
+    return max_seconds(plain)
 
 
-def _of_kind(modality: str) -> ModuleType:
-    """What knows the backbones of audio or of text: imported with the first of them."""
-    return importlib.import_module(f"tftransfer.backbones.{modality}")
-
-
-def is_module(name: str) -> bool:
-    """Whether a name is a TF-Hub module's folder, address or handle."""
-    folder = name.partition(":")[0]
-    local = "/" in name and "://" not in name and folder.count("/") not in (3, 4)
-    if local and not Path(folder).expanduser().exists():
-        raise UserError(
-            f"--backbone={name} does not exist, nor is it a Kaggle handle.",
-            "Give a folder, a URL, OWNER/MODEL/FRAMEWORK/VARIATION, or a backbone's name.",
-        )
-    return "/" in name or (Path(folder) / "saved_model.pb").is_file()
-
-
-def modality_of_backbone(name: str) -> str:
-    """The kind of input that a backbone's name or folder tells of; `image` where none does."""
-    settings = Path(name.partition(":")[0]).expanduser() / "config.json"
-    if name.startswith("word_vectors") or (settings.is_file() and not is_run(settings.parent)):
-        return "text"  # a folder of a transformer's
-    found = (modality for modality, begins in _OF_KIND.items() if name.startswith(begins))
-    return next(found, "image")
-
-
-def backbone_names() -> list[str]:
-    """Every name that needs no path: the applications and the registered ones."""
-    return sorted([*applications.application_names(), *BACKBONES])
-
-
-def _builder(
-    base: str, options: dict[str, Any]
-) -> tuple[Callable[..., keras.Model], int, dict[str, str]]:
-    if base in BACKBONES:
-        entry = BACKBONES[base]
-        check_options(base, entry.build, options)
-        return (lambda size, weights, **kw: entry.build(size, **kw)), entry.image_size, entry.sha256
-    spelled = {_plain(name): entry for name, entry in applications.application_names().items()}
-    constructor = spelled.get(_plain(base))
-    if constructor is None:
-        raise unknown_name("backbone", base, backbone_names())
-    check_options(base, constructor, options)
-
-    def build(size: int, weights: str | None, **options: Any) -> keras.Model:
-        return applications.build_application(constructor, size, weights, **options)
-
-    return build, applications.default_image_size(constructor), {}
-
-
-def check_options(base: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Refuses options that a builder does not take."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
-        return
-    known = [each.name for each in parameters if each.name not in _NOT_OPTIONS]
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of backbone {base}", option, known)
-
-
-def check_counts(base: str, options: dict[str, Any], names: Iterable[str]) -> None:
-    """Refuses those of the named options that are no whole number above 0.
-
-    Raises:
-      UserError: which, and what it is.
-    """
-    for name in names:
-        value = options.get(name, 1)
-        if type(value) is not int or value < 1:
-            raise UserError(
-                f"--backbone={base}:{name}={value}: {value} is no whole number above 0.",
-                f"Give one, or leave {name} out.",
-            )
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
-
-
-def _call_builder(
-    base: str, build: Callable[..., keras.Model], size: int, weights: str | None, options: dict
-) -> keras.Model:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_NETWORK_SECONDS)  # Keras would wait for ever
-    try:
-        return build(size, weights, **options)
-    except TypeError as error:
-        raise UserError(f"The backbone {base}: {error}", "Check its options.") from None
-    except ValueError as error:
-        text = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"The backbone {base} at {size} px cannot be built: {text}",
-            "Check --image_size and the backbone's options.",
-        ) from None
-    except Exception as error:
-        if weights is None:
-            raise
-        raise UserError(
-            f"The ImageNet weights of {base} could not be downloaded: "
-            f"{' '.join(str(error).split())[:400]}",
-            "Connect, or give --weights=PATH of a file, or --weights=none.",
-        ) from None
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _from_tfhub(handle: str, image_size: int, trust_code: bool) -> Backbone:
-    place, _, output = handle.partition(":output=")
-    path, said = tfhub.trusted(place, trust_code)
-    layer = tfhub.TFHubLayer(str(path), output, name="module", dtype="float32")
-    declared = tfhub.declared_image_size(layer)
-    if declared and image_size and declared != image_size:
-        raise UserError(
-            f"The module {handle} takes pictures of {declared} px, not {image_size}.",
-            f"Leave --image_size out, or set it to {declared}.",
-        )
-    size = declared or image_size or 224
-    model = tfhub.build_tfhub_model(layer, size)
-    return Backbone(
-        name=handle,
-        architecture=handle,
-        model=model,
-        stages=cut_into_stages(model),
-        preprocessor=ImagePreprocessor(size),
-        weights=handle,
-        weights_sha256=file_sha256(path / "saved_model.pb"),
-        remarks=("pixels are scaled to [0, 1], as TF-Hub's image modules take them", *said),
-    )
-
-
-def _from_run(
-    run: Path, image_size: int, seed: int, trust_code: bool, modality: str, length: float
-) -> Backbone:
-    experiment = read_json(run / "config.json")["experiment"]
-    stored = run / "weights.npz"
-    if not stored.is_file():
+def _load_run(run: Path, modality: str, options: LoadOptions) -> Backbone:
+    """Loads the backbone that a run trained, with the run's weights and head."""
+    if not (run / WEIGHTS).is_file():
         raise UserError(f"The run {run} has no weights yet.", "Finish it by --resume.")
-    result = read_json(run / "result.json")
+    experiment, result = read_json(run / CONFIG)["experiment"], read_json(run / RESULT)
     if result["modality"] != modality:
-        takes, given = (get_modality(each).plural for each in (result["modality"], modality))
+        trained_on, given = (get_modality(each).plural for each in (result["modality"], modality))
         raise UserError(
-            f"The run {run} takes {takes}, and the data are {given}.", "Give another --backbone."
+            f"The run {run} was trained on {trained_on}, but the data are {given}.",
+            "Give another --backbone.",
         )
-    source = load_backbone(
+    source = _load(
         result["architecture"],
-        weights="none",
-        image_size=image_size or experiment["image_size"],
-        seed=seed,
-        trust_code=trust_code or experiment["trust_code"],
-        modality=modality,
-        length=length or experiment["length"],
-        assets=run / "assets",
+        modality,
+        replace(
+            options,
+            weights=NO_WEIGHTS,
+            image_size=options.image_size or experiment["image_size"],
+            trust_code=options.trust_code or experiment["trust_code"],
+            length=options.length or experiment["length"],
+            assets=run / ASSETS,
+        ),
     )
-    values = weights.read(stored)
-    weights.assign_blocks({s.name: s.layers for s in source.stages}, values, stored)
-    head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))
-    linear = [value.ndim for value in head] == [2, 1]
-    heads = experiment["recipe"]["heads"]
-    plain = not any(each["normalize"] for each in heads if each["name"] == "head")
+    values = weight_arrays.read(run / WEIGHTS)
+    blocks = {stage.name: stage.layers for stage in source.stages}
+    weight_arrays.assign_blocks(blocks, values, run / WEIGHTS)
     return replace(
         source,
         name=str(run),
         weights=f"the run {run}",
-        weights_sha256=file_sha256(stored),
-        head=head
-        if linear and plain and result["problem_type"] == ProblemType.SINGLE_LABEL
-        else (),
+        weights_sha256=file_sha256(run / WEIGHTS),
+        head=_linear_head(values, experiment, result),
     )
+
+
+def _linear_head(
+    values: dict[str, Array], experiment: dict[str, dict], result: dict[str, str]
+) -> tuple[Array, ...]:
+    """Returns kernel and bias of a run's head if it is linear and has one label per example."""
+    head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))
+    is_linear = [value.ndim for value in head] == [2, 1]
+    heads = experiment["recipe"]["heads"]
+    normalized = any(each["normalize"] for each in heads if each["name"] == "head")
+    exclusive = result["problem_type"] == "single_label"
+    return head if is_linear and not normalized and exclusive else ()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from tftransfer.core.typing import Shape, Tensor
+
 POOLINGS = ("mean", "max", "first", "last")
+# Below any hidden state, and finite in float32 and bfloat16.
+_LOWEST = -1e30
 
 
 @keras.saving.register_keras_serializable("tftransfer")
 class SequencePooling(keras.layers.Layer):
-    """A vector per sequence: [n, T, d], and perhaps a mask [n, T] of 0 and 1, to [n, d].
+    """Pools a sequence to one vector: from [n, T, d], and a mask [n, T] of 0 and 1, to [n, d].
 
     Args:
-      pooling: `mean` or `max` over the steps whose mask is 1; `first` or `last` of them.
+      pooling: `mean` or `max` over the positions whose mask is 1; `first` or `last` of these.
     """
 
     def __init__(self, pooling: str = "mean", **kwargs: Any):
@@ -24,63 +29,63 @@ class SequencePooling(keras.layers.Layer):
             raise ValueError(f"pooling is {pooling!r}, not one of {', '.join(POOLINGS)}")
         self.pooling = pooling
 
-    def call(self, inputs: Any) -> Any:
-        """Of [hidden] or [hidden, mask]; a sequence that is all mask gives zeros for the mean."""
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Pools [hidden] or [hidden, mask]; the mean of a sequence without tokens is zero."""
         hidden, mask = inputs if len(inputs) == 2 else (inputs[0], ops.ones_like(inputs[0][..., 0]))
         mask = ops.cast(mask, hidden.dtype)[..., None]
         if self.pooling == "mean":
             return ops.sum(hidden * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
         if self.pooling == "max":
-            lowest = ops.where(ops.any(mask > 0, axis=1, keepdims=True), -1e30, 0.0)
-            return ops.max(ops.where(mask > 0, hidden, lowest), axis=1)
+            floor = ops.where(ops.any(mask > 0, axis=1, keepdims=True), _LOWEST, 0.0)
+            return ops.max(ops.where(mask > 0, hidden, floor), axis=1)
         if self.pooling == "first":
             return hidden[:, 0]
-        places = ops.arange(ops.shape(hidden)[1], dtype="int32")[None, :, None]
-        last = ops.max(ops.where(mask > 0, places, 0), axis=1, keepdims=True)
-        return ops.sum(ops.where(places == last, hidden, 0.0), axis=1)
+        positions = ops.arange(ops.shape(hidden)[1], dtype="int32")[None, :, None]
+        last = ops.max(ops.where(mask > 0, positions, 0), axis=1, keepdims=True)
+        return ops.sum(ops.where(positions == last, hidden, 0.0), axis=1)
 
-    def compute_output_shape(self, shapes: Any) -> tuple[Any, ...]:
-        """[n, d]."""
-        hidden = shapes[0]
+    def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """Returns [n, d]."""
+        hidden = input_shapes[0]
         return (hidden[0], hidden[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "pooling": self.pooling}
 
 
 @keras.saving.register_keras_serializable("tftransfer")
 class PatchPooling(keras.layers.Layer):
-    """The weighted mean over patches that stand in a row on the time axis.
+    """Computes the weighted mean over patches that follow one another on the time axis.
 
-    Of the feature map of a spectrogram [n, time, bands, d] and a weight per patch [n, patches]
-    that are 1 on average, to [n, d].
+    From the feature map of a spectrogram, [n, time, bands, d], and a weight per patch,
+    [n, patches], that is 1 on average, to [n, d].
     """
 
-    def call(self, inputs: Any) -> Any:
-        """Of [map, weights]."""
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Pools [feature map, weights]."""
         features, weights = inputs
         patches = weights.shape[1]
         _, time, bands, width = features.shape
-        apart = ops.reshape(features, (-1, patches, time // patches * bands, width))
+        by_patch = ops.reshape(features, (-1, patches, time // patches * bands, width))
         weights = ops.cast(weights, features.dtype)[..., None]
-        return ops.mean(ops.mean(apart, axis=2) * weights, axis=1)
+        return ops.mean(ops.mean(by_patch, axis=2) * weights, axis=1)
 
-    def compute_output_shape(self, shapes: Any) -> tuple[Any, ...]:
-        """[n, d]."""
-        return (shapes[0][0], shapes[0][-1])
+    def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
+        """Returns [n, d]."""
+        return (input_shapes[0][0], input_shapes[0][-1])
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class MaskOn(keras.layers.Layer):
-    """The mask or weights beside one stage handed on to the next, float32 [n, T].
+class PassMask(keras.layers.Layer):
+    """Passes the mask or weights, [n, T], of one stage on to the next, as float32.
 
-    Keras cannot cut a model where a tensor passes through.
+    Keras cannot cut a model where a tensor passes through without a layer.
     """
 
     def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
-    def call(self, mask: Any) -> Any:
-        """The same."""
+    def call(self, mask: Tensor) -> Tensor:
+        """Returns a copy of the mask."""
         return ops.copy(mask)

@@ -1,91 +1,93 @@
-"""One's own backbones by name: a function that builds a functional Keras model."""
+"""Backbones of one's own by name: functions that build functional Keras models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
+from tftransfer.core.typing import KerasModel
 from tftransfer.utils.registry import Registry
+
+Builder = TypeVar("Builder", bound=Callable[..., KerasModel])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """A builder and what is known of it.
+    """A builder and what is known about it.
 
     Attributes:
-      build: `build(image_size, **options)` returns a functional model, pixels float32
-        [n, size, size, 3] in 0 to 255 to a feature map, preprocessing inside.
-      image_size: the default side of the input, in pixels.
-      sha256: of weight files that are known, by file name.
+      build: `build(image_size, **options)` returns a functional model from pixels, float32
+        [n, size, size, 3] in 0 to 255, to a feature map; its preprocessing is inside.
+      image_size: Default side of the input, in pixels.
+      sha256: Hashes of known weights files, by file name.
+      pretrained: Whether `build` loads weights; None where only a trial can show it.
     """
 
-    build: Callable[..., Any]
+    build: Callable[..., KerasModel]
     image_size: int
-    sha256: dict[str, str]
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    pretrained: bool | None = None
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether `build` has a parameter `weights`, None for random ones."""
+        return "weights" in inspect.signature(self.build).parameters
 
 
 BACKBONES: Registry[Registration] = Registry("backbone")
 
 
 def register_backbone(
-    name: str, *, image_size: int = 224, sha256: dict[str, str] | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that makes a model-building function available as `--backbone=name`.
+    name: str,
+    *,
+    image_size: int = 224,
+    sha256: Mapping[str, str] | None = None,
+    pretrained: bool | None = None,
+) -> Callable[[Builder], Builder]:
+    """Returns a decorator that makes a model-building function available as `--backbone=name`.
 
-    The same function once more, as when its file is imported again, changes nothing.
+    The function is `build(image_size, **options)` and returns a functional model from pixels,
+    float32 [n, size, size, 3] in 0 to 255, to a feature map. If it loads weights of its own, it
+    should take `weights`, which is `"pretrained"`, or None for random weights. Without that
+    parameter it is built twice: weights that are equal under two seeds are pretrained.
+    Registering the same function again, as when its file is imported again, changes nothing.
+
+    Args:
+      name: Name of the backbone.
+      image_size: Default side of the input, in pixels.
+      sha256: Expected hashes of weights files, by file name.
+      pretrained: Whether the function loads weights; None to find out.
+
+    Raises:
+      ValueError: Another function is registered under that name.
+
+    Example:
+      >>> import keras, tftransfer
+      >>> @tftransfer.register_backbone("two_convolutions", image_size=32)
+      ... def two_convolutions(image_size, width=8):
+      ...     x = pixels = keras.Input((image_size, image_size, 3))
+      ...     x = keras.layers.Rescaling(1 / 255)(x)
+      ...     for number in (1, 2):
+      ...         x = keras.layers.Conv2D(width * number, 3, strides=2, activation="relu")(x)
+      ...     return keras.Model(pixels, x)
+      >>> print(tftransfer.list_backbones("two_convolutions")[0].options)
+      {'width': 8}
     """
 
-    def enter(build: Callable[..., Any]) -> Callable[..., Any]:
+    def enter(build: Builder) -> Builder:
         if name in BACKBONES and _same_code(BACKBONES[name].build, build):
             return build
-        entry = Registration(build=build, image_size=image_size, sha256=sha256 or {})
+        entry = Registration(
+            build=build, image_size=image_size, sha256=sha256 or {}, pretrained=pretrained
+        )
         BACKBONES.register(name)(entry)
         return build
 
     return enter
 
 
-def _same_code(first: Any, second: Any) -> bool:
+def _same_code(first: object, second: object) -> bool:
     code = getattr(first, "__code__", None)
     return code is not None and code == getattr(second, "__code__", None)
-
-
-@register_backbone("small_cnn", image_size=32)
-def small_cnn(image_size: int, width: int = 16, depth: int = 3) -> Any:
-    """A small network for small pictures and quick trials: `depth` convolution stages.
-
-    Args:
-      image_size: side of the input, in pixels.
-      width: channels of the first stage; they double from stage to stage.
-      depth: number of stages, each halving the resolution.
-    """
-    import keras
-    from keras import layers
-
-    x = pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
-    return keras.Model(pixels, convolution_stages(x, width, depth), name="small_cnn")
-
-
-def convolution_stages(x: Any, width: int, depth: int, strides: int = 1) -> Any:
-    """Two convolutions and a pooling, `depth` times; `width` channels at first, then doubled.
-
-    Args:
-      x: of any input, float [n, height, width, channels].
-      width: channels of the first stage.
-      depth: number of stages, each halving the resolution.
-      strides: of the first convolution.
-    """
-    from keras import layers
-
-    for stage in range(1, depth + 1):
-        for part in "ab":
-            name = f"conv{stage}{part}"
-            filters = width * 2 ** (stage - 1)
-            x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False, name=name)(x)
-            strides = 1
-            x = layers.BatchNormalization(name=f"{name}_bn")(x)
-            x = layers.ReLU(name=f"{name}_relu")(x)
-        x = layers.MaxPooling2D(name=f"pool{stage}")(x)
-    return x

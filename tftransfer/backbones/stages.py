@@ -1,10 +1,10 @@
 """Cuts a functional model into stages where its spatial resolution falls.
 
-No tables of layer names: the graph itself is read. Walking the operations in
-topological order, a point is a candidate where few tensors are alive (one, or
-two in NASNet, whose cells read the two cells before them) and all have the same
-stride, that is, down-sampling relative to the input. A stage ends at the last
-candidate of its stride. Two refinements keep stages as the field draws them:
+There are no tables of layer names: the graph itself is read. In topological order, a point between
+two calls is a candidate if few tensors are alive there (one, or two in NASNet, whose cells read the
+two cells before them) and all have the same stride, that is, down-sampling relative to the input.
+A stage ends at the last candidate of its stride. Two refinements keep stages as the literature
+draws them:
 
   * when a pooling layer alone lowers the resolution, it belongs to the stage it closes;
   * a convolution that only widens the channels for the next down-sampling block
@@ -17,64 +17,82 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
-from tftransfer.utils.keras_internals import call_nodes
+from tftransfer.core.typing import KerasLayer, KerasModel, Tensor
+from tftransfer.utils.keras_internals import Node, call_nodes
 
-_MAX_ALIVE = 2
+if TYPE_CHECKING:
+    from keras import Operation
+
+_MAX_TENSORS_ALIVE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A stretch of the backbone.
+    """Consecutive layers of a backbone.
 
     Attributes:
-      name: `stage1` is the one next to the input.
-      layers: the Keras layers that run in it, in topological order.
-      outputs: the Keras tensors that cross its end, usually one.
-      stride: how much smaller than the input its outputs are, along one side.
+      name: `stage1` for the stage next to the input, and so on.
+      layers: The Keras layers of the stage, in topological order.
+      outputs: The Keras tensors that leave the stage, usually one.
+      stride: Down-sampling of the outputs relative to the input, along one side.
     """
 
     name: str
-    layers: tuple[Any, ...]
-    outputs: tuple[Any, ...]
+    layers: tuple[KerasLayer, ...]
+    outputs: tuple[Tensor, ...]
     stride: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    position: int  # after this node
-    tensors: tuple[Any, ...]
+    """A point at which a stage may end.
+
+    Attributes:
+      position: Index of the call after which the point is.
+      tensors: The Keras tensors that are alive there.
+      stride: Down-sampling of these tensors.
+      width: Channels of all of them.
+      pooling: Whether a pooling layer made the only one.
+      convolutions: Number of convolutions before the point.
+    """
+
+    position: int
+    tensors: tuple[Tensor, ...]
     stride: float
-    width: int  # channels over all its tensors
-    pooling: bool  # made by a pooling layer
-    convolutions: int  # number of them before this point
+    width: int = 0
+    pooling: bool = False
+    convolutions: int = 0
 
 
-def cut_into_stages(model: keras.Model) -> tuple[Stage, ...]:
-    """The stages of a functional model with one input, in order; they partition its layers."""
+def cut_into_stages(model: KerasModel) -> tuple[Stage, ...]:
+    """Returns the stages of a functional model with one input; they partition its layers.
+
+    Example:
+      >>> import keras
+      >>> model = keras.applications.MobileNetV2(weights=None, include_top=False)
+      >>> [int(stage.stride) for stage in cut_into_stages(model)]
+      [2, 4, 8, 16, 32]
+    """
     nodes = call_nodes(model)
     strides = _strides(model, nodes)
-    ends = _choose_ends(_candidates(model, nodes, strides))
     last = _Candidate(
         position=len(nodes) - 1,
         tensors=tuple(model.outputs),
-        convolutions=0,
-        width=0,
-        pooling=False,
-        stride=max(strides[id(t)] for t in model.outputs),
+        stride=max(strides[id(tensor)] for tensor in model.outputs),
     )
-    return _build_stages(nodes, [*ends, last])
+    return _build_stages(nodes, [*_choose_ends(_candidates(model, nodes, strides)), last])
 
 
-def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
-    """The stages of a functional model that end at the layers of these names.
+def cut_after(model: KerasModel, names: Sequence[str]) -> tuple[Stage, ...]:
+    """Returns the stages of a functional model that end at given layers.
 
     Args:
-      model: with one input.
-      names: of layers, in order; the last is the model's own output.
+      model: A functional model with one input.
+      names: Names of layers, in order; the last returns the model's output.
     """
     nodes = call_nodes(model)
     strides = _strides(model, nodes)
@@ -82,9 +100,6 @@ def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
         _Candidate(
             position=position,
             tensors=tuple(node.outputs),
-            convolutions=0,
-            width=0,
-            pooling=False,
             stride=strides[id(node.outputs[0])],
         )
         for position, node in enumerate(nodes)
@@ -93,7 +108,8 @@ def cut_after(model: keras.Model, names: Sequence[str]) -> tuple[Stage, ...]:
     return _build_stages(nodes, ends)
 
 
-def _strides(model: keras.Model, nodes: Sequence[Any]) -> dict[int, float]:
+def _strides(model: KerasModel, nodes: Sequence[Node]) -> dict[int, float]:
+    """Returns the down-sampling of every tensor, by its id."""
     strides = {id(tensor): 1.0 for tensor in model.inputs}
     for node in nodes:
         incoming = min(strides[id(tensor)] for tensor in node.input_tensors)
@@ -102,8 +118,8 @@ def _strides(model: keras.Model, nodes: Sequence[Any]) -> dict[int, float]:
     return strides
 
 
-def _down_sampling(operation: Any) -> float:
-    if isinstance(operation, (keras.Sequential,)):
+def _down_sampling(operation: Operation) -> float:
+    if isinstance(operation, keras.Sequential):
         return math.prod(_down_sampling(layer) for layer in operation.layers)
     if type(operation).__name__.startswith("Global"):
         return math.inf
@@ -112,19 +128,19 @@ def _down_sampling(operation: Any) -> float:
 
 
 def _candidates(
-    model: keras.Model, nodes: Sequence[Any], strides: dict[int, float]
+    model: KerasModel, nodes: Sequence[Node], strides: dict[int, float]
 ) -> list[_Candidate]:
     last_use: dict[int, int] = {id(tensor): len(nodes) for tensor in model.outputs}
     for position, node in enumerate(nodes):
         for tensor in node.input_tensors:
             last_use[id(tensor)] = max(last_use.get(id(tensor), -1), position)
-    alive: dict[int, Any] = {id(tensor): tensor for tensor in model.inputs}
+    alive: dict[int, Tensor] = {id(tensor): tensor for tensor in model.inputs}
     found, convolutions = [], 0
     for position, node in enumerate(nodes[:-1]):
         alive.update({id(tensor): tensor for tensor in node.outputs})
         alive = {key: t for key, t in alive.items() if last_use.get(key, -1) > position}
         convolutions += "Conv" in type(node.operation).__name__
-        if len(alive) <= _MAX_ALIVE and len({strides[key] for key in alive}) == 1:
+        if len(alive) <= _MAX_TENSORS_ALIVE and len({strides[key] for key in alive}) == 1:
             found.append(
                 _Candidate(
                     position=position,
@@ -142,9 +158,9 @@ def _choose_ends(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     groups: dict[float, list[_Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(candidate.stride, []).append(candidate)
-    falls = [stride for stride in sorted(groups) if stride < math.inf]
+    strides = [stride for stride in sorted(groups) if stride < math.inf]
     ends = []
-    for stride, lower in itertools.pairwise(falls):
+    for stride, lower in itertools.pairwise(strides):
         if groups[lower][0].pooling:
             ends.append(groups[lower][0])
         elif stride > 1:
@@ -153,6 +169,7 @@ def _choose_ends(candidates: Sequence[_Candidate]) -> list[_Candidate]:
 
 
 def _last_narrow(group: Sequence[_Candidate]) -> _Candidate:
+    """Returns the narrowest of the last candidates: the one before a widening convolution."""
     fewest = min(len(candidate.tensors) for candidate in group)
     single = [candidate for candidate in group if len(candidate.tensors) == fewest]
     near = [c for c in single if c.convolutions >= single[-1].convolutions - 1]
@@ -160,20 +177,16 @@ def _last_narrow(group: Sequence[_Candidate]) -> _Candidate:
     return [candidate for candidate in near if candidate.width == narrowest][-1]
 
 
-def _build_stages(nodes: Sequence[Any], ends: Sequence[_Candidate]) -> tuple[Stage, ...]:
+def _build_stages(nodes: Sequence[Node], ends: Sequence[_Candidate]) -> tuple[Stage, ...]:
+    """Returns a stage per end; one without weights joins the next, unless it is the last."""
     stages: list[Stage] = []
     start = 0
     owned: set[int] = set()
     for end in sorted(ends, key=lambda candidate: candidate.position):
-        operations = [node.operation for node in nodes[start : end.position + 1]]
-        layers = []
-        for operation in operations:
-            if isinstance(operation, keras.layers.Layer) and id(operation) not in owned:
-                owned.add(id(operation))
-                layers.append(operation)
+        layers = _new_layers(nodes[start : end.position + 1], owned)
         if not any(layer.weights for layer in layers) and end is not ends[-1]:
-            owned -= {id(layer) for layer in layers}
             continue
+        owned |= {id(layer) for layer in layers}
         stages.append(
             Stage(
                 name=f"stage{len(stages) + 1}",
@@ -184,3 +197,13 @@ def _build_stages(nodes: Sequence[Any], ends: Sequence[_Candidate]) -> tuple[Sta
         )
         start = end.position + 1
     return tuple(stages)
+
+
+def _new_layers(nodes: Sequence[Node], owned: set[int]) -> list[KerasLayer]:
+    """Returns the layers that the calls use first, without those of earlier stages."""
+    layers = {id(node.operation): node.operation for node in nodes}
+    return [
+        layer
+        for key, layer in layers.items()
+        if isinstance(layer, keras.layers.Layer) and key not in owned
+    ]

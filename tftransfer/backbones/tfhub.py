@@ -1,23 +1,28 @@
 """TF-Hub modules and SavedModels as a Keras 3 layer: trainable, freezable, saved, exported.
 
-`tensorflow_hub.KerasLayer` does not work in Keras 3 models, and `TFSMLayer` cannot
-train. Here every `tf.Variable` of the module is shared, not copied, with a Keras
-variable, so that optimisers, weight files and exports see it.
+`tensorflow_hub.KerasLayer` does not work in Keras 3 models, and `TFSMLayer` cannot train. Here
+every `tf.Variable` of the module shares its storage with a Keras variable, so that optimizers,
+weight files and exports include it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from tftransfer.core.typing import KerasModel, Tensor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.keras_internals import share_variable, track_variable
 
-# Families of operations that only compute, and what a SavedModel needs to hold its own weights.
+# What `tf.saved_model.load` returns: its attributes are those of the saved object.
+Module: TypeAlias = Any
+
+# Families of operations that only compute.
 _COMPUTING = frozenset(
     (
         "array",
@@ -46,8 +51,11 @@ _COMPUTING = frozenset(
         "string",
     )
 )
+# Every SavedModel has these to save and restore its own weights.
 _SAVING = frozenset(("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"))
+# In the family `lookup`, but it reads a file.
 _READING = "InitializeTableFromTextFile"
+_MESSAGE_CHARACTERS = 200
 
 
 @keras.saving.register_keras_serializable("tftransfer")
@@ -55,15 +63,16 @@ class TFHubLayer(keras.layers.Layer):
     """Calls a reusable TF2 SavedModel.
 
     Args:
-      path: a local folder with `saved_model.pb`.
-      output: which entry of a dictionary output to return; "" for `default` or the only one.
+      path: Local folder with `saved_model.pb`.
+      output: Key of a dictionary that the module returns; "" for `default` or the only one.
 
     Attributes:
-      batch_norm: `frozen` calls the module in inference mode even while it trains, which keeps
+      module: The loaded SavedModel.
+      batch_norm: `frozen` calls the module in inference mode even while it trains, which preserves
         its moving statistics; `train` does not.
 
     Raises:
-      UserError: the folder holds no SavedModel that can be called.
+      UserError: The folder holds no SavedModel that can be called.
     """
 
     def __init__(self, path: str, output: str = "", **kwargs: Any):
@@ -71,8 +80,7 @@ class TFHubLayer(keras.layers.Layer):
         self.module_path = path
         self.output_name = output
         self.batch_norm = "train"
-        module = _load(path)
-        self.module = module
+        self.module = module = _load(path)
         floating = [v for v in _variables(module, "trainable_variables") if v.dtype.is_floating]
         trainable = {id(variable) for variable in floating}
         for variable in _variables(module, "variables"):
@@ -80,45 +88,50 @@ class TFHubLayer(keras.layers.Layer):
         self._takes_training = _takes_training(module)
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The module's output; in training mode only while the layer is trainable."""
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Returns the module's output; in training mode only while the layer is trainable."""
         for penalty in getattr(self.module, "regularization_losses", ()):
             self.add_loss(penalty())
         training = bool(training) and self.trainable and self.batch_norm == "train"
         return self._output(inputs, training=training)
 
-    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        """A Keras tensor of the shape that one call returns; only the batch may be open."""
+    def compute_output_spec(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Returns a Keras tensor of the shape of one call's output; only the batch may be None."""
         probe = tf.zeros((1, *inputs.shape[1:]), inputs.dtype)
         output = self._output(probe, training=False)
-        return keras.KerasTensor((None, *output.shape[1:]), dtype=output.dtype.name)
+        return keras.KerasTensor(
+            (None, *output.shape[1:]), dtype=keras.backend.standardize_dtype(output.dtype)
+        )
 
     def input_spec_of_module(self) -> tf.TensorSpec | None:
-        """What the module's signature takes; None where it tells nothing."""
+        """Returns the spec of the module's input; None where its signature has none."""
         return _input_spec(self.module)
 
-    def _output(self, inputs: Any, *, training: bool) -> Any:
+    def _output(self, inputs: Tensor, *, training: bool) -> Tensor:
         arguments = {"training": training} if self._takes_training else {}
-        result = self.module(inputs, **arguments)
-        return result[self._name_in(result)] if isinstance(result, dict) else result
+        outputs = self.module(inputs, **arguments)
+        return outputs[self._output_key(outputs)] if isinstance(outputs, dict) else outputs
 
-    def _name_in(self, outputs: dict[str, Any]) -> str:
+    def _output_key(self, outputs: Mapping[str, Tensor]) -> str:
         name = self.output_name or _main_output(outputs)
         if name not in outputs:
             raise unknown_name("output of the module", name, outputs)
         return name
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "path": self.module_path, "output": self.output_name}
 
 
 def resolve_handle(handle: str) -> Path:
-    """A local folder, or the local copy of a TF-Hub URL or Kaggle handle (downloaded once).
+    """Returns a local folder, or the local copy of a TF-Hub URL or Kaggle handle.
 
     Args:
       handle: `path/to/folder`, `https://tfhub.dev/...`,
         `https://www.kaggle.com/models/...`, or `google/name/tensorFlow2/variation`.
+
+    Raises:
+      UserError: The module cannot be downloaded, or the folder is not a SavedModel.
     """
     folder = Path(handle).expanduser()
     if (folder / "saved_model.pb").is_file():
@@ -135,36 +148,36 @@ def resolve_handle(handle: str) -> Path:
         return Path(tensorflow_hub.resolve(url))
     except Exception as error:
         raise UserError(
-            f"The TF-Hub module {handle} could not be fetched: {_brief(error)}",
+            f"The TF-Hub module {handle} could not be downloaded: {_brief(error)}",
             "Without a network, download it elsewhere and give the local folder.",
         ) from None
 
 
 def trusted(handle: str, trust_code: bool) -> tuple[Path, tuple[str, ...]]:
-    """The local folder of a module that may run, and what is worth saying of it.
+    """Returns the local folder of a module that may run, and remarks for the plan.
 
     Raises:
-      UserError: it is not trusted, or not there.
+      UserError: The module is not trusted, or does not exist.
     """
     if not trust_code:
         local = Path(handle).expanduser()
-        touching = touching_operations(local) if (local / "saved_model.pb").is_file() else []
-        more = f" (it uses {', '.join(touching)})" if touching else ""
+        unsafe = unsafe_operations(local) if (local / "saved_model.pb").is_file() else []
+        more = f" (it uses {', '.join(unsafe)})" if unsafe else ""
         raise UserError(
-            f"{handle} is a TF-Hub module, which is a program that runs with your rights{more}.",
+            f"{handle} is a TF-Hub module: a program that runs with your permissions{more}.",
             "If you trust where it comes from, add --trust_code.",
         )
     path = resolve_handle(handle)
-    touching = touching_operations(path)
-    said = (f"the module uses {', '.join(touching)}; it was trusted",) if touching else ()
-    return path, said
+    unsafe = unsafe_operations(path)
+    remarks = (f"the module uses {', '.join(unsafe)}; it was trusted",) if unsafe else ()
+    return path, remarks
 
 
-def touching_operations(folder: Path) -> list[str]:
-    """Operations of a SavedModel that are not known to only compute, or to save and restore it.
+def unsafe_operations(folder: Path) -> list[str]:
+    """Returns the operations of a SavedModel that may do more than compute, save and restore it.
 
     Raises:
-      UserError: `saved_model.pb` is no SavedModel.
+      UserError: `saved_model.pb` is not a SavedModel.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
@@ -174,7 +187,7 @@ def touching_operations(folder: Path) -> list[str]:
         model.ParseFromString((folder / "saved_model.pb").read_bytes())
     except (OSError, DecodeError) as error:
         raise UserError(
-            f"{folder / 'saved_model.pb'} cannot be loaded: {_brief(error)}", "Fetch it again."
+            f"{folder / 'saved_model.pb'} cannot be loaded: {_brief(error)}", "Download it again."
         ) from None
     used = {
         node.op
@@ -193,35 +206,40 @@ def _only_computes(operation: str) -> bool:
     return family in _COMPUTING and not operation.startswith(_READING)
 
 
-def build_tfhub_model(layer: TFHubLayer, image_size: int) -> keras.Model:
-    """A module of images as a functional model of one stage.
+def build_tfhub_model(layer: TFHubLayer, image_size: int) -> KerasModel:
+    """Builds a functional model of one stage from a module of images.
 
-    The module's signature tells size and channels where it fixes them; TF-Hub's
-    image modules take pixels in [0, 1], so 0 to 255 is scaled inside.
+    TF-Hub's image modules expect pixels in [0, 1], so 0 to 255 is scaled inside.
 
     Args:
-      layer: computes in float32.
-      image_size: side of the input, in pixels.
+      layer: The module; it computes in float32.
+      image_size: Side of the input, in pixels.
 
     Raises:
-      UserError: the module takes no pictures of that size.
+      UserError: The module does not take images of that size.
     """
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
     scaled = keras.layers.Rescaling(1 / 255.0, name="to_unit_range")(pixels)
     check_input(
         layer,
         pixels,
-        f"The module {layer.module_path} takes no pictures of {image_size} px in three colours",
+        f"The module {layer.module_path} does not take images of {image_size} px with 3 channels",
         "Give an image module (feature-vector or classification), or another --image_size.",
     )
     return keras.Model(pixels, layer(scaled), name="hub_module")
 
 
-def check_input(layer: TFHubLayer, inputs: Any, what: str, remedy: str) -> None:
-    """Tries what a layer makes of a Keras tensor.
+def check_input(layer: TFHubLayer, inputs: Tensor, what: str, remedy: str) -> None:
+    """Checks that a module can be called on a Keras tensor.
+
+    Args:
+      layer: The module.
+      inputs: The Keras tensor.
+      what: First line of the error, without its reason.
+      remedy: Second line of the error.
 
     Raises:
-      UserError: `what`, with the reason, and `remedy`: it takes no such input.
+      UserError: The module does not take such an input.
     """
     try:
         layer.compute_output_spec(inputs)  # Keras would wrap the errors of a call
@@ -232,44 +250,44 @@ def check_input(layer: TFHubLayer, inputs: Any, what: str, remedy: str) -> None:
 
 
 def declared_image_size(layer: TFHubLayer) -> int:
-    """The side that the module's signature asks for, in pixels; 0 where it takes any."""
+    """Returns the side that the module's signature requires, in pixels; 0 for any size."""
     spec = layer.input_spec_of_module()
     return int(spec.shape[1] or 0) if spec is not None and spec.shape.rank == 4 else 0
 
 
-def _load(path: str) -> Any:
+def _load(path: str) -> Module:
     try:
         module = tf.saved_model.load(path)
     except Exception as error:  # of protobuf, the checkpoint reader and TensorFlow
-        raise UserError(f"{path} cannot be loaded: {_brief(error)}", "Fetch it again.") from None
+        raise UserError(f"{path} cannot be loaded: {_brief(error)}", "Download it again.") from None
     if not callable(module):
         raise UserError(
-            f"The SavedModel {path} cannot be called: it is no reusable TF2 module.",
+            f"The SavedModel {path} cannot be called: it is not a reusable TF2 module.",
             "Give a TF2 module (feature-vector or classification).",
         )
     return module
 
 
-def _variables(module: Any, kind: str) -> list[tf.Variable]:
-    """The list that TF-Hub's reusable form has; of a plain `tf.Module`, what hangs on it."""
-    if hasattr(module, kind):
-        return list(getattr(module, kind))
+def _variables(module: Module, attribute: str) -> list[tf.Variable]:
+    """Returns a list that TF-Hub's modules have; of a plain `tf.Module`, its tracked variables."""
+    if hasattr(module, attribute):
+        return list(getattr(module, attribute))
     tracked = tf.train.TrackableView(module).descendants()
     found = [each for each in tracked if isinstance(each, tf.Variable)]
-    return [v for v in found if v.trainable] if kind == "trainable_variables" else found
+    return [v for v in found if v.trainable] if attribute == "trainable_variables" else found
 
 
-def _shared(variable: Any, *, trainable: bool) -> keras.Variable:
+def _shared(variable: tf.Variable, *, trainable: bool) -> keras.Variable:
     name = re.sub(r"[^\w.-]", "_", variable.name.split(":")[0])
     return share_variable(variable, trainable=trainable, name=name)
 
 
-def _signatures(module: Any) -> list[Any]:
+def _signatures(module: Module) -> list[Any]:
     call = getattr(module, "__call__", None)  # noqa: B004
     return list(getattr(call, "concrete_functions", ()))
 
 
-def _input_spec(module: Any) -> Any:
+def _input_spec(module: Module) -> tf.TensorSpec | None:
     for function in _signatures(module):
         for spec in tf.nest.flatten(function.structured_input_signature):
             if isinstance(spec, tf.TensorSpec) and spec.shape.rank:
@@ -277,16 +295,17 @@ def _input_spec(module: Any) -> Any:
     return None
 
 
-def _takes_training(module: Any) -> bool:
-    kind = getattr(getattr(module, "__call__", None), "function_type", None)  # noqa: B004
-    return kind is not None and "training" in kind.parameters
+def _takes_training(module: Module) -> bool:
+    function = getattr(module, "__call__", None)  # noqa: B004
+    function_type = getattr(function, "function_type", None)
+    return function_type is not None and "training" in function_type.parameters
 
 
 def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return " ".join(str(error).split())[:_MESSAGE_CHARACTERS] or type(error).__name__
 
 
-def _main_output(outputs: dict[str, Any]) -> str:
+def _main_output(outputs: Mapping[str, Tensor]) -> str:
     if "default" in outputs:
         return "default"
     if len(outputs) == 1:

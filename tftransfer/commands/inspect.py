@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tftransfer.backbones.load import load_backbone, modality_of_backbone
+from tftransfer.backbones.load import load_backbone
+from tftransfer.backbones.names import modality_of_name
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples, read_item
@@ -153,7 +154,7 @@ def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
         weights=experiment.weights,
         image_size=experiment.image_size,
         trust_code=experiment.trust_code,
-        modality=modality_of_backbone(experiment.backbone),
+        modality=modality_of_name(experiment.backbone),
         length=experiment.length,
         cache=cache,
     )

@@ -102,7 +102,7 @@ class Network:
 
     def _features(self) -> Any:
         last = self.backbone.stages[-1].name
-        if not self.backbone.unit:
+        if not self.backbone.unit_length:
             return self.pooled(last, FEATURES)
         unit = keras.layers.UnitNormalization(name=FEATURES, dtype="float32")
         return unit(self.pooled(last, f"{FEATURES}_pool"))
@@ -274,7 +274,7 @@ class Network:
             return ""
         text = re.sub(r'"trainable": (true|false)', "", text)
         text = re.sub(r'"([^"]+)"', lambda found: names.get(found[1], found[0]), text)
-        pooled = f"{self.backbone.pooling} {self.backbone.unit}"
+        pooled = f"{self.backbone.pooling} {self.backbone.unit_length}"
         return hashlib.sha256(f"{text} {pooled}".encode()).hexdigest()
 
     def parameters(self, block: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tftransfer.backbones.load import check_backbone, longest
+from tftransfer.backbones.load import check_backbone, max_length
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
@@ -114,7 +114,7 @@ def length_of(backbone: str, examples: Examples, choices: list[str]) -> float:
     if modality.auto_length is None:
         return 0.0
     measures = examples.measures[examples.where("train")]
-    length, said = modality.auto_length(measures, longest(backbone, modality.name))
+    length, said = modality.auto_length(measures, max_length(backbone, modality.name))
     choices.append(said)
     return length
 

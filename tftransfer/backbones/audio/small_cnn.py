@@ -6,19 +6,20 @@ import keras
 from keras import layers
 
 from tftransfer.backbones.audio.yamnet import BANDS
-from tftransfer.backbones.registry import convolution_stages
+from tftransfer.backbones.convolutions import convolution_stages
+from tftransfer.core.typing import KerasModel
 
 
-def small_cnn(frames: int, width: int = 32, depth: int = 4) -> keras.Model:
-    """Log-mel spectrograms [n, frames, 64, 1] to a feature map: `depth` stages of convolutions.
+def small_cnn(frames: int, width: int = 32, depth: int = 4) -> KerasModel:
+    """Builds a small network from log-mel spectrograms, [n, frames, 64, 1], to a feature map.
 
-    The first convolution has strides of 2, as YAMNet's, unless the stages need the full resolution:
-    in it would be half of the work.
+    The first convolution has strides of 2, like YAMNet's, unless the stages need the full
+    resolution: at full resolution it would be half of the computation.
 
     Args:
-      frames: of a spectrogram.
-      width: channels of the first stage; they double from stage to stage.
-      depth: number of stages, each halving the resolution.
+      frames: Frames of a spectrogram.
+      width: Channels of the first stage; they double from stage to stage.
+      depth: Number of stages, each of which halves the resolution.
     """
     x = spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
     x = layers.Rescaling(1 / 4, offset=0.5, name="rescale")(x)

@@ -1,4 +1,4 @@
-"""TF-Hub's modules of audio, which take waveforms, as backbones."""
+"""TF-Hub's audio modules, which take waveforms, as backbones."""
 
 from __future__ import annotations
 
@@ -9,103 +9,103 @@ import keras
 import tensorflow as tf
 
 from tftransfer.backbones.backbone import Backbone
+from tftransfer.backbones.options import LoadOptions
 from tftransfer.backbones.stages import cut_into_stages
 from tftransfer.backbones.tfhub import TFHubLayer, check_input, trusted
+from tftransfer.core.typing import Tensor
 from tftransfer.preprocessing.audio.preprocessors import WaveformPreprocessor
 from tftransfer.utils.errors import unknown_name
 from tftransfer.utils.files import file_sha256
 
-# What YAMNet's module returns, by place.
-_IN_PLACE = ("scores", "embeddings", "log_mel")
+# The outputs of YAMNet's module, by position.
+_OUTPUT_NAMES = ("scores", "embeddings", "log_mel")
+_DEFAULT_OUTPUTS = ("default", "embeddings", "embedding")
 
 
 @keras.saving.register_keras_serializable("tftransfer")
 class ClipModule(TFHubLayer):
     """Calls a reusable SavedModel of waveforms.
 
-    A module of one clip, [samples], is called for each; where it tells of several patches,
-    [patches, d], their mean is the clip's. Of a tuple, `output` is a place from 0, or of three,
-    as of YAMNet, `scores`, `embeddings` (also if nothing is named) or `log_mel`.
+    A module of one clip, [samples], is called for each clip. Of several patches, [patches, d], the
+    mean is the clip's vector. Of a tuple, `output` is a position from 0, or of three outputs, as
+    YAMNet has, `scores`, `embeddings` (the default) or `log_mel`.
 
     Args:
-      path: a local folder with `saved_model.pb`.
-      output: which of several outputs; "" for the only one, `default` or `embeddings`.
+      path: Local folder with `saved_model.pb`.
+      output: Which of several outputs; "" for the only one, `default` or `embeddings`.
     """
 
-    def _output(self, inputs: Any, *, training: bool) -> Any:
+    def _output(self, inputs: Tensor, *, training: bool) -> Tensor:
         spec = self.input_spec_of_module()
         if spec is None or spec.shape.rank != 1:
-            return _averaged(self._chosen(self._told(inputs, training)))
+            return _mean_over_patches(self._select(self._call_module(inputs, training)))
 
-        def of_one(clip: Any) -> Any:
-            return _averaged(self._chosen(self._told(clip, training))[None])[0]
+        def one_clip(clip: Tensor) -> Tensor:
+            return _mean_over_patches(self._select(self._call_module(clip, training))[None])[0]
 
-        probe = of_one(tf.zeros(inputs.shape[1:], inputs.dtype))
+        probe = one_clip(tf.zeros(inputs.shape[1:], inputs.dtype))
         signature = tf.TensorSpec(probe.shape, probe.dtype)
-        return tf.map_fn(of_one, inputs, fn_output_signature=signature)
+        return tf.map_fn(one_clip, inputs, fn_output_signature=signature)
 
-    def _told(self, inputs: Any, training: bool) -> Any:
+    def _call_module(self, inputs: Tensor, training: bool) -> Any:
         arguments = {"training": training} if self._takes_training else {}
         return self.module(inputs, **arguments)
 
-    def _chosen(self, result: Any) -> Any:
-        if isinstance(result, dict):
-            named = result
-        elif isinstance(result, (tuple, list)):
-            names = _IN_PLACE if len(result) == len(_IN_PLACE) else ()
-            named = {str(place): value for place, value in enumerate(result)}
-            named |= dict(zip(names, result))
+    def _select(self, outputs: Any) -> Tensor:
+        if isinstance(outputs, dict):
+            named = outputs
+        elif isinstance(outputs, (tuple, list)):
+            names = _OUTPUT_NAMES if len(outputs) == len(_OUTPUT_NAMES) else ()
+            named = {str(position): value for position, value in enumerate(outputs)}
+            named |= dict(zip(names, outputs))
         else:
-            return result
-        name = self.output_name
-        if not name:
-            name = next((n for n in ("default", "embeddings", "embedding") if n in named), "")
+            return outputs
+        name = self.output_name or next((n for n in _DEFAULT_OUTPUTS if n in named), "")
         if name not in named:
             raise unknown_name("output of the module (MODULE:output=NAME)", name, named)
         return named[name]
 
 
-def _averaged(values: Any) -> Any:
-    """[n, ..., d] to [n, d]."""
+def _mean_over_patches(values: Tensor) -> Tensor:
+    """Reduces [n, ..., d] to [n, d]."""
     axes = list(range(1, len(values.shape) - 1))
     return tf.reduce_mean(values, axis=axes) if axes else values
 
 
-def load_module(handle: str, *, trust_code: bool, length: float) -> Backbone | None:
-    """The module of a folder, URL or Kaggle handle as a backbone of one stage.
+def load_module(handle: str, options: LoadOptions) -> Backbone | None:
+    """Loads the module of a folder, URL or Kaggle handle as a backbone of one stage.
 
     Args:
-      handle: perhaps with `:output=NAME`.
-      trust_code: that it may run.
-      length: seconds of a clip.
+      handle: The module, perhaps with `:output=NAME`.
+      options: `trust_code` allows the module to run; `length` is the number of seconds of a clip.
 
     Returns:
-      None where the name is no module, or one of pictures.
+      None where the name is not a module, or one of images.
 
     Raises:
-      UserError: it is not trusted, not there, or takes no waveforms.
+      UserError: The module is not trusted, does not exist, or takes no waveforms.
     """
     place, _, output = handle.partition(":output=")
     local = Path(place).expanduser()
     if "/" not in place and not (local / "saved_model.pb").is_file():
         return None
-    path, said = trusted(place, trust_code)
+    path, remarks = trusted(place, options.trust_code)
     layer = ClipModule(str(path), output, name="module", dtype="float32")
     spec = layer.input_spec_of_module()
     if spec is not None and spec.shape.rank == 4:
         return None
-    preprocessor = WaveformPreprocessor(length=length)
+    preprocessor = WaveformPreprocessor(length=options.length)
     samples = keras.Input(preprocessor.shape, name="waveform")
     check_input(
         layer,
         samples,
-        f"The module {handle} takes no waveforms of {preprocessor.samples:,} samples",
-        "Give a module of audio at 16 kHz, or another --length.",
+        f"The module {handle} does not take waveforms of {preprocessor.samples:,} samples",
+        "Give an audio module at 16 kHz, or another --length.",
     )
     model = keras.Model(samples, layer(samples), name="hub_module")
-    whole = [v for v in layer.variables if not v.dtype.startswith(("float", "bfloat"))]
-    if whole:
-        said += (f"{len(whole)} of the module's weights are whole numbers, which cannot train",)
+    integers = [v for v in layer.variables if not v.dtype.startswith(("float", "bfloat"))]
+    if integers:
+        remarks += (f"{len(integers)} of the module's weights are integers, which cannot train",)
     return Backbone(
         name=handle,
         architecture=handle,
@@ -114,5 +114,5 @@ def load_module(handle: str, *, trust_code: bool, length: float) -> Backbone | N
         preprocessor=preprocessor,
         weights=handle,
         weights_sha256=file_sha256(path / "saved_model.pb"),
-        remarks=said,
+        remarks=remarks,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import layers
 
@@ -13,12 +11,15 @@ from tftransfer.backbones.audio.patch_layers import (
     Patches,
     PatchLoudness,
 )
-from tftransfer.backbones.pooling import MaskOn
+from tftransfer.backbones.pooling import PassMask
 from tftransfer.backbones.stages import Stage
+from tftransfer.core.typing import KerasModel, Tensor
 from tftransfer.preprocessing.audio.log_mel import MelBands
 from tftransfer.utils.errors import check_known
 
-FRAMES, BANDS, CLASSES = 96, 64, 521
+PATCH_FRAMES = 96
+BANDS = 64
+CLASSES = 521
 POOLS = ("loudness", "mean")
 # Stride and channels of the separable convolutions, layer2 to layer14.
 _SEPARABLE = (
@@ -36,45 +37,54 @@ _SEPARABLE = (
     (2, 1024),
     (1, 1024),
 )
+_FIRST_CHANNELS = 32
+_FIRST_STRIDE = 2
 _EPSILON = 1e-4
 
 
-def build_yamnet(frames: int, hop: int = 48, pool: str = "loudness") -> keras.Model:
-    """Log-mel spectrograms [n, frames, 64, 1] to feature maps, [n, 3 × patches, 2, 1024].
+def build_yamnet(frames: int, hop: int = 48, pool: str = "loudness") -> KerasModel:
+    """Builds YAMNet from log-mel spectrograms, [n, frames, 64, 1], to [n, 3 × patches, 2, 1024].
 
-    The layers are named as in the published model, so that its weight files fit by name. As there,
-    patches of 96 frames are heard on their own. Beside each layer's feature map stand the patches'
-    weights in a clip's mean, float32 [n, patches].
+    The layers have the names of the published model, so that its weight files fit by name. As
+    there, patches of 96 frames are processed separately. With `loudness`, each layer also passes on
+    the weights of the patches in a clip's mean, float32 [n, patches].
 
     Args:
-      frames: of a spectrogram.
-      hop: frames from one patch to the next, at most; 48 as published, 96 for half the work.
-      pool: `loudness` weighs patches by their magnitude, as silence around a sound tells nothing of
-        it; `mean`, as published, counts all alike, and nothing stands beside.
+      frames: Frames of a spectrogram.
+      hop: Frames from one patch to the next, at most; 48 as published, 96 for half the work.
+      pool: `loudness` weights patches by their magnitude, since silence around a sound carries no
+        information about it; `mean`, as published, gives all patches the same weight.
 
     Raises:
-      UserError: another pool.
+      UserError: There is no such pooling.
     """
     check_known("pool", pool, POOLS, "yamnet")
     spectrogram = keras.Input((frames, BANDS, 1), name="log_mel")
-    x = Patches(FRAMES, hop, name="layer1_patches")(spectrogram)
-    patches = x.shape[1] // FRAMES
-    beside: list[Any] = []
+    x = Patches(PATCH_FRAMES, hop, name="layer1_patches")(spectrogram)
+    patches = x.shape[1] // PATCH_FRAMES
+    loudness: list[Tensor] = []
     if pool == "loudness" and patches > 1:
-        beside = [PatchLoudness(patches, MelBands().offset, name="layer1_loudness")(x)]
-    first = {"padding": "same", "use_bias": False, "name": "layer1_conv"}
-    x = PatchConv2D(32, 3, strides=2, patches=patches, **first)(x)
-    x = _normalised(x, "layer1_conv")
+        loudness = [PatchLoudness(patches, MelBands().offset, name="layer1_loudness")(x)]
+    convolution = PatchConv2D(
+        _FIRST_CHANNELS,
+        3,
+        strides=_FIRST_STRIDE,
+        patches=patches,
+        padding="same",
+        use_bias=False,
+        name="layer1_conv",
+    )
+    x = _normalized(convolution(x), "layer1_conv")
     for number, (stride, channels) in enumerate(_SEPARABLE, 2):
         x = _separable(x, f"layer{number}", stride, channels, patches)
-        beside = [MaskOn(name=f"layer{number}_loudness")(weights) for weights in beside]
-    return keras.Model(spectrogram, [x, *beside] if beside else x, name="yamnet")
+        loudness = [PassMask(name=f"layer{number}_loudness")(weights) for weights in loudness]
+    return keras.Model(spectrogram, [x, *loudness] if loudness else x, name="yamnet")
 
 
-def yamnet_stages(model: keras.Model) -> tuple[Stage, ...]:
-    """Its fourteen layers: which of them transfers best depends much on the task."""
-    stages, stride = [], 2.0
-    for number, down in enumerate((1, *(down for down, _ in _SEPARABLE)), 1):
+def yamnet_stages(model: KerasModel) -> tuple[Stage, ...]:
+    """Returns YAMNet's fourteen layers as stages; which transfers best depends on the task."""
+    stages, stride = [], 1.0
+    for number, (down, _) in enumerate(((_FIRST_STRIDE, _FIRST_CHANNELS), *_SEPARABLE), 1):
         own = [layer for layer in model.layers if layer.name.startswith(f"layer{number}_")]
         ends = ("_conv_relu" if number == 1 else "_pointwise_conv_relu", "_loudness")
         found = {layer.name.removeprefix(f"layer{number}"): layer.output for layer in own}
@@ -90,22 +100,22 @@ def yamnet_stages(model: keras.Model) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def with_scores(backbone: keras.Model) -> keras.Model:
-    """The published network whole: the mean of the feature map, and 521 independent scores."""
+def with_scores(backbone: KerasModel) -> KerasModel:
+    """Returns the whole published network, with 521 independent scores and the mean features."""
     x = layers.GlobalAveragePooling2D(name="embeddings")(backbone.outputs[0])
     scores = layers.Dense(CLASSES, activation="sigmoid", name="logits")(x)
     return keras.Model(backbone.input, [scores, x], name="yamnet_scores")
 
 
-def _separable(x: Any, name: str, stride: int, channels: int, patches: int) -> Any:
+def _separable(x: Tensor, name: str, stride: int, channels: int, patches: int) -> Tensor:
     depthwise, pointwise = f"{name}_depthwise_conv", f"{name}_pointwise_conv"
     same = {"padding": "same", "use_bias": False}
     x = PatchDepthwiseConv2D(3, strides=stride, patches=patches, name=depthwise, **same)(x)
-    x = _normalised(x, depthwise)
+    x = _normalized(x, depthwise)
     x = layers.Conv2D(channels, 1, name=pointwise, **same)(x)
-    return _normalised(x, pointwise)
+    return _normalized(x, pointwise)
 
 
-def _normalised(x: Any, name: str) -> Any:
+def _normalized(x: Tensor, name: str) -> Tensor:
     x = layers.BatchNormalization(scale=False, epsilon=_EPSILON, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

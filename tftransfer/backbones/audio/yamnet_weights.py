@@ -1,54 +1,57 @@
-"""YAMNet's published weights: the HDF5 file, and SavedModels of whole or of 8-bit numbers."""
+"""YAMNet's published weights: the HDF5 file, and SavedModels of floats or of 8-bit integers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import h5py
-import keras
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
-from tftransfer.backbones.weight_files import check_bounds
+from tftransfer.checkpoints.weight_files import check_bounds
 from tftransfer.checkpoints.weights import settle
+from tftransfer.core.typing import Array, KerasModel
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
 
 PUBLISHED = "https://storage.googleapis.com/audioset/yamnet.h5"
-# A layer's numbers by what they are: what a file's own names end with, and ours.
-_ENDS = ("kernel", "depthwise_kernel", "beta", "moving_mean", "moving_variance", "bias")
+# A layer's variables, as a file's names and ours end.
+_VARIABLES = ("kernel", "depthwise_kernel", "beta", "moving_mean", "moving_variance", "bias")
+# YAMNet's epsilon: with it, BatchNorm of mean 0 only adds its offset.
+_IDENTITY_VARIANCE = 1.0 - 1e-4
+_MESSAGE_CHARACTERS = 160
 
-Arrays = Mapping[str, np.ndarray]
+Arrays: TypeAlias = Mapping[str, Array]
 
 
-def load_yamnet(model: keras.Model, path: Path) -> tuple[str, tuple[str, ...]]:
-    """Gives YAMNet its weights.
+def load_yamnet(model: KerasModel, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Assigns YAMNet its weights.
 
     Args:
-      model: of `build_yamnet`, or `with_scores` of it.
-      path: `yamnet.h5` as published, a part of it, or the folder of a SavedModel, of which only
-        numbers are read.
+      model: The result of `build_yamnet`, or of `with_scores`.
+      path: `yamnet.h5` as published, a file with some of its layers, or the folder of a SavedModel,
+        of which only numbers are read.
 
     Returns:
-      The file's sha256, and what is worth saying.
+      The file's sha256, and remarks for the plan.
 
     Raises:
-      UserError: nothing there that fits.
+      UserError: The file holds no weights that fit.
     """
     if (path / "saved_model.pb").is_file():
-        arrays = _of_saved_model(path)
+        arrays = _read_saved_model(path)
         digest = file_sha256(path / "variables" / "variables.data-00000-of-00001")
     else:
-        arrays, digest = _of_h5(path), file_sha256(path) if path.is_file() else ""
+        arrays, digest = _read_h5(path), file_sha256(path) if path.is_file() else ""
     return digest, _assign(model, arrays, path)
 
 
-def _assign(model: keras.Model, arrays: Arrays, path: Path) -> tuple[str, ...]:
+def _assign(model: KerasModel, arrays: Arrays, path: Path) -> tuple[str, ...]:
     missing, total = [], 0
     for layer in model.layers:
         for variable in layer.weights:
@@ -79,11 +82,11 @@ def _assign(model: keras.Model, arrays: Arrays, path: Path) -> tuple[str, ...]:
     )
 
 
-def _of_h5(path: Path) -> Arrays:
-    """By our names, from `layer2/depthwise_conv/bn/beta:0` and the like."""
-    found: dict[str, np.ndarray] = {}
+def _read_h5(path: Path) -> Arrays:
+    """Returns arrays by our names, from `layer2/depthwise_conv/bn/beta:0` and so on."""
+    found: dict[str, Array] = {}
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str, item: h5py.HLObject) -> None:
         key = our_name(name.removesuffix(":0"))
         if isinstance(item, h5py.Dataset) and key:
             found[key] = np.asarray(item)
@@ -93,23 +96,32 @@ def _of_h5(path: Path) -> Arrays:
             check_bounds(file, path)
             file.visititems(visit)
     except OSError as error:
-        said = " ".join(str(error).split())[:160]
-        raise UserError(f"The weights {path} cannot be read: {said}", "Fetch them again.") from None
+        raise _unreadable(path, error) from None
     return found
 
 
-def our_name(theirs: str) -> str:
-    """`layer2_depthwise_conv_bn/beta` of `.../layer2/depthwise_conv/bn/beta`; "" of others."""
-    parts = theirs.split("/")
-    layers = [n for n, part in enumerate(parts) if re.fullmatch(r"layer\d+|logits", part)]
-    if not layers or parts[-1] not in _ENDS:
+def _unreadable(path: Path, error: Exception) -> UserError:
+    message = " ".join(str(error).split())[:_MESSAGE_CHARACTERS]
+    return UserError(f"The weights {path} cannot be read: {message}", "Download them again.")
+
+
+def our_name(path: str) -> str:
+    """Returns our name of a variable in a published file; "" for other variables.
+
+    Example:
+      >>> our_name("yamnet_frames/layer2/depthwise_conv/bn/beta")
+      'layer2_depthwise_conv_bn/beta'
+    """
+    names = path.split("/")
+    layers = [n for n, name in enumerate(names) if re.fullmatch(r"layer\d+|logits", name)]
+    if not layers or names[-1] not in _VARIABLES:
         return ""
-    inside = list(dict.fromkeys(parts[layers[-1] : -1]))
-    last = "kernel" if parts[-1] == "depthwise_kernel" else parts[-1]
+    inside = list(dict.fromkeys(names[layers[-1] : -1]))
+    last = "kernel" if names[-1] == "depthwise_kernel" else names[-1]
     return f"{'_'.join(inside)}/{last}"
 
 
-def _of_saved_model(path: Path) -> Arrays:
+def _read_saved_model(path: Path) -> Arrays:
     try:
         reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
@@ -118,16 +130,15 @@ def _of_saved_model(path: Path) -> Arrays:
         if any(each.checkpoint_key.startswith("dk/") for each in stored):
             keys = {each.checkpoint_key.partition("/.")[0]: each.checkpoint_key for each in stored}
             values = {name: reader.get_tensor(key) for name, key in keys.items()}
-            return _of_8_bits(values, _scales(path))
+            return _from_8_bits(values, _kernel_scales(path))
         named = {our_name(each.full_name): each.checkpoint_key for each in stored}
         return {name: reader.get_tensor(key) for name, key in named.items() if name}
     except (tf.errors.OpError, DecodeError, RuntimeError, ValueError, LookupError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise UserError(f"The weights {path} cannot be read: {said}", "Fetch them again.") from None
+        raise _unreadable(path, error) from None
 
 
-def _scales(path: Path) -> list[float]:
-    """Of each kernel of 8 bits in turn: what the graph multiplies it with after the cast."""
+def _kernel_scales(path: Path) -> list[float]:
+    """Returns the factor of each 8-bit kernel: the graph multiplies by it after a cast."""
     model = saved_model_pb2.SavedModel()
     model.ParseFromString((path / "saved_model.pb").read_bytes())
     functions = model.meta_graphs[0].graph_def.library.function
@@ -145,9 +156,9 @@ def _scales(path: Path) -> list[float]:
     ]
 
 
-def _of_8_bits(values: Arrays, scales: list[float]) -> Arrays:
-    """Kernels with batch normalisation folded in: it is left with the biases alone."""
-    found: dict[str, np.ndarray] = {}
+def _from_8_bits(values: Arrays, scales: list[float]) -> Arrays:
+    """Returns kernels in which BatchNorm is folded; what remains of it is its offset."""
+    found: dict[str, Array] = {}
     scale = iter(scales)
     for number, name in enumerate(_convolutions()):
         kernel, bias = values[f"k/{number}"], values[f"b/{number}"]
@@ -156,12 +167,12 @@ def _of_8_bits(values: Arrays, scales: list[float]) -> Arrays:
         found[f"{name}/kernel"] = kernel
         found[f"{name}_bn/beta"] = bias
         found[f"{name}_bn/moving_mean"] = np.zeros_like(bias)
-        found[f"{name}_bn/moving_variance"] = np.full_like(bias, 1.0 - 1e-4)
+        found[f"{name}_bn/moving_variance"] = np.full_like(bias, _IDENTITY_VARIANCE)
     found["logits/kernel"] = values["dk"].astype(np.float32) * next(scale)
     found["logits/bias"] = values["db"]
     return found
 
 
 def _convolutions() -> list[str]:
-    pairs = [f"layer{n}_{part}wise_conv" for n in range(2, 15) for part in ("depth", "point")]
-    return ["layer1_conv", *pairs]
+    names = [f"layer{n}_{kind}wise_conv" for n in range(2, 15) for kind in ("depth", "point")]
+    return ["layer1_conv", *names]

@@ -1,1 +1,1 @@
-"""Backbones of images: the networks of Keras Applications."""
+"""Image backbones: Keras applications, registered builders and TF-Hub modules."""

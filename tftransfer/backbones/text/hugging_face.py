@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's format: what KerasHub does not read in them, or cannot do without."""
+"""Folders in Hugging Face's format: what KerasHub does not read in them, and what it requires."""
 
 from __future__ import annotations
 
@@ -12,37 +12,46 @@ from typing import Any
 import numpy as np
 
 from tftransfer.core.serialization import read_json
+from tftransfer.core.typing import Array, KerasModel
 from tftransfer.utils.errors import UserError
 
-_WEIGHTS, _INDEX, _ADDED = "model.safetensors", "model.safetensors.index.json", "added.safetensors"
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_ADDED = "added.safetensors"
 _TOKENIZER = "tokenizer_config.json"
-# A layer that KerasHub wants weights of and nothing here reads: masked language models have none.
+# KerasHub requires the weights of this layer, which is not used; masked language models lack it.
 _POOLERS = {"bert": "pooler.dense", "albert": "albert.pooler"}
-# What begins the names of tensors that KerasHub looks for; a network saved alone has none of it.
-_PREFIXES = {name: f"{name}." for name in ("roberta", "distilbert", "albert")}
-_LOWERING = ("bert", "distilbert")
-_RESERVED = 2  # rows of RoBERTa's positions that stand for no place
-_MODES = {"cls_token": "first", "max_tokens": "max", "lasttoken": "last", "mean_tokens": "mean"}
+# KerasHub requires these beginnings of tensor names; a network that was saved alone lacks them.
+_NAME_BEGINNINGS = {name: f"{name}." for name in ("roberta", "distilbert", "albert")}
+_LOWER_CASING = ("bert", "distilbert")
+# Rows of RoBERTa's position embeddings that stand for no position.
+_RESERVED_POSITIONS = 2
+_POOLING_OF_MODE = {
+    "cls_token": "first",
+    "max_tokens": "max",
+    "lasttoken": "last",
+    "mean_tokens": "mean",
+}
 
 
 def settings_of(folder: Path) -> Mapping[str, Any]:
-    """What `config.json` says; nothing of a folder that is not Hugging Face's."""
+    """Returns the content of `config.json`; empty for a folder that is not Hugging Face's."""
     config = _json(folder / "config.json")
     return config if "model_type" in config else {}
 
 
 @contextlib.contextmanager
 def completed(folder: Path) -> Iterator[Path]:
-    """The folder, or where it lacks what KerasHub wants, one of links to its files and of that.
+    """Yields the folder, or a temporary one of links where files that KerasHub requires are added.
 
     Raises:
-      UserError: KerasHub reads no folder of this kind of network.
+      UserError: KerasHub does not read folders of this network.
     """
     config = settings_of(folder)
     if config.get("model_type") == "electra":
         raise UserError(
-            f"{folder} is an ELECTRA of Hugging Face's, which KerasHub does not read.",
-            "Take one of KerasHub's presets, such as electra_small_discriminator_uncased_en, by "
+            f"{folder} is an ELECTRA in Hugging Face's format, which KerasHub does not read.",
+            "Use one of KerasHub's presets, such as electra_small_discriminator_uncased_en, by "
             "its name or its folder.",
         )
     added = _tokenizer(folder, config) | _tensors(folder, config)
@@ -59,39 +68,40 @@ def completed(folder: Path) -> Iterator[Path]:
 
 
 def tokenizer_settings(folder: Path) -> dict[str, Any]:
-    """Of `tokenizer_config.json`; whether it makes letters small, by `tokenizer.json` or by rule.
+    """Returns the content of `tokenizer_config.json`, with `do_lower_case` always present.
 
-    BERT's tokenizers do where nothing says that they do not.
+    Where that file does not have it, `tokenizer.json` decides, or BERT's default: lower case.
     """
-    made = _json(folder / "tokenizer.json").get("normalizer") or {}
-    return {"do_lower_case": made.get("lowercase", True), **_json(folder / _TOKENIZER)}
+    normalizer = _json(folder / "tokenizer.json").get("normalizer") or {}
+    return {"do_lower_case": normalizer.get("lowercase", True), **_json(folder / _TOKENIZER)}
 
 
 def _tokenizer(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
-    told = "do_lower_case" in _json(folder / _TOKENIZER)
-    if told or config.get("model_type") not in _LOWERING:
+    explicit = "do_lower_case" in _json(folder / _TOKENIZER)
+    if explicit or config.get("model_type") not in _LOWER_CASING:
         return {}
     return {_TOKENIZER: json.dumps(tokenizer_settings(folder)).encode()}
 
 
 def _tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
-    """Files of tensors by the names that KerasHub looks for, zeros for those of no other use, and
-    an index that names the file of each.
+    """Returns files of tensors under the names that KerasHub requires.
+
+    Zeros stand for tensors that have no other use, and an index names the file of each tensor.
     """
-    kind, files = config.get("model_type", ""), _files_of(folder)
-    prefix, pooler = _PREFIXES.get(kind, ""), _POOLERS.get(kind, "")
-    if prefix and any(name.startswith(prefix) for name in files):
-        prefix = ""
-    places = {f"{prefix}{name}": place for name, place in files.items()}
+    model_type, files = config.get("model_type", ""), _files_of(folder)
+    beginning, pooler = _NAME_BEGINNINGS.get(model_type, ""), _POOLERS.get(model_type, "")
+    if beginning and any(name.startswith(beginning) for name in files):
+        beginning = ""
+    places = {f"{beginning}{name}": place for name, place in files.items()}
     lacks_pooler = pooler and not any(name.endswith(f"{pooler}.weight") for name in places)
-    if not files or not (prefix or lacks_pooler):
+    if not files or not (beginning or lacks_pooler):
         return {}
     from safetensors.numpy import load_file, save
 
     added = {}
-    for place in sorted(set(files.values())) if prefix else ():
-        some = load_file(folder / place)
-        added[place] = save({f"{prefix}{name}": tensor for name, tensor in some.items()})
+    for place in sorted(set(files.values())) if beginning else ():
+        tensors = load_file(folder / place)
+        added[place] = save({f"{beginning}{name}": tensor for name, tensor in tensors.items()})
     if lacks_pooler:
         width = config["hidden_size"]
         zeros = {
@@ -104,7 +114,7 @@ def _tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _files_of(folder: Path) -> dict[str, str]:
-    """The file of each tensor, by the tensor's name."""
+    """Returns the name of the file of each tensor, by the tensor's name."""
     if (folder / _INDEX).is_file():
         return dict(read_json(folder / _INDEX)["weight_map"])
     if not (folder / _WEIGHTS).is_file():
@@ -115,7 +125,7 @@ def _files_of(folder: Path) -> dict[str, str]:
         return dict.fromkeys(file.keys(), _WEIGHTS)
 
 
-def _tensor(folder: Path, ending: str) -> np.ndarray | None:
+def _tensor(folder: Path, ending: str) -> Array | None:
     from safetensors import safe_open
 
     for name, place in _files_of(folder).items():
@@ -125,8 +135,13 @@ def _tensor(folder: Path, ending: str) -> np.ndarray | None:
     return None
 
 
-def add_token_types(folder: Path, transformer: Any) -> None:
-    """Adds the type that every token of a text has to RoBERTa's positions, as KerasHub has none."""
+def add_token_types(folder: Path, transformer: KerasModel) -> None:
+    """Adds the embedding of RoBERTa's only token type to its positions; KerasHub has none.
+
+    Args:
+      folder: The transformer's folder; nothing changes if it is not a RoBERTa.
+      transformer: KerasHub's backbone, changed in place.
+    """
     if settings_of(folder).get("model_type") != "roberta":
         return
     types = _tensor(folder, "embeddings.token_type_embeddings.weight")
@@ -134,36 +149,37 @@ def add_token_types(folder: Path, transformer: Any) -> None:
     if types is None or stored is None:
         return
     positions = transformer.embeddings.position_embedding.position_embeddings
-    if np.array_equal(positions, stored[_RESERVED:]):  # it was not done already
+    if np.array_equal(positions, stored[_RESERVED_POSITIONS:]):  # KerasHub did not add it itself
         positions.assign(positions + types[0])
 
 
 def pooling_of(folder: Path) -> str:
-    """One of the poolings of a transformer by sentence-transformers' file, or ""."""
+    """Returns the pooling that sentence-transformers' file names, or ""."""
     return next(iter(_poolings(folder)), "")
 
 
-def is_scaled(folder: Path) -> bool:
-    """Whether sentence-transformers scales a text's vector to length 1."""
+def scales_to_unit_length(folder: Path) -> bool:
+    """Returns whether sentence-transformers scales a text's vector to length 1."""
     return "Normalize" in _modules(folder)
 
 
 def remarks(folder: Path) -> tuple[str, ...]:
-    """What sentence-transformers does to a text's vector and is not done here."""
-    poolings, said = _poolings(folder), []
+    """Returns what sentence-transformers does to a text's vector and this package does not."""
+    poolings, found = _poolings(folder), []
     if len(poolings) > 1:
-        said.append(
-            f"its makers set the {' and the '.join(poolings)} of the tokens' vectors side by side; "
-            f"here the {poolings[0]} is taken"
+        found.append(
+            f"its makers concatenate the {' and the '.join(poolings)} of the tokens' vectors; "
+            f"here the {poolings[0]} is used"
         )
     if "Dense" in _modules(folder):
-        said.append("its makers' last layer, Dense, is left out")
-    return tuple(said)
+        found.append("its makers' last layer, Dense, is omitted")
+    return tuple(found)
 
 
 def _poolings(folder: Path) -> list[str]:
     settings = _json(folder / "1_Pooling" / "config.json")
-    return [pool for mode, pool in _MODES.items() if settings.get(f"pooling_mode_{mode}")]
+    modes = _POOLING_OF_MODE.items()
+    return [pool for mode, pool in modes if settings.get(f"pooling_mode_{mode}")]
 
 
 def _modules(folder: Path) -> set[str]:

@@ -1,19 +1,22 @@
-"""Layers around token ids: which places hold one, and what follows from it."""
+"""Layers around token ids: masks of padding, and ids and segments as transformers need them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from tftransfer.core.typing import Tensor
+
 
 @keras.saving.register_keras_serializable("tftransfer")
 class PaddingMask(keras.layers.Layer):
-    """Ids [n, T] to float32 [n, T]: 1 where there is a token, 0 where there is padding.
+    """Returns a mask of ids [n, T], float32 [n, T]: 1 for tokens, 0 for padding.
 
     Args:
-      padding: the id of padding.
+      padding: Id of padding.
     """
 
     def __init__(self, padding: int = 0, **kwargs: Any):
@@ -21,45 +24,45 @@ class PaddingMask(keras.layers.Layer):
         self.padding = padding
         self.autocast = False
 
-    def call(self, tokens: Any) -> Any:
-        """The mask."""
+    def call(self, tokens: Tensor) -> Tensor:
+        """Returns the mask."""
         return ops.cast(ops.not_equal(tokens, self.padding), "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "padding": self.padding}
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class Segments(keras.layers.Layer):
-    """Ids [n, T] to the segment 0 of each, int32 [n, T]: one text, not a pair."""
+class SegmentIds(keras.layers.Layer):
+    """Returns segment 0 for each of the ids [n, T], int32 [n, T]: one text, not a pair."""
 
-    def call(self, tokens: Any) -> Any:
-        """Zeros."""
+    def call(self, tokens: Tensor) -> Tensor:
+        """Returns zeros."""
         return ops.zeros_like(tokens)
 
 
 @keras.saving.register_keras_serializable("tftransfer")
-class Masked(keras.layers.Layer):
-    """What stands beside a text's end, set to 0: a pair of [n, T, d] and mask [n, T]."""
+class ApplyMask(keras.layers.Layer):
+    """Sets vectors after the end of a text to 0: from [n, T, d] and a mask [n, T] to [n, T, d]."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Any) -> Any:
-        """[n, T, d]."""
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Returns the masked vectors."""
         x, mask = inputs
         return x * ops.cast(mask, x.dtype)[..., None]
 
 
 @keras.saving.register_keras_serializable("tftransfer")
 class TokenIds(keras.layers.Layer):
-    """Ids [n, T] with another id in the places of padding, int32 [n, T].
+    """Replaces the id of padding in ids [n, T], int32 [n, T].
 
     Args:
-      padding: the id of padding as it comes.
-      becomes: the one that the embedding knows.
+      padding: Id of padding in the input.
+      becomes: Id of padding for the embedding that follows.
     """
 
     def __init__(self, padding: int, becomes: int, **kwargs: Any):
@@ -67,10 +70,10 @@ class TokenIds(keras.layers.Layer):
         self.padding, self.becomes = padding, becomes
         self.autocast = False
 
-    def call(self, tokens: Any) -> Any:
-        """The ids."""
+    def call(self, tokens: Tensor) -> Tensor:
+        """Returns the ids."""
         return ops.where(ops.equal(tokens, self.padding), self.becomes, tokens)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "padding": self.padding, "becomes": self.becomes}

@@ -6,30 +6,31 @@ import keras
 
 from tftransfer.backbones import tfhub
 from tftransfer.backbones.backbone import Backbone
+from tftransfer.backbones.options import LoadOptions
 from tftransfer.backbones.stages import Stage
 from tftransfer.preprocessing.text.preprocessor import StringPreprocessor
 from tftransfer.utils.files import file_sha256
 
 
-def load_module(name: str, handle: str, *, trust_code: bool, output: str = "") -> Backbone:
-    """A module as a backbone of one stage: strings [n] to vectors [n, d].
+def load_module(name: str, handle: str, options: LoadOptions, *, output: str = "") -> Backbone:
+    """Loads a module as a backbone of one stage, from strings [n] to vectors [n, d].
 
     Args:
-      name: as the user gave it.
+      name: The name as the user gave it.
       handle: URL or folder of the module.
-      trust_code: that it may run.
-      output: which entry of a dictionary that it returns.
+      options: `trust_code` allows the module to run.
+      output: Key of a dictionary that the module returns; "" for its default output.
 
     Raises:
-      UserError: it is not trusted, or no module of strings.
+      UserError: The module is not trusted, or does not take strings.
     """
-    path, said = tfhub.trusted(handle, trust_code)
+    path, remarks = tfhub.trusted(handle, options.trust_code)
     layer = tfhub.TFHubLayer(str(path), output, name="module", dtype="float32")
     strings = keras.Input((), dtype="string", name="strings")
     tfhub.check_input(
         layer,
         strings,
-        f"The module {handle} takes no strings",
+        f"The module {handle} does not take strings",
         "Give a module of text (strings to vectors).",
     )
     vectors = layer(strings)
@@ -41,5 +42,5 @@ def load_module(name: str, handle: str, *, trust_code: bool, output: str = "") -
         preprocessor=StringPreprocessor(),
         weights=handle,
         weights_sha256=file_sha256(path / "saved_model.pb"),
-        remarks=said,
+        remarks=remarks,
     )
