@@ -1,4 +1,4 @@
-"""Weight files from strangers: no code, no links, and no more in memory than on disk."""
+"""Weight files of unknown origin: no code, no links, and no more in memory than on disk."""
 
 import zipfile
 
@@ -59,7 +59,7 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize("case", ENTRIES)
-def test_a_hostile_entry_is_named(model, tmp_path, case):
+def test_load_weights_hostile_entry_is_an_error(model, tmp_path, case):
     path = with_entry(model, tmp_path, ENTRIES[case])
     with pytest.raises(UserError, match=r"refused: its entry /"):
         load_weights(model, path)
@@ -71,22 +71,22 @@ def lambda_model():
 
 
 @pytest.mark.parametrize("make", [lambda_model, lambda: keras.Sequential([keras.layers.Dense(2)])])
-def test_a_whole_model_is_refused(model, tmp_path, make):
+def test_load_weights_whole_model_is_an_error(model, tmp_path, make):
     whole = make()
     whole.build((None, 4)) if not whole.built else None
     whole.save(tmp_path / "x.keras")
-    with pytest.raises(UserError, match="a whole model, which may hold code"):
+    with pytest.raises(UserError, match="a whole model, which may contain code"):
         load_weights(model, tmp_path / "x.keras")
 
 
-def test_a_zip_under_another_name_is_refused(model, tmp_path):
+def test_load_weights_renamed_zip_is_an_error(model, tmp_path):
     with zipfile.ZipFile(tmp_path / "x.h5", "w") as file:
         file.writestr("config.json", "{}")
-    with pytest.raises(UserError, match="a whole model, which may hold code"):
+    with pytest.raises(UserError, match="a whole model, which may contain code"):
         load_weights(model, tmp_path / "x.h5")
 
 
-def test_good_weights_are_read(model, tmp_path):
+def test_load_weights_reads_valid_files(model, tmp_path):
     path = saved(model, tmp_path / "x.weights.h5")
     other = load_backbone("small_cnn", weights="none", image_size=16, seed=9).model
     load_weights(other, path)

@@ -1,4 +1,4 @@
-"""Backbones that end at a stage or a layer."""
+"""The option `layer`: backbones that end at a stage or a layer."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.utils.errors import UserError
 
 
-def test_a_tapped_backbone_ends_where_the_whole_one_passes_by():
+def test_layer_option_ends_the_backbone_at_the_stage():
     whole = load_backbone("small_cnn:depth=3", weights="none")
     ended_early = load_backbone("small_cnn:depth=3,layer=stage2", weights="none")
     assert [stage.name for stage in ended_early.stages] == ["stage1", "stage2"]
@@ -15,18 +15,18 @@ def test_a_tapped_backbone_ends_where_the_whole_one_passes_by():
     assert ended_early.architecture == "small_cnn:depth=3,layer=stage2"
 
 
-def test_a_layer_may_be_tapped_too():
+def test_layer_option_ends_the_backbone_at_a_layer():
     ended_early = load_backbone("small_cnn:layer=conv2a_relu", weights="none")
     assert ended_early.model.output.shape[1:] == (16, 16, 32)
 
 
-def test_random_weights_of_a_tapped_backbone_are_those_of_its_layers():
+def test_random_weights_of_a_truncated_backbone_are_those_of_its_layers():
     ended_early = load_backbone("small_cnn:layer=stage2", weights="none", seed=1)
     again = ended_early.random_weights(1)
     np.testing.assert_array_equal(again["conv2b"][0], ended_early.model.get_layer("conv2b").kernel)
 
 
-def test_a_stage_that_is_not_there_names_those_that_are():
+def test_layer_option_unknown_stage_is_an_error():
     with pytest.raises(UserError, match="stage9"):
         load_backbone("small_cnn:layer=stage9", weights="none")
 
@@ -34,8 +34,8 @@ def test_a_stage_that_is_not_there_names_those_that_are():
 @pytest.mark.parametrize(
     "layer", ["stage7", pytest.param("layer7_pointwise_conv_relu", marks=pytest.mark.slow)]
 )
-def test_what_stands_beside_a_tap_stays_and_its_weights_can_be_made_anew(layer):
-    """YAMNet's patches have weights; Keras orders the layers of a cut model anew."""
+def test_truncated_yamnet_keeps_patch_weights_and_draws_random_weights(layer):
+    """Keras orders the layers of a truncated model differently."""
     whole = load_backbone("yamnet", weights="none", modality="audio", length=2.0)
     ended_early = load_backbone(
         f"yamnet:layer={layer}", weights="none", modality="audio", length=2.0
@@ -49,7 +49,7 @@ def test_what_stands_beside_a_tap_stays_and_its_weights_can_be_made_anew(layer):
     assert random["layer3_pointwise_conv"][0].shape == tuple(kernel.kernel.shape)
 
 
-def test_weights_of_a_tapped_network_of_words_can_be_made_anew():
+def test_truncated_word_vectors_draw_random_weights():
     ended_early = load_backbone(
         "word_vectors:body=cnn,layer=stage1", weights="none", modality="text", length=8
     )

@@ -1,4 +1,4 @@
-"""Weight files: real ones fit exactly, and every wrong one says what is wrong."""
+"""Weight files: real ones fit exactly, and every wrong one is reported."""
 
 import functools
 import shutil
@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from tftransfer.backbones import load
+from tftransfer.backbones.image.load import image_backbone_names
+from tftransfer.backbones.image.small_cnn import small_cnn
 from tftransfer.backbones.load import load_backbone
-from tftransfer.backbones.registry import BACKBONES, register_backbone, small_cnn
+from tftransfer.backbones.registry import BACKBONES, register_backbone
 from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
@@ -27,12 +28,12 @@ def weights(shared_data):
 
 
 @functools.cache
-def pictures():
+def images():
     return np.random.default_rng(0).uniform(0, 255, (2, SIZE, SIZE, 3)).astype(np.float32)
 
 
 def features(model):
-    return np.asarray(model([pictures()], training=False))
+    return np.asarray(model([images()], training=False))
 
 
 @pytest.mark.parametrize(
@@ -43,20 +44,20 @@ def features(model):
         ("MobileNet-V2:alpha=0.35", "MobileNetV2", 0.35, V2_BODY),
     ],
 )
-def test_features_are_those_of_keras_own_loading(weights, backbone, constructor, alpha, file):
+def test_load_backbone_features_equal_those_of_keras(weights, backbone, constructor, alpha, file):
     ours = load_backbone(backbone, weights=str(weights / file), image_size=SIZE)
     plain = getattr(keras.applications, constructor)(
         alpha=alpha, include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
     )
     plain.load_weights(weights / file)
-    expected = np.asarray(plain(pictures() / 127.5 - 1, training=False))
+    expected = np.asarray(plain(images() / 127.5 - 1, training=False))
     np.testing.assert_allclose(features(ours.model), expected, atol=1e-5)
     assert expected.max() > 0.1
     assert ours.pretrained
     assert ours.weights_sha256 == file_sha256(weights / file)
 
 
-def test_a_file_with_top_fits_the_body(weights):
+def test_load_backbone_ignores_the_top_of_a_file(weights):
     whole = load_backbone("mobilenet:alpha=0.25", weights=f"{weights / V1_WHOLE}", image_size=SIZE)
     body = load_backbone("mobilenet:alpha=0.25", weights=f"{weights / V1_BODY}", image_size=SIZE)
     for ours, theirs in zip(whole.model.get_weights(), body.model.get_weights()):
@@ -64,21 +65,21 @@ def test_a_file_with_top_fits_the_body(weights):
 
 
 @pytest.mark.parametrize(
-    "backbone, said",
+    "backbone, expected",
     [
         ("mobilenet:alpha=0.5", ["layer conv1 has shapes [(3, 3, 3, 16)]", "has [(3, 3, 3, 8)]"]),
         ("mobilenet_v2:alpha=0.35", ["layer Conv1 has shapes [(3, 3, 3, 16)]", "more)"]),
         ("small_cnn", ["layer conv1a has shapes [(3, 3, 3, 16)]", "conv1 has [(3, 3, 3, 8)]"]),
     ],
 )
-def test_weights_of_another_model_name_the_layers(weights, backbone, said):
+def test_load_backbone_weights_of_another_model_is_an_error(weights, backbone, expected):
     with pytest.raises(UserError) as caught:
         load_backbone(backbone, weights=str(weights / V1_BODY), image_size=SIZE)
-    assert all(words in caught.value.what for words in [V1_BODY, *said]), caught.value.what
+    assert all(words in caught.value.what for words in [V1_BODY, *expected]), caught.value.what
     assert "same options" in caught.value.remedy
 
 
-def test_nothing_is_assigned_when_one_layer_does_not_fit(tmp_path):
+def test_load_weights_assigns_nothing_if_one_layer_does_not_fit(tmp_path):
     path = legacy_file(tmp_path / "half.h5", {"conv1a": (3, 3, 3, 16), "conv1b": (1, 1, 16, 16)})
     model = small_cnn(16)
     before = model.get_weights()
@@ -88,7 +89,7 @@ def test_nothing_is_assigned_when_one_layer_does_not_fit(tmp_path):
         np.testing.assert_array_equal(old, new)
 
 
-def test_layers_without_a_known_name_are_matched_in_order(tmp_path):
+def test_load_weights_matches_unknown_names_in_order(tmp_path):
     names = {"first": (3, 3, 3, 4), "second": (3, 3, 4, 4)}
     path = legacy_file(tmp_path / "order.h5", names)
     model = keras.Sequential(
@@ -98,7 +99,7 @@ def test_layers_without_a_known_name_are_matched_in_order(tmp_path):
     assert [float(array.flat[0]) for array in model.get_weights()] == [1.0, 2.0]
 
 
-def test_a_slash_in_a_stored_layer_name_is_an_underscore(tmp_path):
+def test_load_weights_reads_a_slash_in_a_name_as_underscore(tmp_path):
     path = legacy_file(tmp_path / "slash.h5", {"fire/b": (3, 3, 4, 4), "fire/a": (3, 3, 3, 4)})
     layers = [keras.layers.Conv2D(4, 3, use_bias=False, name=f"fire_{k}") for k in "ab"]
     model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
@@ -116,7 +117,7 @@ def legacy_file(path, shapes):
     return path
 
 
-def cut_short(path, weights):
+def truncated(path, weights):
     path.write_bytes((weights / V1_BODY).read_bytes()[:100_000])
 
 
@@ -136,26 +137,26 @@ def other_hdf5(path, weights):
         file["table"] = np.zeros(3)
 
 
-@pytest.mark.parametrize("damage", [cut_short, no_hdf5, garbled_names, other_hdf5])
-def test_a_damaged_file_is_a_user_error_that_names_it(weights, tmp_path, damage):
+@pytest.mark.parametrize("damage", [truncated, no_hdf5, garbled_names, other_hdf5])
+def test_load_backbone_damaged_file_is_an_error(weights, tmp_path, damage):
     path = tmp_path / "given.h5"
     damage(path, weights)
     with pytest.raises(UserError, match=r"given\.h5"):
         load_backbone("mobilenet:alpha=0.25", weights=str(path), image_size=SIZE)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_load_backbone_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.h5 does not exist"):
         load_backbone("small_cnn", weights=str(tmp_path / "nowhere.h5"))
 
 
-def test_the_expected_sha256_is_demanded(weights):
+def test_load_weights_other_sha256_is_an_error(weights):
     model = small_cnn(16)
     with pytest.raises(UserError, match=f"sha256 {file_sha256(weights / V1_BODY)}, not {'0' * 64}"):
         load_weights(model, weights / V1_BODY, sha256="0" * 64)
 
 
-def test_a_registered_file_name_brings_its_sha256(tmp_path, monkeypatch):
+def test_register_backbone_sha256_is_checked_by_file_name(tmp_path, monkeypatch):
     monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES))
     model = small_cnn(16)
     model.save_weights(tmp_path / "known.weights.h5")
@@ -170,7 +171,7 @@ def test_a_registered_file_name_brings_its_sha256(tmp_path, monkeypatch):
         load_backbone("bad", weights=path, image_size=16)
 
 
-def test_weights_h5_of_keras_3(tmp_path):
+def test_load_backbone_reads_weights_h5_of_keras_3(tmp_path):
     path = tmp_path / "a.weights.h5"
     keras.utils.set_random_seed(1)
     saved = small_cnn(16)
@@ -201,20 +202,20 @@ def test_weights_h5_of_keras_3(tmp_path):
         ("vgg16:pooling=avg,name=7", "vgg16", ""),
     ],
 )
-def test_a_wrong_name_or_option_gives_the_nearest(name, what, remedy):
+def test_load_backbone_wrong_name_or_option_is_an_error(name, what, remedy):
     with pytest.raises(UserError) as caught:
         load_backbone(name, weights="none", image_size=32)
     assert what in caught.value.what
     assert remedy in caught.value.remedy
 
 
-def test_options_reach_the_builder():
+def test_load_backbone_passes_options_to_the_builder():
     shallow = load_backbone("small_cnn:depth=2,width=4", weights="none", image_size=16)
     assert shallow.model.output_shape == (None, 4, 4, 8)
     assert len(shallow.stages) == 2
 
 
-def test_random_weights_are_decided_by_the_seed():
+def test_load_backbone_random_weights_depend_on_the_seed():
     first, same, other = (
         load_backbone("small_cnn", weights="none", image_size=16, seed=seed) for seed in (1, 1, 2)
     )
@@ -223,12 +224,12 @@ def test_random_weights_are_decided_by_the_seed():
     assert not first.pretrained
 
 
-def test_registered_backbones_have_no_imagenet_weights():
-    with pytest.raises(UserError, match="no ImageNet weights to download"):
+def test_load_backbone_without_pretrained_weights_is_an_error():
+    with pytest.raises(UserError, match="small_cnn has no pretrained weights"):
         load_backbone("small_cnn", weights="imagenet")
 
 
-def test_a_failing_download_is_a_user_error(monkeypatch):
+def test_load_backbone_failing_download_is_an_error(monkeypatch):
     def MobileNetV2(input_tensor=None, include_top=True, weights="imagenet"):
         assert weights == "imagenet"
         raise Exception("URL fetch failure on https://storage.example: None -- [Errno -2]")
@@ -242,12 +243,12 @@ def test_a_failing_download_is_a_user_error(monkeypatch):
     assert "--weights=PATH" in caught.value.remedy
 
 
-def test_a_size_that_cannot_be_is_a_user_error():
+def test_load_backbone_too_small_size_is_an_error():
     with pytest.raises(UserError, match="at 2 px cannot be built"):
         load_backbone("small_cnn:depth=5", weights="none", image_size=2)
 
 
-def test_names_hold_both_kinds():
-    names = load.backbone_names()
+def test_image_backbone_names_are_applications_and_registered_ones():
+    names = image_backbone_names()
     assert {"mobilenet_v2", "small_cnn"} <= set(names)
     assert names == sorted(names)

@@ -445,7 +445,7 @@ def with_lambda(place):
 
 def wrong_hash(place):
     (place.beside / "mine.py").write_text(
-        "import tftransfer\nfrom tftransfer.backbones.registry import small_cnn\n\n"
+        "import tftransfer\nfrom tftransfer.backbones.image.small_cnn import small_cnn\n\n"
         "known = {'x.weights.h5': 'ab' * 32}\n\n\n"
         "@tftransfer.register_backbone('pinned', image_size=32, sha256=known)\n"
         "def build(image_size):\n    return small_cnn(image_size)\n"
@@ -523,7 +523,7 @@ STOPPED = {
     "a Lambda layer": (with_lambda, "x.keras is a whole model, which may hold code"),
     "a SavedModel with file operations": (
         module,
-        "a program that runs with your rights (it uses WriteFile)",
+        "a program that runs with your permissions (it uses WriteFile)",
     ),
     "unknown flag": (lambda p: "--bakbone=x", "named '--bakbone'"),
     "unknown config key": (lambda p: "--config.recipe.epocs=2", "named 'epocs'"),

@@ -13,14 +13,14 @@ keras_hub = pytest.importorskip("keras_hub")
 SMALL = "whisper:layers=2,heads=2,width=16"
 
 
-def test_the_spectrogram_is_that_of_kerashub():
-    sound = np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9
-    theirs = keras_hub.layers.WhisperAudioConverter(max_audio_length=2)(tf.constant(sound))
-    ours = WhisperPreprocessor(length=2.0).from_samples(tf.constant(sound))
+def test_whisper_preprocessor_equals_that_of_kerashub():
+    samples = np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9
+    theirs = keras_hub.layers.WhisperAudioConverter(max_audio_length=2)(tf.constant(samples))
+    ours = WhisperPreprocessor(length=2.0).from_samples(tf.constant(samples))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_the_encoder_is_kerashubs_cut_into_its_blocks():
+def test_whisper_stages_are_blocks_and_compute_what_kerashub_does():
     backbone = load_backbone(SMALL, weights="none", modality="audio", length=1.0)
     assert [stage.name for stage in backbone.stages] == ["stage1", "stage2", "stage3"]
     assert backbone.stages[-1].outputs[0].shape == (None, 50, 16)
@@ -37,15 +37,15 @@ def test_the_encoder_is_kerashubs_cut_into_its_blocks():
     np.testing.assert_allclose(backbone.model(batch), theirs["encoder_sequence_output"], atol=1e-4)
 
 
-def test_presets_that_are_not_there_and_lengths_that_cannot_be_are_refused():
+def test_load_backbone_unknown_preset_or_long_clip_is_an_error():
     with pytest.raises(UserError, match="whisper_tiny_en"):
         load_backbone("whisper_tiny_em", modality="audio", length=1.0)
-    with pytest.raises(UserError, match="30 s"):
+    with pytest.raises(UserError, match="at most 30 s of audio, got 31 s"):
         load_backbone(SMALL, weights="none", modality="audio", length=31.0)
 
 
 @pytest.mark.slow
-def test_it_trains_and_is_exported(tmp_path):
+def test_whisper_is_trained_and_exported(tmp_path):
     waves = np.random.default_rng(2).normal(size=(24, 16_000)) / 9
     waves[::2] *= 0.01
     experiment = tftransfer.Experiment(

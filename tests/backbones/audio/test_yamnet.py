@@ -1,4 +1,4 @@
-"""YAMNet of our own layers against the published network."""
+"""YAMNet of our layers against the published network."""
 
 import csv
 import zipfile
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.backbones.audio.load import load_backbone
 from tftransfer.backbones.audio.patch_layers import PatchLoudness
 from tftransfer.backbones.audio.yamnet import build_yamnet, with_scores
 from tftransfer.backbones.audio.yamnet_weights import load_yamnet, our_name
+from tftransfer.backbones.load import load_backbone
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.preprocessing.audio.decode import waveform
@@ -30,7 +30,7 @@ def bark(shared_data):
         return clips.read("dog_bark/1-100032-A.wav")
 
 
-def test_patch_scores_are_those_of_the_published_network(models, bark):
+def test_yamnet_scores_equal_the_published_networks(models, bark):
     published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
     ours = with_scores(build_yamnet(96))
     load_yamnet(ours, models / "yamnet_savedmodel")
@@ -46,7 +46,7 @@ def test_patch_scores_are_those_of_the_published_network(models, bark):
     assert names[int(np.argmax(scores[0]))] in ("Dog", "Animal", "Bark", "Domestic animals, pets")
 
 
-def test_embeddings_of_a_long_clip_are_the_mean_over_its_patches(models, bark):
+def test_yamnet_embeddings_are_the_mean_over_patches(models, bark):
     published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
     preprocessor = LogMelPreprocessor(length=0.975 + 4 * 0.48)  # patches as published: 0.48 s apart
     ours = with_scores(build_yamnet(preprocessor.shape[0]))
@@ -57,7 +57,7 @@ def test_embeddings_of_a_long_clip_are_the_mean_over_its_patches(models, bark):
     np.testing.assert_allclose(ours(spectrogram[None])[1][0], np.mean(theirs, 0), atol=1e-3)
 
 
-def test_names_of_every_published_form_become_ours():
+def test_our_name_translates_every_published_name():
     assert our_name("layer1/conv/kernel") == "layer1_conv/kernel"
     assert our_name("m/layer9/depthwise_conv/depthwise_kernel") == "layer9_depthwise_conv/kernel"
     long = "layer2/pointwise_conv/bn/layer2/pointwise_conv/bn/moving_mean"
@@ -66,17 +66,17 @@ def test_names_of_every_published_form_become_ours():
     assert our_name("optimizer/iterations") == ""
 
 
-def _place(layer):
-    """As the published files spell a layer."""
+def _published(layer):
+    """The name of a layer in the published files."""
     return layer.replace("_conv_bn", "_conv/bn").replace("_", "/", 1)
 
 
-def test_the_published_file_fits_by_name(tmp_path):
+def test_load_yamnet_reads_the_published_file_by_name(tmp_path):
     model, other = build_yamnet(96), build_yamnet(96)
     with h5py.File(tmp_path / "yamnet.h5", "w") as file:
         for layer in model.layers:
             for variable in layer.weights:
-                place = _place(layer.name)
+                place = _published(layer.name)
                 file[f"{place}/{place}/{variable.name}:0"] = variable.numpy()
     digest, remarks = load_yamnet(other, tmp_path / "yamnet.h5")
     assert len(digest) == 64 and not remarks
@@ -84,11 +84,11 @@ def test_the_published_file_fits_by_name(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_savedmodel_of_named_variables_fits(tmp_path):
+def test_load_yamnet_reads_a_savedmodel_by_name(tmp_path):
     model, other = build_yamnet(96), build_yamnet(96)
     module = tf.Module()
     module.all = [
-        tf.Variable(variable.value, name=f"{_place(layer.name)}/{variable.name}")
+        tf.Variable(variable.value, name=f"{_published(layer.name)}/{variable.name}")
         for layer in model.layers
         for variable in layer.weights
     ]
@@ -97,7 +97,7 @@ def test_a_savedmodel_of_named_variables_fits(tmp_path):
     np.testing.assert_array_equal(other.weights[-1], model.weights[-1])
 
 
-def test_a_file_of_the_first_layers_leaves_the_others_random_and_says_so(models):
+def test_load_yamnet_of_the_first_layers_reports_random_ones(models):
     model = build_yamnet(96)
     _, remarks = load_yamnet(model, models / "yamnet_256_f32.h5")
     assert "random from layer7_depthwise_conv on" in remarks[0]
@@ -106,7 +106,7 @@ def test_a_file_of_the_first_layers_leaves_the_others_random_and_says_so(models)
     np.testing.assert_array_equal(model.get_layer("layer6_pointwise_conv").kernel, stored)
 
 
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_load_yamnet_of_another_network_is_an_error(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["dense/kernel:0"] = np.zeros((3, 3))
     with pytest.raises(UserError, match="holds no weights of YAMNet"):
@@ -116,10 +116,8 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 
 def _network(name, layer="stage14"):
-    backbone = load_backbone(
-        name, weights="none", image_size=0, seed=0, trust_code=False, cache=None, length=3.0
-    )
-    return Network(backbone.until(layer), [Head()], units=2)
+    backbone = load_backbone(name, weights="none", modality="audio", length=3.0)
+    return Network(backbone.truncated(layer), [Head()], units=2)
 
 
 def _quiet_after(frames, total=298):
@@ -128,37 +126,40 @@ def _quiet_after(frames, total=298):
     return spectrogram
 
 
-def test_patches_of_silence_count_for_nothing():
-    # Of random weights the features fade from layer to layer.
+def test_loudness_pooling_ignores_patches_of_silence():
+    # With random weights the features shrink from layer to layer.
     loud, plain = _network("yamnet", "stage2"), _network("yamnet:pool=mean", "stage2")
     for ours, theirs in zip(plain.backbone.model.weights, loud.backbone.model.weights):
         ours.assign(theirs)
     clip = _quiet_after(40)
-    of_patches = plain.backbone.model([clip])
-    first = np.mean(of_patches[:, :48], axis=(1, 2))  # 48 steps of time are a patch
+    by_patch = plain.backbone.model([clip])
+    first = np.mean(by_patch[:, :48], axis=(1, 2))  # 48 steps of time are a patch
     np.testing.assert_allclose(loud.predict(clip)[FEATURES], first, rtol=1e-3, atol=1e-5)
-    of_all = np.mean(of_patches, axis=(1, 2))
-    np.testing.assert_allclose(plain.predict(clip)[FEATURES], of_all, rtol=1e-3, atol=1e-5)
-    assert np.abs(first - of_all).max() > 1e-3
+    mean_of_all = np.mean(by_patch, axis=(1, 2))
+    np.testing.assert_allclose(plain.predict(clip)[FEATURES], mean_of_all, rtol=1e-3, atol=1e-5)
+    assert np.abs(first - mean_of_all).max() > 1e-3
 
 
-def test_a_silent_clip_has_patches_of_equal_weight():
+def test_patch_loudness_of_a_silent_clip_is_one():
     weights = PatchLoudness(4, 0.001)(np.full((2, 4 * 96, 64, 1), np.log(0.001), "float32"))
     np.testing.assert_allclose(weights, np.ones((2, 4)), rtol=1e-3)
 
 
 @pytest.mark.slow
-def test_weights_of_patches_pass_every_cut():
+def test_weights_by_patch_pass_every_cut():
     network, clip = _network("yamnet"), _quiet_after(150)
     whole = network.predict(clip)[FEATURES]
     for boundary in ("stage1", "stage7", "stage14"):
-        prefix, suffix = network.submodel("input", boundary), network.submodel(boundary, FEATURES)
-        np.testing.assert_allclose(suffix(prefix([clip])), whole, rtol=1e-4, atol=1e-6)
+        frozen, trainable = (
+            network.submodel("input", boundary),
+            network.submodel(boundary, FEATURES),
+        )
+        np.testing.assert_allclose(trainable(frozen([clip])), whole, rtol=1e-4, atol=1e-6)
     assert sum(len(stage.layers) for stage in network.backbone.stages) == (
-        len(network.backbone.model.layers) - 1  # of the input
+        len(network.backbone.model.layers) - 1  # the input layer
     )
 
 
-def test_a_pool_that_is_not_there_is_refused():
+def test_build_yamnet_unknown_pool_is_an_error():
     with pytest.raises(UserError, match="pool"):
         build_yamnet(96, pool="loud")

@@ -1,4 +1,4 @@
-"""Every Keras application: built, cut into stages, and put together again."""
+"""Every Keras application: built, cut into stages, and composed again."""
 
 import keras
 import numpy as np
@@ -23,9 +23,9 @@ def applications():
     ]
 
 
-def random_pictures(size, count=2):
-    pictures = np.random.default_rng(0).uniform(0, 255, (count, size, size, 3))
-    return pictures.astype(np.float32)
+def random_images(size, count=2):
+    images = np.random.default_rng(0).uniform(0, 255, (count, size, size, 3))
+    return images.astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def clear_session():
 
 
 @pytest.mark.parametrize("name", applications())
-def test_stages_partition_the_model_and_compose_to_it_exactly(name):
+def test_stages_partition_the_model_and_compose_exactly(name):
     model = build_application(application_names()[name], SIZE, None)
     stages = cut_into_stages(model)
 
@@ -48,18 +48,18 @@ def test_stages_partition_the_model_and_compose_to_it_exactly(name):
     assert crossing <= ({1, 2} if name.startswith("nasnet") else {1})
     assert stages[-1].outputs[0] is model.outputs[0]
 
-    pictures = random_pictures(SIZE)
-    whole = np.asarray(model([pictures], training=False))
+    images = random_images(SIZE)
+    whole = np.asarray(model([images], training=False))
     assert np.isfinite(whole).all()
     assert not np.array_equal(whole[0], whole[1])
     for stage in stages[:-1]:
-        prefix = keras.Model(model.inputs, list(stage.outputs))
-        suffix = keras.Model(list(stage.outputs), model.outputs[0])
-        composed = suffix(prefix([pictures], training=False), training=False)
+        first = keras.Model(model.inputs, list(stage.outputs))
+        second = keras.Model(list(stage.outputs), model.outputs[0])
+        composed = second(first([images], training=False), training=False)
         assert np.abs(np.asarray(composed) - whole).max() == 0.0, stage.name
 
 
-def test_fast_ones_exist_and_all_forty_are_found():
+def test_application_names_are_all_forty():
     assert set(application_names()) >= FAST
     assert len(application_names()) >= 40
 
@@ -90,7 +90,7 @@ def test_fast_ones_exist_and_all_forty_are_found():
         ("ConvNeXtXLarge", "convnext_xlarge"),
     ],
 )
-def test_names_are_snake_case(camel, snake):
+def test_snake_case_gives_the_names(camel, snake):
     assert snake_case(camel) == snake
     assert application_names()[snake] is getattr(keras.applications, camel)
 
@@ -113,7 +113,7 @@ def test_names_are_snake_case(camel, snake):
         ("efficientnet_v2_s", 384),
     ],
 )
-def test_default_image_size_is_the_constructors_own(name, size):
+def test_default_image_size_is_that_of_the_constructor(name, size):
     assert default_image_size(application_names()[name]) == size
 
 
@@ -121,23 +121,23 @@ def test_default_image_size_is_the_constructors_own(name, size):
     "name, module",
     [("mobilenet_v2", "mobilenet_v2"), ("vgg16", "vgg16"), ("densenet121", "densenet")],
 )
-def test_preprocessing_is_inside(name, module):
+def test_build_application_has_its_preprocessing_inside(name, module):
     constructor = application_names()[name]
     ours = build_application(constructor, 64, None)
     plain = constructor(include_top=False, weights=None, input_shape=(64, 64, 3))
     plain.set_weights(ours.get_weights())
-    pictures = random_pictures(64)
-    prepared = getattr(keras.applications, module).preprocess_input(pictures.copy())
+    images = random_images(64)
+    prepared = getattr(keras.applications, module).preprocess_input(images.copy())
     expected = np.asarray(plain(prepared, training=False))
-    raw = np.asarray(plain(pictures, training=False))
+    raw = np.asarray(plain(images, training=False))
     scale = np.abs(expected).max()
-    got = np.asarray(ours([pictures], training=False))
+    got = np.asarray(ours([images], training=False))
     np.testing.assert_allclose(got / scale, expected / scale, atol=1e-5)
     assert np.abs(raw - expected).max() > 1e-2 * scale
 
 
-def test_an_efficientnet_is_one_network_whatever_its_weights(tmp_path):
-    """With `weights="imagenet"` Keras builds one layer more: a run would come back as another."""
+def test_build_application_efficientnet_is_the_same_for_all_weights(tmp_path):
+    """With `weights="imagenet"` Keras builds one layer more, and a stored run would not fit."""
     from tftransfer.checkpoints import weights
 
     constructor = application_names()["efficientnet_b0"]
@@ -150,9 +150,9 @@ def test_an_efficientnet_is_one_network_whatever_its_weights(tmp_path):
     normalization.adapt_mean.assign([0.4, 0.5, 0.6])
     normalization.adapt_variance.assign([0.2, 0.3, 0.4])
     normalization.finalize_state()
-    pictures = random_pictures(32)
-    expected = np.asarray(first([pictures], training=False))
+    images = random_images(32)
+    expected = np.asarray(first([images], training=False))
     weights.write(tmp_path / "w.npz", weights.collect({"all": first.layers}))
     weights.assign_blocks({"all": second.layers}, weights.read(tmp_path / "w.npz"), tmp_path)
-    np.testing.assert_array_equal(second([pictures], training=False), expected)
+    np.testing.assert_array_equal(second([images], training=False), expected)
     first.save_weights(tmp_path / "x.weights.h5")

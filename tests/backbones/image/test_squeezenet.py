@@ -1,4 +1,4 @@
-"""A backbone of one's own, from the config that shows how, with its real weights."""
+"""A registered backbone, from the configuration that shows how, with its real weights."""
 
 import importlib.util
 import shutil
@@ -35,7 +35,7 @@ def pretrained(config, shared_data):
     return load_backbone("squeezenet", weights=str(shared_data / "weights" / FILE))
 
 
-def pictures():
+def images():
     return np.random.default_rng(0).uniform(0, 255, (3, 160, 160, 3)).astype(np.float32)
 
 
@@ -57,14 +57,14 @@ def test_get_config_names_what_it_registers(config):
     assert "--config=configs/squeezenet.py" in config.__doc__
 
 
-def test_importing_the_file_again_is_harmless_but_another_function_is_refused(config):
+def test_register_backbone_accepts_the_same_function_again_but_no_other(config):
     again = import_config()
     assert again.build is not config.build
     with pytest.raises(ValueError, match="squeezenet"):
         register_backbone("squeezenet")(lambda size: None)
 
 
-def test_every_weight_is_the_files(pretrained):
+def test_load_backbone_assigns_every_weight_of_the_file(pretrained):
     assert pretrained.weights_sha256 == SHA256
     assert pretrained.preprocessor.image_size == 160
     assert pretrained.model.count_params() == 722_496
@@ -73,7 +73,7 @@ def test_every_weight_is_the_files(pretrained):
     assert np.abs(conv1.bias.numpy()).max() > 0
 
 
-def test_stages_end_at_the_poolings_and_compose_exactly(pretrained):
+def test_stages_end_at_poolings_and_compose_exactly(pretrained):
     model, stages = pretrained.model, pretrained.stages
     assert [stage.stride for stage in stages] == [4, 8, 16, 16]
     assert [stage.layers[-1].name for stage in stages] == [
@@ -82,25 +82,27 @@ def test_stages_end_at_the_poolings_and_compose_exactly(pretrained):
         "pool5",
         "fire9_concat",
     ]
-    whole = np.asarray(model(pictures(), training=False))
+    whole = np.asarray(model(images(), training=False))
     for stage in stages[:-1]:
-        prefix = keras.Model(model.inputs[0], stage.outputs[0])
-        suffix = keras.Model(stage.outputs[0], model.outputs[0])
-        composed = suffix(prefix(pictures(), training=False), training=False)
+        first = keras.Model(model.inputs[0], stage.outputs[0])
+        second = keras.Model(stage.outputs[0], model.outputs[0])
+        composed = second(first(images(), training=False), training=False)
         assert np.abs(np.asarray(composed) - whole).max() == 0.0
 
 
-def test_the_first_layer_sees_bgr_minus_the_means(pretrained):
+def test_preprocessing_is_bgr_minus_the_means(pretrained):
     conv1 = pretrained.model.get_layer("conv1")
-    picture = pictures()[0]
-    small = picture[:9, :9, ::-1].astype(np.float64) - (103.939, 116.779, 123.68)
+    image = images()[0]
+    small = image[:9, :9, ::-1].astype(np.float64) - (103.939, 116.779, 123.68)
     expected = numpy_relu_convolution(small, conv1.kernel.numpy(), conv1.bias.numpy(), 2)
-    part = keras.Model(pretrained.model.inputs[0], conv1.output)
-    got = np.asarray(part(picture[None], training=False))[0, :4, :4]
+    submodel = keras.Model(pretrained.model.inputs[0], conv1.output)
+    got = np.asarray(submodel(image[None], training=False))[0, :4, :4]
     np.testing.assert_allclose(got, expected, atol=1e-2, rtol=1e-4)
 
 
-def test_features_tell_photographs_apart(pretrained, shared_data, tmp_path):
+def test_features_of_a_photograph_are_nearest_to_its_mirror_image(
+    pretrained, shared_data, tmp_path
+):
     from PIL import Image
 
     shutil.unpack_archive(shared_data / "imagenet_sample" / "imagenet_sample.zip", tmp_path)
@@ -113,12 +115,12 @@ def test_features_tell_photographs_apart(pretrained, shared_data, tmp_path):
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     mirrored = mirrored.mean(axis=(1, 2))
     mirrored /= np.linalg.norm(mirrored, axis=1, keepdims=True)
-    likeness = unit @ mirrored.T
-    assert (likeness.argmax(axis=1) == np.arange(len(files))).all()
-    assert np.diag(likeness).min() > 0.9
+    similarity = unit @ mirrored.T
+    assert (similarity.argmax(axis=1) == np.arange(len(files))).all()
+    assert np.diag(similarity).min() > 0.9
 
 
-def test_an_altered_file_of_that_name_is_refused(config, shared_data, tmp_path):
+def test_load_backbone_altered_file_is_an_error(config, shared_data, tmp_path):
     data = bytearray((shared_data / "weights" / FILE).read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / FILE).write_bytes(data)

@@ -1,4 +1,4 @@
-"""Folders in Hugging Face's format that lack something, or hold more than KerasHub reads."""
+"""Folders in Hugging Face's format that lack a file, or have more than KerasHub reads."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from bert_in_numpy import last_hidden_states
 
-from tftransfer.backbones.text import load_backbone
+from tftransfer.backbones.load import load_backbone
 from tftransfer.utils.errors import UserError
 
 IDS = np.int32([[0, 6, 7, 2, -1, -1], [0, 8, 9, 10, 11, 2]])
@@ -16,7 +16,7 @@ IDS = np.int32([[0, 6, 7, 2, -1, -1], [0, 8, 9, 10, 11, 2]])
 
 @pytest.fixture
 def folder(tiny_bert, tmp_path):
-    """A copy of the tiny BERT, to be changed."""
+    """A copy of the tiny BERT that may be changed."""
     return shutil.copytree(tiny_bert[0], tmp_path / "bert")
 
 
@@ -33,24 +33,24 @@ def stored(folder, tensors):
     )
 
 
-def assert_numbers_of_numpy(folder, weights):
-    there = IDS >= 0
-    got = load_backbone(str(folder), length=6).model(IDS)[0].numpy()
-    expected = last_hidden_states(weights, np.maximum(IDS, 0), there, heads=2)
-    np.testing.assert_allclose(got[there], expected[there], atol=1e-3)
+def assert_equal_to_numpy(folder, weights):
+    present = IDS >= 0
+    got = load_backbone(str(folder), modality="text", length=6).model(IDS)[0].numpy()
+    expected = last_hidden_states(weights, np.maximum(IDS, 0), present, heads=2)
+    np.testing.assert_allclose(got[present], expected[present], atol=1e-3)
 
 
-@pytest.mark.parametrize("prefix", ["", "bert."])
-def test_a_masked_language_model_needs_no_pooler(folder, tiny_bert, prefix):
+@pytest.mark.parametrize("beginning", ["", "bert."])
+def test_masked_language_model_needs_no_pooler(folder, tiny_bert, beginning):
     kept = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
-    stored(folder, {f"{prefix}{name}": each for name, each in kept.items()})
+    stored(folder, {f"{beginning}{name}": each for name, each in kept.items()})
     files = sorted(path.name for path in folder.iterdir())
-    assert_numbers_of_numpy(folder, kept)
+    assert_equal_to_numpy(folder, kept)
     assert sorted(path.name for path in folder.iterdir()) == files
 
 
-@pytest.mark.parametrize("prefix", ["", "albert."])
-def test_an_albert_needs_no_pooler(tiny_albert, tmp_path, prefix):
+@pytest.mark.parametrize("beginning", ["", "albert."])
+def test_albert_needs_no_pooler(tiny_albert, tmp_path, beginning):
     block = "encoder.albert_layer_groups.0.albert_layers.0."
     shapes = {f"{block}attention.{part}": (8, 8) for part in ("query", "key", "value", "dense")} | {
         "embeddings.word_embeddings": (26, 4),
@@ -66,7 +66,7 @@ def test_an_albert_needs_no_pooler(tiny_albert, tmp_path, prefix):
     rng = np.random.default_rng(0)
     weights = {f"{name}.weight": rng.normal(size=shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": np.zeros(shape[0]) for name, shape in shapes.items()}
-    stored(tmp_path, {f"{prefix}{name}": np.float32(each) for name, each in weights.items()})
+    stored(tmp_path, {f"{beginning}{name}": np.float32(each) for name, each in weights.items()})
     shutil.copy(next(tiny_albert.rglob("*.spm")), tmp_path / "spiece.model")
     (tmp_path / "config.json").write_text(
         json.dumps(
@@ -87,14 +87,14 @@ def test_an_albert_needs_no_pooler(tiny_albert, tmp_path, prefix):
             }
         )
     )
-    model = load_backbone(str(tmp_path), length=6).model
+    model = load_backbone(str(tmp_path), modality="text", length=6).model
     words = model.get_layer("token_embedding").get_weights()[0]
     np.testing.assert_array_equal(words, np.float32(weights["embeddings.word_embeddings.weight"]))
     assert np.isfinite(model(IDS)[0]).all()
 
 
-@pytest.mark.parametrize("prefix", ["", "roberta."])
-def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert, prefix):
+@pytest.mark.parametrize("beginning", ["", "roberta."])
+def test_roberta_includes_its_token_type(folder, tiny_bert, beginning):
     tensors = {name: each for name, each in tiny_bert[1].items() if "pooler" not in name}
     types = np.float32([[2, -1, 0, 1, 3, -2, 1, 0]])
     tensors |= {"embeddings.token_type_embeddings.weight": types}
@@ -102,8 +102,8 @@ def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert, prefix):
     reserved = np.full((2, 8), 9, np.float32)
     stored(
         folder,
-        {f"{prefix}{name}": each for name, each in tensors.items() if name != place}
-        | {f"{prefix}{place}": np.concatenate([reserved, tensors[place]])},
+        {f"{beginning}{name}": each for name, each in tensors.items() if name != place}
+        | {f"{beginning}{place}": np.concatenate([reserved, tensors[place]])},
     )
     changed(
         folder / "config.json",
@@ -115,11 +115,11 @@ def test_the_type_of_tokens_counts_in_roberta(folder, tiny_bert, prefix):
     words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *"abcdefg", "Ġ", "Ġa"]
     (folder / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
     (folder / "merges.txt").write_text("#version: 0.2\nĠ a\n")
-    assert_numbers_of_numpy(folder, tensors)
+    assert_equal_to_numpy(folder, tensors)
 
 
-@pytest.mark.parametrize("prefix", ["", "distilbert."])
-def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert, prefix):
+@pytest.mark.parametrize("beginning", ["", "distilbert."])
+def test_distilbert_equals_a_bert_without_token_types(folder, tiny_bert, beginning):
     types = "embeddings.token_type_embeddings.weight"
     weights = {**tiny_bert[1], types: np.zeros_like(tiny_bert[1][types])}
     names = {
@@ -139,7 +139,7 @@ def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert,
             continue
         for theirs, here in names.items():
             name = name.replace(theirs, here)
-        renamed[f"{prefix}{name}"] = each
+        renamed[f"{beginning}{name}"] = each
     stored(folder, renamed)
     bert = json.loads((folder / "config.json").read_text())
     changed(
@@ -151,14 +151,14 @@ def test_a_distilbert_has_the_numbers_of_a_bert_without_types(folder, tiny_bert,
         n_heads=bert["num_attention_heads"],
         hidden_dim=bert["intermediate_size"],
     )
-    assert_numbers_of_numpy(folder, weights)
+    assert_equal_to_numpy(folder, weights)
 
 
-def test_electra_is_told_where_to_look(folder):
+def test_electra_folder_is_an_error_that_names_presets(folder):
     changed(folder / "config.json", model_type="electra")
-    with pytest.raises(UserError, match="KerasHub's presets, such as electra_small") as told:
-        load_backbone(str(folder), length=6)
-    assert "is an ELECTRA of Hugging Face's" in str(told.value)
+    with pytest.raises(UserError, match="KerasHub's presets, such as electra_small") as error:
+        load_backbone(str(folder), modality="text", length=6)
+    assert "is an ELECTRA in Hugging Face's format" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -170,18 +170,18 @@ def test_electra_is_told_where_to_look(folder):
         ({"do_lower_case": False}, {"lowercase": True}, False),
     ],
 )
-def test_letters_are_made_small_unless_a_file_says_not(folder, settings, normalizer, lower):
+def test_tokenizer_lower_cases_unless_a_file_disables_it(folder, settings, normalizer, lower):
     (folder / "tokenizer_config.json").unlink()
     if settings is not None:
         (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     if normalizer:
         (folder / "tokenizer.json").write_text(json.dumps({"normalizer": normalizer}))
-    preprocessor = load_backbone(str(folder), length=6).preprocessor
+    preprocessor = load_backbone(str(folder), modality="text", length=6).preprocessor
     small, accented = preprocessor.encoded(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
     assert (small == accented) == lower
 
 
-def test_what_sentence_transformers_add_is_told(folder):
+def test_remarks_report_unsupported_sentence_transformers_modules(folder):
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(
         json.dumps({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True})
@@ -192,10 +192,9 @@ def test_what_sentence_transformers_add_is_told(folder):
             [{"type": f"sentence_transformers.models.{modality}"} for modality in modalities]
         )
     )
-    backbone = load_backbone(str(folder), length=6)
+    backbone = load_backbone(str(folder), modality="text", length=6)
     assert backbone.pooling == "max"
     assert backbone.remarks[1:] == (
-        "its makers set the max and the mean of the tokens' vectors side by side; here the max is "
-        "taken",
-        "its makers' last layer, Dense, is left out",
+        "its makers concatenate the max and the mean of the tokens' vectors; here the max is used",
+        "its makers' last layer, Dense, is omitted",
     )

@@ -1,5 +1,6 @@
-"""Transformers of text: the same numbers as their makers', cut into stages, built again."""
+"""Text transformers: the same numbers as their makers', cut into stages, built again."""
 
+import functools
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 import tensorflow as tf
 from bert_in_numpy import last_hidden_states, sentence_vectors
 
-from tftransfer.backbones.load import modality_of_backbone
-from tftransfer.backbones.text import load_backbone
+from tftransfer.backbones import load
+from tftransfer.backbones.names import modality_of_name
 from tftransfer.backbones.text.transformer_stages import one_input_model
-from tftransfer.backbones.text.transformers import PASS_OVER_PADDING
+from tftransfer.backbones.text.transformers import IGNORES_PADDING
 from tftransfer.core.recipe import Head
 from tftransfer.data.length_bucketing import Sequences, shortened
 from tftransfer.features import autotune
@@ -21,6 +22,7 @@ from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.utils.errors import UserError
 
 keras_hub = pytest.importorskip("keras_hub")
+load_backbone = functools.partial(load.load_backbone, modality="text")
 TEXTS = ["A good film.", "it is not very fun , not", "dull!"]
 
 
@@ -32,7 +34,7 @@ def hidden(backbone, *texts):
     return backbone.model(encoded(backbone, *texts))[0].numpy()
 
 
-def test_a_hugging_face_folder_gives_the_numbers_of_numpy(tiny_bert):
+def test_hugging_face_folder_equals_numpy(tiny_bert):
     folder, tensors = tiny_bert
     backbone = load_backbone(str(folder), length=12)
     ids = encoded(backbone, *TEXTS).numpy()
@@ -43,12 +45,12 @@ def test_a_hugging_face_folder_gives_the_numbers_of_numpy(tiny_bert):
     np.testing.assert_allclose(got.numpy()[mask], expected[mask], atol=1e-4)
 
 
-def test_accents_are_taken_off_as_the_makers_do(tiny_bert):
+def test_tokenizer_strips_accents_as_its_makers_do(tiny_bert):
     ids = encoded(load_backbone(str(tiny_bert[0]), length=6), "Café funny", "cafe fun zzz").numpy()
     assert ids.tolist() == [[2, 13, 14, 16, 3, -1], [2, 13, 14, 1, 3, -1]]
 
 
-def test_a_long_text_still_ends_in_its_mark(tiny_bert):
+def test_long_text_ends_in_the_end_token(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=5)
     assert encoded(backbone, "good " * 9).numpy().tolist() == [[2, 6, 6, 6, 3]]
     assert (
@@ -57,12 +59,12 @@ def test_a_long_text_still_ends_in_its_mark(tiny_bert):
     )
 
 
-def test_no_more_tokens_are_read_than_it_has_places_for(tiny_bert):
+def test_length_is_limited_to_the_position_embeddings(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=99)
     assert backbone.preprocessor.length == 16 and "it reads at most 16 tokens" in backbone.remarks
 
 
-def test_parts_of_the_network_are_the_whole(tiny_bert):
+def test_submodels_compose_to_the_network(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=8)
     network = Network(backbone, [Head()], units=3)
     assert network.boundaries == [INPUT, "stage1", "stage2", "stage3", FEATURES]
@@ -74,7 +76,7 @@ def test_parts_of_the_network_are_the_whole(tiny_bert):
     )
 
 
-def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
+def test_assets_build_the_transformer_again_without_its_folder(tiny_bert, tmp_path):
     backbone = load_backbone(str(tiny_bert[0]), length=8)
     for name, content in backbone.assets.items():
         (tmp_path / name).write_bytes(content)
@@ -87,7 +89,7 @@ def test_a_run_builds_it_again_without_the_folder(tiny_bert, tmp_path):
     np.testing.assert_array_equal(hidden(again, *TEXTS), hidden(backbone, *TEXTS))
 
 
-def test_a_sentencepiece_tokenizer_outlives_a_new_seed(tiny_albert):
+def test_sentencepiece_tokenizer_works_after_a_new_seed(tiny_albert):
     text = tf.constant(["a good film", "boring!"])
     preprocessor = load_backbone(str(tiny_albert), length=24).preprocessor
     expected = preprocessor.encoded(text).numpy()
@@ -100,12 +102,12 @@ def test_a_sentencepiece_tokenizer_outlives_a_new_seed(tiny_albert):
         assert row[row >= 0].tolist() == [2, *map(int, ids), 3]
 
 
-def test_a_folder_tells_that_it_takes_texts(tiny_bert):
-    assert modality_of_backbone(f"{tiny_bert[0]}:pool=first") == "text"
-    assert modality_of_backbone("mobilenet_v2") == "image"
+def test_modality_of_name_of_a_transformers_folder_is_text(tiny_bert):
+    assert modality_of_name(f"{tiny_bert[0]}:pool=first") == "text"
+    assert modality_of_name("mobilenet_v2") == "image"
 
 
-def test_random_weights_are_decided_by_the_seed(tiny_bert):
+def test_random_weights_depend_on_the_seed(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=8)
     first, again, other = (backbone.random_weights(seed) for seed in (1, 1, 2))
     name = backbone.stages[1].layers[0].name
@@ -132,23 +134,29 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_stages_are_blocks_and_compute_the_same(family):
+def test_one_input_model_has_a_stage_per_block_and_computes_the_same(family):
     stages, more = FAMILIES[family]
     whole = getattr(keras_hub.models, family)(**SMALL, **more)
     model, found = one_input_model(whole, 6, 0)
     tokens = np.array([[2, 5, 6, 7, 3, -1], [2, 8, 3, -1, -1, -1]], np.int32)
-    there = tokens >= 0
-    fed = {"token_ids": np.maximum(tokens, 0), "padding_mask": there, "segment_ids": 0 * tokens}
+    present = tokens >= 0
+    values = {
+        "token_ids": np.maximum(tokens, 0),
+        "padding_mask": present,
+        "segment_ids": 0 * tokens,
+    }
     names = whole.input if isinstance(whole.input, dict) else [x.name for x in whole.inputs]
-    expected = whole({name: tf.constant(fed[name], tf.int32) for name in names})
+    expected = whole({name: tf.constant(values[name], tf.int32) for name in names})
     expected = expected["sequence_output"] if isinstance(expected, dict) else expected
-    np.testing.assert_allclose(model(tokens)[0].numpy()[there], expected.numpy()[there], atol=1e-5)
+    np.testing.assert_allclose(
+        model(tokens)[0].numpy()[present], expected.numpy()[present], atol=1e-5
+    )
     assert len(found) == stages
     layers = [layer for stage in found for layer in stage.layers]
     assert len(layers) == len(set(map(id, layers)))
 
 
-# Without `SMALL`: the names of their settings are their own.
+# Not `SMALL`: their settings have other names.
 _PLAIN = {
     "vocabulary_size": 50,
     "num_layers": 2,
@@ -194,29 +202,29 @@ def without_padding(family):
     model, _ = one_input_model(getattr(keras_hub.models, family)(**settings), 16, 0)
     tokens = np.full((2, 16), -1, np.int32)
     tokens[0, :5], tokens[1, :3] = [2, 5, 6, 7, 3], [2, 8, 3]
-    taken = []
+    lengths = []
 
     @tf.function(autograph=False)
     def short(tokens):
         inputs = shortened([tokens], -1)
-        taken.append(inputs[0].shape[1])
+        lengths.append(inputs[0].shape[1])
         return (*model(inputs[0]), inputs[0])
 
     whole = model(tokens)[0].numpy()[tokens >= 0]
     got, _, ids = (x.numpy() for x in short(tokens))
-    assert ids.shape == (2, 8) and taken == [None]
+    assert ids.shape == (2, 8) and lengths == [None]
     return got[ids >= 0], whole
 
 
-@pytest.mark.parametrize("family", PASS_OVER_PADDING)
-def test_padding_that_all_of_a_batch_end_in_makes_no_difference(family):
+@pytest.mark.parametrize("family", IGNORES_PADDING)
+def test_padding_at_the_end_of_a_batch_makes_no_difference(family):
     short, whole = without_padding(family)
     np.testing.assert_allclose(short, whole, atol=1e-5)
 
 
-def test_a_network_that_mixes_all_places_keeps_its_padding():
+def test_network_that_mixes_all_positions_keeps_its_padding():
     short, whole = without_padding("FNetBackbone")
-    assert np.abs(short - whole).max() > 1e-2 and "FNetBackbone" not in PASS_OVER_PADDING
+    assert np.abs(short - whole).max() > 1e-2 and "FNetBackbone" not in IGNORES_PADDING
     network = keras_hub.models.FNetBackbone(**{k: v for k, v in SMALL.items() if k != "num_heads"})
     model, _ = one_input_model(network, 16, 0)
     known = Sequences(-1, lambda: np.array([3, 5]))
@@ -224,10 +232,10 @@ def test_a_network_that_mixes_all_places_keeps_its_padding():
     assert "constants" in rates and "alike lengths" not in rates
 
 
-def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monkeypatch, log_lines):
+def test_forward_by_similar_lengths_equals_the_network(tiny_bert, monkeypatch, log_lines):
     network = Network(load_backbone(str(tiny_bert[0]), length=16), [Head()], units=2)
     ids = encoded(network.backbone, *TEXTS, "very " * 20).numpy()
-    known, said = Sequences(-1, lambda: (ids >= 0).sum(axis=1)), log_lines
+    known = Sequences(-1, lambda: (ids >= 0).sum(axis=1))
     monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
     monkeypatch.setattr(autotune, "_WORTH_ANOTHER", 0)
     monkeypatch.setattr(autotune, "_rate", lambda made, inputs: float(made.__name__ == "run"))
@@ -237,25 +245,25 @@ def test_the_forward_of_alike_lengths_gives_the_networks_numbers(tiny_bert, monk
         tensors = found(*tensors)
     expected = network.predict(ids)[FEATURES]
     np.testing.assert_allclose(tensors[0], expected, atol=1e-5)
-    assert all("forward by alike lengths" in line for line in said) and len(said) == 2
+    assert all("forward by alike lengths" in line for line in log_lines) and len(log_lines) == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "expected"),
     [
         ("bert_tny_en_uncased", {}, "Did you mean bert_tiny_en_uncased"),
         ("FOLDER", {"length": 2}, "leaves no room for words"),
-        ("FOLDER", {"weights": "vectors.txt"}, "brings its weights along"),
+        ("FOLDER", {"weights": "vectors.txt"}, "comes with its weights"),
         ("FOLDER:pool=sum", {}, "no pool of a transformer named 'sum'"),
         ("no/such/folder", {}, "does not exist"),
     ],
 )
-def test_what_cannot_be_built_is_told(tiny_bert, name, options, said):
-    with pytest.raises(UserError, match=said):
+def test_load_backbone_wrong_option_is_an_error(tiny_bert, name, options, expected):
+    with pytest.raises(UserError, match=expected):
         load_backbone(name.replace("FOLDER", str(tiny_bert[0])), **options)
 
 
-def test_a_folder_without_its_weights_is_named(tiny_bert, tmp_path):
+def test_load_backbone_folder_without_weights_is_an_error(tiny_bert, tmp_path):
     for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((tiny_bert[0] / name).read_bytes())
     with pytest.raises(UserError, match="cannot be loaded"):
@@ -272,7 +280,7 @@ def minilm():
 
 
 @pytest.mark.slow
-def test_minilm_has_the_sentence_vectors_of_its_makers(minilm):
+def test_minilm_sentence_vectors_equal_its_makers(minilm):
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 

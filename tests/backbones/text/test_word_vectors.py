@@ -1,15 +1,17 @@
-"""Files of word vectors, and what is built on them."""
+"""Files of word vectors, and the backbones built on them."""
 
+import functools
 import gzip
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.backbones.text import load_backbone
+from tftransfer.backbones import load
 from tftransfer.backbones.text.vector_files import read_word_vectors
 from tftransfer.utils.errors import UserError
 
+load_backbone = functools.partial(load.load_backbone, modality="text")
 WORDS = ("the", "film", "naïve", "Good")
 VECTORS = np.float32([[1, 2, -3], [0.5, 0, 4], [-1, 1, 1], [2, 2, 2]])
 
@@ -43,42 +45,42 @@ def vectors(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_the_content_tells_the_format(vectors, kind):
-    found = read_word_vectors(vectors(FILES[kind]))
+@pytest.mark.parametrize("name", FILES)
+def test_read_word_vectors_detects_the_format(vectors, name):
+    found = read_word_vectors(vectors(FILES[name]))
     assert found.words == WORDS and not found.remarks
     np.testing.assert_array_equal(found.vectors, VECTORS)
-    assert found.format in kind or kind == "gzipped"
+    assert found.format in name or name == "gzipped"
 
 
-def test_bad_lines_are_passed_over_and_told(vectors):
+def test_read_word_vectors_skips_and_reports_bad_lines(vectors):
     data = text().replace(b"film 0.5", b"film x") + b"a b 1 2 3\nnan nan 1 2\nshort 1\n"
     found = read_word_vectors(vectors(data))
     assert found.words == ("the", "naïve", "Good", "a b")
     assert found.remarks[0].startswith("3 lines of vectors.txt are no word vectors: line 2 ")
 
 
-def test_a_binary_file_cut_short_gives_what_is_whole(vectors):
+def test_read_word_vectors_of_a_truncated_binary_keeps_whole_entries(vectors):
     found = read_word_vectors(vectors(binary()[:-5]))
     assert found.words == WORDS[:3] and "entry 4 is cut short" in found.remarks[0]
 
 
-def test_only_the_first_words_are_kept(vectors):
-    found = read_word_vectors(vectors(text()), most=2)
+def test_read_word_vectors_keeps_the_first_words(vectors):
+    found = read_word_vectors(vectors(text()), max_words=2)
     assert found.words == WORDS[:2] and "only the first 2 words" in found.remarks[0]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\x89PNG\r\n\x1a\n\0\0\0", b"just a sentence\n"])
-def test_what_is_no_file_of_vectors_is_refused(vectors, data):
+def test_read_word_vectors_other_file_is_an_error(vectors, data):
     with pytest.raises(UserError, match="holds no word vectors"):
         read_word_vectors(vectors(data))
 
 
-@pytest.mark.parametrize("packed", [bytes, gzip.compress])
-def test_a_model_of_fasttext_is_named(vectors, packed):
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_read_word_vectors_fasttext_model_is_an_error(vectors, compress):
     data = (793712314).to_bytes(4, "little") + (12).to_bytes(4, "little") + bytes(40)
     with pytest.raises(UserError, match=r"model of fastText \(.bin\).*\n?.*\(.vec\)"):
-        read_word_vectors(vectors(packed(data)))
+        read_word_vectors(vectors(compress(data)))
 
 
 def outputs(backbone, *texts):
@@ -86,7 +88,7 @@ def outputs(backbone, *texts):
     return [x.numpy() for x in backbone.model(rows)]
 
 
-def test_each_word_has_its_vector_and_unknown_ones_none(vectors):
+def test_words_have_their_vectors_and_unknown_ones_none(vectors):
     backbone = load_backbone("word_vectors", weights=str(vectors(text())), length=4)
     hidden, mask = outputs(backbone, "A good FILM", "?")
     np.testing.assert_array_equal(mask, [[1, 1, 0, 0], [0] * 4])
@@ -94,16 +96,16 @@ def test_each_word_has_its_vector_and_unknown_ones_none(vectors):
     assert backbone.weights_sha256 and "4 word vectors of 3 numbers" in backbone.remarks[0]
 
 
-def test_sif_weighs_rare_words_more(vectors):
+def test_sif_weights_rare_words_more(vectors):
     backbone = load_backbone("word_vectors:pool=sif", weights=str(vectors(text())), length=4)
     hidden, _ = outputs(backbone, "the film naïve good")
     frequency = 1 / np.arange(1, 5) / sum(1 / np.arange(1, 5))
     np.testing.assert_allclose(hidden[0], VECTORS * (1e-3 / (1e-3 + frequency))[:, None], rtol=1e-5)
-    assert "sif takes the first word of the file for the most frequent" in backbone.remarks[-1]
+    assert "sif assumes that the words of the file are sorted" in backbone.remarks[-1]
 
 
 @pytest.mark.parametrize("body", ["cnn", "bigru"])
-def test_a_body_does_not_see_how_much_padding_there_is(body, tmp_path):
+def test_body_output_does_not_depend_on_padding(body, tmp_path):
     short, long = (
         load_backbone(f"word_vectors:body={body},width=8", weights="none", length=n) for n in (4, 9)
     )
@@ -113,7 +115,7 @@ def test_a_body_does_not_see_how_much_padding_there_is(body, tmp_path):
     assert not second[0, 3:].any() and [s.name for s in short.stages] == ["stage1", "stage2"]
 
 
-def test_a_run_builds_it_again_without_the_file(vectors, tmp_path):
+def test_assets_build_word_vectors_again_without_their_file(vectors, tmp_path):
     backbone = load_backbone("word_vectors", weights=str(vectors(text())), length=4)
     (tmp_path / "assets").mkdir()
     for name, content in backbone.assets.items():
@@ -126,7 +128,7 @@ def test_a_run_builds_it_again_without_the_file(vectors, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "weights", "said"),
+    ("name", "weights", "expected"),
     [
         ("word_vectors", "pretrained", "needs a file of word vectors"),
         ("word_vectors", "absent.txt", "cannot be read"),
@@ -134,6 +136,6 @@ def test_a_run_builds_it_again_without_the_file(vectors, tmp_path):
         ("word_vectors:bdy=cnn", "none", "no option of backbone word_vectors:bdy=cnn named 'bdy'"),
     ],
 )
-def test_what_cannot_be_built_is_told(name, weights, said):
-    with pytest.raises(UserError, match=said):
+def test_load_backbone_wrong_word_vectors_option_is_an_error(name, weights, expected):
+    with pytest.raises(UserError, match=expected):
         load_backbone(name, weights=weights)
