@@ -23,7 +23,7 @@ from absl import app, flags
 from results import write_results
 
 import tftransfer
-from tftransfer.backbones.load import process_backbone_cache
+from tftransfer.backbones.cache import process_backbone_cache
 from tftransfer.features import autotune
 
 FLAGS = flags.FLAGS

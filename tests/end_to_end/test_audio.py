@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tftransfer
-from tftransfer.backbones.load import load_backbone, longest
+from tftransfer.backbones.load import load_backbone, max_length
 from tftransfer.commands.inspect import inspect
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.planning.plan import make_plan
@@ -153,11 +153,11 @@ def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone
 
 def test_how_long_a_network_hears_by_default_is_told_from_its_name(run):
     def of(name):
-        return longest(name, "audio")
+        return max_length(name, "audio")
 
     assert of("yamnet:layer=stage7") == of("whisper_tiny_en") == of("mobilenet_v2") == 30.0
     assert of("small_cnn") == of(str(run.workdir)) == of("https://tfhub.dev/x/y/1") == 10.0
-    assert longest("mobilenet_v2", "image") == np.inf
+    assert max_length("mobilenet_v2", "image") == np.inf
 
 
 def test_a_run_is_a_backbone_of_clips_and_not_of_pictures(run, tones, image_folder, tmp_path):

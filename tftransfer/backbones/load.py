@@ -17,6 +17,7 @@ from tftransfer.backbones.options import NO_WEIGHTS, LoadOptions
 from tftransfer.backbones.text.load import load_text_backbone
 from tftransfer.checkpoints import weights as weight_arrays
 from tftransfer.core.experiment import plain_weights
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import ASSETS, CONFIG, RESULT, WEIGHTS, is_run
 from tftransfer.core.serialization import read_json
 from tftransfer.core.typing import Array
@@ -168,5 +169,5 @@ def _linear_head(
     is_linear = [value.ndim for value in head] == [2, 1]
     heads = experiment["recipe"]["heads"]
     normalized = any(each["normalize"] for each in heads if each["name"] == "head")
-    exclusive = result["problem_type"] == "single_label"
+    exclusive = result["problem_type"] == ProblemType.SINGLE_LABEL
     return head if is_linear and not normalized and exclusive else ()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
 
 PRETRAINED = "pretrained"
@@ -44,6 +45,11 @@ class LoadOptions:
     cache: Path | None = None
     length: float = 0.0
     assets: Path | None = None
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder for downloads."""
+        return self.cache or user_cache_dir()
 
     @property
     def assets_folder(self) -> Path | None:

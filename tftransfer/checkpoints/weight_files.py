@@ -12,8 +12,6 @@ import numpy as np
 
 from tftransfer.checkpoints.weights import settle
 from tftransfer.core.typing import Array, KerasLayer, KerasModel, Variable
-from tftransfer.data.download import fetch
-from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import duplicate_container_ignored
@@ -26,23 +24,6 @@ _MAX_SIZE_RATIO = 20
 # Layers that one message reports.
 _MAX_REPORTED = 3
 _MESSAGE_CHARACTERS = 300
-
-
-def local_weights(
-    weights: str, cache: Path | None, sha256: Mapping[str, str] | None = None
-) -> Path:
-    """Returns the path of a weights file, which is downloaded if `weights` is a URL.
-
-    Args:
-      weights: A path or an https URL.
-      cache: Folder for downloads; None for the user's cache folder.
-      sha256: Hashes of known files, by file name.
-    """
-    if "://" not in weights:
-        return Path(weights).expanduser()
-    name = weights.rpartition("/")[2]
-    folder = (cache or user_cache_dir()) / "downloads"
-    return fetch(weights, folder, sha256=(sha256 or {}).get(name, ""))
 
 
 def load_weights(model: KerasModel, path: Path, *, sha256: str = "") -> str:

@@ -25,9 +25,10 @@ from tftransfer.backbones.options import (
     check_options,
 )
 from tftransfer.backbones.stages import Stage, cut_into_stages
-from tftransfer.checkpoints.weight_files import load_weights, local_weights
+from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.core.run_files import is_run
 from tftransfer.core.typing import KerasModel
+from tftransfer.data.download import local_path
 from tftransfer.preprocessing.audio.checks import LONG
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
 from tftransfer.utils.errors import UserError
@@ -147,11 +148,11 @@ def _give_weights(
         return weights, "", ()
     if base == "yamnet":
         place = PUBLISHED if weights == PRETRAINED else weights
-        digest, remarks = load_yamnet(model, local_weights(place, options.cache))
+        digest, remarks = load_yamnet(model, local_path(place, options.cache_folder))
         return "AudioSet" if weights == PRETRAINED else weights, digest, remarks
     if weights == PRETRAINED:
         raise UserError(f"{base} has no published weights.", "Give --weights=none.")
-    return weights, load_weights(model, local_weights(weights, options.cache)), ()
+    return weights, load_weights(model, local_path(weights, options.cache_folder)), ()
 
 
 def on_spectrograms(backbone: Backbone, length: float, window: float = _WINDOW_SECONDS) -> Backbone:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TypeAlias
 
 import keras
@@ -24,8 +25,9 @@ from tftransfer.backbones.names import is_module
 from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED, LoadOptions, check_options
 from tftransfer.backbones.registry import BACKBONES, Registration
 from tftransfer.backbones.stages import cut_into_stages
-from tftransfer.checkpoints.weight_files import load_weights, local_weights
+from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.core.typing import KerasModel
+from tftransfer.data.download import local_path
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.files import file_sha256
@@ -175,8 +177,9 @@ def _give_weights(model: KerasModel, builder: _Builder, options: LoadOptions) ->
                 "Give --weights=none or the path of a file.",
             )
         return builder.weights, ""
-    path = local_weights(options.weights, options.cache, builder.sha256)
-    return options.weights, load_weights(model, path, sha256=builder.sha256.get(path.name, ""))
+    sha256 = builder.sha256.get(PurePath(options.weights).name, "")
+    path = local_path(options.weights, options.cache_folder, sha256=sha256)
+    return options.weights, load_weights(model, path, sha256=sha256)
 
 
 def _build(builder: _Builder, size: int, arguments: Options, *, pretrained: bool) -> KerasModel:
