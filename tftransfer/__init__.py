@@ -29,7 +29,7 @@ _HOME = {
     "episodes": "tftransfer.api",
     "evaluate": "tftransfer.api",
     "export": "tftransfer.api",
-    "from_waveforms": "tftransfer.data.waveforms",
+    "from_waveforms": "tftransfer.data.in_memory",
     "inspect": "tftransfer.api",
     "load": "tftransfer.api",
     "plan": "tftransfer.api",

@@ -1,4 +1,4 @@
-"""Values in memory: the first tells the kind, and what does not fit is named by it."""
+"""Values in memory: the first one decides the modality, and errors name bad ones."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ STEREO = np.stack([WAVES, -WAVES], axis=2)
 @pytest.mark.parametrize(
     "texts", [TEXTS, np.array(TEXTS), np.array(TEXTS, object), [t.encode() for t in TEXTS]]
 )
-def test_texts_of_every_type_are_texts(texts):
+def test_from_arrays_takes_strings_and_bytes_for_texts(texts):
     found = read_source((texts, LABELS))
     assert found.modality == "text" and found.items[:2] == [b"good film", b"bad film"]
     assert read_unlabelled(list(texts)).items == found.items
@@ -36,7 +36,7 @@ def test_texts_of_every_type_are_texts(texts):
     ],
     ids=["array", "list", "plain lists", "stereo", "list of stereo", "two lengths", "mono"],
 )
-def test_waveforms_of_every_form_are_clips(waves, channels):
+def test_from_arrays_takes_waveforms_for_clips(waves, channels):
     found = read_source((waves, LABELS))
     assert found.modality == "audio" and found.warnings == ()
     assert wav_header(found.items[1]).channels == channels
@@ -44,24 +44,24 @@ def test_waveforms_of_every_form_are_clips(waves, channels):
     assert read_unlabelled(waves).items == found.items
 
 
-def test_samples_of_16_bits_are_scaled_and_that_is_said():
+def test_from_arrays_scales_int16_samples_with_a_warning():
     whole = np.round(WAVES * 32_767).astype(np.int16)
     found = read_source((whole, LABELS))
     np.testing.assert_allclose(wav_samples(found.items[0])[:, 0], WAVES[0], atol=1e-4)
-    assert found.warnings == ("samples of int16 were divided by 32,768",)
+    assert found.warnings == ("int16 samples are divided by 32,768",)
 
 
-@pytest.mark.parametrize("preprocessor", ["pair", "dictionary"])
+@pytest.mark.parametrize("layout", ["pair", "dictionary"])
 @pytest.mark.parametrize("waves", [WAVES, STEREO, np.int16(WAVES * 9_999)])
-def test_a_dataset_of_waveforms(waves, preprocessor):
-    elements = (waves, LABELS) if preprocessor == "pair" else {"audio": waves, "label": LABELS}
+def test_from_dataset_reads_waveforms(waves, layout):
+    elements = (waves, LABELS) if layout == "pair" else {"audio": waves, "label": LABELS}
     found = read_source(tf.data.Dataset.from_tensor_slices(elements))
     assert (found.modality, len(found), found.problem_type) == ("audio", 6, "single_label")
 
 
-def test_pictures_stay_pictures():
-    grey = np.zeros((6, 40, 30), np.uint8)
-    assert read_source((grey, LABELS)).modality == read_unlabelled(grey).modality == "image"
+def test_read_source_takes_wide_arrays_for_images():
+    gray = np.zeros((6, 40, 30), np.uint8)
+    assert read_source((gray, LABELS)).modality == read_unlabelled(gray).modality == "image"
     assert read_source((np.zeros((6, 300, 300)), LABELS)).modality == "image"
 
 
@@ -74,20 +74,20 @@ REFUSED = {
     "a clip of nothing": ([*WAVES[:-1], WAVES[5, :0]], LABELS, r"Clip 5 .* shape \(0,\)"),
     "channels first": (np.moveaxis(STEREO, 2, 1), LABELS, r"Clip 0 has the shape \(2, 800\)"),
     "whole numbers": (np.ones((6, 800), int), LABELS, "Clip 0 is int64"),
-    "a text among pictures": ([np.zeros((9, 9)), "x"], [0, 1], "Image 1 has the shape"),
-    "numbers": ([1.5] * 6, LABELS, "Example 0 is 1.5: no text"),
-    "uneven lists": ([[1.0, [2.0]]] * 6, LABELS, "Example 0 is of the type list"),
+    "a text among images": ([np.zeros((9, 9)), "x"], [0, 1], "Image 1 has the shape"),
+    "numbers": ([1.5] * 6, LABELS, "Example 0 is 1.5, not a text"),
+    "uneven lists": ([[1.0, [2.0]]] * 6, LABELS, "Example 0 is of type list"),
     "nothing": ([], [], "There are no examples"),
     "labels of None": (TEXTS, [1, None] * 3, "label of example 1 is None"),
     "labels of two types": (TEXTS, np.array(["a", 1] * 3, object), "names and some are numbers"),
-    "uneven labels": (TEXTS, [[1], [1, 2]] * 3, "labels are no array"),
-    "one label": (TEXTS, 1, "labels are no array"),
+    "uneven labels": (TEXTS, [[1], [1, 2]] * 3, "labels are not an array"),
+    "one label": (TEXTS, 1, "labels are not an array"),
     "fewer labels": (TEXTS, [0, 1], "6 texts but 2 labels"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_named(case):
-    values, labels, said = REFUSED[case]
-    with pytest.raises(UserError, match=said):
+def test_from_arrays_names_the_first_bad_value(case):
+    values, labels, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
         read_source((values, labels))

@@ -1,4 +1,4 @@
-"""Labels of several tasks: stored, joined, split, and judged where they are known."""
+"""Labels of several tasks: stored, concatenated, split, and evaluated where they are known."""
 
 import hashlib
 from dataclasses import replace
@@ -14,7 +14,8 @@ from tftransfer.data.examples import (
     add_unlabelled,
     with_classes,
 )
-from tftransfer.data.in_memory import from_arrays, labels_from_array
+from tftransfer.data.in_memory import from_arrays
+from tftransfer.data.label_arrays import labels_from_array
 from tftransfer.data.split import split
 from tftransfer.metrics.calibration import fit_temperature
 from tftransfer.metrics.intervals import with_intervals
@@ -40,7 +41,7 @@ def examples(labels=LABELS, classes=CLASSES):
     )
 
 
-def test_other_data_may_lack_tasks_and_classes():
+def test_with_classes_accepts_data_without_some_tasks_and_classes():
     other = examples([[1, 0], [0, -1]], ("b=0", "b=1", "a=x", "a=z"))
     np.testing.assert_array_equal(
         with_classes(other, CLASSES, MULTI_TASK).labels, [[0, 1], [-1, 0]]
@@ -54,7 +55,7 @@ def test_other_data_may_lack_tasks_and_classes():
     assert (more.labels[4:] == -1).all() and not more.targets()[4:].any()
 
 
-def test_the_digest_tells_an_unknown_label():
+def test_digest_depends_on_unknown_labels():
     other = LABELS.copy()
     other[0, 1] = -1
     assert examples().digest() != examples(other).digest()
@@ -63,41 +64,41 @@ def test_the_digest_tells_an_unknown_label():
 @pytest.mark.parametrize(
     "labels", [np.array([[3, 0], [7, -1], [-1, 5]]), np.array([["3", "0"], ["7", ""], ["", "5"]])]
 )
-def test_arrays_of_numbers_and_names(labels):
+def test_from_arrays_reads_tasks_of_numbers_and_of_names(labels):
     found = from_arrays(np.zeros((3, 4, 4), np.uint8), labels, problem_type=MULTI_TASK)
     assert found.classes == ("task0=3", "task0=7", "task1=0", "task1=5")
     np.testing.assert_array_equal(found.labels, [[0, 0], [1, -1], [-1, 1]])
 
 
 @pytest.mark.parametrize(
-    ("labels", "what"),
+    ("labels", "message"),
     [
         ([[0, 1], [1, -2]], "Label -2 of example 1 is below -1"),
         ([[0, 1], [-1, -1], [1, 0]], "row 1: no task has a label"),
         ([[0, 1], [1, 1]], "task task1 has one class, 1"),
         ([[0, -1], [1, -1]], "task task1 has no label"),
-        ([[0.5, 1], [1, 1]], "float64 and the shape"),
-        ([0, 1], "the shape"),
+        ([[0.5, 1], [1, 1]], "float64 and shape"),
+        ([0, 1], r"shape \(2,\)"),
     ],
 )
-def test_bad_arrays_are_refused(labels, what):
-    with pytest.raises(UserError, match=what):
+def test_labels_from_array_refuses_bad_tasks(labels, message):
+    with pytest.raises(UserError, match=message):
         labels_from_array(np.array(labels), MULTI_TASK, ())
 
 
-def test_a_split_gives_each_part_of_every_class_and_data_set():
+def test_split_has_every_class_of_two_data_sets_of_one_task_each():
     rng = np.random.default_rng(0)
     labels = np.stack([rng.integers(0, 3, 300), rng.integers(0, 2, 300)], axis=1)
     labels[:150, 1], labels[150:, 0] = -1, -1  # two data sets, each of one task
     found = split(examples(labels))
-    for part in ("train", "val", "test"):
-        assert (found.targets()[found.where(part)].sum(axis=0) > 0).all()
+    for name in ("train", "val", "test"):
+        assert (found.targets()[found.where(name)].sum(axis=0) > 0).all()
     few = split(examples(labels), labels_per_class=8)
     counts = few.targets()[few.where("train")].sum(axis=0) + few.targets()[few.where("val")].sum(0)
     assert counts.tolist() == [8] * 5
 
 
-def test_a_task_that_cannot_be_learnt_is_said():
+def test_split_refuses_a_task_with_one_training_class():
     labels = np.array([[k % 2, -1] for k in range(40)] + [[0, 0], [1, 1]])
     given = examples(labels, ("a=x", "a=y", "b=0", "b=1"))
     splits = given.splits.copy()
@@ -106,7 +107,7 @@ def test_a_task_that_cannot_be_learnt_is_said():
         split(replace(given, splits=splits))
 
 
-def test_copies_of_which_each_knows_a_task_do_not_contradict():
+def test_split_warns_of_conflicting_labels_but_not_of_unknown_ones():
     labels = np.array([[k % 3, k % 2] for k in range(40)])
     labels[0], labels[1] = [0, -1], [-1, 1]
     given = examples(labels)
@@ -124,7 +125,7 @@ Y = MULTI_TASK.targets(TRUTH, CLASSES)
 Z = RNG.normal(size=(50, 5)) + Y
 
 
-def test_the_figures_are_the_means_of_the_tasks():
+def test_metrics_are_means_over_tasks():
     values = MULTI_TASK.probabilities(Z, 2.0, TASKS)
     np.testing.assert_allclose(values[:, :3], softmax(Z[:, :3], 2.0))
     first = ProblemType.SINGLE_LABEL.metrics(values[:, :3], Y[:, :3])
@@ -137,7 +138,7 @@ def test_the_figures_are_the_means_of_the_tasks():
     assert log_loss(values, Y, TASKS) == pytest.approx(got["log_loss"])
 
 
-def test_scores_of_unknown_labels_change_no_figure():
+def test_metrics_do_not_depend_on_scores_of_unknown_labels():
     other = Z.copy()
     other[:20, 3:] = RNG.normal(size=(20, 2)) * 9
     both = [
@@ -148,7 +149,7 @@ def test_scores_of_unknown_labels_change_no_figure():
     assert fit_temperature(Z, Y, MULTI_TASK, TASKS) == fit_temperature(other, Y, MULTI_TASK, TASKS)
 
 
-def test_a_share_of_each_example_means_the_mean_over_tasks():
+def test_mean_over_tasks_weighs_each_task_equally():
     known = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]], bool)
     values = np.array([[1.0, 9, 9], [0, 1, 9], [0, 9, 9]])
     assert mean_over_tasks(values, known).mean() == pytest.approx((1 / 3 + 1) / 2)

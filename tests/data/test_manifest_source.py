@@ -35,13 +35,13 @@ def table(tmp_path):
         ("t.csv", "path,label\n./a.png,cat\nsub/../b.png,dog\nsub/d e.png,cat\n"),
     ],
 )
-def test_one_label_per_row(table, name, text):
+def test_from_manifest_reads_one_label_per_row(table, name, text):
     path = table(text, name)
     found = read_source(path)
     assert found.problem_type == "single_label" and found.classes == ("cat", "dog")
     np.testing.assert_array_equal(found.labels, [0, 1, 0])
     folder = path.parent.resolve()
-    assert found.items == [str(folder / part) for part in ("a.png", "b.png", "sub/d e.png")]
+    assert found.items == [str(folder / name) for name in ("a.png", "b.png", "sub/d e.png")]
     assert found.names[2] == "sub/d e.png" and set(found.splits) == {""}
 
 
@@ -55,7 +55,7 @@ def test_one_label_per_row(table, name, text):
         (("²", "x", "²"), ("x", "²"), [1, 0, 1]),
     ],
 )
-def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
+def test_from_manifest_sorts_numbers_as_classes_by_value(table, cells, classes, labels):
     rows = "".join(f"{name}.png,{cell}\n" for name, cell in zip("abc", cells))
     found = from_manifest(table("path,label\n" + rows))
     assert (found.problem_type, found.classes) == ("single_label", classes)
@@ -63,7 +63,7 @@ def test_numbers_as_classes_are_in_natural_order(table, cells, classes, labels):
 
 
 @pytest.mark.parametrize("separator", ["|", ";", " | "])
-def test_several_labels_in_a_cell(table, separator):
+def test_from_manifest_reads_several_labels_in_a_cell(table, separator):
     text = f"path,labels\na.png,sky{separator}sea\nb.png,sea\nc.png,\n"
     found = from_manifest(table(text))
     assert (found.problem_type, found.classes) == ("multi_label", ("sea", "sky"))
@@ -71,7 +71,7 @@ def test_several_labels_in_a_cell(table, separator):
     assert found.labels.dtype == np.float32
 
 
-def test_one_label_each_may_be_called_multi_label(table):
+def test_from_manifest_of_single_labels_accepts_multi_label(table):
     found = from_manifest(table("path,label\na.png,sky\nb.png,sea\n"), problem_type="multi_label")
     np.testing.assert_array_equal(found.labels, [[0, 1], [1, 0]])
 
@@ -89,7 +89,7 @@ def test_one_label_each_may_be_called_multi_label(table):
         ),
     ],
 )
-def test_regression(table, text, problem_type, columns, labels):
+def test_from_manifest_reads_numbers_as_regression(table, text, problem_type, columns, labels):
     found = from_manifest(table(text), problem_type=problem_type)
     assert (found.problem_type, found.classes) == ("regression", columns)
     np.testing.assert_allclose(found.labels, np.array(labels, np.float32))
@@ -97,19 +97,19 @@ def test_regression(table, text, problem_type, columns, labels):
 
 
 @pytest.mark.parametrize("column", ["split", "Subset"])
-def test_the_column_of_parts(table, column):
+def test_from_manifest_reads_a_column_of_splits(table, column):
     text = f"path,{column},label\na.png,Train,x\nb.png,valid,y\nc.png,test,x\nsub/d e.png,,y\n"
     found = from_manifest(table(text))
     assert found.splits.tolist() == ["train", "val", "test", ""]
     assert found.classes == ("x", "y")
 
 
-def test_a_column_of_parts_is_no_label(table):
+def test_from_manifest_does_not_use_a_column_of_splits_as_a_label(table):
     found = from_manifest(table("path,split,animal\na.png,train,x\nb.png,test,y\n"))
     assert found.classes == ("x", "y")
 
 
-def test_absolute_paths_may_lead_anywhere(table):
+def test_from_manifest_accepts_absolute_paths_anywhere(table):
     path = table("")
     outside = path.parent.parent / "outside.png"
     found = from_manifest(table(f"path,label\n{outside},x\na.png,y\n"))
@@ -117,7 +117,7 @@ def test_absolute_paths_may_lead_anywhere(table):
 
 
 @pytest.mark.parametrize("problem_type", ["auto", "multi_task"])
-def test_several_columns_of_names_are_tasks(table, problem_type):
+def test_from_manifest_reads_several_columns_of_names_as_tasks(table, problem_type):
     text = "path,digit,parity,split\na.png,10,even,train\nb.png,9,,\nc.png,,odd,test\n"
     found = from_manifest(table(text), problem_type=problem_type)
     assert found.problem_type == "multi_task"
@@ -132,7 +132,7 @@ def test_several_columns_of_names_are_tasks(table, problem_type):
     assert "digit, parity" in found.warnings[0] and "--problem_type=regression" in found.warnings[0]
 
 
-def test_one_column_may_be_called_a_task(table):
+def test_from_manifest_accepts_one_column_as_a_task(table):
     found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), problem_type="multi_task")
     assert found.classes == ("digit=1", "digit=2") and found.labels.shape == (2, 1)
 
@@ -141,54 +141,58 @@ HEAD = "path,label\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "what", "remedy"),
+    ("text", "message", "remedy"),
     [
-        ("", "no rows below its header", "row per picture"),
-        (HEAD, "no rows below its header", "row per picture"),
-        (HEAD + "\n\n", "no rows below its header", "row per picture"),
+        ("", "no rows below its header", "row per image"),
+        (HEAD, "no rows below its header", "row per image"),
+        (HEAD + "\n\n", "no rows below its header", "row per image"),
         (HEAD + "a.png,x\nb.png\n", "row 3 has 1 cells, the header 2", "Quote"),
         (HEAD + "\na.png,x\n\nb.png,y,z\n", "row 5 has 3 cells, the header 2", "Quote"),
-        (HEAD + "a.png,x\nz.png,y\n", "row 3: z.png does not exist", "Mend"),
-        (HEAD + "\n\nz.png,y\n", "row 4: z.png does not exist", "Mend"),
+        (HEAD + "a.png,x\nz.png,y\n", "row 3: z.png does not exist", "Fix"),
+        (HEAD + "\n\nz.png,y\n", "row 4: z.png does not exist", "Fix"),
         (HEAD + "a.png,x\n../outside.png,y\n", "row 3: ../outside.png leads out of", "below"),
         (HEAD + "sub/../../outside.png,y\n", "row 2: .* leads out of", "below"),
         (HEAD + "a.png,x\nb.png, \n", "row 3: the label is empty", "Fill"),
         (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
         (
             "name,label\na.png,x\n",
-            "no column of paths and none of texts. Available: label, name",
+            "neither a column of paths nor one of texts. Available: label, name",
             "path",
         ),
-        ("pth,label\na.png,x\n", "no column of paths and none of texts. Did you mean pth?", "path"),
+        (
+            "pth,label\na.png,x\n",
+            "neither a column of paths nor one of texts. Did you mean pth?",
+            "path",
+        ),
         (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Number"),
         (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
-        ("path\na.png\n", "no label column; it has: path", "label"),
-        ("path,split\na.png,train\n", "no label column; it has: path, split", "label"),
-        ("path,label,split\na.png,x,trian\n", r"part \(.*row 2\) named 'trian'", "train"),
-        ("path,w,h\na.png,red,big\n", "the task w has one class, red", "leave it out"),
-        ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "leave it out"),
-        ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Fill"),
+        ("path\na.png\n", "no label column; its columns: path", "label"),
+        ("path,split\na.png,train\n", "no label column; its columns: path, split", "label"),
+        ("path,label,split\na.png,x,trian\n", r"split \(.*row 2\) named 'trian'", "train"),
+        ("path,w,h\na.png,red,big\n", "the task w has one class, red", "remove the task"),
+        ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "remove the task"),
+        ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Add"),
         (
             "path,w,h\na.png,1,x\nb.png,-1,y\n",
             "row 3: the label -1 is negative",
             "Number the classes",
         ),
         ("path,w,h=1\na.png,a,x\nb.png,b,y\n", "a task named 'h=1'", "without ="),
-        ("path,w,h\na.png,0.5,2\nb.png,,3\n", "row 3: ', 3' is not a finite", "Mend"),
+        ("path,w,h\na.png,0.5,2\nb.png,,3\n", "row 3: ', 3' is not a finite", "Fix"),
         ("path,label,label\na.png,x,y\n", "two columns named 'label'", "Rename"),
-        ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Mend"),
-        ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Mend"),
+        ("path,y\na.png,0.5\nb.png,inf\n", "row 3: 'inf' is not a finite number", "Fix"),
+        ("path,y\na.png,0.5\n\nb.png,nan\n", "row 4: 'nan' is not a finite number", "Fix"),
     ],
 )
-def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
+def test_from_manifest_names_the_row_of_bad_cells(table, text, message, remedy):
     path = table(text)
-    with pytest.raises(UserError, match=what) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         from_manifest(path)
     assert "table.csv" in caught.value.what and remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("text", "problem_type", "what"),
+    ("text", "problem_type", "message"),
     [
         (HEAD + "a.png,x\n", "regression", "row 2: 'x' is not a finite number"),
         (HEAD + "a.png,1\nb.png,\n", "regression", "row 3: '' is not a finite number"),
@@ -196,24 +200,26 @@ def test_bad_tables_are_refused_with_the_row(table, text, what, remedy):
         ("path,w,h\na.png,1,2\n", "single_label", "2 label columns of names"),
     ],
 )
-def test_labels_must_fit_the_target(table, text, problem_type, what):
-    with pytest.raises(UserError, match=what):
+def test_from_manifest_refuses_labels_of_another_problem_type(table, text, problem_type, message):
+    with pytest.raises(UserError, match=message):
         from_manifest(table(text), problem_type=problem_type)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_other_encodings_are_refused(table, encoding):
-    with pytest.raises(UserError, match=r"table\.csv is not UTF-8 text"):
+def test_from_manifest_of_paths_refuses_other_encodings(table, encoding):
+    with pytest.raises(UserError, match=r"table\.csv is not UTF-8"):
         from_manifest(table(HEAD + "a.png,grün\n", encoding=encoding))
 
 
-@pytest.mark.parametrize(("mark", "said"), [("\t", "tabs"), (";", "semicolons")])
-def test_a_csv_without_commas_in_its_header_is_parted_otherwise(table, mark, said):
-    found = from_manifest(table(f'path{mark}label\na.png{mark}"x, y"\nb.png{mark}z\n'))
-    assert found.classes == ("x, y", "z") and found.warnings == (f"its cells are parted by {said}",)
+@pytest.mark.parametrize(("delimiter", "name"), [("\t", "tabs"), (";", "semicolons")])
+def test_read_table_splits_a_csv_at_tabs_or_semicolons(table, delimiter, name):
+    cells = (("path", "label"), ("a.png", '"x, y"'), ("b.png", "z"))
+    found = from_manifest(table("".join(f"{delimiter.join(row)}\n" for row in cells)))
+    assert found.classes == ("x, y", "z")
+    assert found.warnings == (f"its cells are separated by {name}",)
 
 
-def test_columns_may_be_named(table):
+def test_columns_names_roles(table):
     text = "label,where,kind,id\nno,a.png,x,1\nno,b.png,y,2\n"
     found = from_manifest(table(text), columns="path=where, label=kind")
     assert found.classes == ("x", "y") and found.names == ["a.png", "b.png"]
@@ -226,22 +232,22 @@ def test_columns_may_be_named(table):
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
-        ("text", "'text' is no pair"),
-        ("words=a", "kind of column named 'words'"),
+        ("text", "'text' is not ROLE=NAME"),
+        ("words=a", "role of a column named 'words'"),
         ("path=where", "no column named 'where'"),
-        ("path=path,path=label", "two columns of path"),
+        ("path=path,path=label", "two path columns"),
         ("path=path,text=label", "both paths and texts"),
         ("path=path,label=lable", "no column named 'lable'"),
     ],
 )
-def test_columns_that_cannot_be_are_refused(table, columns, said):
-    with pytest.raises(UserError, match=said):
+def test_columns_of_an_unknown_role_or_name_are_an_error(table, columns, message):
+    with pytest.raises(UserError, match=message):
         from_manifest(table(HEAD + "a.png,x\nb.png,y\n"), columns=columns)
 
 
-def test_what_tells_every_row_apart_is_no_label(table):
+def test_columns_of_identifiers_are_not_labels(table):
     rows = "".join(f"text {n},{'ab'[n % 2]},{n}\n" for n in range(12))
     found = from_manifest(table(f"text,mood,id\n{rows}"))
     assert (found.problem_type, found.classes) == ("single_label", ("a", "b"))
@@ -250,19 +256,21 @@ def test_what_tells_every_row_apart_is_no_label(table):
     assert from_manifest(table(f"text,width,height\n{rows}")).classes == ("width", "height")
 
 
-def test_a_mark_in_few_labels_is_part_of_the_name(table):
+def test_from_manifest_takes_a_delimiter_in_few_labels_for_part_of_the_name(table):
     rows = "".join(f"text {n},{'yes; no' if n == 11 else 'ab'[n % 2]}\n" for n in range(40))
     path = table(f"text,label\n{rows}")
     found = from_manifest(path)
     assert (found.problem_type, found.classes) == ("single_label", ("a", "b", "yes; no"))
-    assert "1 of 40 labels hold | or ; ('yes; no')" in found.warnings[0]
+    assert "1 of 40 labels contain | or ; (such as 'yes; no'), too few" in found.warnings[0]
     found = from_manifest(path, problem_type="multi_label")
     assert found.classes == ("a", "b", "no", "yes") and not found.warnings
     found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
-    assert found.problem_type == "multi_label" and "several labels each" in found.warnings[0]
+    assert (
+        found.problem_type == "multi_label" and "are split into several labels" in found.warnings[0]
+    )
 
 
-def test_columns_that_are_not_used_are_said(table):
+def test_from_manifest_warns_of_unused_columns(table):
     text = "path,splt,label,\na.png,x,cat,\nb.png,y,dog,\n"
     assert from_manifest(table(text)).warnings == ("columns that are not used: splt",)
     assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).warnings == ()

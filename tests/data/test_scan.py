@@ -47,7 +47,7 @@ def _chunk(name, body):
 
 
 def _png_of(width, height):
-    """A valid PNG header and hardly any pixels."""
+    """A valid PNG header and almost no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = _chunk(b"IDAT", zlib.compress(b"\0" * 64))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + body + _chunk(b"IEND", b"")
@@ -128,7 +128,7 @@ BAD = {
         (b"", None),
     ],
 )
-def test_the_first_bytes_decide_the_format(data, kind):
+def test_image_format_is_decided_by_the_first_bytes(data, kind):
     assert image_format(data) == kind
     assert (known_format(data) is None) == (kind is not None)
 
@@ -152,7 +152,7 @@ def test_the_first_bytes_decide_the_format(data, kind):
         (b"hello", None),
     ],
 )
-def test_header_size(data, size):
+def test_header_size_reads_every_format(data, size):
     assert header_size(data) == size
 
 
@@ -160,11 +160,11 @@ def test_header_size(data, size):
     ("width", "height", "refused"),
     [(10_000, 10_000, False), (10_001, 10_000, True), (MAX_PIXELS, 1, False), (1, 1, False)],
 )
-def test_the_pixel_cap(width, height, refused):
+def test_within_pixel_cap_refuses_larger_images(width, height, refused):
     assert bool(within_pixel_cap(_png_of(width, height))) == refused
 
 
-def test_only_nothing_is_empty():
+def test_not_empty_refuses_only_empty_files():
     assert not_empty(b"") and not_empty(b"\0") is None
 
 
@@ -182,19 +182,19 @@ def test_only_nothing_is_empty():
         ("", False),
     ],
 )
-def test_ignored_names(name, system):
+def test_is_system_file_knows_the_names(name, system):
     assert is_system_file(name) == system
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_bytes_get_a_reason(case):
+def test_scan_item_reports_the_reason_of_bad_bytes(case):
     data, reason = BAD[case]
     assert scan_item(data, MODALITY).reason.startswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.TXT", "photo", "grün *\n.png"])
-def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
+def test_scan_item_ignores_the_extension(tmp_path, kind, name):
     data = _encoded(kind)
     (tmp_path / name).write_bytes(data)
     found = scan_item(str(tmp_path / name), MODALITY)
@@ -216,11 +216,11 @@ def test_the_content_decides_and_not_the_extension(tmp_path, kind, name):
         ("GIF", "P"),
     ],
 )
-def test_other_colours_are_read(kind, mode):
+def test_scan_item_accepts_other_color_modes(kind, mode):
     assert scan_item(_encoded(kind, mode=mode), MODALITY).reason == ""
 
 
-def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
+def test_scan_item_reports_the_reason_of_unreadable_paths(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "folder.jpg").mkdir()
     found = [
@@ -231,7 +231,7 @@ def test_a_path_that_cannot_be_read_gets_a_reason(tmp_path):
     assert found == [missing, "cannot be read: not a regular file", missing]
 
 
-def test_a_pipe_does_not_hang(tmp_path):
+def test_scan_item_does_not_block_on_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     assert scan_item(str(tmp_path / "pipe.jpg"), MODALITY) == ScannedFile(
         reason="cannot be read: not a regular file"
@@ -240,14 +240,14 @@ def test_a_pipe_does_not_hang(tmp_path):
         read_item(str(tmp_path / "pipe.jpg"))
 
 
-def test_a_name_that_is_not_utf8_is_left_out(tmp_path):
+def test_scan_item_refuses_a_name_that_is_not_utf8(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.png"
     with open(path, "wb") as file:
         file.write(GOOD)
     assert scan_item(os.fsdecode(path), MODALITY).reason == "its name is not UTF-8"
 
 
-def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
+def test_scan_hashes_in_order_and_quarantines_bad_files():
     items = [_encoded("PNG", (3 + k, 4)) for k in range(4)]
     items[2] = b"<html>"
     before = (Quarantined(name="row 9", reason="gone"),)
@@ -264,7 +264,7 @@ def test_scan_hashes_keeps_the_order_and_names_what_it_leaves_out():
     ("bad", "limit", "stops"),
     [(1, 0.05, False), (2, 0.05, True), (2, 0.1, False), (0, 0.0, False), (1, 0.0, True)],
 )
-def test_the_quarantine_limit(bad, limit, stops):
+def test_scan_stops_above_max_quarantine(bad, limit, stops):
     items = [GOOD] * (20 - bad) + [b"<html>"] * bad
     if not stops:
         assert len(scan(_examples(items), max_quarantine=limit)) == 20 - bad
@@ -277,34 +277,34 @@ def test_the_quarantine_limit(bad, limit, stops):
     assert f"more than {limit:.0%} by --max_quarantine" in caught.value.remedy
 
 
-def test_earlier_quarantine_is_not_counted_as_the_first():
+def test_scan_names_its_own_first_bad_file_and_not_earlier_ones():
     before = (Quarantined(name="row 9", reason="gone"),)
     with pytest.raises(UserError, match="1 of 2 files cannot be used, the first n1: the file is"):
         scan(_examples([GOOD, b""], quarantine=before))
 
 
-def test_a_class_without_a_readable_file_is_an_error():
-    with pytest.raises(UserError, match="No file of class 'b' can be read"):
+def test_scan_of_a_class_without_a_readable_file_is_an_error():
+    with pytest.raises(UserError, match="No file of the class 'b' can be used"):
         scan(_examples([GOOD] * 3 + [b""], [0, 0, 0, 1]), max_quarantine=0.5)
 
 
-def test_a_class_that_was_empty_before_is_none_of_the_scan():
+def test_scan_accepts_a_class_that_had_no_files():
     assert len(scan(_examples([GOOD] * 2, classes=("a", "b", "unseen")))) == 2
 
 
 @pytest.mark.parametrize(
-    ("items", "what"),
+    ("items", "message"),
     [
-        ([], "among 0 files; the first: none"),
-        ([b"", b""], "among 2 files; the first: the file is empty"),
+        ([], "None of the 0 files is a readable image."),
+        ([b"", b""], "None of the 2 files is a readable image; the first: the file is empty"),
     ],
 )
-def test_nothing_readable_is_an_error(items, what):
-    with pytest.raises(UserError, match=f"No readable image was found {what}"):
+def test_scan_without_a_readable_file_is_an_error(items, message):
+    with pytest.raises(UserError, match=message):
         scan(_examples(items), max_quarantine=1.0)
 
 
-def test_write_quarantine(tmp_path):
+def test_write_quarantine_escapes_names(tmp_path):
     path = tmp_path / "quarantine.csv"
     write_quarantine(path, [])
     assert path.read_text().split() == ["name,reason"]
@@ -315,7 +315,7 @@ def test_write_quarantine(tmp_path):
     assert rows == [["name", "reason"], ["a,\n\\udcff.jpg", 'says "no"']]
 
 
-def test_targets_are_one_hot_for_single_labels_only():
+def test_targets_are_one_hot_for_single_labels():
     single = _examples([b""] * 3, [2, 0, 1], classes=("a", "b", "c"))
     np.testing.assert_array_equal(single.targets(), [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
     several = _examples([b""] * 2, [[1, 1], [0, 0]], problem_type="multi_label")
@@ -323,15 +323,15 @@ def test_targets_are_one_hot_for_single_labels_only():
     assert single.targets().dtype == several.targets().dtype == np.float32
 
 
-def test_digest_sees_content_label_and_part_but_no_order():
+def test_digest_depends_on_content_label_and_split_but_not_on_order():
     items = [_encoded("PNG", (3 + k, 4)) for k in range(3)]
     found = scan(_examples(items, [0, 1, 0]))
     assert found.keep(np.array([2, 0, 1])).digest() == found.digest()
     others = [scan(_examples(items, [0, 1, 1])), scan(_examples([*items[:2], GOOD], [0, 1, 0]))]
-    parted = found.keep(np.arange(3))
-    parted.splits[0] = "test"
+    changed = found.keep(np.arange(3))
+    changed.splits[0] = "test"
     others.append(scan(_examples(items, [0, 1, 0], classes=("a", "c"))))
-    assert len({found.digest(), parted.digest(), *(other.digest() for other in others)}) == 5
+    assert len({found.digest(), changed.digest(), *(other.digest() for other in others)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_digest_sees_content_label_and_part_but_no_order():
         ([[1.5, -2.0]], ("y", "x"), "regression", ("x", "y"), [[-2.0, 1.5]]),
     ],
 )
-def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, expected):
+def test_with_classes_converts_labels(labels, classes, problem_type, known, expected):
     examples = _examples([b""] * len(labels), labels, classes, problem_type)
     found = with_classes(examples, known, ProblemType(problem_type))
     np.testing.assert_array_equal(found.labels, expected)
@@ -350,7 +350,7 @@ def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, e
 
 
 @pytest.mark.parametrize(
-    ("classes", "problem_type", "known", "wanted", "what"),
+    ("classes", "problem_type", "known", "expected", "message"),
     [
         (("a", "z"), "single_label", ("a", "b"), "single_label", "unknown classes: z"),
         (
@@ -363,13 +363,13 @@ def test_with_classes_counts_labels_anew(labels, classes, problem_type, known, e
         (("x",), "regression", ("x", "y"), "regression", "lack columns of the training data: y"),
     ],
 )
-def test_with_classes_refuses_what_does_not_fit(classes, problem_type, known, wanted, what):
+def test_with_classes_refuses_other_classes(classes, problem_type, known, expected, message):
     labels = [[0.5]] if problem_type == "regression" else [0]
-    with pytest.raises(UserError, match=what):
-        with_classes(_examples([b""], labels, classes, problem_type), known, ProblemType(wanted))
+    with pytest.raises(UserError, match=message):
+        with_classes(_examples([b""], labels, classes, problem_type), known, ProblemType(expected))
 
 
-def test_join_makes_all_of_the_second_the_test_part():
+def test_add_test_data_makes_all_of_it_the_test_split():
     first = scan(_examples([_encoded("PNG", (3 + k, 4)) for k in range(2)], [0, 1]))
     test = scan(_examples([GOOD], [0], classes=("b",)))
     found = add_test_data(first, test)
@@ -377,7 +377,7 @@ def test_join_makes_all_of_the_second_the_test_part():
     assert found.items[2] == GOOD and len(found.sha256) == len(found.names) == 3
 
 
-def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
+def test_scan_cache_saves_decoding_readable_content_again(tmp_path, monkeypatch):
     import tftransfer.preprocessing.image as module
 
     decoded = []
@@ -390,11 +390,11 @@ def test_content_that_was_readable_is_not_decoded_again(tmp_path, monkeypatch):
     assert sorted(decoded) == sorted([GOOD, bad]) and len(first) == 1
     decoded.clear()
     again = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=ScanCache(tmp_path))
-    assert decoded == [bad]  # what was not readable is examined again, and named again
+    assert decoded == [bad]  # unreadable content is checked again, and reported again
     assert again.sha256 == first.sha256 and again.quarantine == first.quarantine
 
 
-def test_a_damaged_list_of_readable_content_knows_nothing(tmp_path):
+def test_scan_cache_of_a_damaged_file_is_empty(tmp_path):
     ScanCache(tmp_path).add(["0" * 64])
     (path,) = tmp_path.iterdir()
     assert "0" * 64 in ScanCache(tmp_path)
@@ -407,13 +407,13 @@ def test_a_damaged_list_of_readable_content_knows_nothing(tmp_path):
 
 def _frames(kind):
     file = io.BytesIO()
-    pictures = [Image.new("RGB", (16, 16), (k, 9, 9)) for k in (10, 200)]
-    pictures[0].save(file, kind, save_all=True, append_images=pictures[1:])
+    images = [Image.new("RGB", (16, 16), (k, 9, 9)) for k in (10, 200)]
+    images[0].save(file, kind, save_all=True, append_images=images[1:])
     return file.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("data", "notes"),
+    ("data", "warnings"),
     [
         (_encoded("PNG", (16, 16)), ()),
         (_encoded("JPEG", (16, 16)), ()),
@@ -427,11 +427,11 @@ def _frames(kind):
         (_encoded("PNG", (10, 200)), ("over eight times as long as wide",)),
     ],
 )
-def test_what_loses_something_is_noted(data, notes):
-    assert scan_item(data, MODALITY).warnings == notes
+def test_scan_item_warns_of_lossy_conversions(data, warnings):
+    assert scan_item(data, MODALITY).warnings == warnings
 
 
-def test_a_note_is_said_once_with_the_first_of_its_files():
+def test_scan_reports_each_warning_once_with_its_first_file():
     items = [_encoded("PNG", (16, 16 + k), mode="RGBA") for k in range(3)]
     found = scan(_examples([*items, _encoded("PNG", (16, 9))], [0, 1, 0, 1]))
     assert found.warnings == ("3 images with transparency, which is dropped: n0 ...",)
@@ -441,18 +441,18 @@ def test_a_note_is_said_once_with_the_first_of_its_files():
 @pytest.mark.parametrize(
     "options", [{"lossless": True}, {"lossless": False}, {"exif": b"Exif\0\0"}]
 )
-def test_the_size_of_every_webp_is_read(kind, options):
+def test_header_size_reads_every_webp(kind, options):
     assert header_size(_encoded(kind, (37, 21), **options)) == (37, 21)
 
 
-def test_a_frame_larger_than_the_screen_of_a_gif_counts():
+def test_within_pixel_cap_counts_gif_frames_larger_than_the_screen():
     data = bytearray(_encoded("GIF", (16, 16)))
     at = data.index(b"\x2c\0\0\0\0") + 5
     data[at : at + 4] = struct.pack("<HH", 20_000, 20_000)
     assert within_pixel_cap(bytes(data))
 
 
-def test_fill_bytes_do_not_hide_the_size_of_a_jpeg():
+def test_header_size_skips_fill_bytes_of_a_jpeg():
     data = _encoded("JPEG", (37, 21))
     start = data.index(b"\xff\xdb")
     assert header_size(data[:start] + b"\xff\xff\xff" + data[start:]) == (37, 21)

@@ -1,4 +1,4 @@
-"""Texts from tables, folders, lists and data sets."""
+"""Texts from tables, folders, lists and datasets."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_table_of_texts(table, name):
+def test_read_source_reads_texts_from_every_table_format(table, name):
     found = read_source(table(FILES[name], name))
     assert [item.decode() for item in found.items] == list(LINES)
     assert (found.modality, found.classes) == ("text", ("neg", "pos"))
@@ -42,7 +42,7 @@ def test_a_table_of_texts(table, name):
     assert found.names[0].startswith(f"{name}, row ")
 
 
-def test_quotes_inside_unquoted_cells_survive(table):
+def test_read_table_keeps_quotes_inside_unquoted_cells(table):
     text = 'text\tlabel\n" um , no . "\t0\nhe said " hi\t1\n"odd\t0\nplain\t1\n'
     found = read_source(table(text, "t.tsv"))
     assert [item.decode() for item in found.items] == [
@@ -54,12 +54,12 @@ def test_quotes_inside_unquoted_cells_survive(table):
     assert "quotes are part of the text: they do not enclose whole cells" in found.warnings
 
 
-def test_a_quoted_cell_may_hold_tabs_and_lines(table):
+def test_read_table_reads_tabs_and_line_breaks_in_quoted_cells(table):
     found = read_source(table('text\tlabel\n"two\nlines"\t0\n"a\ttab"\t1\n', "t.tsv"))
     assert found.items == [b"two\nlines", b"a\ttab"]
 
 
-def test_a_real_table_keeps_every_text(shared_data):
+def test_read_table_keeps_every_text_of_a_real_table(shared_data):
     path = shared_data / "sst2" / "test.tsv"
     found = read_source(path)
     lines = path.read_text().splitlines()[1:]
@@ -69,18 +69,18 @@ def test_a_real_table_keeps_every_text(shared_data):
     assert found.classes == ("0", "1") and len(found) == 872
 
 
-def test_the_encoding_of_a_table_is_told(table):
+def test_read_table_warns_of_the_encoding(table):
     found = read_source(table("text,label\ncaf\u00e9,a\nb,b\n".encode("latin-1")))
     assert found.items[0] == "caf\u00e9".encode()
-    assert "t.csv is in windows-1252, and was read so" in found.warnings
+    assert "t.csv is read as windows-1252" in found.warnings
 
 
-def test_a_long_cell_is_read(table):
+def test_read_table_reads_a_long_cell(table):
     found = read_source(table(f"text,label\n{'a' * 300_000},x\nb,y\n"))
     assert len(found.items[0]) == 300_000
 
 
-def test_several_labels_and_parts(table):
+def test_read_table_reads_lists_and_splits_from_json(table):
     lines = '{"text": "a", "labels": ["x", "y"], "split": "test"}\n{"text": "b", "labels": ["x"]}\n'
     found = read_source(table(lines, "t.jsonl"))
     assert found.problem_type == "multi_label" and found.splits.tolist() == ["test", ""]
@@ -88,26 +88,26 @@ def test_several_labels_and_parts(table):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"text": "a"\n', "line 1 is not JSON"),
-        ('{"text": "a", "label": 1}\n[1]\n', "line 2 is no JSON object"),
+        ('{"text": "a", "label": 1}\n[1]\n', "line 2 is not a JSON object"),
         ("\n", "has no rows"),
-        ('{"txt": "a", "label": 1}\n', "no column of paths and none of texts"),
+        ('{"txt": "a", "label": 1}\n', "neither a column of paths nor one of texts"),
     ],
 )
-def test_bad_lines_are_named(table, content, said):
-    with pytest.raises(UserError, match=said):
+def test_read_table_names_bad_lines_of_json(table, content, message):
+    with pytest.raises(UserError, match=message):
         read_source(table(content, "t.jsonl"))
 
 
-def test_paths_win_over_texts(table, tmp_path):
+def test_item_column_prefers_paths_to_texts(table, tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     found = read_source(table("text,path,label\nseen,a.png,x\nseen,a.png,y\n"))
     assert found.modality == "image" and "columns that are not used: text" in found.warnings
 
 
-def test_a_folder_of_text_files(tmp_path):
+def test_read_source_reads_a_folder_of_text_files(tmp_path):
     for name in ("bad", "good"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.txt").write_text(f"{name} film")
@@ -115,43 +115,43 @@ def test_a_folder_of_text_files(tmp_path):
     assert found.modality == "text" and found.classes == ("bad", "good")
 
 
-def test_lists_and_data_sets(tmp_path):
+def test_read_source_reads_texts_from_lists_and_datasets(tmp_path):
     found = read_source((["one", "two"], ["a", "b"]))
     assert found.modality == "text" and found.items == [b"one", b"two"]
     made = tf.data.Dataset.from_tensor_slices({"text": ["one", "two"], "label": [0, 1]})
     assert read_source(made).modality == "text"
 
 
-def test_texts_without_labels(table):
+def test_read_unlabelled_reads_texts(table):
     path = table("text,other\none,1\ntwo,2\n")
     for data in (path, ["one", "two"]):
         found = read_unlabelled(data)
         assert found.modality == "text" and found.items == [b"one", b"two"]
 
 
-def test_blank_rows_of_a_table_do_not_shift_its_numbers(table):
+def test_read_table_counts_blank_rows(table):
     assert list(read_table(table("text,label\n\na,1\n\nb,2\n")).rows) == [3, 5]
 
 
-def test_one_line_in_another_encoding_does_not_change_the_others(table):
+def test_read_table_reads_single_lines_in_another_encoding(table):
     lines = [f"café {number},{'ab'[number % 2]}\n".encode() for number in range(9)]
     data = b"text,label\n" + b"".join(lines) + "über,a\n".encode("latin-1")
     found = read_source(table(data))
     assert [found.items[0].decode(), found.items[-1].decode()] == ["café 0", "über"]
-    assert found.warnings == ("t.csv is in utf-8, but for 1 lines, read as windows-1252",)
+    assert found.warnings == ("t.csv is UTF-8 except for 1 line, read as windows-1252",)
 
 
-def test_nul_bytes_in_a_table_are_named(table):
-    with pytest.raises(UserError, match="UTF-16 without a mark"):
+def test_read_table_refuses_nul_bytes(table):
+    with pytest.raises(UserError, match="UTF-16 without a byte order mark"):
         read_table(table("text,label\na,b\n".encode("utf-16-le")))
 
 
-def test_equal_numbers_of_json_are_one_class(table):
+def test_read_table_takes_equal_numbers_of_json_for_one_class(table):
     rows = '{"text": "a", "label": 1}\n{"text": "b", "label": 1.0}\n{"text": "c", "label": 0}\n'
     assert read_source(table(rows, "t.jsonl")).classes == ("0", "1")
 
 
-def test_copies_that_differ_in_white_space_around_stay_in_one_part(tmp_path):
+def test_split_keeps_copies_with_other_outer_white_space_together(tmp_path):
     for label in ("good", "bad"):
         (tmp_path / label).mkdir()
         for number in range(30):

@@ -15,7 +15,7 @@ from tftransfer.utils.errors import UserError
 SPLITS = {"train": 6, "validation": 2, "test": 3}
 
 
-def _picture(number):
+def _image(number):
     return np.full((4, 5, 3), 10 * number, np.uint8)
 
 
@@ -37,7 +37,7 @@ class TinyTransferPhotos(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(name) for name in self.SPLITS}
 
     def _example(self, number):
-        return {"image": _picture(number), "label": number % 2}
+        return {"image": _image(number), "label": number % 2}
 
     def _generate_examples(self, split):
         for number in range(self.SPLITS[split]):
@@ -80,7 +80,7 @@ class TinyTransferAges(TinyTransferPhotos):
         return {"image": tfds.features.Image(shape=(None, None, 3)), "age": np.float32}
 
     def _example(self, number):
-        return {"image": _picture(number), "age": number + 0.5}
+        return {"image": _image(number), "age": number + 0.5}
 
 
 class TinyTransferWords(TinyTransferPhotos):
@@ -91,7 +91,7 @@ class TinyTransferWords(TinyTransferPhotos):
         return {"image": tfds.features.Image(shape=(None, None, 3)), "word": tfds.features.Text()}
 
     def _example(self, number):
-        return {"image": _picture(number), "word": ["b", "a", "b"][number]}
+        return {"image": _image(number), "word": ["b", "a", "b"][number]}
 
 
 class TinyTransferSounds(TinyTransferPhotos):
@@ -135,11 +135,11 @@ def _prepared(builder_class, tmp_path):
     return str(builder.data_dir)
 
 
-def test_a_prepared_folder(tmp_path):
+def test_from_tfds_reads_a_prepared_folder(tmp_path):
     folder = _prepared(TinyTransferPhotos, tmp_path)
     found = read_source(f"tfds:{folder}")
     assert (found.problem_type, found.classes) == ("single_label", ("cat", "dog"))
-    assert [len(found.where(part)) for part in ("train", "val", "test")] == [6, 2, 3]
+    assert [len(found.where(name)) for name in ("train", "val", "test")] == [6, 2, 3]
     shades = [int(decode(tf.constant(data)).numpy()[0, 0, 0]) // 10 for data in found.items]
     assert [shade % 2 for shade in shades] == found.labels.tolist()
     assert sorted(shades) == sorted([*range(6), *range(2), *range(3)])
@@ -147,19 +147,19 @@ def test_a_prepared_folder(tmp_path):
     assert decode(tf.constant(found.items[0])).shape == (4, 5, 3)
 
 
-def test_the_order_is_the_same_each_time_and_the_scan_reads_it(tmp_path):
+def test_from_tfds_has_a_fixed_order_and_passes_the_scan(tmp_path):
     folder = _prepared(TinyTransferPhotos, tmp_path)
     first, second = from_tfds(folder), from_tfds(folder)
     assert first.items == second.items and first.labels.tolist() == second.labels.tolist()
     assert len(scan(first, max_quarantine=0.0)) == 11
 
 
-def test_encoded_bytes_are_taken_as_they_were_stored(tmp_path):
+def test_from_tfds_keeps_encoded_bytes(tmp_path):
     found = from_tfds(_prepared(TinyTransferJpegs, tmp_path))
     assert [image_format(data) for data in found.items] == ["JPEG"] * 3
 
 
-def test_a_lone_train_split_is_left_to_be_split_and_keys_are_found_by_kind(tmp_path):
+def test_from_tfds_of_a_single_split_is_unsplit_and_finds_keys_by_type(tmp_path):
     found = from_tfds(_prepared(TinyTransferTrainOnly, tmp_path))
     assert found.splits.tolist() == [""] * 4 and found.classes == ("cat", "dog")
 
@@ -172,29 +172,31 @@ def test_a_lone_train_split_is_left_to_be_split_and_keys_are_found_by_kind(tmp_p
         (TinyTransferTrainOnly, "regression", "regression", None, [[0.0], [0.0], [1.0], [1.0]]),
     ],
 )
-def test_other_labels(tmp_path, builder, problem_type, expected_type, classes, labels):
+def test_from_tfds_reads_other_labels(
+    tmp_path, builder, problem_type, expected_type, classes, labels
+):
     found = from_tfds(_prepared(builder, tmp_path), problem_type=problem_type)
     assert found.problem_type == expected_type and classes in (None, found.classes)
     assert sorted(found.labels.tolist()) == labels
 
 
 @pytest.mark.parametrize(
-    ("builder", "what"),
+    ("builder", "message"),
     [
         (TinyTransferOddSplits, "has the splits gallery, none named train or test"),
         (
             TinyTransferTwoPictures,
-            "no pair of a picture, sound or text and a label; its features: ",
+            "no pair of an image, clip or text and a label; its features: ",
         ),
     ],
 )
-def test_data_sets_that_do_not_fit(tmp_path, builder, what):
-    with pytest.raises(UserError, match=what):
+def test_from_tfds_refuses_other_datasets(tmp_path, builder, message):
+    with pytest.raises(UserError, match=message):
         from_tfds(_prepared(builder, tmp_path))
 
 
 @pytest.mark.parametrize("builder", [TinyTransferSounds, TinyTransferDeepSounds])
-def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path, builder):
+def test_from_tfds_reads_clips_of_16_and_32_bits_with_their_rate(tmp_path, builder):
     found = from_tfds(_prepared(builder, tmp_path))
     assert (found.modality, found.classes) == ("audio", ("high", "low"))
     assert {(wav_header(data).rate, wav_header(data).frames) for data in found.items} == {
@@ -204,37 +206,37 @@ def test_sounds_of_16_and_32_bits_and_their_rate(tmp_path, builder):
     np.testing.assert_allclose(levels, [0.005, 0.5, 0.5, 0.5], atol=1e-4)
 
 
-def test_sounds_whose_rate_is_not_told(tmp_path):
-    with pytest.raises(UserError, match="how many samples make a second"):
+def test_from_tfds_refuses_clips_without_a_sample_rate(tmp_path):
+    with pytest.raises(UserError, match="has no sample rate"):
         from_tfds(_prepared(TinyTransferTimeless, tmp_path))
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}"])
-def test_a_folder_that_is_no_data_set(tmp_path, content):
+def test_from_tfds_refuses_other_folders(tmp_path, content):
     if content is not None:
         (tmp_path / "dataset_info.json").write_text(content)
-    with pytest.raises(UserError, match="holds no prepared data set") as caught:
+    with pytest.raises(UserError, match="is not a prepared dataset") as caught:
         from_tfds(str(tmp_path))
     assert "dataset_info.json" in caught.value.remedy
 
 
-def test_a_mocked_data_set_by_name(tmp_path):
+def test_from_tfds_reads_a_dataset_by_name(tmp_path):
     _prepared(TinyTransferPhotos, tmp_path)
     with tfds.testing.mock_data(num_examples=5, data_dir=str(tmp_path / "tfds")):
         found = read_source("tfds:tiny_transfer_photos")
-    assert [len(found.where(part)) for part in ("train", "val", "test")] == [5, 5, 5]
+    assert [len(found.where(name)) for name in ("train", "val", "test")] == [5, 5, 5]
     assert found.classes == ("cat", "dog") and set(found.labels) <= {0, 1}
     assert len(scan(found, max_quarantine=0.0)) == 15
 
 
-def test_a_name_that_is_not_prepared_is_prepared(tmp_path, monkeypatch):
+def test_from_tfds_prepares_an_unprepared_dataset(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "home" / "tfds"))
     found = from_tfds("tiny_transfer_photos")
     assert len(found) == 11
     assert (tmp_path / "home" / "tfds" / "tiny_transfer_photos" / "1.0.0").is_dir()
 
 
-def test_a_failed_preparation_says_why(tmp_path, monkeypatch):
+def test_from_tfds_reports_why_preparation_fails(tmp_path, monkeypatch):
     def fails(self, **kwargs):
         raise ConnectionError("no route\n to host")
 
@@ -242,24 +244,24 @@ def test_a_failed_preparation_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "home" / "tfds"))
     with pytest.raises(UserError) as caught:
         from_tfds("tiny_transfer_photos")
-    what = "The TFDS data set tiny_transfer_photos could not be prepared: no route to host"
+    what = "The TFDS dataset tiny_transfer_photos could not be prepared: no route to host"
     assert caught.value.what == what
     assert module._DATA_DIR in caught.value.remedy
 
 
 @pytest.mark.parametrize(
-    ("name", "what", "remedy"),
+    ("name", "message", "remedy"),
     [
-        ("tf_flower", "no TFDS data set named 'tf_flower'", "tf_flowers"),
-        ("tiny_transfer_photo", "no TFDS data set named", "tiny_transfer_photos"),
-        ("ciffar10/plain", "no TFDS data set named 'ciffar10/plain'", "cifar10"),
+        ("tf_flower", "no TFDS dataset named 'tf_flower'", "tf_flowers"),
+        ("tiny_transfer_photo", "no TFDS dataset named", "tiny_transfer_photos"),
+        ("ciffar10/plain", "no TFDS dataset named 'ciffar10/plain'", "cifar10"),
         ("not a name", "TFDS name 'not a name' cannot be used", "NAME/CONFIG"),
         ("cifar10/nonsense", "TFDS name 'cifar10/nonsense' cannot be used", "NAME/CONFIG"),
         ("cifar10:99.0.0", "TFDS name 'cifar10:99.0.0' cannot be used", "NAME:VERSION"),
     ],
 )
-def test_names_that_do_not_exist(name, what, remedy):
-    with pytest.raises(UserError, match=what) as caught:
+def test_from_tfds_suggests_names(name, message, remedy):
+    with pytest.raises(UserError, match=message) as caught:
         from_tfds(name)
     assert remedy in caught.value.remedy
     assert len(str(caught.value).splitlines()) == 2

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the examples, their labels, their parts and their groups."""
+"""Which columns of a table hold the inputs, labels, splits and groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tftransfer.utils.errors import UserError, unknown_name
 if TYPE_CHECKING:
     from tftransfer.data.tables import Table
 
-USUAL = {
+# Role of a column to its usual names, lower case.
+USUAL_NAMES = {
     "path": (
         "path",
         "file",
@@ -46,28 +47,28 @@ USUAL = {
     "label": ("label", "labels", "class", "target", "category", "y"),
     "split": ("split", "part", "subset", "set"),
 }
-_REMEDY = "Give such as --columns=text=review,label=stars; what it may name: " + ", ".join(USUAL)
-# Fewer rows may all have another label by chance.
-_FEW = 10
+_REMEDY = "Give for example --columns=text=review,label=stars; roles: " + ", ".join(USUAL_NAMES)
+# In smaller tables, all labels may differ by chance.
+_MIN_ROWS_OF_IDENTIFIERS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What the columns of a table are.
+    """Roles of the columns of a table.
 
     Attributes:
-      item: of paths or of texts.
-      texts: whether it holds texts.
-      labels: one, or several for several tasks or numbers.
-      part: of the parts that rows belong to; "" for none.
-      groups: of what no split may part; "" for none.
-      unused: all others that have a name.
+      item: Name of the column of paths or texts.
+      texts: Whether that column has texts.
+      labels: Names of the label columns; several for several tasks or numbers.
+      split: Name of the column of splits; "" if there is none.
+      groups: Name of the column of groups; "" if there is none.
+      unused: Names of all other columns.
     """
 
     item: str
     texts: bool
     labels: tuple[str, ...]
-    part: str
+    split: str
     groups: str
     unused: tuple[str, ...]
 
@@ -75,66 +76,74 @@ class Columns:
 def columns_of(
     table: Table, columns: str = "", group_by: str = "", *, to_train: bool = True
 ) -> Columns:
-    """What the columns are: by name where `columns` says so, else by their usual names.
+    """Returns the roles of the columns, from `columns` or else from their usual names.
 
-    Where none is named as a label usually is, all that are left are labels, but for those that
-    tell every row from every other, such as numbers of rows.
+    If no column has the usual name of a label, all remaining columns are labels, except those
+    whose cells all differ, such as row numbers.
 
     Args:
-      table: as it was read.
-      columns: see `tftransfer.Experiment`.
-      group_by: see `tftransfer.Experiment`.
-      to_train: whether columns that are named must be there; of other data those that are not are
-        told as if nothing were named.
+      table: Table to use.
+      columns: Roles by name, as in `tftransfer.Experiment`.
+      group_by: Column or pattern of groups, as in `tftransfer.Experiment`.
+      to_train: Whether the data are for training. Only then must all named columns exist; for
+        other data, names without a column are ignored.
 
     Raises:
-      UserError: a name of no column, or no labels.
+      UserError: A named column does not exist, or there are no labels.
     """
     item, texts = item_column(table, columns, to_train=to_train)
     header = table.header
     named = _named(columns, header, ("label", "split"), required=to_train)
-    parts = named.get("split") or _usual(header, "split")
+    splits = named.get("split") or _with_usual_name(header, "split")
     groups = column_of_groups(header, group_by, required=to_train)
-    labels = named.get("label") or _usual(header, "label")
+    labels = named.get("label") or _with_usual_name(header, "label")
     if not labels:
-        others = [name for name in header if name not in (item, groups, *parts)]
-        labels = [name for name in others if not _tells_rows_apart(table, name)] or others
+        others = [name for name in header if name not in (item, groups, *splits)]
+        labels = [name for name in others if not _identifies_rows(table, name)] or others
     if not labels:
         raise UserError(
-            f"{table.path} has no label column; it has: {', '.join(header)}.",
-            "Add one named label, or name it by --columns=label=NAME.",
+            f"{table.path} has no label column; its columns: {', '.join(header)}.",
+            "Add a column named label, or name one by --columns=label=NAME.",
         )
-    used = {item, groups, *labels, *parts[:1]}
+    used = {item, groups, *labels, *splits[:1]}
     return Columns(
         item=item,
         texts=texts,
         labels=tuple(labels),
-        part=next(iter(parts), ""),
+        split=next(iter(splits), ""),
         groups=groups,
         unused=tuple(printable(name) for name in header if name and name not in used),
     )
 
 
 def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tuple[str, bool]:
-    """The column of paths, or else of texts, and whether it is of texts; see `columns_of`.
+    """Returns the column of paths or else of texts.
+
+    Args:
+      table: Table to use.
+      columns: Roles by name, as in `tftransfer.Experiment`.
+      to_train: Whether the data are for training, as in `columns_of`.
+
+    Returns:
+      The name of the column, and whether it has texts.
 
     Raises:
-      UserError: there is none, or paths in another encoding than UTF-8.
+      UserError: There is no such column, or it has paths in another encoding than UTF-8.
     """
     header = table.header
     named = _named(columns, header, ("path", "text"), required=to_train)
     if "text" in named and "path" in named:
         raise UserError(f"--columns={columns} names both paths and texts.", "Name one of them.")
-    found = {role: named.get(role) or _usual(header, role) for role in ("path", "text")}
+    found = {role: named.get(role) or _with_usual_name(header, role) for role in ("path", "text")}
     if "text" in named or (found["text"] and not found["path"]):
         return found["text"][0], True
     if table.encoding != "utf-8":
-        raise UserError(f"{table.path} is not UTF-8 text.", "Save it as UTF-8.")
+        raise UserError(f"{table.path} is not UTF-8.", "Save it as UTF-8.")
     if not found["path"]:
         error = unknown_name("column", "path", header)
         raise UserError(
-            f"{table.path} has no column of paths and none of texts. {error.remedy}",
-            "Name them path or text, or give --columns=text=NAME,label=NAME (or path=NAME).",
+            f"{table.path} has neither a column of paths nor one of texts. {error.remedy}",
+            "Name it path or text, or give --columns=text=NAME,label=NAME (or path=NAME).",
         )
     return found["path"][0], False
 
@@ -142,20 +151,29 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
 def _named(
     columns: str, header: Sequence[str], roles: Sequence[str], *, required: bool
 ) -> dict[str, list[str]]:
-    """Role to names of columns of `path=NAME,label=NAME`, of the roles that are asked for.
+    """Parses `path=NAME,label=NAME`.
+
+    Args:
+      columns: Text to parse.
+      header: Names of the columns.
+      roles: Roles to return.
+      required: Whether each name must be in the header; otherwise others are ignored.
+
+    Returns:
+      Role to names of columns.
 
     Raises:
-      UserError: not of that form, or a name of no column.
+      UserError: The text is malformed, or a name is in no header.
     """
     found: dict[str, list[str]] = {}
     for pair in filter(None, columns.split(",")):
         role, equals, name = (word.strip() for word in pair.partition("="))
         if not equals or not name:
-            raise UserError(f"--columns={columns}: {pair!r} is no pair.", _REMEDY)
-        if role not in USUAL:
-            raise unknown_name("kind of column", role, USUAL)
+            raise UserError(f"--columns={columns}: {pair!r} is not ROLE=NAME.", _REMEDY)
+        if role not in USUAL_NAMES:
+            raise unknown_name("role of a column", role, USUAL_NAMES)
         if role != "label" and role in found:
-            raise UserError(f"--columns={columns} names two columns of {role}.", _REMEDY)
+            raise UserError(f"--columns={columns} names two {role} columns.", _REMEDY)
         if required and role in roles and name not in header:
             raise unknown_name("column", name, header)
         if name in header:
@@ -163,21 +181,20 @@ def _named(
     return {role: names for role, names in found.items() if role in roles}
 
 
-def _usual(header: Sequence[str], role: str) -> list[str]:
-    return [name for name in header if name.lower() in USUAL[role]]
+def _with_usual_name(header: Sequence[str], role: str) -> list[str]:
+    return [name for name in header if name.lower() in USUAL_NAMES[role]]
 
 
-def _tells_rows_apart(table: Table, name: str) -> bool:
-    """Whether each row has a cell of its own, which is neither a measure nor a missing label."""
+def _identifies_rows(table: Table, name: str) -> bool:
+    """Returns whether all cells of a column differ, and are neither measurements nor missing."""
     cells = [row[name].strip() for row in table.rows.values()]
-    if len(cells) < _FEW or len(set(cells)) < len(cells):
+    if len(cells) < _MIN_ROWS_OF_IDENTIFIERS or len(set(cells)) < len(cells):
         return False
-    return not all(_holds(float, cell) for cell in cells) or all(
-        _holds(int, cell) for cell in cells
-    )
+    numbers = all(_parses(float, cell) for cell in cells)
+    return not numbers or all(_parses(int, cell) for cell in cells)
 
 
-def _holds(parse: Callable[[str], object], cell: str) -> bool:
+def _parses(parse: Callable[[str], float], cell: str) -> bool:
     try:
         parse(cell)
     except ValueError:

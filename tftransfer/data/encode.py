@@ -1,112 +1,118 @@
-"""Examples in memory, one by one: of which kind they are, and their encoded bytes."""
+"""Encoding of examples in memory: images to PNG, waveforms to WAV, texts to UTF-8."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
+from tftransfer.core.typing import Array, ArrayLike
 from tftransfer.data.file_types import modality_of_files
 from tftransfer.utils.errors import UserError
 
-RATE = 16_000
-_SIXTEEN_BITS = 2.0**15
-# A picture is rarely one or two pixels wide and so long, a short clip of one or two channels is.
-_LONG = 256
-# Rows of fewer numbers are rather the pixels of a picture or a table.
-_SHORT = 800
+SAMPLE_RATE = 16_000  # Hz
+_INT16_FULL_SCALE = 2.0**15
+# Arrays [n, 1] or [n, 2] longer than this are clips: an image is rarely that narrow and long.
+_MIN_NARROW_CLIP_SAMPLES = 256
+# Shorter rows of numbers are more likely the pixels of an image or the rows of a table.
+_MIN_CLIP_SAMPLES = 800
+_NOUNS = {"text": "Text", "audio": "Clip", "image": "Image"}
 
 
-def encoded(values: Iterable[Any], rate: int = RATE) -> tuple[str, list[bytes]]:
-    """The kind of some values, which the first decides, and the bytes of each.
+def encode_values(values: Iterable[ArrayLike], rate: int = SAMPLE_RATE) -> tuple[str, list[bytes]]:
+    """Returns the modality of some values, which the first one decides, and the bytes of each.
 
     Args:
-      values: texts, bytes (of texts or files), pictures as for `encode_png`, or waveforms as for
-        `clip_bytes`.
-      rate: of waveforms, in Hz.
+      values: Texts, bytes (of texts or files), images as in `encode_png`, or waveforms as in
+        `encode_clip`.
+      rate: Sample rate of waveforms in Hz.
 
     Returns:
       `image`, `text` or `audio`; and encoded bytes [n].
 
     Raises:
-      UserError: none there, one that is missing or of no kind, or rows of few numbers.
+      UserError: There are no values, one is missing or has no modality, or all are short rows of
+        numbers.
     """
-    shape, items, longest = "", list[bytes](), 0
+    kind, items, longest = "", list[bytes](), 0
     for number, value in enumerate(values):
-        shape = shape or shape_of_value(value, number)
-        items.append(encoded_value(value, number, shape, rate))
-        longest = max(longest, len(value)) if shape == "audio" else 0
-    if 0 < longest < _SHORT:
+        kind = kind or kind_of_value(value, number)
+        items.append(encode_value(value, number, kind, rate))
+        longest = max(longest, np.shape(value)[0]) if kind == "audio" else 0
+    if 0 < longest < _MIN_CLIP_SAMPLES:
         raise UserError(
-            f"None of these rows of numbers is longer than {longest}: no pictures, and too short "
-            "for clips.",
-            "Give pictures as [h, w] or [h, w, 3]; clips of a few samples by from_waveforms.",
+            f"None of these rows of numbers is longer than {longest}: they are not images, and "
+            "too short for clips.",
+            "Give images as [h, w] or [h, w, 3]; for very short clips use from_waveforms.",
         )
     if not items:
         raise UserError("There are no examples.", "Give at least two of each class.")
-    return (modality_of_files(items) if shape == "bytes" else shape), items
+    return (modality_of_files(items) if kind == "bytes" else kind), items
 
 
-def shape_of_value(value: Any, number: int) -> str:
-    """`text`, `bytes`, `audio` or `image`, by what a value is; `number` is for the message.
+def kind_of_value(value: ArrayLike | None, number: int) -> str:
+    """Returns the kind of a value by its type and shape.
 
-    Waveforms are numbers [samples] or [samples, channels] of one or two channels, pictures all
-    other arrays of two axes and those of three.
+    Waveforms are [samples] or [samples, channels] with one or two channels; images are all other
+    arrays with two axes and those with three.
+
+    Args:
+      value: Value to encode.
+      number: Index of the value, for messages.
+
+    Returns:
+      `text`, `bytes`, `audio` or `image`.
     """
     if isinstance(value, (str, bytes)):
         return "text" if isinstance(value, str) else "bytes"
     array = _array(value)
     if array.dtype.kind in "biuf":
         narrow, wide = min(array.shape, default=0), max(array.shape, default=0)
-        if array.ndim == 1 or (array.ndim == 2 and narrow <= 2 and wide > _LONG):
+        two_channels = array.ndim == 2 and narrow <= 2 and wide > _MIN_NARROW_CLIP_SAMPLES
+        if array.ndim == 1 or two_channels:
             return "audio"
         if array.ndim > 1:
             return "image"
     raise UserError(
-        f"Example {number} is {_said(value)}: no text, picture or waveform.",
-        "Leave it and its label out, or give a string, pixels [h, w, 3], or samples [n].",
+        f"Example {number} is {_description(value)}, not a text, image or waveform.",
+        "Remove it and its label, or give a string, pixels [h, w, 3], or samples [n].",
     )
 
 
-def encoded_value(value: Any, number: int, shape: str = "", rate: int = RATE) -> bytes:
-    """The bytes of one value, of a shape as of `shape_of_value`, or of its own."""
-    shape = shape or shape_of_value(value, number)
-    if shape in ("text", "bytes") and isinstance(value, (str, bytes)):
-        return value.encode("utf-8", "replace") if isinstance(value, str) else value
-    if shape in ("text", "bytes") or value is None:
-        one = {"text": "Text", "audio": "Clip", "image": "Image"}.get(shape, "Example")
-        raise UserError(
-            f"{one} {number} is {_said(value)}.", "Leave it and its label out, or mend it."
-        )
-    return clip_bytes(value, number, rate) if shape == "audio" else encode_png(value, number)
-
-
-def _array(value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except ValueError:  # lists of several lengths
-        return np.zeros((), object)
-
-
-def _said(value: Any) -> str:
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return repr(value)[:60]
-    array = _array(value)
-    if array.dtype.kind in "biuf":
-        return f"{array.dtype} of the shape {array.shape}"
-    return f"of the type {type(value).__name__}"
-
-
-def encode_png(image: Any, index: int) -> bytes:
-    """A picture as PNG bytes, which lose nothing of 8 bits.
+def encode_value(
+    value: ArrayLike | None, number: int, kind: str = "", rate: int = SAMPLE_RATE
+) -> bytes:
+    """Returns the encoded bytes of one value.
 
     Args:
-      image: [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]; uint8, or floating in [0, 1].
-      index: for the message.
+      value: Value to encode.
+      number: Index of the value, for messages.
+      kind: Kind of the value as `kind_of_value` returns it; "" infers it.
+      rate: Sample rate of waveforms in Hz.
 
     Raises:
-      UserError: another shape or range.
+      UserError: The value is missing or of another kind.
+    """
+    kind = kind or kind_of_value(value, number)
+    if kind in ("text", "bytes") and isinstance(value, (str, bytes)):
+        return value.encode("utf-8", "replace") if isinstance(value, str) else value
+    if kind in ("text", "bytes") or value is None:
+        raise UserError(
+            f"{_NOUNS.get(kind, 'Example')} {number} is {_description(value)}.",
+            "Fix it, or remove it and its label.",
+        )
+    return encode_clip(value, number, rate) if kind == "audio" else encode_png(value, number)
+
+
+def encode_png(image: ArrayLike, number: int) -> bytes:
+    """Returns an image as PNG, which keeps 8 bits per channel exactly.
+
+    Args:
+      image: Image [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]; uint8, or floating point in [0, 1].
+      number: Index of the image, for messages.
+
+    Raises:
+      UserError: The image has another shape or range.
     """
     import tensorflow as tf
 
@@ -115,39 +121,38 @@ def encode_png(image: Any, index: int) -> bytes:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
         raise UserError(
-            f"Image {index} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
+            f"Image {number} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
         )
     if image.dtype != np.uint8:
         if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
             raise UserError(
-                f"Image {index} is {image.dtype} with values outside [0, 1].",
-                "Give uint8 in 0 to 255, or floating point in [0, 1].",
+                f"Image {number} is {image.dtype} with values outside [0, 1].",
+                "Give uint8 from 0 to 255, or floating point in [0, 1].",
             )
         image = np.round(image * 255).astype(np.uint8)
     return tf.io.encode_png(image).numpy()
 
 
-def clip_bytes(waveform: Any, number: int = 0, rate: int = RATE) -> bytes:
-    """WAV bytes of a waveform.
+def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -> bytes:
+    """Returns a waveform as WAV.
 
     Args:
-      waveform: [samples] or [samples, channels]; floating with full scale at -1 to 1, or int16.
-      number: for the message.
-      rate: samples a second.
+      waveform: Samples [n] or [n, channels]; floating point from -1 to 1, or int16.
+      number: Index of the clip, for messages.
+      rate: Sample rate in Hz.
 
     Raises:
-      UserError: another shape or type, no samples, or some that are not in -1 to 1.
+      UserError: The waveform has another shape or type, no samples, or samples outside -1 to 1.
     """
-    from tftransfer.preprocessing.audio.wav import encode_wav  # nothing of audio for pictures
+    from tftransfer.preprocessing.audio.wav import encode_wav  # not imported for images
 
     samples = _array(waveform)
     if samples.dtype == np.int16:
-        samples = (samples / _SIXTEEN_BITS).astype(np.float32)
+        samples = (samples / _INT16_FULL_SCALE).astype(np.float32)
     if samples.dtype.kind != "f" or not samples.size or not np.abs(samples).max() <= 1.0:
         raise UserError(
-            f"Clip {number} is {samples.dtype} of the shape {samples.shape}, and not samples in "
-            "-1 to 1.",
-            "Give floating point, or int16; divide larger whole numbers by their full scale.",
+            f"Clip {number} is {samples.dtype} of shape {samples.shape}, not samples from -1 to 1.",
+            "Give floating point or int16; divide larger whole numbers by their full scale.",
         )
     if samples.ndim > 2 or (samples.ndim == 2 and samples.shape[1] > samples.shape[0]):
         raise UserError(
@@ -155,3 +160,19 @@ def clip_bytes(waveform: Any, number: int = 0, rate: int = RATE) -> bytes:
             "Give [samples] or [samples, channels].",
         )
     return encode_wav(samples, rate)
+
+
+def _array(value: ArrayLike | None) -> Array:
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return np.zeros((), object)
+
+
+def _description(value: ArrayLike | None) -> str:
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return repr(value)[:60]
+    array = _array(value)
+    if array.dtype.kind in "biuf":
+        return f"{array.dtype} of shape {array.shape}"
+    return f"of type {type(value).__name__}"

@@ -1,228 +1,156 @@
-"""Examples from arrays and `tf.data` datasets; they are kept as encoded bytes."""
+"""Examples in memory: arrays, waveforms and `tf.data` datasets, stored as encoded bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from tftransfer.core.problem_types import ProblemType
-from tftransfer.data.encode import encoded
-from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, Examples
-from tftransfer.data.label_tasks import labels_of_tasks
-from tftransfer.preprocessing import get_modality
+from tftransfer.core.typing import ArrayLike, Dataset
+from tftransfer.data.encode import SAMPLE_RATE, encode_value, encode_values
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.label_arrays import label_array, labels_from_array
 from tftransfer.utils.errors import UserError
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
+_INPUT_KEYS = ("image", "text", "sentence", "audio")
 
 
 def from_arrays(
-    images: Any, labels: Any, *, problem_type: str = "auto", classes: Any = ()
+    inputs: Sequence[ArrayLike] | np.ndarray,
+    labels: ArrayLike,
+    *,
+    problem_type: str = "auto",
+    classes: Sequence[str] = (),
 ) -> Examples:
-    """Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], texts (str or bytes), or waveforms at 16 kHz
-    [n, samples] or [n, samples, channels] (also a list of such of several lengths), and labels [n]
-    or [n, k]. The first one tells which of them they are.
+    """Returns the examples of arrays or lists.
 
-    With the target `multi_task`, labels are int or str [n, tasks]: -1 or "" where unknown.
-    uint8 images are taken as they are; floating ones must lie in [0, 1].
-    They are kept as PNG, which loses nothing of 8 bits.
+    Images are stored as PNG, which keeps 8 bits per channel exactly.
+
+    Args:
+      inputs: Images [n, h, w], [n, h, w, 1] or [n, h, w, 3], uint8 or floating point in [0, 1];
+        texts, str or bytes [n]; or waveforms at 16 kHz [n, samples] or [n, samples, channels],
+        also as a list of several lengths. The first one decides the modality.
+      labels: Labels, [n] or [n, k]. For `multi_task`, int or str [n, tasks] with -1 or "" for an
+        unknown label.
+      problem_type: Problem type; `auto` infers it from the labels.
+      classes: Names of the classes that the labels index; () infers them.
+
+    Raises:
+      UserError: An input or a label has an unsupported type, shape or value.
     """
-    modality, items = encoded(images)
-    labels = label_array(labels, len(items), modality)
-    found = _from_memory(items, labels, problem_type, tuple(classes), _normalised(images, modality))
-    return replace(found, modality=modality)
+    modality, items = encode_values(inputs)
+    warnings = _conversion_warnings(inputs, modality)
+    return _from_items(items, labels, modality, problem_type, classes, warnings)
 
 
-def _normalised(values: Any, modality: str) -> tuple[str, ...]:
-    if modality == "image" and isinstance(values, np.ndarray) and values.dtype != np.uint8:
-        return (f"images of {values.dtype} in [0, 1] were stored as 8 bits",)
-    if modality == "audio" and getattr(values[0], "dtype", None) == np.int16:
-        return ("samples of int16 were divided by 32,768",)
-    return ()
+def from_waveforms(
+    waveforms: Sequence[ArrayLike] | np.ndarray,
+    labels: ArrayLike,
+    *,
+    rate: int = SAMPLE_RATE,
+    problem_type: str = "auto",
+    classes: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> Examples:
+    """Returns labeled clips of audio, for use as `Experiment.data`.
+
+    Clips are stored as WAV with 32-bit floating point samples, which loses nothing.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import tftransfer
+    >>> time = np.arange(8000) / 8000
+    >>> clips = [np.sin(2 * np.pi * hertz * time) for hertz in (220, 230, 440, 450)]
+    >>> data = tftransfer.from_waveforms(clips, ["low", "low", "high", "high"], rate=8000)
+    >>> len(data), data.classes
+    (4, ('high', 'low'))
+
+    Args:
+      waveforms: Waveforms [n, samples], or n waveforms [samples] or [samples, channels]; floating
+        point from -1 to 1, or int16.
+      labels: Labels, [n] or [n, k], as in `Experiment.data`.
+      rate: Sample rate in Hz.
+      problem_type: Problem type; `auto` infers it from the labels.
+      classes: Names of the classes that the labels index; () infers them.
+      groups: Group of each clip, such as its speaker, [n]; a split keeps groups together.
+
+    Raises:
+      UserError: The number of labels or groups is not that of the clips, or a sample is outside
+        -1 to 1.
+    """
+    items = [encode_value(wave, number, "audio", rate) for number, wave in enumerate(waveforms)]
+    if len(groups) not in (0, len(items)):
+        raise UserError(
+            f"There are {len(groups)} groups for {len(items)} clips.",
+            "Give one group per clip, or none.",
+        )
+    found = _from_items(items, labels, "audio", problem_type, classes)
+    return replace(found, groups=[str(group) for group in groups])
 
 
-def from_dataset(dataset: Any, *, problem_type: str = "auto") -> Examples:
-    """A finite, unbatched `tf.data.Dataset` of (image, label), or of dictionaries with those keys.
+def from_dataset(dataset: Dataset, *, problem_type: str = "auto") -> Examples:
+    """Returns the examples of a `tf.data.Dataset`.
 
-    An image is a picture of any size or a waveform as in `from_arrays`, a string of encoded bytes,
-    or a text.
+    Args:
+      dataset: Finite, unbatched dataset of (input, label), or of dictionaries with the keys
+        `image`, `text`, `sentence` or `audio`, and `label`. An input is an image of any size, a
+        waveform as in `from_arrays`, a string of encoded bytes, or a text.
+      problem_type: Problem type; `auto` infers it from the labels.
+
+    Raises:
+      UserError: The dataset is infinite or has other elements.
     """
     if int(dataset.cardinality()) == _INFINITE:
-        raise UserError("The dataset never ends.", "Add take(n), or leave repeat() out.")
-    labels = []
+        raise UserError("The dataset is infinite.", "Add take(n), or remove repeat().")
+    labels: list[ArrayLike] = []
 
-    def values() -> Iterator[Any]:
+    def inputs() -> Iterator[ArrayLike]:
         for element in dataset.as_numpy_iterator():
-            value, label = _value_and_label(element)
+            value, label = _input_and_label(element)
             labels.append(label.decode() if isinstance(label, bytes) else label)
             yield value
 
-    modality, items = encoded(values())
-    found = _from_memory(items, label_array(labels, len(items), modality), problem_type, ())
-    return replace(found, modality=modality)
+    modality, items = encode_values(inputs())
+    return _from_items(items, labels, modality, problem_type)
 
 
-def label_array(labels: Any, count: int, modality: str) -> np.ndarray:
-    """Labels as an array [n] or [n, k], of so many examples of a kind.
-
-    Raises:
-      UserError: there are more or fewer, or some are missing or of several types or lengths.
-    """
-    try:
-        found = np.asarray(labels)
-    except ValueError:
-        found = np.zeros((), object)
-    one, many = get_modality(modality).singular, get_modality(modality).plural
-    if not found.ndim:
-        raise UserError("The labels are no array.", f"Give one for each of the {count} {many}.")
-    if len(found) != count:
-        raise UserError(f"{count} {many} but {len(found)} labels.", f"Give one label per {one}.")
-    if found.dtype.kind == "O":
-        _check_objects(found)
-    return found
-
-
-def _check_objects(labels: np.ndarray) -> None:
-    for row, label in enumerate(labels):
-        missing = [x for x in np.ravel(label) if x is None or x != x]
-        if missing:
-            raise UserError(
-                f"The label of example {row} is {missing[0]}.", "Mend it or leave both out."
-            )
-    if len({isinstance(label, (str, bytes)) for label in labels.flat}) > 1:
-        raise UserError("Some labels are names and some are numbers.", "Give all as names.")
-
-
-def _from_memory(
+def _from_items(
     items: list[bytes],
-    labels: np.ndarray,
+    labels: ArrayLike | Sequence[ArrayLike],
+    modality: str,
     problem_type: str,
-    classes: tuple[str, ...],
+    classes: Sequence[str] = (),
     warnings: tuple[str, ...] = (),
 ) -> Examples:
-    labels, problem, classes = labels_from_array(labels, problem_type, classes)
-    names = [f"#{number}" for number in range(len(items))]
-    splits = np.full(len(items), "", SPLIT_DTYPE)
+    array = label_array(labels, len(items), modality)
+    checked, problem, names = labels_from_array(array, problem_type, tuple(classes))
     return Examples(
-        names=names,
+        names=[f"#{number}" for number in range(len(items))],
         items=items,
-        labels=labels,
+        labels=checked,
         problem_type=problem,
-        classes=classes,
-        splits=splits,
+        classes=names,
+        splits=np.full(len(items), "", SPLIT_DTYPE),
         warnings=warnings,
+        modality=modality,
     )
 
 
-def labels_from_array(
-    labels: np.ndarray, problem_type: str, classes: tuple[str, ...]
-) -> tuple[np.ndarray, ProblemType, tuple[str, ...]]:
-    """Checked labels, their kind and their classes, from numbers or names [n] or [n, k].
-
-    Raises:
-      UserError: a label out of range or not finite.
-    """
-    if labels.dtype.kind == "S":
-        labels = np.char.decode(labels, "utf-8")
-    problem = _guess_problem_type(labels) if problem_type == "auto" else ProblemType(problem_type)
-    if problem is ProblemType.SINGLE_LABEL:
-        labels = _one_each(labels)
-        if not classes:
-            classes, labels = _counted(labels)
-        wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-        if len(wrong):
-            raise UserError(
-                f"Label {labels[wrong[0]]} of example {wrong[0]} is outside 0 to "
-                f"{len(classes) - 1}.",
-                "Give labels that count the classes from 0.",
-            )
-        if len(classes) < 2:
-            raise UserError(f"The labels have one class, {classes[0]}.", "Give at least two.")
-        return labels.astype(np.int64), problem, classes
-    if problem is ProblemType.MULTI_TASK:
-        return _tasks(labels, classes)
-    labels = _numbers(labels, problem)
-    return labels, problem, classes or tuple(f"y{k}" for k in range(labels.shape[1]))
+def _conversion_warnings(
+    inputs: Sequence[ArrayLike] | np.ndarray, modality: str
+) -> tuple[str, ...]:
+    if modality == "image" and isinstance(inputs, np.ndarray) and inputs.dtype != np.uint8:
+        return (f"images of {inputs.dtype} in [0, 1] are stored with 8 bits",)
+    if modality == "audio" and getattr(inputs[0], "dtype", None) == np.int16:
+        return ("int16 samples are divided by 32,768",)
+    return ()
 
 
-def _tasks(
-    labels: np.ndarray, classes: tuple[str, ...]
-) -> tuple[np.ndarray, ProblemType, tuple[str, ...]]:
-    whole = labels.dtype.kind in "biu"
-    if classes or labels.ndim != 2 or not (whole or labels.dtype.kind in "UO"):
-        raise UserError(
-            f"Labels of {labels.dtype} and the shape {labels.shape} are not those of several tasks"
-            + (" when classes are named apart." if classes else "."),
-            "Give whole numbers (-1: unknown) or names (empty: unknown), [n, tasks].",
-        )
-    if whole and (labels < -1).any():
-        row, column = np.argwhere(labels < -1)[0]
-        raise UserError(f"Label {labels[row, column]} of example {row} is below -1.", CLASS_REMEDY)
-    unknown = -1 if whole else ""
-    rows = {
-        number: ["" if value == unknown else str(value) for value in row]
-        for number, row in enumerate(labels.tolist())
-    }
-    names = [f"task{number}" for number in range(labels.shape[1])]
-    labels, classes = labels_of_tasks(names, rows, "The array of labels")
-    return labels, ProblemType.MULTI_TASK, classes
-
-
-def _counted(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """The different labels as names, and which of them each is."""
-    numbers = labels if labels.dtype.kind in "if" else np.zeros(len(labels))
-    wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
-    if len(wrong):
-        raise UserError(
-            f"Label {labels[wrong[0]]} of example {wrong[0]} is negative or not finite.",
-            CLASS_REMEDY,
-        )
-    values = np.unique(labels)
-    return tuple(str(value) for value in values), np.searchsorted(values, labels)
-
-
-def _one_each(labels: np.ndarray) -> np.ndarray:
-    """Labels [n] from [n] or [n, 1]."""
-    if labels.ndim != 1 and labels.shape[1:] != (1,):
-        raise UserError(
-            f"Labels of the shape {labels.shape} are not one per example.",
-            "Give labels [n], or --problem_type=multi_label or --problem_type=regression.",
-        )
-    return labels.reshape(-1)
-
-
-def _numbers(labels: np.ndarray, problem_type: ProblemType) -> np.ndarray:
-    """Labels as float32 [n, k], finite, and 0 or 1 for `multi_label`."""
-    if labels.dtype.kind not in "biuf":
-        raise UserError(
-            f"Labels {labels.flat[0]!r}, ... are no numbers.", f"{problem_type} needs them."
-        )
-    labels = labels.astype(np.float32).reshape(len(labels), -1)
-    several = problem_type is ProblemType.MULTI_LABEL
-    good = np.isin(labels, (0, 1)) if several else np.isfinite(labels)
-    if not good.all():
-        row, wanted = (
-            np.flatnonzero(~good.all(axis=1))[0],
-            "0 or 1" if several else "a finite number",
-        )
-        raise UserError(f"Label of example {row} is not {wanted}.", "Mend or remove it.")
-    return labels
-
-
-def _guess_problem_type(labels: np.ndarray) -> ProblemType:
-    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "UO":
-        return ProblemType.MULTI_TASK
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        binary = np.isin(labels, (0, 1)).all()
-        return ProblemType.MULTI_LABEL if binary else ProblemType.REGRESSION
-    whole = labels.dtype.kind in "iubUSO" or np.array_equal(labels, np.round(labels))
-    return ProblemType.SINGLE_LABEL if whole else ProblemType.REGRESSION
-
-
-def _value_and_label(element: Any) -> tuple[Any, Any]:
-    for key in ("image", "text", "sentence", "audio"):
+def _input_and_label(element: object) -> tuple[ArrayLike, ArrayLike]:
+    for key in _INPUT_KEYS:
         if isinstance(element, dict) and {key, "label"} <= set(element):
             return element[key], element["label"]
     if isinstance(element, (tuple, list)) and len(element) == 2:

@@ -1,4 +1,4 @@
-"""From what the user names to examples: source, scan, split, and pictures without labels."""
+"""From an experiment's data to examples: read, scan, split, then add unlabelled data."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from tftransfer.data.examples import UNLABELLED, Examples, add_test_data, add_un
 from tftransfer.data.groups import with_groups
 from tftransfer.data.scan import scan
 from tftransfer.data.scan_cache import ScanCache
-from tftransfer.data.sources import read_source, read_unlabelled
+from tftransfer.data.sources import Data, read_source, read_unlabelled
 from tftransfer.data.split import split
+
+Check = Callable[[Examples], None]
+
+
+def _no_check(examples: Examples) -> None:
+    pass
 
 
 def read_examples(
-    experiment: Experiment,
-    cache: Path | None = None,
-    check: Callable[[Examples], None] = lambda found: None,
+    experiment: Experiment, cache: Path | None = None, check: Check = _no_check
 ) -> Examples:
-    """Source → check → scan → split; then the pictures without labels.
+    """Returns the examples of an experiment: scanned, split, and with its unlabelled data.
 
     Args:
-      experiment: names them.
-      cache: Folder for what is unpacked and for what a scan found; None uses the user's folder for
-        the former and does not keep the latter.
-      check: raises what can be known of the examples before their files are looked at.
+      experiment: Experiment with the data and the settings of the split.
+      cache: Folder for unpacked archives and the results of scans. None uses the user's cache for
+        archives and does not store results of scans.
+      check: Function that raises a `UserError` if the unscanned examples do not suit the recipe.
     """
     examples = split(
         read_all(experiment, cache, check),
@@ -34,28 +38,33 @@ def read_examples(
         test_fraction=experiment.test_fraction,
         labels_per_class=experiment.labels_per_class,
     )
-    for part in UNLABELLED:
-        data = getattr(experiment, f"{part}_data")
+    for name in UNLABELLED:
+        data = getattr(experiment, f"{name}_data")
         if isinstance(data, str) and not data:
             continue
         found = read_unlabelled(data, cache=cache, columns=experiment.columns)
-        examples = add_unlabelled(examples, _scanned(found, experiment, cache), part)
+        examples = add_unlabelled(examples, _scanned(found, experiment, cache), name)
     return examples
 
 
 def read_all(
     experiment: Experiment,
     cache: Path | None = None,
-    check: Callable[[Examples], None] = lambda found: None,
+    check: Check = _no_check,
     *,
     to_train: bool = True,
 ) -> Examples:
-    """Source → check → scan, with the test data joined where they come apart.
+    """Returns the scanned examples of `data`, and of `test_data` as their test split.
 
-    Only data to train on must have groups, and columns that are named.
+    Args:
+      experiment: Experiment with the data.
+      cache: Folder of the cache, as in `read_examples`.
+      check: Check of the unscanned examples, as in `read_examples`.
+      to_train: Whether the data are for training. Only then must they have groups and all named
+        columns.
     """
 
-    def found(data: object, *, to_train: bool) -> Examples:
+    def read(data: Data, *, to_train: bool) -> Examples:
         return read_source(
             data,
             problem_type=experiment.problem_type,
@@ -65,21 +74,21 @@ def read_all(
             to_train=to_train,
         )
 
-    def scanned(found: Examples) -> Examples:
-        check(found)
-        return _scanned(found, experiment, cache)
+    def scanned(examples: Examples) -> Examples:
+        check(examples)
+        return _scanned(examples, experiment, cache)
 
-    examples = found(experiment.data, to_train=to_train)
-    pattern = "" if len(examples.groups) else experiment.group_by  # no column of the table
+    examples = read(experiment.data, to_train=to_train)
+    pattern = "" if len(examples.groups) else experiment.group_by  # it names no column
     examples = scanned(with_groups(examples, pattern) if to_train else examples)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
-    test = found(experiment.test_data, to_train=False)
+    test = read(experiment.test_data, to_train=False)
     return add_test_data(examples, scanned(with_groups(test, pattern, required=False)))
 
 
-def _scanned(found: Examples, experiment: Experiment, cache: Path | None) -> Examples:
-    if len(found.sha256):
-        return found
-    readable = ScanCache(cache, found.modality) if cache else None
-    return scan(found, max_quarantine=experiment.max_quarantine, readable=readable)
+def _scanned(examples: Examples, experiment: Experiment, cache: Path | None) -> Examples:
+    if len(examples.sha256):
+        return examples
+    readable = ScanCache(cache, examples.modality) if cache else None
+    return scan(examples, max_quarantine=experiment.max_quarantine, readable=readable)

@@ -1,4 +1,4 @@
-"""Reads every example once: applies the rules, decodes, hashes; names all that fails."""
+"""Reads every example once: checks, decodes and hashes it; quarantines those that fail."""
 
 from __future__ import annotations
 
@@ -19,56 +19,19 @@ from tftransfer.utils.console import quiet_stderr
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.progress import Progress
 
-_BLOCK = 32
-
-
-def scan(
-    examples: Examples, *, max_quarantine: float = 0.05, readable: ScanCache | None = None
-) -> Examples:
-    """The readable examples with their hashes; the others go to `quarantine`.
-
-    Args:
-      examples: from a source, unscanned.
-      max_quarantine: fraction of the files that may be left out.
-      readable: what an earlier scan decoded, which is only read and hashed.
-
-    Raises:
-      UserError: too many files are unreadable, or a class has none left.
-    """
-    modality = get_modality(examples.modality)
-    with quiet_stderr():  # the decoder tells of each bad file in its own way
-        results = scan_items(examples.items, modality, readable)
-    if readable:
-        readable.add(found.sha256 for found in results if not found.reason)
-    good = np.array([not found.reason for found in results], bool)
-    bad = tuple(
-        Quarantined(name=name, reason=found.reason)
-        for name, found in zip(examples.names, results)
-        if found.reason
-    )
-    everything = replace(
-        examples,
-        sha256=[found.sha256 for found in results],
-        measures=np.array([found.measure for found in results], np.float32),
-    )
-    kept = everything.keep(
-        np.flatnonzero(good),
-        quarantine=examples.quarantine + bad,
-        warnings=examples.warnings + summarize_warnings(examples.names, results, modality),
-    )
-    _check_losses(examples, kept, max_quarantine)
-    return kept
+# Items that a thread scans before it reports progress.
+_BLOCK_ITEMS = 32
 
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """What was found out of one file.
+    """Result of the scan of one file.
 
     Attributes:
-      sha256: of its content; "" when it cannot be an example.
-      reason: why it cannot be one, or "".
-      warnings: what is worth saying of it.
-      measure: see `Modality.measure`.
+      sha256: Hash of the content; "" if the file cannot be used.
+      reason: Why the file cannot be used, or "".
+      warnings: Irregularities of a usable file.
+      measure: Duration in seconds or number of words; see `Modality.measure`.
     """
 
     sha256: str = ""
@@ -77,44 +40,101 @@ class ScannedFile:
     measure: float = 0.0
 
 
+def scan(
+    examples: Examples, *, max_quarantine: float = 0.05, readable: ScanCache | None = None
+) -> Examples:
+    """Returns the usable examples with their hashes; the others are listed in `quarantine`.
+
+    Args:
+      examples: Unscanned examples of a source.
+      max_quarantine: Largest fraction of files that may be unusable, 0 to 1.
+      readable: Contents that an earlier scan decoded; they are only read and hashed.
+
+    Raises:
+      UserError: Too many files are unusable, or all files of a class.
+    """
+    modality = get_modality(examples.modality)
+    with quiet_stderr():  # decoders also print errors of bad files
+        results = scan_items(examples.items, modality, readable)
+    if readable:
+        readable.add(result.sha256 for result in results if not result.reason)
+    usable = np.array([not result.reason for result in results], bool)
+    quarantine = tuple(
+        Quarantined(name=name, reason=result.reason)
+        for name, result in zip(examples.names, results)
+        if result.reason
+    )
+    scanned = replace(
+        examples,
+        sha256=[result.sha256 for result in results],
+        measures=np.array([result.measure for result in results], np.float32),
+    )
+    kept = scanned.keep(
+        np.flatnonzero(usable),
+        quarantine=examples.quarantine + quarantine,
+        warnings=examples.warnings + summarize_warnings(examples.names, results, modality),
+    )
+    _check_quarantine(examples, kept, max_quarantine)
+    return kept
+
+
 def summarize_warnings(
     names: Sequence[str], results: Sequence[ScannedFile], modality: Modality
 ) -> tuple[str, ...]:
-    """Each note once, with the number of files and the first of them."""
-    noted: dict[str, list[str]] = {}
-    for name, found in zip(names, results):
-        for note in found.warnings:
-            noted.setdefault(note, []).append(name)
+    """Returns each warning once, with the number of files and the first of them.
+
+    Args:
+      names: Names of the files, [n].
+      results: Results of their scan, [n].
+      modality: Modality of the files.
+    """
+    by_warning: dict[str, list[str]] = {}
+    for name, result in zip(names, results):
+        for warning in result.warnings:
+            by_warning.setdefault(warning, []).append(name)
     return tuple(
-        f"{len(some):,} {modality.singular if len(some) == 1 else modality.plural} {note}: "
-        f"{some[0]}{' ...' * (len(some) > 1)}"
-        for note, some in noted.items()
+        f"{len(files):,} {modality.singular if len(files) == 1 else modality.plural} {warning}: "
+        f"{files[0]}{' ...' * (len(files) > 1)}"
+        for warning, files in by_warning.items()
     )
 
 
 def scan_items(
     items: Sequence[str | bytes], modality: Modality, readable: ScanCache | None = None
 ) -> list[ScannedFile]:
-    """`scan_item` of each item, on every core."""
+    """Returns `scan_item` of each item, computed on all cores.
 
-    def some(items: Sequence[str | bytes]) -> list[ScannedFile]:
-        found = [scan_item(item, modality, readable) for item in items]
-        progress.add(len(found))
+    Args:
+      items: Paths or encoded bytes.
+      modality: Modality of the items.
+      readable: Contents that an earlier scan decoded.
+    """
+
+    def scan_block(block: Sequence[str | bytes]) -> list[ScannedFile]:
+        results = [scan_item(item, modality, readable) for item in block]
+        progress.add(len(results))
         signals.raise_if_stop_requested()
-        return found
+        return results
 
-    blocks = [items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK)]
+    starts = range(0, len(items), _BLOCK_ITEMS)
+    blocks = [items[start : start + _BLOCK_ITEMS] for start in starts]
     with (
         Progress("scanning", len(items), "files") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        return [result for block in pool.map(some, blocks) for result in block]
+        return [result for block in pool.map(scan_block, blocks) for result in block]
 
 
 def scan_item(
     item: str | bytes, modality: Modality, readable: ScanCache | None = None
 ) -> ScannedFile:
-    """Reads an item and applies the rules and warnings of its kind to it."""
+    """Reads an item and applies the checks and warnings of its modality.
+
+    Args:
+      item: Path or encoded bytes.
+      modality: Modality of the item.
+      readable: Contents that an earlier scan decoded.
+    """
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
         return ScannedFile(reason="its name is not UTF-8")
     try:
@@ -123,13 +143,13 @@ def scan_item(
         return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(modality.content(data)).hexdigest()
     if not readable or sha256 not in readable:
-        reasons = (rule(data) for rule in (not_empty, *modality.checks))
+        reasons = (check(data) for check in (not_empty, *modality.checks))
         reason = next(filter(None, reasons), None) or modality.decode_error(data)
         if reason:
             return ScannedFile(reason=reason)
     return ScannedFile(
         sha256,
-        warnings=tuple(filter(None, (note(data) for note in modality.warnings))),
+        warnings=tuple(filter(None, (warning(data) for warning in modality.warnings))),
         measure=modality.measure(data) if modality.measure else 0.0,
     )
 
@@ -142,24 +162,25 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _check_losses(before: Examples, after: Examples, max_quarantine: float) -> None:
+def _check_quarantine(before: Examples, after: Examples, max_quarantine: float) -> None:
     lost, modality = len(before) - len(after), get_modality(before.modality)
     if not len(after):
+        first = f"; the first: {after.quarantine[0].reason}" if lost else ""
         raise UserError(
-            f"No readable {modality.singular} was found among "
-            f"{len(before)} files; the first: {after.quarantine[0].reason if lost else 'none'}.",
+            f"None of the {len(before)} files is a readable {modality.singular}{first}.",
             f"Give {modality.expected_data}.",
         )
     if lost > max_quarantine * len(before):
-        first = after.quarantine[-lost]
+        entry = after.quarantine[-lost]
         raise UserError(
-            f"{lost} of {len(before)} files cannot be used, the first {first.name}: {first.reason}",
-            f"Mend or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
+            f"{lost} of {len(before)} files cannot be used, the first {entry.name}: {entry.reason}",
+            f"Fix or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
         )
     if before.problem_type.has_exclusive_classes:
         counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
-        for name, there, left in counts:
-            if there and not left:
+        for name, count_before, count_after in counts:
+            if count_before and not count_after:
                 raise UserError(
-                    f"No file of class {name!r} can be read.", "Mend its files or remove it."
+                    f"No file of the class {name!r} can be used.",
+                    "Fix its files, or remove the class.",
                 )

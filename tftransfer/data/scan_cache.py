@@ -1,4 +1,4 @@
-"""Content that was examined before and found readable, so that it need not be decoded again."""
+"""Contents that an earlier scan found readable, so that they are not decoded again."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
-# Raised when a rule changes.
+# Increased when a check changes.
 _FORMAT = 2
-_MOST_BYTES = 64 << 20
+# About a million hashes; later contents are decoded in each scan.
+_MAX_BYTES = 64 << 20
 
 
 class ScanCache:
-    """A set of sha256 in a file; lines of it that are damaged are hashes of nothing.
+    """A set of sha256 in a file; damaged lines match no content.
 
     Args:
-      folder: of the cache.
-      modality: of the input that it was readable as.
+      folder: Folder of the cache.
+      modality: Modality as which the contents are readable.
     """
 
     def __init__(self, folder: Path, modality: str = "image"):
@@ -31,10 +32,10 @@ class ScanCache:
         return sha256 in self._known
 
     def add(self, sha256: Iterable[str]) -> None:
-        """Remembers these, for later processes too; a cache that cannot be written is no error."""
+        """Adds hashes, also to the file; ignores a file that cannot be written."""
         new = sorted(set(sha256) - self._known)
         self._known.update(new)
         if new:
             with contextlib.suppress(OSError), self._path.open("a") as file:
-                if file.tell() < _MOST_BYTES:
+                if file.tell() < _MAX_BYTES:
                     file.write("".join(f"{each}\n" for each in new))

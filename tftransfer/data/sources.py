@@ -14,7 +14,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import ArrayLike, Dataset, PathLike
 from tftransfer.data.archives import is_archive, unpack_cached
 from tftransfer.data.download import local_path
-from tftransfer.data.encode import encoded
+from tftransfer.data.encode import encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import is_system_file, modality_of_files
 from tftransfer.data.folders import from_folder, list_files
@@ -98,7 +98,7 @@ def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "")
       UserError: The data do not exist or have an unsupported form.
     """
     if _are_values(data):
-        modality, items = encoded(data)  # type: ignore[arg-type]
+        modality, items = encode_values(data)  # type: ignore[arg-type]
         names = [f"#{number}" for number in range(len(items))]
         return replace(_without_labels(names, items), modality=modality)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):

@@ -1,4 +1,4 @@
-"""Tables in files: .csv, .tsv, and .jsonl, of which each line is a JSON object."""
+"""Tables in files: .csv, .tsv, and .jsonl with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tftransfer.core.typing import JSON
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-_LONGEST_CELL = 1 << 27
+# Python's csv module refuses cells above 131,072 characters by default.
+_MAX_CELL_CHARACTERS = 1 << 27
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table as strings.
+    """A table of strings.
 
     Attributes:
-      path: of the file.
-      header: names of the columns.
-      rows: that are not blank, by their number; the header, or the first line of JSON, is row 1.
-      encoding: of the file.
-      warnings: how it was read, where that is not plain.
+      path: Path of the file.
+      header: Names of the columns.
+      rows: Row number to cells by column, without blank rows; the header, or the first line of
+        JSON, is row 1.
+      encoding: Encoding of the file.
+      warnings: How the file was read, where that is not obvious.
     """
 
     path: Path
@@ -39,110 +41,119 @@ class Table:
 def read_table(path: Path) -> Table:
     """Reads a table.
 
-    A .tsv whose quotes do not enclose whole cells has none that do: they are part of the text. A
-    .csv whose header has no comma is parted by tabs or semicolons, and a table that is UTF-8 but
-    for some lines is read so, those lines as Windows-1252.
+    In a .tsv file in which quotes do not enclose whole cells, quotes are part of the text. A .csv
+    file whose header has no comma is split at tabs or semicolons. In a file that is UTF-8 except
+    for some lines, these lines are read as Windows-1252.
+
+    Args:
+      path: Path of the file.
 
     Raises:
-      UserError: it is empty, ragged or no such file.
+      UserError: The file cannot be read, is empty, or has rows of different lengths.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
+        raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
     text, encoding, warnings = _decoded(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        header, rows = _objects(text, path)
+        header, rows = _read_json_lines(text, path)
     else:
-        cells, said = _cells(text, path)
-        header, rows = _rectangle(cells, path)
-        warnings += said
+        cells, more = _read_cells(text, path)
+        header, rows = _with_header(cells, path)
+        warnings += more
     return Table(path=path, header=header, rows=rows, encoding=encoding, warnings=warnings)
 
 
 def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
-    """Text, its encoding, and what is to be said of that."""
+    """Returns the text, its encoding, and warnings."""
     encoding = detect_encoding(data)
     if 4 * data.count(0) > len(data) and not encoding.startswith("utf-16"):
         raise UserError(
-            f"{path} is full of NUL bytes: no text, or UTF-16 without a mark.", "Save it as UTF-8."
+            f"{path} has many NUL bytes: it is not text, or UTF-16 without a byte order mark.",
+            "Save it as UTF-8.",
         )
     if encoding == "utf-8":
         return decode_text(data), encoding, ()
     lines = data.split(b"\n")
-    strange = [line for line in lines if not line.isascii()]
-    others = [line for line in strange if detect_encoding(line) != "utf-8"]
-    if encoding == "windows-1252" and 2 * len(others) < len(strange):
-        said = f"{path.name} is in utf-8, but for {len(others):,} lines, read as {encoding}"
-        return "\n".join(map(decode_text, lines)), "utf-8", (said,)
-    return decode_text(data), encoding, (f"{path.name} is in {encoding}, and was read so",)
+    not_ascii = [line for line in lines if not line.isascii()]
+    others = [line for line in not_ascii if detect_encoding(line) != "utf-8"]
+    if encoding == "windows-1252" and 2 * len(others) < len(not_ascii):
+        plural = "s" * (len(others) > 1)
+        warning = (
+            f"{path.name} is UTF-8 except for {len(others):,} line{plural}, read as {encoding}"
+        )
+        return "\n".join(map(decode_text, lines)), "utf-8", (warning,)
+    return decode_text(data), encoding, (f"{path.name} is read as {encoding}",)
 
 
-def _rectangle(cells: list[list[str]], path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+def _with_header(cells: list[list[str]], path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
     if not any(cells[1:]):
-        raise UserError(f"{path} has no rows below its header.", "Add a row per picture or text.")
+        raise UserError(
+            f"{path} has no rows below its header.", "Add one row per image, clip or text."
+        )
     header = [name.strip() for name in cells[0]]
-    twins = [name for name in header if name and header.count(name) > 1]
-    if twins:
-        raise UserError(f"{path} has two columns named {twins[0]!r}.", "Rename one of them.")
+    repeated = [name for name in header if name and header.count(name) > 1]
+    if repeated:
+        raise UserError(f"{path} has two columns named {repeated[0]!r}.", "Rename one of them.")
     rows = {}
     for number, row in enumerate(cells[1:], 2):
         if row and len(row) != len(header):
             raise UserError(
                 f"{path}, row {number} has {len(row)} cells, the header {len(header)}.",
-                "Quote cells that hold the delimiter.",
+                "Quote cells that contain the delimiter.",
             )
         if row:
             rows[number] = dict(zip(header, row))
     return header, rows
 
 
-def _cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
+def _read_cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
     tabs = path.suffix.lower() == ".tsv"
     if tabs:
-        plain = [line[:-1].split("\t") if line != "\n" else [] for line in _lines(text)]
-        if _quotes_are_text(plain):
-            remark = "quotes are part of the text: they do not enclose whole cells"
-            return plain, (remark,) if '"' in text else ()
-    mark, said = _delimiter(text, tabs)
-    before = csv.field_size_limit(_LONGEST_CELL)
+        rows = [line[:-1].split("\t") if line != "\n" else [] for line in _lines(text)]
+        if _quotes_are_text(rows):
+            warning = "quotes are part of the text: they do not enclose whole cells"
+            return rows, (warning,) if '"' in text else ()
+    delimiter, warnings = _delimiter(text, tabs)
+    before = csv.field_size_limit(_MAX_CELL_CHARACTERS)
     try:
-        return list(csv.reader(io.StringIO(text, ""), delimiter=mark)), said
+        return list(csv.reader(io.StringIO(text, ""), delimiter=delimiter)), warnings
     except csv.Error as error:
-        raise UserError(f"{path} cannot be read: {error}", "Mend the file.") from None
+        raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
     finally:
         csv.field_size_limit(before)
 
 
 def _delimiter(text: str, tabs: bool) -> tuple[str, tuple[str, ...]]:
-    """Between cells, and what is to be said of it."""
+    """Returns the delimiter of cells, and warnings."""
     header = next(filter(str.strip, _lines(text)), "")
     if not tabs and "," not in header:
-        for mark, name in (("\t", "tabs"), (";", "semicolons")):
-            if mark in header:
-                return mark, (f"its cells are parted by {name}",)
+        for delimiter, name in (("\t", "tabs"), (";", "semicolons")):
+            if delimiter in header:
+                return delimiter, (f"its cells are separated by {name}",)
     return "\t" if tabs else ",", ()
 
 
 def _lines(text: str) -> list[str]:
-    """Lines by line feeds and carriage returns alone; other breaks belong to the text."""
-    ends = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return [f"{line}\n" for line in (ends[:-1] if ends[-1] == "" else ends)]
+    """Splits at line feeds and carriage returns only; other line breaks belong to the text."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [f"{line}\n" for line in (lines[:-1] if lines[-1] == "" else lines)]
 
 
 def _quotes_are_text(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a table parted at tabs alone is a rectangle, and some quoted cell is no whole one."""
+    """Returns whether rows split at tabs have equal lengths, and quotes not around whole cells."""
     if any(row and len(row) != len(rows[0]) for row in rows):
         return False
     quoted = [cell for row in rows for cell in row if cell.startswith('"')]
-    return not quoted or any(not _encloses(cell) for cell in quoted)
+    return not quoted or any(not _is_quoted(cell) for cell in quoted)
 
 
-def _encloses(cell: str) -> bool:
+def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell.endswith('"') and '"' not in cell[1:-1].replace('""', "")
 
 
-def _objects(text: str, path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+def _read_json_lines(text: str, path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
     rows: dict[int, dict[str, str]] = {}
     for number, line in enumerate(_lines(text), 1):
         if not line.strip():
@@ -151,21 +162,23 @@ def _objects(text: str, path: Path) -> tuple[list[str], dict[int, dict[str, str]
             found = json.loads(line)
         except ValueError as error:
             raise UserError(
-                f"{path}, line {number} is not JSON: {error}", "Give one object a line."
+                f"{path}, line {number} is not JSON: {error}", "Give one object per line."
             ) from None
         if not isinstance(found, dict):
-            raise UserError(f"{path}, line {number} is no JSON object.", "Give one object a line.")
-        rows[number] = {str(key): _said(value) for key, value in found.items()}
+            raise UserError(
+                f"{path}, line {number} is not a JSON object.", "Give one object per line."
+            )
+        rows[number] = {str(key): _cell(value) for key, value in found.items()}
     if not rows:
-        raise UserError(f"{path} has no rows.", "Add a line per example.")
+        raise UserError(f"{path} has no rows.", "Add one line per example.")
     header = list(dict.fromkeys(name for row in rows.values() for name in row))
     return header, {
         number: {name: row.get(name, "") for name in header} for number, row in rows.items()
     }
 
 
-def _said(value: Any) -> str:
-    """A JSON value as a cell: several names are parted by |."""
+def _cell(value: JSON) -> str:
+    """Returns a JSON value as a cell; several names are separated by |."""
     if value is None:
         return ""
     if isinstance(value, bool):
