@@ -13,7 +13,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
-from tftransfer.data.encode import encoded_value
+from tftransfer.data.encode import encode_value
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.folders import list_files
 from tftransfer.data.input_pipeline import InputPipeline
@@ -175,7 +175,7 @@ def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_Named
         elif isinstance(value, (str, os.PathLike)):
             yield from _items_of_path(Path(value).expanduser(), columns)
         else:
-            yield f"#{number}", encoded_value(value, number, modality)
+            yield f"#{number}", encode_value(value, number, modality)
 
 
 def _items_of_path(path: Path, columns: str) -> Iterator[_NamedItem]:
