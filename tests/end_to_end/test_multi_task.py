@@ -98,7 +98,7 @@ def test_what_a_run_leaves_names_every_task(run):
     assert {path.name for path in (run.workdir / "pictures").glob("confusion*")} == {
         f"confusion-{number}.png" for number in (1, 2, 3)
     }
-    counts = np.array(run.result["tasks"]["digit"]["confusion"])
+    counts = np.array(run.result["tasks"]["digit"]["confusion_matrix"])
     assert counts.shape == (10, 10) and counts.sum() == run.result["tasks"]["digit"]["examples"]
 
 

@@ -17,7 +17,7 @@ def test_evaluate_own_data_equals_the_result(tuned_run):
         k: tuple(v) for k, v in expected.pop("intervals").items()
     }
     assert again.metrics == pytest.approx(expected)
-    assert again.confusion.tolist() == tuned_run.result["confusion"]
+    assert again.confusion_matrix.tolist() == tuned_run.result["confusion_matrix"]
     assert (again.split, again.examples) == ("test", tuned_run.result["examples"])
 
 
@@ -26,7 +26,7 @@ def test_evaluate_other_data_uses_all_of_it(tuned_run, digits, tmp_path):
         shutil.copytree(digits / "target" / label, tmp_path / label)
     found = tftransfer.evaluate(tuned_run.workdir, str(tmp_path))
     assert found.examples == len(list(tmp_path.rglob("*.png")))
-    assert (found.confusion.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
+    assert (found.confusion_matrix.sum(axis=1) > 0).tolist() == [False, True, False, False, True]
 
 
 def test_evaluate_unknown_classes_are_named(tuned_run, digits):
@@ -176,7 +176,7 @@ def test_evaluate_class_added_since_training_is_skipped(tuned_run, digits, tmp_p
     shutil.copytree(digits / "source" / "0", data / "0")
     found = tftransfer.evaluate(run)
     assert found.metrics["accuracy"] == tuned_run.result["test"]["accuracy"]
-    assert found.confusion.tolist() == tuned_run.result["confusion"]
+    assert found.confusion_matrix.tolist() == tuned_run.result["confusion_matrix"]
 
 
 def test_export_class_renamed_since_training_keeps_its_name(tuned_run, digits, tmp_path):

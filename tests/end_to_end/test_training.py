@@ -66,8 +66,8 @@ def test_the_result_says_what_is_promised(tuned_run):
     low, high = result["test"]["intervals"]["accuracy"]
     assert low <= result["test"]["accuracy"] <= high
     assert set(result["baselines"]) == {"majority", "linear_probe"}
-    assert len(result["per_class"]) == len(result["confusion"]) == 5
-    assert np.sum(result["confusion"]) == result["examples"]
+    assert len(result["per_class"]) == len(result["confusion_matrix"]) == 5
+    assert np.sum(result["confusion_matrix"]) == result["examples"]
     assert len(result["verdict"]) == 3
     assert set(result["seconds"]) >= {
         "planning",

@@ -1,4 +1,4 @@
-"""The data sheet finds what was planted: near copies, and labels that are wrong."""
+"""Data quality: planted near duplicates and wrong labels are found."""
 
 import io
 from dataclasses import replace
@@ -29,12 +29,12 @@ def flowers(shared_data, tmp_path, per_class=40):
     return tmp_path / "flowers"
 
 
-def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
+def test_near_duplicates_of_photographs_are_the_planted_and_the_known_pairs(shared_data, tmp_path):
     folder = flowers(shared_data, tmp_path)
     first, second = sorted((folder / "roses").iterdir())[:2]
     Image.open(first).save(folder / "roses" / "again.jpg", quality=60)
-    with Image.open(second) as picture:
-        small = picture.resize((picture.width // 2, picture.height // 2))
+    with Image.open(second) as image:
+        small = image.resize((image.width // 2, image.height // 2))
     small.save(folder / "tulips" / "smaller.png")
     examples = read_examples(tftransfer.Experiment(data=str(folder)))
     names = {
@@ -44,8 +44,8 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
         frozenset((f"roses/{first.name}", "roses/again.jpg")),
         frozenset((f"roses/{second.name}", "tulips/smaller.png")),
     }
-    # The set itself has a tulip in other colours, a rose without any, and a daisy a moment later.
-    theirs = {
+    # Pairs of the data set: a tulip in other colors, a rose in gray, a daisy a moment later.
+    known = {
         frozenset(
             f"tulips/{name}_n.jpg" for name in ("12916135413_dafcf3089e", "12916441224_2ed63596f8")
         ),
@@ -54,13 +54,13 @@ def test_near_copies_are_found_and_nothing_else(shared_data, tmp_path):
         ),
         frozenset(("roses/13279526615_a3b0059bec.jpg", "roses/13342823005_16d3df58df_n.jpg")),
     }
-    assert names == planted | theirs
-    said = tftransfer.inspect(data=str(folder))
-    assert "near duplicates: 5 pairs" in said
-    assert f"with different labels: roses/{second.name} and tulips/smaller.png" in said
+    assert names == planted | known
+    text = tftransfer.inspect(data=str(folder))
+    assert "near duplicates: 5 pairs" in text
+    assert f"with different labels: roses/{second.name} and tulips/smaller.png" in text
 
 
-def test_pictures_of_nothing_are_near_to_none():
+def test_near_duplicates_of_images_without_contrast_are_none():
     rng = np.random.default_rng(0)
     items = []
     for level in range(6):
@@ -86,24 +86,24 @@ def weights(shared_data):
     return str(path)
 
 
-def test_planted_wrong_labels_are_suspected(shared_data, tmp_path, weights):
+def test_inspect_lists_planted_wrong_labels_first(shared_data, tmp_path, weights):
     folder = flowers(shared_data, tmp_path, per_class=80)
     planted = set()
     for label, wrong in (("daisy", "roses"), ("roses", "sunflowers"), ("sunflowers", "tulips")):
         for file in sorted((folder / label).iterdir())[:4]:
             file.rename(folder / wrong / f"planted{file.name}")
             planted.add(f"{wrong}/planted{file.name}")
-    said = tftransfer.inspect(
+    text = tftransfer.inspect(
         data=str(folder), backbone="mobilenet_v2:alpha=0.35", weights=weights, image_size=160
     )
-    listed = said.partition("suspected labels, by a cross-validated probe: ")[2].splitlines()[1:]
+    listed = text.partition("suspected labels, by a cross-validated probe: ")[2].splitlines()[1:]
     found = [line.split(":")[0].strip() in planted for line in listed]
     # The probe itself is wrong on a sixth of the photographs, so others are suspected too.
     assert len(found) == 10 and all(found[:3]) and sum(found) >= 4
 
 
 @pytest.mark.parametrize("together", ["copies", "groups"])
-def test_copies_and_groups_do_not_vouch_for_each_others_wrong_label(together):
+def test_suspected_labels_include_a_wrong_label_shared_by_copies_or_a_group(together):
     rng, modalities = np.random.default_rng(0), np.arange(60) % 2
     features = np.repeat(rng.normal(size=(60, 900)) + 0.4 * modalities[:, None], 4, axis=0)
     labels = np.repeat(modalities, 4)
@@ -122,12 +122,12 @@ def test_copies_and_groups_do_not_vouch_for_each_others_wrong_label(together):
     )
     features += 1e-3 * rng.normal(size=features.shape)
     found = suspected_labels({FEATURES: features}, examples)
-    assert {0, 1, 2, 3} <= {index for index, _, _ in found} and found[0][1] == "a"
-    parted = suspected_labels({FEATURES: features}, replace(examples, sha256=alone, groups=()))
-    assert not {0, 1, 2, 3} & {index for index, _, _ in parted}
+    assert {0, 1, 2, 3} <= {each.index for each in found} and found[0].predicted == "a"
+    separate = suspected_labels({FEATURES: features}, replace(examples, sha256=alone, groups=()))
+    assert not {0, 1, 2, 3} & {each.index for each in separate}
 
 
-def test_classes_too_small_for_the_folds_suspect_nobody(image_folder):
+def test_suspected_labels_with_classes_smaller_than_the_folds_are_not_computed(image_folder):
     for label in ("blue", "green"):
         for file in sorted((image_folder / label).iterdir())[3:]:
             file.unlink()
@@ -145,7 +145,7 @@ def test_classes_too_small_for_the_folds_suspect_nobody(image_folder):
     )
 
 
-def test_of_a_group_for_each_class_nothing_is_said():
+def test_suspected_labels_with_one_group_per_class_are_not_computed():
     examples = Examples(
         names=["x"] * 20,
         items=[b""] * 20,
@@ -160,8 +160,8 @@ def test_of_a_group_for_each_class_nothing_is_said():
     assert suspected_labels({FEATURES: features}, examples) is None
 
 
-def test_examples_without_labels_are_no_part_of_the_sheet(image_folder):
-    said = tftransfer.inspect(
+def test_inspect_ignores_unlabelled_data_in_its_data_quality(image_folder):
+    text = tftransfer.inspect(
         data=str(image_folder),
         backbone="small_cnn",
         weights="none",
@@ -171,10 +171,10 @@ def test_examples_without_labels_are_no_part_of_the_sheet(image_folder):
     alone = tftransfer.inspect(
         data=str(image_folder), backbone="small_cnn", weights="none", image_size=32
     )
-    assert said.splitlines()[-3:] == alone.splitlines()[-3:]
+    assert text.splitlines()[-3:] == alone.splitlines()[-3:]
 
 
-def test_texts_of_the_same_words_are_near(tmp_path):
+def test_near_duplicates_of_texts_ignore_case_and_punctuation(tmp_path):
     texts = ["A good film.", "a good film", "a  GOOD film!", "a bad film", "...", "?!"]
     rows = "".join(f"{text}\t{label}\n" for text, label in zip(texts, "xyxyxy"))
     (tmp_path / "texts.tsv").write_text("text\tlabel\n" + rows)
@@ -183,5 +183,5 @@ def test_texts_of_the_same_words_are_near(tmp_path):
         frozenset((examples.items[a], examples.items[b])) for a, b in near_duplicates(examples)
     }
     assert len(found) == 2 and all(b"bad" not in item for pair in found for item in pair)
-    said = tftransfer.inspect(data=str(tmp_path / "texts.tsv"))
-    assert "near duplicates: 2 pairs" in said
+    text = tftransfer.inspect(data=str(tmp_path / "texts.tsv"))
+    assert "near duplicates: 2 pairs" in text

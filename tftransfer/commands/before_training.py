@@ -8,7 +8,7 @@ from typing import Any
 
 from tftransfer import __version__
 from tftransfer.core.serialization import read_json, write_json
-from tftransfer.evaluation.evaluate import baselines
+from tftransfer.evaluation.baselines import baselines
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.plan import Plan
 from tftransfer.preprocessing import get_modality

@@ -20,7 +20,7 @@ from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.planning.plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
-from tftransfer.reports.data_quality import sheet
+from tftransfer.reports.data_quality import describe_data_quality
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.keras_internals import producing_operation
@@ -71,10 +71,12 @@ def inspect(
     if not backbone:
         cache = FeatureCache.of_user(cache_dir, cache_bytes)
         examples = read_examples(settings, cache.folder if cache else None)
-        return "\n".join([*_of_data(examples), *sheet(examples, None)])
+        return "\n".join([*_of_data(examples), *describe_data_quality(examples, None)])
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")
     plan = make_plan(settings, cache_dir=cache_dir, cache_bytes=cache_bytes)
-    return "\n".join([*_of_data(plan.examples), *sheet(plan.examples, plan.network)])
+    return "\n".join(
+        [*_of_data(plan.examples), *describe_data_quality(plan.examples, plan.network)]
+    )
 
 
 def _of_data(examples: Examples) -> list[str]:

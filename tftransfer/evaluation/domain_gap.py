@@ -1,78 +1,74 @@
-"""How far two domains lie apart in some features, by a discriminator that is cross-validated."""
+"""Distance and density ratio of two domains, by a cross-validated linear discriminator."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-_FOLDS, _MOST = 3, 4000
-# Beyond it a few examples would decide everything.
-_MOST_WEIGHT = 10.0
+from tftransfer.core.typing import Array
+from tftransfer.probes.linear_probe import cross_validated_scores
+
+_FOLDS = 3
+# Examples of a domain that the distance is measured on; more change it little.
+_MAX_EXAMPLES = 4000
+# Bound on a density ratio: without it a few examples would have almost all the weight.
+_MAX_RATIO = 10.0
+_SMALLEST_PROBABILITY = 1e-6
 
 
-def proxy_a_distance(source: np.ndarray, target: np.ndarray, seed: int = 0) -> float:
-    """`2 (1 - 2 error)` of a linear discriminator: 0 alike, 2 apart (Ben-David et al., 2007).
+def proxy_a_distance(source: Array, target: Array, seed: int = 0) -> float:
+    """Computes `2 (1 - 2 error)` of a discriminator of two domains (Ben-David et al., 2007).
 
     Args:
-      source: features of the one domain, float [n, d].
-      target: of the other, float [m, d].
-      seed: of the folds.
+      source: Features of the source domain, float [n, d].
+      target: Features of the target domain, float [m, d].
+      seed: Seed of the sample and of the folds.
+
+    Returns:
+      0 for domains that cannot be distinguished, 2 for separate ones.
     """
-    said, truth = _discriminated(_some(source, seed), _some(target, seed), seed)
-    errors = [np.mean((said[truth == k] >= 0.5) != k) for k in (0, 1)]
+    p_target, is_target = _discriminate(_sample(source, seed), _sample(target, seed), seed)
+    errors = [np.mean((p_target[is_target == k] >= 0.5) != k) for k in (0, 1)]
     return float(2 * (1 - 2 * np.mean(errors)))
 
 
-def density_ratios(source: np.ndarray, target: np.ndarray, seed: int = 0) -> np.ndarray:
-    """`p_target(x) / p_source(x)` of the source's examples, of mean 1, float32 [n].
+def density_ratios(source: Array, target: Array, seed: int = 0) -> Array:
+    """Computes `p_target(x) / p_source(x)` of the source examples (Bickel et al., 2007).
 
-    By the odds of a discriminator that was not trained on the example (Bickel et al., 2007), to
-    which both domains count alike, however many examples each has; at most 10 before the mean.
+    The ratio is the odds of a discriminator that was not fitted on the example and to which both
+    domains have the same weight, at most 10, divided by its mean.
 
     Args:
-      source: features of the one domain, float [n, d].
-      target: of the other, float [m, d].
-      seed: of the folds.
+      source: Features of the source domain, float [n, d].
+      target: Features of the target domain, float [m, d].
+      seed: Seed of the folds.
+
+    Returns:
+      float32 [n], with the mean 1.
     """
-    said, truth = _discriminated(source, target, seed)
-    odds = said[truth == 0] / np.maximum(1 - said[truth == 0], 1e-6)
-    ratios = np.minimum(odds, _MOST_WEIGHT)
+    p_target, is_target = _discriminate(source, target, seed)
+    p_target = p_target[is_target == 0]
+    ratios = np.minimum(p_target / np.maximum(1 - p_target, _SMALLEST_PROBABILITY), _MAX_RATIO)
     return (ratios / max(float(ratios.mean()), 1e-12)).astype(np.float32)
 
 
-def _discriminated(
-    source: np.ndarray, target: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the target for every example, by a model of other folds; and the truth.
+def _discriminate(source: Array, target: Array, seed: int) -> tuple[Array, Array]:
+    """Probability of the target domain for every example, and whether it is in it, as 0 or 1.
 
-    With a single example of a domain nothing can be learnt of it: a half for all.
+    With one example of a domain there is nothing to cross-validate: all probabilities are 0.5.
     """
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from threadpoolctl import threadpool_limits
+    from sklearn.model_selection import StratifiedKFold
 
     features = np.concatenate([source, target])
-    truth = np.repeat([0, 1], [len(source), len(target)])
+    is_target = np.repeat([0, 1], [len(source), len(target)])
     fewest = min(len(source), len(target))
     if fewest < 2:
-        return np.full(len(truth), 0.5), truth
-    folds = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
-    with threadpool_limits(1):
-        said = cross_val_predict(_model(), features, truth, cv=folds, method="predict_proba")
-    return said[:, 1], truth
+        return np.full(len(is_target), 0.5), is_target
+    splitter = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
+    splits = list(splitter.split(features, is_target))
+    return cross_validated_scores(features, is_target, splits, balanced=True)[:, 1], is_target
 
 
-def _model() -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(
-        StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=200)
-    )
-
-
-def _some(features: np.ndarray, seed: int) -> np.ndarray:
-    if len(features) <= _MOST:
+def _sample(features: Array, seed: int) -> Array:
+    if len(features) <= _MAX_EXAMPLES:
         return features
-    return features[np.random.default_rng(seed).choice(len(features), _MOST, replace=False)]
+    return features[np.random.default_rng(seed).choice(len(features), _MAX_EXAMPLES, replace=False)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from tftransfer.core.typing import Array, ArrayLike, Tensor
 
 
 def traced(model: keras.Model, pick: Callable[[Any], Any]) -> Any:
@@ -34,6 +37,22 @@ def compiled(model: keras.Model, output: str = "") -> Callable[..., Any]:
     """The model in inference, traced once for any batch size; with `output`, that entry alone."""
     function = traced(model, lambda outputs: outputs[output] if output else outputs)
     return casting(function, model)
+
+
+def predict_batches(
+    forward: Callable[..., Tensor], batches: Iterable[Sequence[ArrayLike]]
+) -> Array:
+    """Computes the output of a network for batches of inputs, float32 [n, k].
+
+    Args:
+      forward: Function of the inputs of a batch that returns its output, [batch, k].
+      batches: Inputs of each batch.
+
+    Returns:
+      The outputs of all batches in one array; float32 [0, 1] without batches.
+    """
+    outputs = [np.asarray(forward(*inputs)) for inputs in batches]
+    return np.concatenate(outputs) if outputs else np.zeros((0, 1), np.float32)
 
 
 @contextmanager

@@ -24,13 +24,13 @@ def write_report(run: RunFolder, result: dict[str, Any]) -> None:
 
 def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
     """Name of the file, counts and classes of each confusion matrix."""
-    if result.get("confusion"):
-        return [("confusion.png", result["confusion"], list(result["classes"]))]
+    if result.get("confusion_matrix"):
+        return [("confusion.png", result["confusion_matrix"], list(result["classes"]))]
     done = result.get("tasks", {})
     return [
         (
             f"confusion-{number}.png",
-            done[task.name]["confusion"],
+            done[task.name]["confusion_matrix"],
             [name.partition("=")[2] for name in result["classes"][task.columns]],
         )
         for number, task in enumerate(

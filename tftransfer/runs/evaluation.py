@@ -29,7 +29,7 @@ class Evaluation(Tabular):
       intervals: 95 % interval (low, high) of the main metrics, by name.
       per_class: One row per class: precision, recall, F1 and support; for a regression, one row
         per column with its mean absolute error.
-      confusion: Counts int64 [true class, predicted class]; None unless the problem type is
+      confusion_matrix: Counts int64 [true class, predicted class]; None unless the problem type is
         `single_label`.
       tasks: The evaluation of each task by name; empty unless the problem type is `multi_task`.
       predictions: A table of name, true label, predicted label and scores, the header first.
@@ -52,7 +52,7 @@ class Evaluation(Tabular):
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     per_class: Sequence[Row] = ()
-    confusion: IntArray | None = None
+    confusion_matrix: IntArray | None = None
     tasks: Mapping[str, Evaluation] = field(default_factory=dict)
     predictions: Sequence[Sequence[Any]] = ()
     classes: tuple[str, ...] = ()
@@ -113,19 +113,19 @@ def _from_result(result: Mapping[str, Any], trained: TrainedModel) -> Evaluation
         name: Evaluation(
             split=result["split"],
             examples=task["examples"],
-            confusion=np.array(task["confusion"], np.int64),
+            confusion_matrix=np.array(task["confusion_matrix"], np.int64),
             temperature=trained.temperature,
             classes=_classes_of_task(trained, name),
             **_metrics(task["test"]),
         )
         for name, task in result.get("tasks", {}).items()
     }
-    confusion = result.get("confusion")
+    confusion = result.get("confusion_matrix")
     return Evaluation(
         split=result["split"],
         examples=result["examples"],
         per_class=result["per_class"],
-        confusion=None if confusion is None else np.array(confusion, np.int64),
+        confusion_matrix=None if confusion is None else np.array(confusion, np.int64),
         tasks=tasks,
         predictions=result["predictions"],
         classes=trained.classes,

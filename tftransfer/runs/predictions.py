@@ -20,7 +20,8 @@ from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.manifest import read_items
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
 from tftransfer.data.tables import SUFFIXES
-from tftransfer.evaluation.evaluate import best, predict_outputs
+from tftransfer.evaluation.evaluate import predict_outputs
+from tftransfer.evaluation.tables import best_classes
 from tftransfer.models.network import FEATURES
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
@@ -205,7 +206,7 @@ def _prediction(
     if trained.problem_type is ProblemType.REGRESSION:
         found["values"] = by_class
     elif trained.tasks:
-        labels = best(scores, trained.classes, trained.tasks)
+        labels = best_classes(scores, trained.classes, trained.tasks)
         found["labels"] = {task.name: label for task, label in zip(trained.tasks, labels)}
         found["scores"] = by_class
     elif trained.problem_type is ProblemType.MULTI_LABEL:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tftransfer.checkpoints import weights
 from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.models.inference import compiled
+from tftransfer.models.inference import compiled, predict_batches
 from tftransfer.optim.optimizers import make_optimizer, multipliers
 from tftransfer.planning.plan import PhasePlan
 from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recovery, check_finite
@@ -249,10 +249,10 @@ class PhaseLoop:
             return {}
         some = batches(self.val, self.at_once)
         with _memory_told():
-            logits = [self.forward(*self.val_inputs(each)).numpy() for each in some]
+            logits = predict_batches(self.forward, map(self.val_inputs, some))
         examples = self.trainer.plan.examples
         problem_type, tasks = examples.problem_type, examples.tasks
-        values = problem_type.probabilities(np.concatenate(logits), tasks=tasks)
+        values = problem_type.probabilities(logits, tasks=tasks)
         figures = problem_type.metrics(values, self.trainer.targets[self.val], tasks)
         return {f"val_{name}": value for name, value in figures.items()}
 

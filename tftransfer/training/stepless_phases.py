@@ -15,6 +15,7 @@ from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.models.adabn import measure_statistics
+from tftransfer.models.inference import predict_batches
 from tftransfer.planning.plan import PhasePlan
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.utils import signals
@@ -125,10 +126,8 @@ def _mix(ends: list[tuple[Any, np.ndarray, np.ndarray]], layers: list[Any], mix:
 
 def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
     problem_type, tasks = trainer.plan.examples.problem_type, trainer.plan.examples.tasks
-    logits = [
-        trainer.network.predict(batch)["logits"].numpy()
-        for batch in _batches(trainer.extractor.decoded, val)
-    ]
-    values = problem_type.probabilities(np.concatenate(logits), tasks=tasks)
+    inputs = ((batch,) for batch in _batches(trainer.extractor.decoded, val))
+    logits = predict_batches(lambda batch: trainer.network.predict(batch)["logits"], inputs)
+    values = problem_type.probabilities(logits, tasks=tasks)
     figures = problem_type.metrics(values, trainer.targets[val], tasks)
     return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}

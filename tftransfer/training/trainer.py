@@ -18,7 +18,7 @@ from tftransfer.core.recipe import Phase, match_blocks
 from tftransfer.data.stream_specs import STREAM_SPECS, split_of_stream
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.features.phase_features import PhaseFeatures
-from tftransfer.models.inference import compiled
+from tftransfer.models.inference import compiled, predict_batches
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.planning.plan import PhasePlan, Plan
 from tftransfer.training import domain_adaptation
@@ -137,8 +137,7 @@ class Trainer:
                 self.network.submodel(boundary, ["logits"]), "logits"
             )
         forward, some = self._to_logits[boundary], batches(indices, self._at_once)
-        logits = [forward(*inputs(each)).numpy() for each in some]
-        return np.concatenate(logits)
+        return predict_batches(forward, map(inputs, some))
 
     def _run_phase(
         self, number: int, planned: PhasePlan, start: Reference, resume: Checkpoint | None

@@ -1,0 +1,142 @@
+"""A linear probe: a strongly regularized linear model on standardized features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tftransfer.core.problem_types import ProblemType, Task
+from tftransfer.core.typing import Array
+from tftransfer.probes.cross_validation import Fold
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# Inverse of the penalty on the weights of a classifier, as in scikit-learn.
+_C = 0.01
+_RIDGE_PENALTY = 100.0
+_MAX_LBFGS_STEPS = 200
+
+
+class LinearProbe:
+    """Logistic regression for each label, task or problem, or ridge regression, on features.
+
+    Args:
+      problem_type: What the labels are.
+      tasks: Tasks of the columns, for `multi_task`.
+      balanced: Whether every class has the same total weight, however many examples it has.
+    """
+
+    def __init__(
+        self,
+        problem_type: ProblemType = ProblemType.SINGLE_LABEL,
+        tasks: Sequence[Task] = (),
+        *,
+        balanced: bool = False,
+    ):
+        self._problem_type = problem_type
+        self._tasks = tasks
+        self._balanced = balanced
+        self._outputs = 0
+        self._models: list[Pipeline] = []
+
+    def fit(self, features: Array, targets: Array) -> LinearProbe:
+        """Fits the probe.
+
+        Args:
+          features: Pooled features, float [n, d].
+          targets: Targets as `ProblemType.targets` returns them, float [n, k].
+        """
+        from threadpoolctl import threadpool_limits
+
+        self._outputs = targets.shape[1]
+        # NumPy's threads wait for TensorFlow's: with several, a fit takes ten times as long.
+        with threadpool_limits(1):
+            self._models = [
+                _model(self._problem_type, self._balanced).fit(
+                    features[rows], _labels(some, self._problem_type)
+                )
+                for rows, some in self._subproblems(targets)
+            ]
+        return self
+
+    def _subproblems(self, targets: Array) -> list[tuple[Array, Array]]:
+        """Indices and targets of the examples that each model is fitted on."""
+        if not self._tasks:
+            return [(np.arange(len(targets)), targets)]
+        columns = [targets[:, task.columns] for task in self._tasks]
+        known = [np.flatnonzero(each.any(axis=1)) for each in columns]
+        return [(rows, each[rows]) for rows, each in zip(known, columns)]
+
+    def predict(self, features: Array) -> Array:
+        """Returns scores as `ProblemType.probabilities` does, float64 [n, k]."""
+        if self._tasks:
+            pairs = zip(self._models, self._tasks, strict=True)
+            scores = [_class_scores(model, features, task.count) for model, task in pairs]
+            return np.concatenate(scores, axis=1)
+        (model,) = self._models
+        if self._problem_type is ProblemType.REGRESSION:
+            return model.predict(features).reshape(len(features), -1)
+        if self._problem_type is ProblemType.MULTI_LABEL:
+            return model.predict_proba(features)
+        return _class_scores(model, features, self._outputs)
+
+
+def cross_validated_scores(
+    features: Array, labels: Array, splits: Sequence[Fold], *, balanced: bool = False
+) -> Array:
+    """Scores every example by a probe that was fitted on the other folds.
+
+    Args:
+      features: Pooled features, float [n, d].
+      labels: Class indices, int [n].
+      splits: Folds whose test indices hold every example once.
+      balanced: Whether every class has the same total weight, however many examples it has.
+
+    Returns:
+      float64 [n, classes]; 0 for a class that is not in the other folds.
+    """
+    from threadpoolctl import threadpool_limits
+
+    classes = int(labels.max()) + 1
+    scores = np.zeros((len(labels), classes))
+    model = _model(ProblemType.SINGLE_LABEL, balanced)
+    with threadpool_limits(1):
+        for train, test in splits:
+            model.fit(features[train], labels[train])
+            scores[test] = _class_scores(model, features[test], classes)
+    return scores
+
+
+def _labels(targets: Array, problem_type: ProblemType) -> Array:
+    if problem_type is ProblemType.REGRESSION:
+        return targets
+    return targets.astype(int) if problem_type is ProblemType.MULTI_LABEL else targets.argmax(1)
+
+
+def _class_scores(model: Pipeline, features: Array, classes: int) -> Array:
+    scores = np.zeros((len(features), classes))
+    scores[:, model.classes_] = model.predict_proba(features)
+    return scores
+
+
+def _model(problem_type: ProblemType, balanced: bool) -> Pipeline:
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if problem_type is ProblemType.REGRESSION:
+        return make_pipeline(StandardScaler(), Ridge(alpha=_RIDGE_PENALTY))
+    # L-BFGS is three times as fast with two classes; Newton's method needs no limit of steps.
+    options = (
+        {"class_weight": "balanced", "max_iter": _MAX_LBFGS_STEPS}
+        if balanced
+        else {"solver": "newton-cg"}
+    )
+    model = LogisticRegression(C=_C, **options)
+    if problem_type is ProblemType.MULTI_LABEL:
+        model = OneVsRestClassifier(model)
+    return make_pipeline(StandardScaler(), model)
