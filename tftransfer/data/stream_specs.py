@@ -1,4 +1,4 @@
-"""What the names of streams mean: which examples they take, in which order, how changed."""
+"""What the names of streams mean: split, order and augmentation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tftransfer.data.examples import Examples
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """What a stream's name means.
+    """Definition of a stream.
 
     Attributes:
-      split: of the examples that it takes; `unlabelled` is the training split where there is none.
-      order: see `Stream`.
-      draw: see `Stream`.
-      augment: instead of the phase's.
+      split: Split that the stream reads; `unlabelled` is the training split if there is no
+        unlabelled data.
+      order: Number of the order of examples; streams with the same number have the same order.
+      draw: Number of the augmentation; streams with the same order and another draw read other
+        views of the same examples.
+      augment: Augmentation instead of that of the phase; "" for that of the phase.
     """
 
     split: str
@@ -35,11 +37,11 @@ STREAM_SPECS = {
 }
 
 
-# Of a stream, that are no output of the network.
+# Names after a stream's that are not outputs of the network.
 STREAM_FIELDS = ("label", "weight", "class_weight", "share", "inputs", "original")
 
 
 def split_of_stream(stream: str, examples: Examples) -> str:
-    """The part of the examples that a stream takes."""
-    part = STREAM_SPECS[stream].split
-    return "train" if part == "unlabelled" and not len(examples.where(part)) else part
+    """Returns the split of the examples that a stream reads."""
+    split = STREAM_SPECS[stream].split
+    return "train" if split == "unlabelled" and not len(examples.where(split)) else split

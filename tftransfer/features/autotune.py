@@ -105,7 +105,7 @@ def _trial(
     inputs = [_trial_input(rng, t) for t in model.inputs]
     few, counts = [x[:_COMPARED] for x in inputs], None
     if candidate.sequences:
-        few, counts = candidate.sequences.ended(few, _SPREAD)
+        few, counts = candidate.sequences.truncate(few, _SPREAD)
     expected = [np.asarray(x) for x in tf.nest.flatten(model(few, training=False))]
     made: dict[str, Forward] = {}
     for name, make in VARIANTS.items():
@@ -122,7 +122,7 @@ def _trial(
             made[name] = forward
     ready()
     if candidate.sequences:
-        inputs, _ = candidate.sequences.ended(inputs, candidate.sequences.lengths())
+        inputs, _ = candidate.sequences.truncate(inputs, candidate.sequences.lengths())
     return made, {name: _rate(forward, inputs) for name, forward in made.items()}
 
 

@@ -17,7 +17,7 @@ from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.checkpoints import weights
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head
-from tftransfer.data.length_bucketing import shortened
+from tftransfer.data.length_bucketing import trim_padding
 from tftransfer.losses.functional import multilinear_map
 from tftransfer.models.heads import Balance, decoder_layers, dense_layers, sample_layer
 from tftransfer.models.inference import compiled
@@ -218,7 +218,7 @@ class Network:
         )
         if padding is None or boundary == FEATURES or whole != {2}:
             return None
-        return functools.partial(shortened, padding=padding)
+        return functools.partial(trim_padding, padding=padding)
 
     def predict(self, inputs: Any) -> Any:
         """All outputs in inference, by name, of inputs [n, *form.shape]; compiled once."""

@@ -6,9 +6,12 @@ import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # A reason to leave a file out by its encoded bytes, or None.
 FileCheck = Callable[[bytes], str | None]
@@ -195,7 +198,10 @@ class Preprocessor(abc.ABC):
             found = found.map(numbered, num_parallel_calls=calls).ignore_errors()
             blank = tf.data.Dataset.from_tensors((count, tf.zeros(shape, dtype)))
             found = found.concatenate(blank).batch(tf.cast(count, tf.int64) + 1)
-            return found.with_options(_options()).get_single_element()
+            options = untuned_options()
+            # Optimizing the graph takes longer than running it once.
+            options.experimental_optimization.apply_default_optimizations = False
+            return found.with_options(options).get_single_element()
 
         # Threads take longer to start than a few examples to decode.
         numbers, arrays = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))
@@ -205,10 +211,13 @@ class Preprocessor(abc.ABC):
         return tf.ensure_shape(whole[:count], (None, *shape)), good[:count]
 
 
-def _options() -> Any:
+def untuned_options() -> tf.data.Options:
+    """Returns options for a `tf.data` pipeline without autotuning.
+
+    With autotuning, even of nothing, one of two cores was idle and the rate fell to a third.
+    """
     import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
     return options

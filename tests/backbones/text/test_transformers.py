@@ -16,7 +16,7 @@ from tftransfer.backbones.names import modality_of_name
 from tftransfer.backbones.text.transformer_stages import one_input_model
 from tftransfer.backbones.text.transformers import IGNORES_PADDING
 from tftransfer.core.recipe import Head
-from tftransfer.data.length_bucketing import Sequences, shortened
+from tftransfer.data.length_bucketing import Sequences, trim_padding
 from tftransfer.features import autotune
 from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.utils.errors import UserError
@@ -206,7 +206,7 @@ def without_padding(family):
 
     @tf.function(autograph=False)
     def short(tokens):
-        inputs = shortened([tokens], -1)
+        inputs = trim_padding([tokens], -1)
         lengths.append(inputs[0].shape[1])
         return (*model(inputs[0]), inputs[0])
 
