@@ -1,59 +1,148 @@
 """Transfer learning for Keras 3 and TensorFlow.
 
-Importing this package imports neither TensorFlow nor Keras; each name below is
-loaded from its module when it is first used.
+Importing this package imports neither TensorFlow nor Keras; each name below is loaded from its
+module when it is first used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from typing import Any
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from tftransfer.utils.console import console_handler
+from tftransfer.utils.console import console_handler, quiet_stderr
+
+if TYPE_CHECKING:
+    from tftransfer import losses, recipes
+    from tftransfer.api import (
+        compare,
+        episodes,
+        evaluate,
+        export,
+        inspect,
+        load,
+        plan,
+        predict,
+        train,
+    )
+    from tftransfer.backbones.registry import register_backbone
+    from tftransfer.cli.config import config
+    from tftransfer.commands.comparison import Comparison
+    from tftransfer.commands.episodes import EpisodeResults
+    from tftransfer.core.experiment import Experiment
+    from tftransfer.core.problem_types import ProblemType
+    from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+    from tftransfer.data.examples import Examples
+    from tftransfer.data.in_memory import from_waveforms
+    from tftransfer.planning.plan import Plan
+    from tftransfer.recipes import register_method, register_recipe
+    from tftransfer.runs.evaluation import Evaluation
+    from tftransfer.runs.predictions import Prediction
+    from tftransfer.runs.run import Run
+    from tftransfer.serving.saved_model import ExportReport
+    from tftransfer.utils.console import set_verbosity
+    from tftransfer.utils.errors import UserError
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "Experiment": "tftransfer.core.experiment",
-    "Head": "tftransfer.core.recipe",
-    "Phase": "tftransfer.core.recipe",
-    "Recipe": "tftransfer.core.recipe",
-    "UserError": "tftransfer.utils.errors",
-    "losses": "tftransfer.losses",
-    "recipes": "tftransfer.recipes",
-    "register_method": "tftransfer.recipes",
-    "register_recipe": "tftransfer.recipes",
-    "register_backbone": "tftransfer.backbones.registry",
-    "compare": "tftransfer.api",
-    "config": "tftransfer.cli.config",
-    "episodes": "tftransfer.api",
-    "evaluate": "tftransfer.api",
-    "export": "tftransfer.api",
-    "from_waveforms": "tftransfer.data.in_memory",
-    "inspect": "tftransfer.api",
-    "load": "tftransfer.api",
-    "plan": "tftransfer.api",
-    "predict": "tftransfer.api",
-    "set_verbosity": "tftransfer.utils.console",
-    "train": "tftransfer.api",
-}
-_MODULES = {"losses", "recipes"}
+__all__ = [
+    "Comparison",
+    "EpisodeResults",
+    "Evaluation",
+    "Examples",
+    "Experiment",
+    "ExportReport",
+    "Head",
+    "Loss",
+    "Phase",
+    "Plan",
+    "Prediction",
+    "ProblemType",
+    "Recipe",
+    "Run",
+    "UserError",
+    "__version__",
+    "compare",
+    "config",
+    "episodes",
+    "evaluate",
+    "export",
+    "from_waveforms",
+    "inspect",
+    "load",
+    "losses",
+    "plan",
+    "predict",
+    "recipes",
+    "register_backbone",
+    "register_method",
+    "register_recipe",
+    "set_verbosity",
+    "train",
+]
 
-__all__ = sorted([*_HOME, "__version__"])
+# Where each name is loaded from: the same as in the block for type checkers.
+_MODULES = {
+    "tftransfer.api": (
+        "compare",
+        "episodes",
+        "evaluate",
+        "export",
+        "inspect",
+        "load",
+        "plan",
+        "predict",
+        "train",
+    ),
+    "tftransfer.backbones.registry": ("register_backbone",),
+    "tftransfer.cli.config": ("config",),
+    "tftransfer.commands.comparison": ("Comparison",),
+    "tftransfer.commands.episodes": ("EpisodeResults",),
+    "tftransfer.core.experiment": ("Experiment",),
+    "tftransfer.core.problem_types": ("ProblemType",),
+    "tftransfer.core.recipe": ("Head", "Loss", "Phase", "Recipe"),
+    "tftransfer.data.examples": ("Examples",),
+    "tftransfer.data.in_memory": ("from_waveforms",),
+    "tftransfer.planning.plan": ("Plan",),
+    "tftransfer.recipes": ("register_method", "register_recipe"),
+    "tftransfer.runs.evaluation": ("Evaluation",),
+    "tftransfer.runs.predictions": ("Prediction",),
+    "tftransfer.runs.run": ("Run",),
+    "tftransfer.serving.saved_model": ("ExportReport",),
+    "tftransfer.utils.console": ("set_verbosity",),
+    "tftransfer.utils.errors": ("UserError",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_SUBMODULES = ("losses", "recipes")
 
 console_handler()
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF and name not in _SUBMODULES:
         raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
     from tftransfer.utils import import_time
 
-    with import_time.measure():
-        module = importlib.import_module(_HOME[name])
-    value = module if name in _MODULES else getattr(module, name)
-    globals()[name] = value  # over a submodule of the same name, which an import leaves here
+    with import_time.measure(), _quiet_tensorflow():
+        if name in _SUBMODULES:
+            return importlib.import_module(f"tftransfer.{name}")
+        value: object = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value  # replaces a submodule of the same name, which an import leaves here
     return value
+
+
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Keeps the messages of TensorFlow's C++ libraries off stderr, if the block imports them."""
+    if "tensorflow" in sys.modules or sys.stderr is None:
+        yield
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with quiet_stderr():  # some are written before TensorFlow reads the level
+        yield
 
 
 def __dir__() -> list[str]:

@@ -30,7 +30,7 @@ def test_evaluate_other_data_uses_all_of_it(tuned_run, digits, tmp_path):
 
 
 def test_evaluate_unknown_classes_are_named(tuned_run, digits):
-    with pytest.raises(tftransfer.UserError, match="classes that training lacks: 0, 1"):
+    with pytest.raises(tftransfer.UserError, match="unknown classes: 0, 1"):
         tftransfer.evaluate(tuned_run.workdir, str(digits / "source"))
 
 

@@ -37,7 +37,7 @@ def inspect(
     workdir: PathLike = "",
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
-    **experiment: Any,
+    **fields: Any,
 ) -> str:
     """Returns a description of data, of a backbone or of a run, as text.
 
@@ -50,7 +50,7 @@ def inspect(
       workdir: A `Run`, or the folder of one.
       cache_dir: Folder of the cache, as in `train`.
       cache_bytes: Size limit of the cache in bytes, as in `train`.
-      **experiment: Other fields of `Experiment`, such as `weights` or `image_size`.
+      **fields: Other fields of `Experiment`, such as `weights` or `image_size`.
 
     Raises:
       UserError: If not exactly one of the three is given, but for data and a backbone.
@@ -64,10 +64,10 @@ def inspect(
         )
     if backbone and len(given) == 1:
         folder = user_cache_dir(cache_dir)
-        return "\n".join(_of_backbone(Experiment(backbone=backbone, **experiment), folder))
+        return "\n".join(_of_backbone(Experiment(backbone=backbone, **fields), folder))
     if workdir:
         return "\n".join(_of_run(workdir))
-    settings = Experiment(data=data, **{"max_quarantine": 1.0, **experiment})
+    settings = Experiment(data=data, **{"max_quarantine": 1.0, **fields})
     if not backbone:
         cache = FeatureCache.of_user(cache_dir, cache_bytes)
         examples = read_examples(settings, cache.folder if cache else None)

@@ -40,6 +40,7 @@ from tftransfer.planning.teachers import Teacher, load_teachers, with_widths
 from tftransfer.preprocessing import get_modality
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.recipes import make_recipe, with_budget, with_tasks
+from tftransfer.utils.devices import initialize_devices
 from tftransfer.utils.timing import Clock
 
 # Stored views: each costs a pass of the prefix over the training pictures. Two to eight were
@@ -144,6 +145,7 @@ def make_plan(
     Raises:
       UserError: anything that would go wrong later and can be known now.
     """
+    initialize_devices()
     clock, shared = clock or Clock(), shared or SharedCaches()
     cache = FeatureCache.of_user(cache_dir, cache_bytes)
     choices: list[str] = []

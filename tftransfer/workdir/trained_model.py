@@ -10,6 +10,7 @@ from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.core.typing import PathLike
 from tftransfer.models.inference import dtype_policy
 from tftransfer.models.network import Network
+from tftransfer.utils.devices import initialize_devices
 from tftransfer.workdir.run_folder import RunFolder, open_finished
 
 
@@ -47,6 +48,7 @@ def load_trained_model(workdir: PathLike) -> TrainedModel:
       UserError: If there is no run, it is not finished, or its weights cannot be read.
     """
     folder = open_finished(workdir)
+    initialize_devices()
     experiment, result = folder.experiment, folder.result
     with dtype_policy(experiment.precision):
         backbone = load_backbone(
