@@ -121,19 +121,6 @@ _SUBMODULES = ("losses", "recipes")
 console_handler()
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF and name not in _SUBMODULES:
-        raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
-    from tftransfer.utils import import_time
-
-    with import_time.measure(), _quiet_tensorflow():
-        if name in _SUBMODULES:
-            return importlib.import_module(f"tftransfer.{name}")
-        value: object = getattr(importlib.import_module(_MODULE_OF[name]), name)
-    globals()[name] = value  # replaces a submodule of the same name, which an import leaves here
-    return value
-
-
 @contextlib.contextmanager
 def _quiet_tensorflow() -> Iterator[None]:
     """Keeps the messages of TensorFlow's C++ libraries off stderr, if the block imports them."""
@@ -143,6 +130,21 @@ def _quiet_tensorflow() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():  # some are written before TensorFlow reads the level
         yield
+
+
+if not TYPE_CHECKING:  # a type checker would accept any attribute
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULE_OF and name not in _SUBMODULES:
+            raise AttributeError(f"module 'tftransfer' has no attribute {name!r}")
+        from tftransfer.utils import import_time
+
+        with import_time.measure(), _quiet_tensorflow():
+            if name in _SUBMODULES:
+                return importlib.import_module(f"tftransfer.{name}")
+            value: object = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = value  # instead of a submodule of the same name
+        return value
 
 
 def __dir__() -> list[str]:

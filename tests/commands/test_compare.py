@@ -122,7 +122,9 @@ def test_compare_without_a_validation_split_trains_nothing(digits, tmp_path):
 
 def test_values_per_example_classes_named_like_columns_are_compared(tmp_path):
     run = Run(tmp_path)
-    write_json(tmp_path / "result.json", {"problem_type": "single_label", "classes": ["false", "true"]})
+    write_json(
+        tmp_path / "result.json", {"problem_type": "single_label", "classes": ["false", "true"]}
+    )
     run.folder.predictions.write_text(
         "name,true,predicted,false,true\na.png,false,false,0.9,0.1\nb.png,true,false,0.8,0.2\n"
     )

@@ -196,7 +196,7 @@ def test_export_class_renamed_since_training_keeps_its_name(tuned_run, digits, t
 
 
 def test_predict_many_images_logs_progress(tuned_run, digits, monkeypatch, log_lines):
-    monkeypatch.setattr(progress, "SPEAK_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_FIRST_LINE_SECONDS", 0.0)
     tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"])
     assert any("scanning" in line for line in log_lines)
     assert any("predicting" in line for line in log_lines)

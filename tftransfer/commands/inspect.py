@@ -152,11 +152,11 @@ def _duplicates(examples: Examples) -> list[str]:
 
 def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     backbone = load_backbone(
-        experiment.backbone,
+        experiment.backbone_name,
         weights=experiment.weights,
         image_size=experiment.image_size,
         trust_code=experiment.trust_code,
-        modality=modality_of_name(experiment.backbone),
+        modality=modality_of_name(experiment.backbone_name),
         length=experiment.length,
         cache=cache,
     )
@@ -182,7 +182,7 @@ def _of_run(workdir: str) -> list[str]:
     run = open_run_folder(workdir)
     experiment = run.experiment
     lines = [
-        f"run {run.workdir}: {experiment.recipe.name} of {experiment.backbone}, "
+        f"run {run.workdir}: {experiment.recipe.name} of {experiment.backbone_name}, "
         f"seed {experiment.seed}, data {experiment.data}"
     ]
     if not run.finished:

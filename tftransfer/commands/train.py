@@ -167,7 +167,7 @@ def _check_overwrite(folder: RunFolder, experiment: Experiment, resume: bool) ->
         raise UserError(
             "--resume and --overwrite exclude each other.", "Give one of them, or neither."
         )
-    source = Path(str(experiment.backbone)).expanduser()
+    source = Path(experiment.backbone_name).expanduser()
     if source.exists() and source.resolve() == folder.workdir.resolve():
         raise UserError(
             f"--workdir={folder.workdir} is also the backbone, which --overwrite would delete.",

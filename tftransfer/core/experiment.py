@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import PathLike
 from tftransfer.utils.errors import UserError, check_known
 
 _MAX_HELD_OUT_FRACTION = 0.9
@@ -28,7 +30,7 @@ class Experiment:
       problem_type: `single_label`, `multi_label`, `regression` or `multi_task`; `auto` infers it
         from the labels.
       backbone: Name of a backbone, with options as in `mobilenet_v2:alpha=0.35`; a TF-Hub handle or
-        folder; or the folder of a run. `tftransfer list backbones` prints the names.
+        folder; or a `Run` or the folder of one. `tftransfer list backbones` prints the names.
       weights: `pretrained`, `none` for random weights, or the path or https URL of a weights file.
         `imagenet` means `pretrained`, as in Keras.
       image_size: Height and width to which images are resized, in pixels; 0 for the default of the
@@ -73,7 +75,7 @@ class Experiment:
     target_data: object = ""
     unlabelled_data: object = ""
     problem_type: str = "auto"
-    backbone: str = "mobilenet_v2"
+    backbone: PathLike = "mobilenet_v2"
     weights: str = "pretrained"
     image_size: int = 0
     length: float = 0.0
@@ -93,6 +95,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", plain_weights(self.weights))
+        if isinstance(self.backbone, os.PathLike):
+            object.__setattr__(self, "backbone", os.fspath(self.backbone))
         check_known("problem_type", self.problem_type, ("auto", *ProblemType), "Experiment")
         check_known("xla", self.xla, ("auto", "on", "off"), "Experiment")
         precisions = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
@@ -108,6 +112,11 @@ class Experiment:
                     f"{name} is {getattr(self, name)}.",
                     f"Set {name} to 0 or more and below {_MAX_HELD_OUT_FRACTION}.",
                 )
+
+    @property
+    def backbone_name(self) -> str:
+        """The backbone as a string: its name, or the path of its folder."""
+        return os.fspath(self.backbone)
 
     def without_memory(self) -> Experiment:
         """Returns the experiment as JSON can hold it: of data in memory only the type is kept."""

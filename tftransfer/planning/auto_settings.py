@@ -57,7 +57,7 @@ def check_names(experiment: Experiment, found: Examples) -> None:
       UserError: no such recipe, method, backbone or option.
     """
     make_recipe(experiment.recipe, problem_type=found.problem_type)
-    check_backbone(experiment.backbone, found.modality)
+    check_backbone(experiment.backbone_name, found.modality)
 
 
 def needed_weights(experiment: Experiment, problem_type: ProblemType, choices: list[str]) -> str:

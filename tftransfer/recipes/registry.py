@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -144,6 +145,8 @@ def _of_kind(what: str, value: Any, default: Any) -> Any:
     """The value as the default's kind: a whole number stands for a tuple of one."""
     if isinstance(default, tuple):
         return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
     wanted = kinds.get(type(default))
     if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):

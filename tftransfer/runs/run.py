@@ -208,7 +208,7 @@ def _summary(run: Run) -> list[Row]:
     experiment = run.experiment
     rows: dict[str, object] = {
         "recipe": experiment.recipe.name,
-        "backbone": experiment.backbone,
+        "backbone": experiment.backbone_name,
         "data": experiment.data,
         "seed": experiment.seed,
     }
@@ -234,10 +234,11 @@ def load(workdir: PathLike) -> Run:
     """Opens a finished run; its network is loaded when it is first needed.
 
     Args:
-      workdir: The folder of the run.
+      workdir: The folder of the run; a `Run` is returned as it is.
 
     Raises:
       UserError: If the folder does not hold a run, or the run is not finished; the message then
         holds the command that finishes it.
     """
-    return Run(open_finished(workdir).workdir)
+    folder = open_finished(workdir)
+    return workdir if isinstance(workdir, Run) else Run(folder.workdir)
