@@ -5,8 +5,6 @@ import pytest
 
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.recipe import Head
-from tftransfer.data.in_memory import from_arrays
-from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.store import FeatureStore, Key
 from tftransfer.models.inference import compiled
 from tftransfer.models.network import FEATURES, INPUT, Network
@@ -126,7 +124,7 @@ def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
 
     found = []
     for size in (32, 64, 256):
-        monkeypatch.setattr(store.FeatureStore, "_batch_rows", lambda *_, size=size: size)
+        monkeypatch.setattr(FeatureStore, "_batch_rows", lambda *_, size=size: size)
         store = FeatureStore(Many(), [f"{i:02}" for i in range(100)], SEED)
         key = Key("stage1", 2, "crop", "w")
         store.fill(key, np.arange(100), lambda x: [x], [(8, 8, 3)])
@@ -145,54 +143,3 @@ def test_keys_do_not_mix(network, pixels):
     per_picture = 4 * (8 * 8 * 4 + 2 * 2 * 16)
     assert store.nbytes() == COUNT * per_picture
     assert store.has(old, EVERY) and store.has(deep, EVERY)
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_pixels_are_the_pictures_in_any_order_and_number(keep):
-    array = FakeInputs().array
-    examples = from_arrays(array, np.arange(COUNT) % 2)
-    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=keep)
-    for indices in ([3, 1, 3], [0], list(range(COUNT))):
-        got = pixels.fetch(np.array(indices))
-        assert got.dtype == np.uint8
-        np.testing.assert_array_equal(got, array[indices])
-    blocks = list(pixels.batches(EVERY[::-1], 4))
-    assert [len(block) for block in blocks] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate(blocks), array[::-1])
-    said = []
-    pixels.prepare(EVERY, said.append)
-    assert said == []
-
-
-def test_pixels_that_are_kept_are_decoded_once(monkeypatch):
-    examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
-    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=True)
-    decoded, pipeline = [], pixels._pipeline
-    monkeypatch.setattr(
-        pixels, "_pipeline", lambda i, size: (decoded.extend(i.tolist()), pipeline(i, size))[1]
-    )
-    pixels.fetch(np.array([5, 5, 1]))
-    pixels.fetch(np.array([1, 5, 7]))
-    assert decoded == [1, 5, 7]
-
-
-def test_preparing_can_be_stopped_and_is_not_taken_for_done(monkeypatch):
-    from concurrent.futures import CancelledError
-
-    monkeypatch.setattr("tftransfer.data.input_pipeline._BLOCK", 2)
-    examples = from_arrays(FakeInputs().array, np.arange(COUNT) % 2)
-    pixels = InputPipeline(examples, ImagePreprocessor(SIZE), keep=True)
-    said = []
-    monkeypatch.setattr(
-        "tftransfer.data.input_pipeline.Progress.add",
-        lambda self, count: (said.append(count), pixels.stop()),
-    )
-    with pytest.raises(CancelledError):
-        pixels.prepare(EVERY, said.append)
-    assert said == [2] and not pixels._there.any()
-
-
-def test_pixels_are_resized_to_the_size_asked_for():
-    examples = from_arrays(np.full((2, 30, 20, 3), 90, np.uint8), np.array([0, 1]))
-    got = InputPipeline(examples, ImagePreprocessor(8), keep=False).fetch(np.array([0, 1]))
-    np.testing.assert_array_equal(got, np.full((2, 8, 8, 3), 90))
