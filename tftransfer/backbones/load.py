@@ -9,9 +9,20 @@ from pathlib import Path
 
 import keras
 
-from tftransfer.backbones.audio.load import image_backbone_of, load_audio_backbone, max_seconds
+from tftransfer.backbones.audio.load import (
+    MAX_SECONDS_OF_WINDOWS,
+    image_backbone_of,
+    load_audio_backbone,
+    max_seconds,
+)
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.image.load import check_image_backbone, load_image_backbone
+from tftransfer.backbones.keras_model import (
+    KERAS_MODEL,
+    check_keras_model,
+    load_keras_model,
+    load_stored_model,
+)
 from tftransfer.backbones.names import split_layer
 from tftransfer.backbones.options import NO_WEIGHTS, LoadOptions
 from tftransfer.backbones.text.load import load_text_backbone
@@ -20,7 +31,7 @@ from tftransfer.core.experiment import plain_weights
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import ASSETS, CONFIG, RESULT, WEIGHTS, is_run
 from tftransfer.core.serialization import read_json
-from tftransfer.core.typing import Array
+from tftransfer.core.typing import Array, KerasModel
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
@@ -33,7 +44,7 @@ _LOADERS: dict[str, Callable[[str, LoadOptions], Backbone]] = {
 
 
 def load_backbone(
-    name: str,
+    name: str | KerasModel,
     *,
     weights: str = "pretrained",
     image_size: int = 0,
@@ -48,7 +59,8 @@ def load_backbone(
 
     Args:
       name: `mobilenet_v2`, `mobilenet_v2:alpha=0.35`, a TF-Hub handle, URL or folder, or the folder
-        of a run. Each may end in `:layer=STAGE` (or `,layer=STAGE`): the network up to there.
+        of a run. Each may end in `:layer=STAGE` (or `,layer=STAGE`): the network up to there. Or a
+        functional `keras.Model`, whose weights are used.
       weights: `pretrained` (or `imagenet`, Keras's word), `none`, a path, or an https URL.
       image_size: Side of the input, in pixels; 0 for the backbone's default.
       seed: Seed of random weights.
@@ -76,18 +88,23 @@ def load_backbone(
     return _load(name, modality, options)
 
 
-def _load(name: str, modality: str, options: LoadOptions) -> Backbone:
+def _load(name: str | KerasModel, modality: str, options: LoadOptions) -> Backbone:
+    if not isinstance(name, str):
+        keras.utils.set_random_seed(options.seed)
+        return load_keras_model(name, modality, options)
     plain, layer = split_layer(name)
     if layer:
         return replace(_load(plain, modality, options).truncated(layer), name=name)
     keras.utils.set_random_seed(options.seed)
     if is_run(name):
         return _load_run(Path(name).expanduser(), modality, options)
+    if name == KERAS_MODEL:
+        return load_stored_model(modality, options)
     return _LOADERS[modality](name, options)
 
 
-def check_backbone(name: str, modality: str) -> None:
-    """Checks the name and options of a backbone of images or audio without building anything.
+def check_backbone(name: str | KerasModel, modality: str) -> None:
+    """Checks a backbone of images or audio, or a `keras.Model`, without building anything.
 
     KerasHub alone knows the names of text backbones, so these are not checked.
 
@@ -98,16 +115,24 @@ def check_backbone(name: str, modality: str) -> None:
     Raises:
       UserError: There is no such backbone or option.
     """
+    if not isinstance(name, str):
+        return check_keras_model(name, modality)
+    if name.startswith("<"):
+        raise UserError(
+            f"The backbone {name} was given from Python and is not in the configuration.",
+            "Give the folder of its run by --backbone, or the model itself from Python.",
+        )
     plain, _ = split_layer(name)
     if is_run(plain) or modality == "text":
-        return
+        return None
     if modality == "audio":
         plain = image_backbone_of(plain)
     if plain:
         check_image_backbone(plain)
+    return None
 
 
-def max_length(name: str, modality: str) -> float:
+def max_length(name: str | KerasModel, modality: str) -> float:
     """Returns how much of an example a backbone reads unless `length` is given.
 
     Args:
@@ -117,9 +142,11 @@ def max_length(name: str, modality: str) -> float:
     Returns:
       Seconds of audio; infinity for images and texts.
     """
-    plain, _ = split_layer(name)
     if modality != "audio":
         return math.inf
+    if not isinstance(name, str) or name == KERAS_MODEL:
+        return MAX_SECONDS_OF_WINDOWS
+    plain, _ = split_layer(name)
     if is_run(plain):
         result = Path(plain).expanduser() / RESULT
         return max_length(read_json(result)["architecture"], modality) if result.is_file() else 0.0

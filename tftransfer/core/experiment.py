@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.typing import PathLike
+from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.utils.errors import UserError, check_known
 
 _MAX_HELD_OUT_FRACTION = 0.9
@@ -30,7 +30,8 @@ class Experiment:
       problem_type: `single_label`, `multi_label`, `regression` or `multi_task`; `auto` infers it
         from the labels.
       backbone: Name of a backbone, with options as in `mobilenet_v2:alpha=0.35`; a TF-Hub handle or
-        folder; or a `Run` or the folder of one. `tftransfer list backbones` prints the names.
+        folder; or a `Run` or the folder of one. `tftransfer list backbones` prints the names. In
+        Python also a functional `keras.Model`, whose weights are used.
       weights: `pretrained`, `none` for random weights, or the path or https URL of a weights file.
         `imagenet` means `pretrained`, as in Keras.
       image_size: Height and width to which images are resized, in pixels; 0 for the default of the
@@ -75,7 +76,7 @@ class Experiment:
     target_data: object = ""
     unlabelled_data: object = ""
     problem_type: str = "auto"
-    backbone: PathLike = "mobilenet_v2"
+    backbone: PathLike | KerasModel = "mobilenet_v2"
     weights: str = "pretrained"
     image_size: int = 0
     length: float = 0.0
@@ -115,14 +116,16 @@ class Experiment:
 
     @property
     def backbone_name(self) -> str:
-        """The backbone as a string: its name, or the path of its folder."""
-        return os.fspath(self.backbone)
+        """The backbone as a string: its name, the path of its folder, or that it is in memory."""
+        if isinstance(self.backbone, str):
+            return self.backbone
+        return f"<keras.Model {getattr(self.backbone, 'name', '')} in memory>"
 
     def without_memory(self) -> Experiment:
-        """Returns the experiment as JSON can hold it: of data in memory only the type is kept."""
+        """Returns the experiment as JSON can hold it: data and models in memory are only named."""
         names = ("data", "test_data", "target_data", "unlabelled_data")
         described: dict[str, Any] = {name: _described(getattr(self, name)) for name in names}
-        return replace(self, **described)
+        return replace(self, **described, backbone=self.backbone_name)
 
     @property
     def data_is_in_memory(self) -> bool:

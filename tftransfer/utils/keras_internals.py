@@ -70,6 +70,19 @@ def functional_of(operation: keras.Operation) -> keras.Model | None:
     return inner if is_functional(inner) else None
 
 
+def unfoldable(operation: keras.Operation) -> keras.Model | None:
+    """Returns the functional model whose calls are all that an operation does.
+
+    None for layers, and for models whose class overrides `call`, which may do anything.
+    """
+    import keras
+    from keras.src.models.functional import Functional
+
+    if getattr(type(operation), "call", None) in (Functional.call, keras.Sequential.call):
+        return functional_of(operation)
+    return None
+
+
 def layers_inside(
     layer: keras.Operation, *, include_self: bool = True, recursive: bool = True
 ) -> list[keras.Layer]:

@@ -39,7 +39,7 @@ _MIN_SECONDS = 0.975
 _WINDOW_SECONDS = 10.0
 # All patches or windows of a clip, unless `length` is given: to train all of YAMNet on 32 clips of
 # 30 s takes 13 GB of memory, of 60 s 20 GB.
-_MAX_SECONDS_OF_PATCHES = 30.0
+MAX_SECONDS_OF_WINDOWS = 30.0
 _SPECTROGRAM_SIZE_PIXELS = 160
 # So that a length which is a multiple of the window is not rounded up.
 _ROUNDING = 1e-6
@@ -102,7 +102,7 @@ def max_seconds(name: str) -> float:
     if _is_whisper(base):
         return MAX_SECONDS
     in_patches = base == "yamnet" or (image_name and not is_module(image_name))
-    return _MAX_SECONDS_OF_PATCHES if in_patches else LONG
+    return MAX_SECONDS_OF_WINDOWS if in_patches else LONG
 
 
 def _is_whisper(base: str) -> bool:
