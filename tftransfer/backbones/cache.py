@@ -18,7 +18,7 @@ from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED
 from tftransfer.backbones.registry import BACKBONES
 from tftransfer.checkpoints.weights import settle
-from tftransfer.core.typing import Array, KerasLayer, KerasModel
+from tftransfer.core.typing import Array, KerasLayer, KerasModel, PathLike
 from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import layers_inside
 from tftransfer.utils.registry import parse_options
@@ -62,7 +62,7 @@ class BackboneCache:
         """Drops all backbones."""
         self._entries.clear()
 
-    def load(self, name: str | KerasModel, *, weights: str, **options: Any) -> Backbone:
+    def load(self, name: PathLike | KerasModel, *, weights: str, **options: Any) -> Backbone:
         """Loads as `load_backbone` does; a second time returns the same layers, weights restored.
 
         Args:
@@ -104,7 +104,7 @@ def process_backbone_cache() -> Iterator[BackboneCache]:
         _PROCESS_CACHE_LOCK.release()
 
 
-def _source(name: str | KerasModel, weights: str) -> tuple[object, ...] | None:
+def _source(name: PathLike | KerasModel, weights: str) -> tuple[object, ...] | None:
     """Returns what a backbone is made from, files by content.
 
     None for folders, modules and models in memory, which may change.

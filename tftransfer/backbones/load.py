@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from tftransfer.core.experiment import plain_weights
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.run_files import ASSETS, CONFIG, RESULT, WEIGHTS, is_run
 from tftransfer.core.serialization import read_json
-from tftransfer.core.typing import Array, KerasModel
+from tftransfer.core.typing import Array, KerasModel, PathLike
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
@@ -44,7 +45,7 @@ _LOADERS: dict[str, Callable[[str, LoadOptions], Backbone]] = {
 
 
 def load_backbone(
-    name: str | KerasModel,
+    name: PathLike | KerasModel,
     *,
     weights: str = "pretrained",
     image_size: int = 0,
@@ -88,7 +89,8 @@ def load_backbone(
     return _load(name, modality, options)
 
 
-def _load(name: str | KerasModel, modality: str, options: LoadOptions) -> Backbone:
+def _load(name: PathLike | KerasModel, modality: str, options: LoadOptions) -> Backbone:
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(name, str):
         keras.utils.set_random_seed(options.seed)
         return load_keras_model(name, modality, options)
@@ -103,7 +105,7 @@ def _load(name: str | KerasModel, modality: str, options: LoadOptions) -> Backbo
     return _LOADERS[modality](name, options)
 
 
-def check_backbone(name: str | KerasModel, modality: str) -> None:
+def check_backbone(name: PathLike | KerasModel, modality: str) -> None:
     """Checks a backbone of images or audio, or a `keras.Model`, without building anything.
 
     KerasHub alone knows the names of text backbones, so these are not checked.
@@ -115,6 +117,7 @@ def check_backbone(name: str | KerasModel, modality: str) -> None:
     Raises:
       UserError: There is no such backbone or option.
     """
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if not isinstance(name, str):
         return check_keras_model(name, modality)
     if name.startswith("<"):
@@ -132,7 +135,7 @@ def check_backbone(name: str | KerasModel, modality: str) -> None:
     return None
 
 
-def max_length(name: str | KerasModel, modality: str) -> float:
+def max_length(name: PathLike | KerasModel, modality: str) -> float:
     """Returns how much of an example a backbone reads unless `length` is given.
 
     Args:
@@ -142,6 +145,7 @@ def max_length(name: str | KerasModel, modality: str) -> float:
     Returns:
       Seconds of audio; infinity for images and texts.
     """
+    name = os.fspath(name) if isinstance(name, os.PathLike) else name
     if modality != "audio":
         return math.inf
     if not isinstance(name, str) or name == KERAS_MODEL:

@@ -152,7 +152,7 @@ def _duplicates(examples: Examples) -> list[str]:
 
 def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
     backbone = load_backbone(
-        experiment.backbone_name,
+        experiment.backbone,
         weights=experiment.weights,
         image_size=experiment.image_size,
         trust_code=experiment.trust_code,

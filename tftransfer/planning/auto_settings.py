@@ -12,6 +12,7 @@ from tftransfer.backbones.load import check_backbone, max_length
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
+from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.stream_specs import split_of_stream
 from tftransfer.preprocessing import Modality, Preprocessor, get_modality
@@ -57,7 +58,7 @@ def check_names(experiment: Experiment, found: Examples) -> None:
       UserError: no such recipe, method, backbone or option.
     """
     make_recipe(experiment.recipe, problem_type=found.problem_type)
-    check_backbone(experiment.backbone_name, found.modality)
+    check_backbone(experiment.backbone, found.modality)
 
 
 def needed_weights(experiment: Experiment, problem_type: ProblemType, choices: list[str]) -> str:
@@ -108,7 +109,7 @@ def choose_batch_size(batch: int, recipe: Recipe, examples: Examples, choices: l
     return min(batch, needed)
 
 
-def length_of(backbone: str, examples: Examples, choices: list[str]) -> float:
+def length_of(backbone: PathLike | KerasModel, examples: Examples, choices: list[str]) -> float:
     """How much of each example is read: what holds most of the training data; 0 for pictures."""
     modality = get_modality(examples.modality)
     if modality.auto_length is None:

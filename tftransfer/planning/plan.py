@@ -160,14 +160,14 @@ def make_plan(
     weights = needed_weights(experiment, examples.problem_type, choices)
     with dtype_policy(precision):
         backbone = shared.shelf.load(
-            experiment.backbone_name,
+            experiment.backbone,
             weights=weights,
             image_size=experiment.image_size,
             seed=experiment.seed,
             trust_code=experiment.trust_code,
             cache=cache.folder if cache else None,
             modality=examples.modality,
-            length=experiment.length or length_of(experiment.backbone_name, examples, choices),
+            length=experiment.length or length_of(experiment.backbone, examples, choices),
         )
         recipe = make_recipe(
             experiment.recipe, problem_type=examples.problem_type, stages=len(backbone.stages)
