@@ -1,3 +1,5 @@
+"""`tftransfer.config`, and the flag --config with its overrides."""
+
 import json
 import sys
 from dataclasses import fields
@@ -19,12 +21,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 
 
 @pytest.fixture(autouse=True)
-def each_config_file_is_loaded_anew(monkeypatch):
+def fresh_config_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "config_config", raising=False)
 
 
 def _parsed(*arguments):
-    """The config of a command line, and what of the line is neither flag nor config."""
+    """Returns the config of a command line, and the words that are not flags."""
     values = flags.FlagValues()
     flags.DEFINE_string("recipe", "", "", flag_values=values)
     flags.DEFINE_integer("seed", 0, "", flag_values=values)
@@ -68,7 +70,7 @@ def test_config_fills_in_the_options_of_the_recipe():
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 @pytest.mark.parametrize(("problem_type", "stages"), [("single_label", 5), ("multi_label", 2)])
-def test_a_config_makes_the_recipe_that_its_name_makes(name, problem_type, stages):
+def test_config_of_a_name_makes_the_same_recipe_as_the_name(name, problem_type, stages):
     experiment = _experiment(config(recipe=name))
     found = make_recipe(experiment.recipe, problem_type=problem_type, stages=stages)
     assert found == make_recipe(name, problem_type=problem_type, stages=stages)
@@ -78,13 +80,13 @@ def test_a_config_makes_the_recipe_that_its_name_makes(name, problem_type, stage
 @pytest.mark.parametrize(
     "spec", ["fine_tune:decay=0.5,unfreeze=3", {"name": "fine_tune", "decay": 0.5, "unfreeze": 3}]
 )
-def test_config_takes_names_with_options_and_mappings(spec):
+def test_config_accepts_names_with_options_and_mappings(spec):
     found = make_recipe(_experiment(config(recipe=spec)).recipe)
     rates = {"head": 1.0, "stage-1": 1.0, "stage-2": 0.5, "stage-3": 0.25}
     assert found.phases[1].train == rates
 
 
-def test_a_config_may_give_losses_and_stages():
+def test_config_accepts_losses_and_stages():
     penalty = L2SP(weight=0.5)
     spec = {"name": "fine_tune", "extra_losses": (penalty,), "stages": 2, "unfreeze": 4}
     found = make_recipe(_experiment(config(recipe=spec)).recipe)
@@ -92,7 +94,7 @@ def test_a_config_may_give_losses_and_stages():
     assert list(found.phases[1].train) == ["head", "stage-1", "stage-2"]
 
 
-def test_a_recipe_of_ones_own_stays_as_it_is():
+def test_config_keeps_a_recipe_object():
     phase = Phase(name="one", train={"head": 1.0}, losses=(CrossEntropy(),))
     recipe = Recipe(name="mine", phases=(phase,))
     assert _experiment(config(recipe=recipe)).recipe == recipe
@@ -104,12 +106,16 @@ def test_a_recipe_of_ones_own_stays_as_it_is():
         ({"batchsize": 8}, "no field of Experiment named 'batchsize'", "batch_size"),
         ({"recipe": "fine_tun"}, "no recipe named 'fine_tun'", "fine_tune"),
         ({"recipe": "fine_tune:unfreze=2"}, "no option of recipe fine_tune named", "unfreeze"),
-        ({"recipe": {"name": "scratch", "unfreeze": 2}}, "no option of recipe scratch", "There"),
+        (
+            {"recipe": {"name": "scratch", "unfreeze": 2}},
+            "no option of recipe scratch",
+            "Available",
+        ),
         ({"recipe": {"unfreeze": 2}}, "The recipe has no name", "fine_tune"),
         ({"recipe": "fine_tune:unfreeze"}, "option 'unfreeze' without a value", "option=value"),
     ],
 )
-def test_what_does_not_exist_is_refused_with_the_nearest(given, what, remedy):
+def test_config_unknown_name_raises_with_the_nearest(given, what, remedy):
     with pytest.raises(UserError, match=what) as caught:
         config(**given)
     assert remedy in caught.value.remedy
@@ -123,7 +129,7 @@ def test_experiment_from_checks_names_and_values():
         experiment_from({"batch_size": 0})
 
 
-def test_overrides_reach_a_config_file(config_file):
+def test_config_flag_overrides_reach_the_file(config_file):
     found, free = _parsed(
         f"--config={config_file}",
         "--config.seed=5",
@@ -143,18 +149,18 @@ def test_overrides_reach_a_config_file(config_file):
     assert (phase.batch_norm, phase.weight_decay, phase.patience) == ("train", 0.5, 2)
 
 
-@pytest.mark.parametrize("preprocessor", [["--config={}"], ["--config", "{}"], ["-config={}"]])
-def test_the_flag_may_be_written_in_several_ways(config_file, preprocessor):
-    found, free = _parsed(*(word.format(config_file) for word in preprocessor), "word")
+@pytest.mark.parametrize("form", [["--config={}"], ["--config", "{}"], ["-config={}"]])
+def test_config_flag_can_be_written_in_several_ways(config_file, form):
+    found, free = _parsed(*(word.format(config_file) for word in form), "word")
     assert found.batch_size == 8 and free == ["word"]
 
 
-def test_a_config_file_may_take_an_argument(config_file):
+def test_config_flag_passes_an_argument_to_the_file(config_file):
     found, _ = _parsed(f"--config={config_file}:birds", "--config.batch_size=4")
     assert (found.data, found.batch_size) == ("birds", 4)
 
 
-def test_without_a_file_the_defaults_of_the_named_recipe_are_overridden():
+def test_config_flag_without_a_file_overrides_the_defaults_of_the_recipe():
     found, free = _parsed("--recipe=l2_sp", "--config.recipe.strength=0.5", "--config.seed=2")
     assert free == [] and found.seed == 2
     recipe = make_recipe(_experiment(found).recipe)
@@ -167,11 +173,13 @@ def test_without_a_file_the_defaults_of_the_named_recipe_are_overridden():
         ("--config.batchsize=4", "batchsize", "Did you mean batch_size"),
         ("--config.recipe.unfreze=1", "unfreze", "Did you mean unfreeze"),
         ("--config.recip.unfreeze=1", "recip", "Did you mean recipe"),
-        ("--config.recipe.decay.rate=1", "rate", "Available"),
+        ("--config.recipe.decay.rate=1", "rate", "None is available"),
     ],
 )
-def test_overrides_of_what_does_not_exist_get_the_nearest(config_file, override, name, remedy):
-    with pytest.raises(UserError, match=f"no config key for --config.* named '{name}'") as caught:
+def test_config_flag_unknown_field_raises_with_the_nearest(config_file, override, name, remedy):
+    with pytest.raises(
+        UserError, match=f"no field of the config for --config.* named '{name}'"
+    ) as caught:
         _parsed(f"--config={config_file}", override)
     assert remedy in caught.value.remedy
 
@@ -179,23 +187,26 @@ def test_overrides_of_what_does_not_exist_get_the_nearest(config_file, override,
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("def get_config(:\n", "fails: SyntaxError"),
+        ("def get_config(:\n", "fails on line 1: SyntaxError"),
         ("x = 1\n", "fails: .*get_config"),
-        ("def get_config():\n    return 1 / 0\n", "fails: ZeroDivisionError: division by zero"),
+        (
+            "def get_config():\n    return 1 / 0\n",
+            "fails on line 2: ZeroDivisionError: division by zero",
+        ),
         (
             "import tftransfer\ndef get_config():\n    return tftransfer.config(sed=1)\n",
             "no field of Experiment named 'sed'",
         ),
     ],
 )
-def test_a_broken_config_file_is_named(tmp_path, text, what):
+def test_config_flag_broken_file_raises_with_its_name_and_line(tmp_path, text, what):
     path = tmp_path / "broken.py"
     path.write_text(text)
     with pytest.raises(UserError, match=what):
         _parsed(f"--config={path}")
 
 
-def test_an_absent_config_file_is_named(tmp_path):
+def test_config_flag_absent_file_raises_with_its_name(tmp_path):
     with pytest.raises(UserError, match=r"absent\.py does not exist"):
         _parsed(f"--config={tmp_path / 'absent.py'}")
 
@@ -208,7 +219,7 @@ def stored():
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_the_json_of_a_run_is_a_config(tmp_path, stored, wrapped):
+def test_config_flag_accepts_the_json_of_a_run(tmp_path, stored, wrapped):
     path = tmp_path / "config.json"
     jsonable = to_jsonable(stored)
     path.write_text(json.dumps({"experiment": jsonable, "more": 1} if wrapped else jsonable))
@@ -219,7 +230,7 @@ def test_the_json_of_a_run_is_a_config(tmp_path, stored, wrapped):
     assert (changed.seed, changed.data, changed.recipe) == (10, "birds", stored.recipe)
 
 
-def test_the_json_of_a_run_refuses_unknown_overrides(tmp_path, stored):
+def test_config_flag_json_with_an_unknown_field_raises(tmp_path, stored):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"experiment": to_jsonable(stored)}))
     with pytest.raises(UserError, match="named 'image_sizes'") as caught:
@@ -235,7 +246,7 @@ def test_the_json_of_a_run_refuses_unknown_overrides(tmp_path, stored):
         ({"problem_type": "multi"}, r"Experiment: problem_type='multi' is not an option"),
     ],
 )
-def test_a_changed_json_is_checked(tmp_path, stored, change, what):
+def test_config_flag_changed_json_is_checked(tmp_path, stored, change, what):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"experiment": to_jsonable(stored) | change}))
     with pytest.raises(UserError, match=what):

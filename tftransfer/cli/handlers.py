@@ -1,4 +1,4 @@
-"""What each command of the binary calls, and how its answer is printed."""
+"""The functions of the commands that use TensorFlow: each makes one call and prints its result."""
 
 from __future__ import annotations
 
@@ -9,117 +9,139 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from tftransfer import api
 from tftransfer.cli.config import experiment_from
-from tftransfer.cli.demo import DEFAULT_WORKDIR, run_demo
+from tftransfer.cli.demo import DEFAULT_WORKDIR
+from tftransfer.cli.demo import run_demo as demonstrate
+from tftransfer.cli.errors import OK, USER_ERROR
+from tftransfer.cli.parse import Arguments
 from tftransfer.commands.compare import DEFAULT_RECIPES
 from tftransfer.planning.cost import estimate
+from tftransfer.runs.predictions import Prediction
 from tftransfer.utils.console import console_handler, printable
 from tftransfer.utils.errors import UserError
 
-# What a command was asked for goes to stdout, whatever the verbosity.
-_answer = functools.partial(print, flush=True)
+# Results go to stdout at any verbosity.
+_print = functools.partial(print, flush=True)
 
 
-def train(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer train`."""
-    if flags.dry_run:
-        plan = api.plan(experiment_from(experiment), **_cache(flags))
-        _answer("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
+def run_train(arguments: Arguments) -> None:
+    """Trains an experiment, or prints its plan with --dry_run."""
+    given = arguments.flags
+    experiment = experiment_from(arguments.experiment)
+    if given.dry_run:
+        plan = api.plan(experiment, **_cache(given))
+        _print("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
         return
     api.train(
-        experiment_from(experiment),
-        _workdir(flags),
-        resume=flags.resume,
-        export=flags.export,
-        profile=flags.profile,
-        **_cache(flags),
+        experiment,
+        _workdir(given),
+        resume=given.resume,
+        overwrite=given.overwrite,
+        export=given.export,
+        profile=given.profile,
+        **_cache(given),
     )
 
 
-def compare(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer compare`."""
-    found = api.compare(
-        experiment_from(experiment),
-        _workdir(flags),
-        free or DEFAULT_RECIPES,
-        resume=flags.resume,
-        export=flags.export,
-        **_cache(flags),
+def run_compare(arguments: Arguments) -> None:
+    """Compares recipes and prints the table."""
+    given = arguments.flags
+    comparison = api.compare(
+        experiment_from(arguments.experiment),
+        _workdir(given),
+        arguments.free or DEFAULT_RECIPES,
+        resume=given.resume,
+        overwrite=given.overwrite,
+        export=given.export,
+        **_cache(given),
     )
-    _answer(f"\n{found}\n{flags.workdir}/comparison.md")
+    _print(f"\n{comparison}\n{given.workdir}/comparison.md")
 
 
-def evaluate(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer evaluate`."""
-    _answer(api.evaluate(_workdir(flags), experiment.get("data"), **_cache(flags)))
+def run_evaluate(arguments: Arguments) -> None:
+    """Evaluates a run and prints its metrics."""
+    given = arguments.flags
+    _print(api.evaluate(_workdir(given), arguments.experiment.get("data"), **_cache(given)))
 
 
-def predict(flags: Any, free: list[str], experiment: dict[str, Any]) -> int:
-    """`tftransfer predict`: tab-separated name, label, score (or the error)."""
-    if not free:
-        raise UserError("Nothing was given.", "Write files after the flags: predict ... a.jpg")
-    bad = 0
-    # Programs may read the answers from stdout, so messages go to stderr.
+def run_predict(arguments: Arguments) -> int:
+    """Prints a line per example: name, label and score, or what is wrong with it, tab-separated."""
+    if not arguments.free:
+        raise UserError(
+            "No files were given.", "Write them after the flags: tftransfer predict ... a.jpg b/"
+        )
+    failed = False
+    # Programs read the results from stdout, so messages go to stderr.
     console_handler().stream_name = "stderr"
-    for row in api.predict(_workdir(flags), list(_given(free))):
-        if "error" in row:
-            bad += 1
-            said = f"-\t{row['error']}"
-        elif "label" in row:
-            said = f"{row['label']}\t{row['scores'][row['label']]:.4f}"
-        else:
-            by_task = isinstance(row.get("labels"), dict)
-            found = row["labels"] if by_task else row.get("values", row.get("scores"))
-            said = json.dumps(found, ensure_ascii=False)
-        _answer(f"{printable(row['name'])}\t{said}")
-    return 2 if bad else 0
+    for row in api.predict(_workdir(arguments.flags), list(_inputs(arguments.free))):
+        failed |= "error" in row
+        _print(f"{printable(row['name'])}\t{_prediction(row)}")
+    return USER_ERROR if failed else OK
 
 
-def _given(free: Iterable[str]) -> Iterator[Any]:
-    """Paths; for `-`, the lines of the standard input, each a text."""
-    for each in free:
-        if each == "-":
+def _inputs(words: Iterable[str]) -> Iterator[Path | bytes]:
+    """Yields paths; for `-`, each line of the standard input, as a text."""
+    for word in words:
+        if word == "-":
             yield from (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
         else:
-            yield Path(each)
+            yield Path(word)
 
 
-def export(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer export`."""
+def _prediction(row: Prediction) -> str:
+    if "error" in row:
+        return f"-\t{row['error']}"
+    if "label" in row:
+        return f"{row['label']}\t{row['scores'][row['label']]:.4f}"
+    by_task = isinstance(row.get("labels"), dict)
+    values = row["labels"] if by_task else row.get("values", row.get("scores"))
+    return json.dumps(values, ensure_ascii=False)
+
+
+def run_export(arguments: Arguments) -> None:
+    """Exports a run and prints the result of the comparison with its network."""
+    given = arguments.flags
     report = api.export(
-        _workdir(flags), flags.folder or None, experiment.get("data"), **_cache(flags)
+        _workdir(given), given.folder or None, arguments.experiment.get("data"), **_cache(given)
     )
-    _answer(
-        f"exported to {report['folder']}: scores equal the network's within "
+    _print(
+        f"exported to {report['folder']}: its scores differ from the network's by at most "
         f"{report['max_difference']:.1g} on {report['examples']} examples"
     )
 
 
-def episodes(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer episodes`."""
-    _answer(
+def run_episodes(arguments: Arguments) -> None:
+    """Prints the accuracy over few-shot episodes."""
+    given = arguments.flags
+    _print(
         api.episodes(
-            experiment_from(experiment), ways=flags.ways, count=flags.count, **_cache(flags)
+            experiment_from(arguments.experiment),
+            ways=given.ways,
+            count=given.count,
+            **_cache(given),
         )
     )
 
 
-def inspect(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer inspect`."""
-    _answer(api.inspect(workdir=flags.workdir, **_cache(flags), **experiment))
+def run_inspect(arguments: Arguments) -> None:
+    """Prints a description of data, a backbone or a run."""
+    given = arguments.flags
+    _print(api.inspect(workdir=given.workdir, **_cache(given), **arguments.experiment))
 
 
-def demo(flags: Any, free: list[str], experiment: dict[str, Any]) -> None:
-    """`tftransfer demo`."""
-    run_demo(flags.workdir or DEFAULT_WORKDIR)
+def run_demo(arguments: Arguments) -> None:
+    """Transfers between handwritten digits that need no download, and exports the best model."""
+    demonstrate(arguments.flags.workdir or DEFAULT_WORKDIR)
 
 
-def _cache(flags: Any) -> dict[str, Any]:
-    return {"cache_dir": flags.cache_dir, "cache_bytes": flags.cache_bytes}
+def _cache(given: flags.FlagValues) -> dict[str, Any]:
+    return {"cache_dir": given.cache_dir, "cache_bytes": given.cache_bytes}
 
 
-def _workdir(flags: Any) -> str:
-    if not flags.workdir:
-        raise UserError("No folder for the run was given.", "Add --workdir=runs/NAME.")
-    return flags.workdir
+def _workdir(given: flags.FlagValues) -> str:
+    if not given.workdir:
+        raise UserError("--workdir is missing.", "Add the folder of the run: --workdir=runs/NAME.")
+    return given.workdir

@@ -6,13 +6,15 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.typing import Array
 from tftransfer.utils.errors import unknown_name
 from tftransfer.utils.registry import Registry
+
+# `tftransfer --help` imports this module; NumPy, which is slower, is imported where it is used.
+if TYPE_CHECKING:
+    from tftransfer.core.typing import Array
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class ProblemType(StrEnum):
         Returns:
           float32 [n, classes]; zeros where a label is unknown. Tasks are side by side.
         """
+        import numpy as np
+
         if self is ProblemType.SINGLE_LABEL:
             return _one_hot(labels, len(classes))
         if self is ProblemType.MULTI_TASK:
@@ -117,6 +121,8 @@ class ProblemType(StrEnum):
         Returns:
           Labels of this type, [n] or [n, k].
         """
+        import numpy as np
+
         if self is ProblemType.SINGLE_LABEL:
             return _class_index(targets)
         if self is ProblemType.MULTI_TASK:
@@ -174,9 +180,13 @@ METRICS: Registry[Callable[[Array, Array, Sequence[Task]], dict[str, float]]] = 
 
 def _one_hot(labels: Array, classes: int) -> Array:
     """Class indices [n] as rows [n, classes]; -1 is a row of zeros."""
+    import numpy as np
+
     return np.eye(classes + 1, classes, dtype=np.float32)[labels]
 
 
 def _class_index(targets: Array) -> Array:
     """Inverse of `_one_hot`."""
+    import numpy as np
+
     return np.where(targets.any(axis=1), targets.argmax(axis=1), -1)

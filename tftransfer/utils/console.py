@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
+from tftransfer.utils.errors import UserError
+
 # Stderr as it was before each `quiet_stderr` that is open.
 _hidden_streams: list[TextIO] = []
 # Unicode categories: controls, surrogates, line separators, paragraph separators.
@@ -49,6 +51,8 @@ class ConsoleHandler(logging.Handler):
             bars_hidden = tqdm.tqdm.external_write_mode() if tqdm else contextlib.nullcontext()
             with bars_hidden:
                 print(self.format(record), file=getattr(sys, self.stream_name), flush=True)
+        except BrokenPipeError:
+            raise
         except Exception:
             self.handleError(record)
 
@@ -93,7 +97,10 @@ def set_verbosity(level: int | str) -> None:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Hides what the block writes to stderr, also from C++, unless it raises an exception."""
+    """Hides what the block writes to stderr, also from C++.
+
+    It is printed if the block raises an exception, except for a `UserError`, which explains itself.
+    """
     sys.stderr.flush()
     stream = os.fdopen(os.dup(2), "w")
     _hidden_streams.append(stream)
@@ -101,9 +108,10 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(written.fileno(), 2)
         try:
             yield
-        except BaseException:
-            written.seek(0)
-            os.write(stream.fileno(), written.read())
+        except BaseException as error:
+            if not isinstance(error, UserError):
+                written.seek(0)
+                os.write(stream.fileno(), written.read())
             raise
         finally:
             os.dup2(stream.fileno(), 2)

@@ -60,5 +60,7 @@ def check_known(name: str, value: object, known: Collection[str], owner: str) ->
 def _nearest(name: object, known: Iterable[str]) -> str:
     """Returns a remedy with the three nearest names, or all names if none is near."""
     known = sorted(filter(None, known))
+    if not known:
+        return "None is available."
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(near)}?" if near else f"Available: {', '.join(known)}."

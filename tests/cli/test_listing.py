@@ -1,0 +1,66 @@
+"""`tftransfer list`, `init` and `version`, and shipped configs by name."""
+
+import pytest
+
+import tftransfer
+from tftransfer.cli import shipped_configs
+from tftransfer.cli.listing import TOPICS
+from tftransfer.utils.errors import UserError
+
+
+def test_list_without_a_topic_prints_the_topics(run_main):
+    code, lines, _ = run_main("list")
+    assert code == 0
+    for topic in TOPICS:
+        assert any(line.startswith(f"  {topic} ") for line in lines)
+
+
+def test_list_losses_has_names_summaries_and_options(run_main):
+    code, lines, _ = run_main("list", "losses")
+    assert code == 0
+    at = next(k for k, line in enumerate(lines) if line.startswith("  CrossEntropy "))
+    assert "label_smoothing=0.0" in " ".join(lines[at : at + 4])
+
+
+def test_list_one_name_prints_its_options_with_descriptions(run_main):
+    code, lines, _ = run_main("list", "losses", "L2SP")
+    assert code == 0 and lines[0] == "L2SP"
+    assert any(line.startswith("  blocks=stage* ") for line in lines)
+
+
+def test_list_configs_has_the_first_line_of_each(run_main):
+    _, lines, _ = run_main("list", "configs")
+    for name in shipped_configs.shipped_configs():
+        assert any(line.startswith(f"  {name}") for line in lines)
+
+
+def test_version_prints_the_versions_of_the_packages(run_main):
+    code, lines, _ = run_main("version")
+    assert code == 0 and lines[0] == f"tftransfer {tftransfer.__version__}"
+    assert any(line.startswith("tensorflow 2.") for line in lines)
+    assert run_main("--version")[1] == lines
+
+
+def test_init_copies_the_configs_and_keeps_existing_files(run_main, tmp_path):
+    folder = tmp_path / "mine"
+    code, lines, _ = run_main("init", str(folder))
+    copied = {file.name for file in folder.iterdir()}
+    assert code == 0 and f"wrote {len(copied)} configs to {folder}" in lines
+    assert {"flowers.py", "text.py", "audio.py"} <= copied
+    (folder / "flowers.py").write_text("changed")
+    code, _, lines = run_main("init", str(folder))
+    assert code == 2 and "already has" in lines[0] and "--overwrite" in lines[1]
+    assert (folder / "flowers.py").read_text() == "changed"
+    assert run_main("init", str(folder), "--overwrite")[0] == 0
+    assert "get_config" in (folder / "flowers.py").read_text()
+
+
+def test_find_config_takes_files_and_names(tmp_path):
+    mine = tmp_path / "flowers.py"
+    mine.write_text("")
+    assert shipped_configs.find_config(str(mine)) == mine
+    assert shipped_configs.find_config("flowers").read_text().startswith('"""')
+    with pytest.raises(UserError, match="no config named 'flower'"):
+        shipped_configs.find_config("flower")
+    with pytest.raises(UserError, match=r"flower\.py does not exist"):
+        shipped_configs.find_config("flower.py")
