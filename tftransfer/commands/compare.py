@@ -84,6 +84,20 @@ def compare(
 
     Raises:
       UserError: If a recipe cannot be run, or there is no test or validation split.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none"
+      ... )
+      >>> recipes = ["few_shot", "few_shot:solve=prototypes"]
+      >>> comparison = tftransfer.compare(experiment, tempfile.mkdtemp(), recipes)
+      >>> [row["recipe"] for row in comparison.rows]
+      ['few_shot', 'few_shot:solve=prototypes']
     """
     folder = Path(workdir).expanduser()
     options = _CompareOptions(

@@ -67,6 +67,18 @@ def episodes(
 
     Raises:
       UserError: If an example has not exactly one label, or there are too few classes or examples.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(digits.images[:400] / 16, digits.target[:400]), backbone="small_cnn",
+      ...     weights="none",
+      ... )
+      >>> results = tftransfer.episodes(experiment, shots=[1], count=200)
+      >>> sorted(row["method"] for row in results.rows)
+      ['cosine', 'logistic', 'prototypes', 'ridge']
     """
     plan = make_plan(
         replace(experiment, recipe="few_shot"), cache_dir=cache_dir, cache_bytes=cache_bytes

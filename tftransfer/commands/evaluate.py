@@ -25,5 +25,20 @@ def evaluate(
     Raises:
       UserError: If the run is not finished, or the data cannot be read or do not match the classes
         of the run.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> run = tftransfer.train(experiment, tempfile.mkdtemp(), export=False)
+      >>> evaluation = tftransfer.evaluate(run, (images[200:300], labels[200:300]))
+      >>> evaluation.examples, evaluation.metrics["accuracy"] > 0.7
+      (100, True)
     """
     return load(run).evaluate(data, cache_dir=cache_dir, cache_bytes=cache_bytes)

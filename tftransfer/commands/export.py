@@ -33,5 +33,21 @@ def export(
     Raises:
       UserError: If the run is not finished, the folder holds something else, or a score differs;
         nothing is written then.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> run = tftransfer.train(experiment, tempfile.mkdtemp(), export=False)
+      >>> data = (images[200:240], labels[200:240])
+      >>> report = tftransfer.export(run, f"{tempfile.mkdtemp()}/1", data)
+      >>> report["examples"], report["max_difference"] < 1e-5
+      (40, True)
     """
     return load(run).export(folder, data, cache_dir=cache_dir, cache_bytes=cache_bytes)

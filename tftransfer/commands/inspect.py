@@ -54,6 +54,12 @@ def inspect(
 
     Raises:
       UserError: If not exactly one of the three is given, but for data and a backbone.
+
+    Example:
+      >>> import tftransfer
+      >>> text = tftransfer.inspect(backbone="small_cnn", weights="none")
+      >>> print(text.splitlines()[0])
+      small_cnn: 32 px, weights none, 72,752 parameters
     """
     backbone, workdir = os.fspath(backbone), os.fspath(workdir)
     given = [x for x in (data if data is not None else "", backbone, workdir) if str(x)]

@@ -19,5 +19,19 @@ def predict(run: PathLike, inputs: Inputs) -> list[Prediction]:
     Raises:
       UserError: If the run is not finished or a path does not exist. Files that cannot be read get
         an `error` instead.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> run = tftransfer.train(experiment, tempfile.mkdtemp(), export=False)
+      >>> [row["label"] for row in tftransfer.predict(run, images[:3])]
+      ['0', '1', '2']
     """
     return load(run).predict(inputs)

@@ -88,6 +88,20 @@ def train(
     Raises:
       UserError: If the experiment cannot be run; the message holds what to change.
       Stopped: If a signal requested it; the same call resumes the run.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> run = tftransfer.train(experiment, tempfile.mkdtemp(), export=False)
+      >>> run.result["test"]["accuracy"] > 0.8
+      True
     """
     callbacks = list(callbacks)
     with contextlib.ExitStack() as stack:

@@ -33,6 +33,24 @@ class Run(Tabular, os.PathLike[str]):
 
     Attributes:
       workdir: The working directory; a leading `~` is expanded.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> run = tftransfer.train(experiment, tempfile.mkdtemp(), export=False)
+      >>> [row["label"] for row in run.predict(images[:3])]
+      ['0', '1', '2']
+      >>> run.embed(images[:3]).shape
+      (3, 64)
+      >>> run.model.predict(run.preprocess(images[:3]), verbose=0).shape
+      (3, 10)
     """
 
     workdir: Path
@@ -239,6 +257,22 @@ def load(workdir: PathLike) -> Run:
     Raises:
       UserError: If the folder does not hold a run, or the run is not finished; the message then
         holds the command that finishes it.
+
+    Example:
+      >>> import tempfile
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> images, labels = digits.images / 16, digits.target
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(images[:200], labels[:200]), backbone="small_cnn", weights="none",
+      ...     recipe="few_shot",
+      ... )
+      >>> workdir = tempfile.mkdtemp()
+      >>> _ = tftransfer.train(experiment, workdir, export=False)
+      >>> run = tftransfer.load(workdir)
+      >>> run.model.output_shape
+      (None, 10)
     """
     folder = open_finished(workdir)
     return workdir if isinstance(workdir, Run) else Run(folder.workdir)
