@@ -14,7 +14,7 @@ import numpy as np
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.names import modality_of_name
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.typing import PathLike
+from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
@@ -33,7 +33,7 @@ _MAX_SHOWN_DUPLICATES = 5
 def inspect(
     *,
     data: Any = None,
-    backbone: PathLike = "",
+    backbone: PathLike | KerasModel = "",
     workdir: PathLike = "",
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_BYTES,
@@ -61,20 +61,21 @@ def inspect(
       >>> print(text.splitlines()[0])
       small_cnn: 32 px, weights none, 72,752 parameters
     """
-    backbone, workdir = os.fspath(backbone), os.fspath(workdir)
-    given = [x for x in (data if data is not None else "", backbone, workdir) if str(x)]
-    if len(given) != 1 + (bool(backbone) and not workdir and len(given) == 2):
+    workdir = os.fspath(workdir)
+    has_data, has_backbone = not _is_empty(data), not _is_empty(backbone)
+    given = has_data + has_backbone + bool(workdir)
+    if given != 1 and not (given == 2 and not workdir):
         raise UserError(
             "There is not exactly one thing to inspect.",
             "Give one of --data, --backbone and --workdir, or data and a backbone.",
         )
-    if backbone and len(given) == 1:
+    if has_backbone and not has_data:
         folder = user_cache_dir(cache_dir)
         return "\n".join(_of_backbone(Experiment(backbone=backbone, **fields), folder))
     if workdir:
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **fields})
-    if not backbone:
+    if not has_backbone:
         cache = FeatureCache.of_user(cache_dir, cache_bytes)
         examples = read_examples(settings, cache.folder if cache else None)
         return "\n".join([*_of_data(examples), *describe_data_quality(examples, None)])
@@ -83,6 +84,10 @@ def inspect(
     return "\n".join(
         [*_of_data(plan.examples), *describe_data_quality(plan.examples, plan.network)]
     )
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value)
 
 
 def _of_data(examples: Examples) -> list[str]:

@@ -116,7 +116,7 @@ def train(
         if folder.workdir.is_dir():  # a new folder is made after the data are read
             lock.acquire()
         if overwrite:
-            _check_overwrite(folder, experiment, resume)
+            _check_overwrite(folder, resume)
         clock, strategy = Clock(), strategy or tf.distribute.get_strategy()
         with clock.measure("planning"), strategy.scope():
             plan = make_plan(
@@ -129,7 +129,7 @@ def train(
             )
         check_room(plan, folder.workdir)
         if overwrite:
-            delete_run(folder.workdir)
+            _delete_old_run(folder, plan)
         exists = folder.start(
             {"experiment": to_jsonable(plan.experiment.without_memory())}, resume=resume
         )
@@ -175,19 +175,26 @@ class _Lock:
             )
 
 
-def _check_overwrite(folder: RunFolder, experiment: Experiment, resume: bool) -> None:
+def _check_overwrite(folder: RunFolder, resume: bool) -> None:
     """Raises an error where the folder must not be deleted, before anything is computed."""
     if resume:
         raise UserError(
             "--resume and --overwrite exclude each other.", "Give one of them, or neither."
         )
-    source = Path(experiment.backbone_name).expanduser()
-    if source.exists() and source.resolve() == folder.workdir.resolve():
-        raise UserError(
-            f"--workdir={folder.workdir} is also the backbone, which --overwrite would delete.",
-            "Give another --workdir.",
-        )
     check_deletable(folder.workdir)
+
+
+def _delete_old_run(folder: RunFolder, plan: Plan) -> None:
+    """Deletes the run in the folder, unless the new run reads it."""
+    experiment = plan.experiment
+    for source in (experiment.backbone_name, experiment.weights, *plan.recipe.teachers):
+        path = Path(source.partition(":")[0]).expanduser()
+        if path.exists() and path.resolve().is_relative_to(folder.workdir.resolve()):
+            raise UserError(
+                f"The new run reads {source}, which --overwrite would delete.",
+                "Give another --workdir.",
+            )
+    delete_run(folder.workdir)
 
 
 def _resumed(folder: RunFolder, plan: Plan) -> Plan:
