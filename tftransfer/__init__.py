@@ -128,7 +128,10 @@ def _quiet_tensorflow() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with quiet_stderr():  # some are written before TensorFlow reads the level
+    from tftransfer.utils.progress import waiting
+
+    quiet = quiet_stderr()  # some messages are written before TensorFlow reads the level
+    with quiet, waiting("importing TensorFlow", log=False):
         yield
 
 

@@ -34,17 +34,19 @@ def calibrated_model(trained: TrainedModel) -> KerasModel:
 
 
 def _calibrated(trained: TrainedModel, logits: Tensor) -> Tensor | dict[str, Tensor]:
-    if trained.problem_type is ProblemType.REGRESSION:
+    if not trained.problem_type.has_classes:
         return logits
     scaled = keras.layers.Rescaling(1 / trained.temperature, name="temperature", dtype="float32")
     logits = scaled(logits)
-    if trained.problem_type is ProblemType.MULTI_LABEL:
-        return keras.layers.Activation("sigmoid", name=SCORES, dtype="float32")(logits)
-    if not trained.tasks:
-        return keras.layers.Activation("softmax", name=SCORES, dtype="float32")(logits)
-    return {
-        task.name: keras.layers.Activation("softmax", name=f"{SCORES}_{number}", dtype="float32")(
-            logits[:, task.columns]
-        )
-        for number, task in enumerate(trained.tasks)
-    }
+    if trained.tasks:
+        return {
+            task.name: _activation("softmax", f"{SCORES}_{number}", logits[:, task.columns])
+            for number, task in enumerate(trained.tasks)
+        }
+    several = trained.problem_type is ProblemType.MULTI_LABEL
+    return _activation("sigmoid" if several else "softmax", SCORES, logits)
+
+
+def _activation(function: str, name: str, logits: Tensor) -> Tensor:
+    scores: Tensor = keras.layers.Activation(function, name=name, dtype="float32")(logits)
+    return scores
