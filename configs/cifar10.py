@@ -1,8 +1,8 @@
-"""Small pictures: CIFAR-10 enlarged to 96 px, with three stages trained.
+"""Small images: three stages are fine-tuned on CIFAR-10, enlarged to 96 px.
 
-    tftransfer train --config=configs/cifar10.py --data=cifar10 --workdir=runs/cifar10
+    tftransfer train --config=cifar10 --data=cifar10 --workdir=runs/cifar10
 
-`cifar10` holds `train/` and `test/`, each with a folder per class. With 600 pictures a class
+`cifar10` holds `train/` and `test/`, each with one folder per class. With 600 images per class
 expect accuracy 0.86 after four minutes on two cores.
 """
 

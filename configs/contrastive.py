@@ -1,10 +1,10 @@
-"""Many pictures, few labels: first the pictures teach themselves (SimCLR), then the labels.
+"""Many images, few labels: contrastive pretraining without labels (SimCLR), then the labels.
 
-    tftransfer train --config=configs/contrastive.py --data=labelled --unlabelled_data=pictures \\
+    tftransfer train --config=contrastive --data=labeled --unlabelled_data=images \\
         --workdir=runs/contrastive
 
-`pictures` is any folder of pictures; without it the training pictures serve. `autoencoder`, `vae`
-and `simsiam` go first in the same way; `scratch+fixmatch` uses both at once.
+`images` is any folder of images; without it the training images are used. `autoencoder`, `vae` and
+`simsiam` pretrain in the same way; `scratch+fixmatch` learns from both at once.
 """
 
 import tftransfer

@@ -1,9 +1,9 @@
-"""Deep network transfer: three stages from the source, the rest new (Yosinski et al., 2014).
+"""Deep transfer: three stages come from the source, the others are new (Yosinski et al., 2014).
 
-    tftransfer train --config=configs/deep_transfer.py --data=flower_photos --workdir=runs/deep
+    tftransfer train --config=deep_transfer --data=flower_photos --workdir=runs/deep
 
-For data that share edges and textures with the source but not its objects. Expect accuracy
-0.86 on the flowers, between scratch and fine-tuning.
+For data that share edges and textures with the source but not its objects. Expect accuracy 0.86 on
+the flowers, between training from scratch and fine-tuning.
 """
 
 import tftransfer

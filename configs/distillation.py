@@ -1,11 +1,11 @@
-"""CIFAR-10 teaches CIFAR-100, by its weights and by what its features say.
+"""Distillation from CIFAR-10 to CIFAR-100, with the teacher's weights and its features.
 
-    tftransfer train --config=configs/distillation.py --workdir=runs/cifar100
+    tftransfer train --config=distillation --workdir=runs/cifar100
 
-`runs/cifar10` comes from configs/cifar10.py with `--data=tfds:cifar10`. The backbone begins with
-the weights of that run and is held to them by L2-SP; a head of
-its own tells the features of that run. The classes differ, so scores cannot be taught; where the
-teacher knows the student's classes, `scratch+distill:teacher=RUN` teaches them to a small student.
+`runs/cifar10` comes from `--config=cifar10 --data=tfds:cifar10`. The backbone starts from the
+weights of that run, L2-SP keeps it close to them, and an additional head predicts the features of
+that run. The classes differ, so that the student cannot learn from the teacher's scores; where the
+teacher knows the student's classes, `scratch+distill:teacher=RUN` trains a small student on them.
 """
 
 import tftransfer

@@ -1,12 +1,13 @@
-"""Labels in one domain, pictures without labels in another: what is learnt must serve there.
+"""Domain adaptation: labels in one domain, and images without labels in the target domain.
 
-    tftransfer train --config=configs/domain_adaptation.py --data=amazon --target_data=webcam \\
-        --test_data=webcam_labelled --workdir=runs/webcam
+    tftransfer train --config=domain_adaptation --data=amazon --target_data=webcam \\
+        --test_data=webcam_labeled --workdir=runs/webcam
 
-`amazon` has class folders, `webcam` any pictures; `webcam_labelled` is only for the figures at
-the end. The recipe `dann` is fine-tuning with a discriminator of domains; `dann`, `cdan`, `mmd`,
-`ddc`, `coral`, `adda`, `adabn`, `entropy` and `reweight` may be joined by `+`. After each phase the
-run says how far the domains lie apart, and goes back to an earlier phase where adapting did harm.
+`amazon` has one folder per class, `webcam` any images; `webcam_labeled` is only for the metrics at
+the end. The recipe `dann` is fine-tuning with a domain discriminator; `dann`, `cdan`, `mmd`, `ddc`,
+`coral`, `adda`, `adabn`, `entropy` and `reweight` can be joined by `+`. After each phase the run
+reports the distance between the domains; if adaptation has made the model worse, an earlier phase
+is kept.
 """
 
 import tftransfer

@@ -1,10 +1,11 @@
-"""A handful of labels: the head is solved on frozen features, in closed form, in seconds.
+"""Few labels: the head is solved on frozen features, in closed form, in seconds.
 
-    tftransfer train --config=configs/few_shot.py --data=flower_photos --labels_per_class=5 \\
+    tftransfer train --config=few_shot --data=flower_photos --labels_per_class=5 \\
         --workdir=runs/few
 
-`--config.recipe.solve=prototypes`, `cosine` and `logistic` are the other ways; `benchmarks/
-results/methods.json` has all of them over 600 episodes.
+`--config.recipe.solve=prototypes`, `cosine` and `logistic` are the other closed forms.
+`benchmarks/results/methods.json` holds their accuracy over 600 episodes: 0.68 with five labels of
+each of the five flowers.
 """
 
 import tftransfer

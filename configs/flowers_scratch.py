@@ -1,9 +1,9 @@
-"""The bar that a transfer must pass: the flowers from random weights, everything trained.
+"""The baseline without transfer: all of the network is trained on the flowers from random weights.
 
-    tftransfer train --config=configs/flowers_scratch.py --data=flower_photos --workdir=runs/scratch
+    tftransfer train --config=flowers_scratch --data=flower_photos --workdir=runs/scratch
 
-Expect accuracy 0.75 after more than four times the time of `configs/flowers.py`, which reaches
-0.93; with three epochs, by `--epochs=3`, 0.57.
+Expect accuracy 0.75 after more than four times the time of `--config=flowers`, which reaches 0.93;
+with `--epochs=3`, 0.57.
 """
 
 import tftransfer

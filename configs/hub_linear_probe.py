@@ -1,10 +1,10 @@
-"""A TF-Hub module as the backbone, frozen: the linear probe.
+"""A linear probe on the frozen features of a TF-Hub module.
 
-    tftransfer train --config=configs/hub_linear_probe.py --data=flower_photos --workdir=runs/hub
+    tftransfer train --config=hub_linear_probe --data=flower_photos --workdir=runs/hub
 
-Any TF2 image module will do: a Kaggle or tfhub.dev handle, or the folder of a downloaded one
-(`--backbone=path/to/module`). A module is a program, so `trust_code` must be said. Expect the
-same accuracy as with the same network from Keras Applications: 0.89 for MobileNetV2 0.35 on the
+Any TF2 module for images works: a handle of Kaggle or tfhub.dev, or the folder of a downloaded one
+(`--backbone=path/to/module`). A module can run any code, so that `trust_code` must be set. Expect
+the same accuracy as with the same network from Keras Applications: 0.89 for MobileNetV2 0.35 on the
 flowers at its 224 px.
 """
 

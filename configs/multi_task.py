@@ -1,11 +1,11 @@
-"""Several things to say of each picture: one network learns them together.
+"""Several labels of each image, such as flower and season, learned by one network.
 
-    tftransfer train --config=configs/multi_task.py --data=photos/table.csv --workdir=runs/tasks
+    tftransfer train --config=multi_task --data=photos/table.csv --workdir=runs/tasks
 
-Each label column of the table is a task: `path,flower,season,indoors`. An empty cell is a label
-that nobody knows, so several data sets with a task each are one table with empty cells. The losses
-are weighed by trained variances; `gradnorm` lets all tasks learn equally fast, and `fixed` takes
-`weights`. The report and the SavedModel (`label_flower`, ...) have figures and labels of each task.
+Each label column of the table is a task: `path,flower,season,indoors`. An empty cell is an unknown
+label, so that several data sets with a task each are one table with empty cells. Trained variances
+weight the losses; `balance=gradnorm` lets all tasks learn equally fast, and `balance=fixed` uses
+`weights`. Report and SavedModel (`label_flower`, ...) have the metrics and labels of each task.
 """
 
 import tftransfer

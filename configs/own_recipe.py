@@ -1,9 +1,9 @@
-"""A recipe of one's own: a function that returns a `Recipe`, in ten lines.
+"""A new recipe: a function that returns a `Recipe`, in ten lines.
 
-    tftransfer train --config=configs/own_recipe.py --data=flower_photos --workdir=runs/own
+    tftransfer train --config=own_recipe --data=flower_photos --workdir=runs/own
 
-It trains head and top stage together from the start, the stage at a third of the rate. Expect
-accuracy 0.92 on the flowers with the ImageNet weights.
+It trains the head and the last stage together from the start, the stage at a third of the learning
+rate. Expect accuracy 0.92 on the flowers with the ImageNet weights.
 """
 
 import tftransfer
@@ -11,7 +11,7 @@ import tftransfer
 
 @tftransfer.register_recipe
 def all_at_once(*, epochs: int = 10, learning_rate: float = 1e-3, **phase):
-    """Head and top stage in one phase."""
+    """Trains the head and the last stage in one phase."""
     losses = (tftransfer.losses.CrossEntropy(label_smoothing=0.1),)
     rates = {"head": 1.0, "stage-1": 0.3}
     both = tftransfer.Phase(

@@ -1,9 +1,9 @@
-"""A run as the backbone of the next: what one task taught helps another, held by L2-SP.
+"""A run as the backbone of the next one: fine-tuning from its weights, with L2-SP.
 
-    tftransfer train --config=configs/run_as_source.py --backbone=runs/flowers --data=garden \\
+    tftransfer train --config=run_as_source --backbone=runs/flowers --data=garden \\
         --workdir=runs/garden
 
-`tftransfer demo` does this with handwritten digits: 0 to 4 teach 5 to 9.
+`tftransfer demo` does this with handwritten digits, from 0 to 4 to 5 to 9.
 """
 
 import tftransfer

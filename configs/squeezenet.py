@@ -1,13 +1,13 @@
-"""A backbone of one's own: SqueezeNet 1.1 (Iandola et al., 2016), registered by name.
+"""A new backbone: SqueezeNet 1.1 (Iandola et al., 2016), registered by name.
 
-    tftransfer train --config=configs/squeezenet.py --data=flower_photos \\
+    tftransfer train --config=squeezenet --data=flower_photos \\
         --weights=squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5 --workdir=runs/squeezenet
 
-`build` below is all that a backbone needs: a function from the image size to a functional Keras
-model, preprocessing inside. The stages are found in its graph. The weights are those of
-github.com/rcmalli/keras-squeezenet; the registered sha256 refuses any other file of that name.
-Commands on the run, such as `tftransfer predict`, need `--register=configs/squeezenet.py`.
-Expect accuracy 0.84 on the flowers (the linear probe).
+A backbone needs only `build` below: a function from the image size to a functional Keras model that
+includes the preprocessing. The stages are found in its graph. The weights are those of
+github.com/rcmalli/keras-squeezenet; the registered sha256 rejects any other file of that name.
+Commands on the run, such as `tftransfer predict`, need `--register=configs/squeezenet.py`, which
+`tftransfer init` writes. Expect accuracy 0.84 on the flowers (linear probe).
 """
 
 import keras
@@ -24,9 +24,9 @@ _SHA256 = {
 
 @tftransfer.register_backbone("squeezenet", image_size=160, sha256=_SHA256)
 def build(image_size: int) -> keras.Model:
-    """SqueezeNet 1.1 without its classifier; layers are named as in the weights file."""
+    """Builds SqueezeNet 1.1 without its classifier."""
     pixels = keras.Input((image_size, image_size, 3), name="pixels")
-    # BGR, minus the means (103.939, 116.779, 123.68).
+    # BGR minus the means of ImageNet, (103.939, 116.779, 123.68).
     x = keras.applications.imagenet_utils.preprocess_input(pixels, mode="caffe")
     x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
@@ -40,18 +40,19 @@ def build(image_size: int) -> keras.Model:
 
 
 def _fire(x, number: int, squeeze: int):
-    """Few 1×1 filters, then 1×1 and 3×3 filters side by side, four times as many of each.
+    """A few 1×1 filters, then 1×1 and 3×3 filters in parallel, four times as many of each.
 
-    The file says `fire2/squeeze1x1`; Keras 3 allows no slash, and the loader reads `_` for it.
+    Layers are named as in the weights file, but for its slashes, which Keras 3 does not allow: the
+    loader reads `fire2/squeeze1x1` as `fire2_squeeze1x1`.
     """
 
-    def convolution(filters: int, side: int, part: str, x):
-        name = f"fire{number}_{part}{side}x{side}"
-        return layers.Conv2D(filters, side, padding="same", activation="relu", name=name)(x)
+    def convolution(filters: int, size: int, role: str, x):
+        name = f"fire{number}_{role}{size}x{size}"
+        return layers.Conv2D(filters, size, padding="same", activation="relu", name=name)(x)
 
     x = convolution(squeeze, 1, "squeeze", x)
-    both = [convolution(4 * squeeze, side, "expand", x) for side in (1, 3)]
-    return layers.Concatenate(name=f"fire{number}_concat")(both)
+    expanded = [convolution(4 * squeeze, size, "expand", x) for size in (1, 3)]
+    return layers.Concatenate(name=f"fire{number}_concat")(expanded)
 
 
 def get_config():

@@ -1,12 +1,12 @@
-"""Texts instead of pictures: a sentence encoder, fine-tuned as a whole on a table of sentences.
+"""Texts: a sentence encoder is fine-tuned as a whole on a table of sentences.
 
-    tftransfer train --config=configs/text.py --data=sst2/train.tsv --test_data=sst2/test.tsv \\
+    tftransfer train --config=text --data=sst2/train.tsv --test_data=sst2/test.tsv \\
         --workdir=runs/text
 
-`--backbone` is the folder of a transformer in Hugging Face's or KerasHub's format, or the name of a
-KerasHub preset. `pip install 'tftransfer[text]'` brings what that needs; with
-`--backbone=word_vectors --weights=glove.txt` nothing more is needed. Figures are in
-`benchmarks/results/text.json`.
+`--backbone` is the folder of a transformer in the format of Hugging Face or KerasHub, or the name
+of a KerasHub preset; `pip install 'tftransfer[text]'` installs what these need. With
+`--backbone=word_vectors --weights=glove.txt` nothing more is needed.
+`benchmarks/results/text.json` holds the accuracy to expect.
 """
 
 import tftransfer

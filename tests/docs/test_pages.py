@@ -7,7 +7,8 @@ import pytest
 from pages import PAGES, ROOT, RUN, SHOWN, all_commands, blocks, has_code, name_of, run_page
 
 import tftransfer
-from tftransfer.cli import main
+from tftransfer.cli.commands import COMMANDS
+from tftransfer.cli.parse import parse_arguments
 
 README = ROOT / "README.md"
 MAX_README_LINES, MAX_README_WORDS = 180, 900
@@ -27,10 +28,13 @@ def test_code_block_of_a_page_has_a_known_language(page):
 )
 def test_command_of_a_page_is_parsed(words):
     name, *rest = words[1:]
-    assert name in main.COMMANDS
+    assert name in COMMANDS
     rest = [word for word in rest if not word.startswith("--config")]
+    # A config that the page names may give what is required.
+    given = {word.partition("=")[0] for word in rest}
+    required = {f"--{flag}" for flag in COMMANDS[name].required} - given
     if rest != ["--help"]:
-        main._parse(name, main.COMMANDS[name], rest)
+        parse_arguments(COMMANDS[name], [*rest, *(f"{flag}=x" for flag in required)])
 
 
 @page_names

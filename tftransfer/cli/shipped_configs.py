@@ -9,8 +9,8 @@ from pathlib import Path
 from tftransfer.utils.errors import UserError, unknown_name
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Where setup.cfg installs them, below the installation's prefix.
-_INSTALLED = "share/tftransfer/configs/"
+# Below the prefix of an installation; see `options.data_files` in setup.cfg.
+_INSTALLED = "share/tftransfer/configs"
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -18,21 +18,22 @@ def shipped_configs() -> dict[str, Path]:
 
     They are in `configs/` of a checkout, else where the wheel installed them.
     """
-    checkout = _PACKAGE.parent / "configs"
-    files = [*checkout.glob("*.py")] if (_PACKAGE.parent / "setup.cfg").is_file() else _installed()
+    root = _PACKAGE.parent
+    folder = root / "configs" if (root / "setup.cfg").is_file() else root / _INSTALLED
+    # `pip install --target` puts them next to the package; else the installer's record has them.
+    files = [*folder.glob("*.py")] or _recorded()
     return {file.stem: file for file in sorted(files)}
 
 
-def _installed() -> list[Path]:
+def _recorded() -> list[Path]:
     from importlib import metadata
 
     try:
         files = metadata.files("tftransfer") or []
     except metadata.PackageNotFoundError:
         return []
-    return [
-        Path(str(f.locate())) for f in files if _INSTALLED in f.as_posix() and f.suffix == ".py"
-    ]
+    configs = [file for file in files if _INSTALLED in file.as_posix() and file.suffix == ".py"]
+    return [Path(str(file.locate())).resolve() for file in configs]
 
 
 def find_config(name_or_file: str) -> Path:

@@ -66,8 +66,13 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _same_definition(old: object, new: object) -> bool:
-    names = ("__module__", "__qualname__")
-    return all(hasattr(old, n) and getattr(old, n) == getattr(new, n, None) for n in names)
+    """Returns whether two functions or classes have the same name in the same module or file."""
+    name = getattr(old, "__qualname__", None)
+    if name is None or name != getattr(new, "__qualname__", None):
+        return False
+    files = [getattr(getattr(each, "__code__", None), "co_filename", None) for each in (old, new)]
+    same_file = files[0] is not None and files[0] == files[1]
+    return same_file or getattr(old, "__module__", None) == getattr(new, "__module__", None)
 
 
 def parse_options(text: str) -> tuple[str, dict[str, Any]]:
