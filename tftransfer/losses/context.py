@@ -1,29 +1,17 @@
-"""What a loss may read in one step."""
+"""Paths of tensors that a loss reads."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
 
+def sibling(path: str, name: str) -> str:
+    """Returns the path of another tensor of the same stream.
 
-class Tensors(Protocol):
-    """Tensors by path, heads, and weights.
+    Args:
+      path: Path of a tensor, such as `train.logits`.
+      name: Name of the other tensor, such as `weight`.
 
-    Attributes:
-      progress: of the phase, from 0 to 1.
+    Example:
+      >>> sibling("train.reference.features", "weight")
+      'train.weight'
     """
-
-    progress: Any
-
-    def __getitem__(self, path: str) -> Any:
-        """The tensor at a path such as `train.logits`, `train.reference.stage4`."""
-
-    def weights(self, pattern: str) -> list[tuple[Any, Any]]:
-        """Pairs (variable, its value in the reference) of the trained matching blocks."""
-
-    def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
-        """A head's output of a tensor; `frozen` lets no gradient reach the head."""
-
-
-def beside(path: str, name: str) -> str:
-    """The path of another field of the same stream."""
     return f"{path.split('.', 1)[0]}.{name}"

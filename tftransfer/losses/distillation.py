@@ -1,27 +1,39 @@
-"""Losses that teach a student what a teacher says."""
+"""Losses that train a student on the outputs of a teacher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import register_serializable
-from tftransfer.losses.context import Tensors, beside
+from tftransfer.core.typing import Tensor, Tensors
+from tftransfer.losses.context import sibling
+from tftransfer.losses.registry import register_loss
 
 
-@register_serializable
+@register_loss
 @dataclass(frozen=True, kw_only=True)
 class Distill(Loss):
-    """Divergence from a teacher's softened scores (Hinton et al., 2015), times T squared.
+    """Divergence from a teacher's softened scores, `T^2 KL(p || q)` (Hinton et al., 2015).
 
-    With `STREAM.reference.NAME` for the teacher it is learning without forgetting (Li & Hoiem,
-    2016).
+    p = softmax(teacher / T) and q = softmax(logits / T). With `STREAM.reference.NAME` as the
+    teacher it is learning without forgetting (Li & Hoiem, 2016).
 
     Attributes:
-      logits: path of the student's scores, [n, classes].
-      teacher: path of the teacher's.
-      temperature: T, by which both are divided.
+      logits: Path of the student's logits, [n, classes].
+      teacher: Path of the teacher's logits, [n, classes].
+      temperature: T, above 0.
+
+    Example:
+      >>> import numpy as np
+      >>> import tftransfer
+      >>> logits = np.array([[2.0, 0.0]])
+      >>> batch = {
+      ...     "train.logits": logits,
+      ...     "train.teacher.logits": logits,
+      ...     "train.weight": np.array([1.0]),
+      ... }
+      >>> float(tftransfer.losses.Distill()(batch))
+      0.0
     """
 
     logits: str = "train.logits"
@@ -29,35 +41,48 @@ class Distill(Loss):
     temperature: float = 2.0
 
     def softmaxed(self) -> tuple[str, ...]:
-        """Paths of scores of classes that exclude each other."""
+        """Returns the paths of the logits to which the loss applies a softmax."""
         return (self.logits,)
 
-    def __call__(self, tensors: Tensors) -> Any:
-        """The loss as a scalar."""
+    def __call__(self, tensors: Tensors) -> Tensor:
+        """Returns the weighted mean over the batch, a float32 scalar in nats times T^2."""
         from tftransfer.losses import functional
 
         per_example = functional.distillation(
             tensors[self.logits], tensors[self.teacher], self.temperature
         )
-        return functional.weighted_mean(per_example, tensors[beside(self.logits, "weight")])
+        return functional.weighted_mean(per_example, tensors[sibling(self.logits, "weight")])
 
 
-@register_serializable
+@register_loss
 @dataclass(frozen=True, kw_only=True)
 class Hint(Loss):
-    """Distance of the student's hint from a teacher's features (Romero et al., 2015), by cosine.
+    """Cosine distance of a student's hint from a teacher's features (Romero et al., 2015).
+
+    `1 - a.b / (|a| |b|)`.
 
     Attributes:
-      hint: path of a head of the student, as wide as the features.
-      features: path of the teacher's.
+      hint: Path of the output of a head of the student, as wide as the features, [n, d].
+      features: Path of the teacher's features, [n, d].
+
+    Example:
+      >>> import numpy as np
+      >>> import tftransfer
+      >>> batch = {
+      ...     "train.hint": np.array([[1.0, 0.0]]),
+      ...     "train.teacher.features": np.array([[0.0, 3.0]]),
+      ...     "train.weight": np.array([1.0]),
+      ... }
+      >>> float(tftransfer.losses.Hint()(batch))
+      1.0
     """
 
     hint: str = "train.hint"
     features: str = "train.teacher.features"
 
-    def __call__(self, tensors: Tensors) -> Any:
-        """The loss as a scalar."""
+    def __call__(self, tensors: Tensors) -> Tensor:
+        """Returns the weighted mean over the batch, a float32 scalar from 0 to 2."""
         from tftransfer.losses import functional
 
         per_example = functional.cosine_distance(tensors[self.hint], tensors[self.features])
-        return functional.weighted_mean(per_example, tensors[beside(self.hint, "weight")])
+        return functional.weighted_mean(per_example, tensors[sibling(self.hint, "weight")])

@@ -1,15 +1,17 @@
-"""Gradients that are turned round, and factors that rise."""
+"""Gradients with the opposite sign, and factors that rise during a phase."""
 
 from __future__ import annotations
 
-from typing import Any
+from tftransfer.core.typing import Tensor, TensorLike
 
 
-def ramp(progress: Any, steepness: float) -> Any:
-    """`2 / (1 + exp(-a p)) - 1`, from 0 towards 1 (Ganin & Lempitsky, 2015, with a = 10).
+def ramp(progress: TensorLike, steepness: float) -> Tensor:
+    """Computes `2 / (1 + exp(-a p)) - 1`, which rises from 0 towards 1.
+
+    Ganin & Lempitsky (2015) use a = 10.
 
     Args:
-      progress: p, from 0 to 1.
+      progress: p, the progress of the phase, from 0 to 1.
       steepness: a; 0 gives the factor 1 throughout.
 
     Returns:
@@ -22,12 +24,19 @@ def ramp(progress: Any, steepness: float) -> Any:
     return 2.0 / (1.0 + ops.exp(-steepness * ops.cast(progress, "float32"))) - 1.0
 
 
-def reverse_gradient(tensor: Any, strength: Any) -> Any:
-    """The tensor itself, whose gradient is multiplied by `-strength` on its way back.
+def reverse_gradient(tensor: Tensor, strength: TensorLike) -> Tensor:
+    """Returns the tensor; its gradient is multiplied by `-strength` in the backward pass.
 
     The gradient reversal layer of DANN (Ganin & Lempitsky, 2015).
+
+    Args:
+      tensor: Features, float of any shape.
+      strength: Factor of the reversed gradient, a scalar of at least 0.
+
+    Returns:
+      The tensor itself, of the same shape and dtype.
     """
     from keras import ops
 
-    strength = ops.cast(strength, tensor.dtype)
-    return ops.stop_gradient((1.0 + strength) * tensor) - strength * tensor
+    factor = ops.cast(strength, tensor.dtype)
+    return ops.stop_gradient((1.0 + factor) * tensor) - factor * tensor

@@ -1,43 +1,66 @@
-"""The loss of several tasks, whose labels stand side by side."""
+"""The loss of several tasks, whose labels are concatenated."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from tftransfer.core.recipe import Loss
-from tftransfer.core.serialization import register_serializable
-from tftransfer.losses.context import Tensors, beside
+from tftransfer.core.typing import Tensor, Tensors
+from tftransfer.losses.context import sibling
+from tftransfer.losses.registry import register_loss
 from tftransfer.utils.errors import UserError, unknown_name
 
 BALANCES = ("fixed", "uncertainty", "gradnorm")
+# Smallest sum of a label that is divided by.
+_SMALLEST_SUM = 1e-12
 
 
-@register_serializable
+class _TaskBatch(NamedTuple):
+    """Logits, labels and example weights of one task; the weight is 0 without a label."""
+
+    logits: Tensor
+    label: Tensor
+    weight: Tensor
+    columns: slice
+
+
+@register_loss
 @dataclass(frozen=True, kw_only=True)
 class MultiTask(Loss):
-    """Softmax cross-entropy of every task on its own columns, weighed against each other.
+    """Weighted sum of the softmax cross-entropies of several tasks.
 
-    An example whose label for a task is unknown, a row of zeros, has the weight 0 there: a task's
-    loss is the mean over those of the batch that have one.
+    The loss of a task is the mean over those examples of the batch that have a label for it: an
+    unknown label is a row of zeros and has the weight 0.
 
     Attributes:
-      logits: path of the scores of all tasks side by side, [n, classes].
-      label: path of their labels, as wide.
-      sizes: number of classes of each task; the planner fills them in.
-      balance: `fixed`; `uncertainty`, trained variances (Kendall et al., 2018); or `gradnorm`,
-        trained weights that even out how fast the tasks learn (Chen et al., 2018), with the norms
-        of the gradients by the shared features in place of those by the last shared weights: they
-        are in closed form and need no second pass.
-      weights: of the tasks, where they are fixed; empty for 1 each.
-      trained: path of the trained numbers s, the same in each row, [n, tasks]: logarithms of the
-        variances, or with `gradnorm` the weights are tasks * softmax(s), which add up to the tasks.
-      head: of the logits, for `gradnorm`: its last layer is linear, and what that reads is shared.
-      alpha: of `gradnorm`.
-      label_smoothing: as in `CrossEntropy`.
-      class_weight: as in `CrossEntropy`.
+      logits: Path of the logits of all tasks, concatenated, [n, classes].
+      label: Path of their one-hot labels, [n, classes].
+      sizes: Number of classes of each task; set by the planner.
+      balance: How the tasks are weighted: `fixed`; `uncertainty`, by trained variances (Kendall et
+        al., 2018); or `gradnorm`, by trained weights that equalize the training rates of the tasks
+        (Chen et al., 2018). The gradient norms of `gradnorm` are by the shared features, not by the
+        last shared weights: they have a closed form and need no second backward pass.
+      weights: Fixed weights of the tasks; empty for 1 each.
+      trained: Path of the trained numbers s, equal in each row, [n, tasks]: log variances, or with
+        `gradnorm` weights `tasks * softmax(s)`.
+      head: Name of the head of the logits, for `gradnorm`; its last layer must be linear.
+      alpha: Exponent of `gradnorm`; a larger value gives slow tasks more weight.
+      label_smoothing: As in `CrossEntropy`.
+      class_weight: As in `CrossEntropy`.
+
+    Example:
+      >>> import numpy as np
+      >>> import tftransfer
+      >>> batch = {
+      ...     "train.logits": np.zeros((1, 4)),  # of two tasks with two classes
+      ...     "train.label": np.array([[1.0, 0.0, 0.0, 0.0]]),  # the second label is unknown
+      ...     "train.weight": np.ones(1),
+      ... }
+      >>> f"{float(tftransfer.losses.MultiTask(sizes=(2, 2))(batch)):.4f}"
+      '0.6931'
     """
 
     logits: str = "train.logits"
@@ -55,18 +78,21 @@ class MultiTask(Loss):
         if self.balance not in BALANCES:
             raise unknown_name("balance", self.balance, BALANCES)
 
-    def __call__(self, tensors: Tensors) -> Any:
-        """The loss as a scalar, in nats; that of the weights, with `gradnorm`, added."""
+    def __call__(self, tensors: Tensors) -> Tensor:
+        """Returns the weighted sum of the tasks' losses, a float32 scalar in nats.
+
+        With `gradnorm` the loss of the weights is added.
+        """
         from keras import ops
 
         from tftransfer.losses import functional
 
-        parts = [self._part(tensors, columns) for columns in self._columns()]
+        tasks = [self._task(tensors, columns) for columns in self._columns()]
         losses = [
             functional.weighted_mean(
-                functional.cross_entropy(logits, label, self.label_smoothing), weight
+                functional.cross_entropy(task.logits, task.label, self.label_smoothing), task.weight
             )
-            for logits, label, weight, _ in parts
+            for task in tasks
         ]
         if self.balance == "fixed":
             return sum(w * each for w, each in zip(self.weights or [1.0] * len(losses), losses))
@@ -74,44 +100,50 @@ class MultiTask(Loss):
         if self.balance == "uncertainty":
             pairs = zip(losses, ops.unstack(trained, len(losses)))
             return sum(functional.uncertainty_weighted(each, s) for each, s in pairs)
-        weights = len(losses) * ops.softmax(trained)
+        return self._gradnorm(tensors, tasks, ops.stack(losses), trained)
+
+    def _gradnorm(
+        self, tensors: Tensors, tasks: list[_TaskBatch], losses: Tensor, trained: Tensor
+    ) -> Tensor:
+        from keras import ops
+
+        from tftransfer.losses import functional
+
+        weights = len(tasks) * ops.softmax(trained)
         kernel = self._kernel(tensors)
         norms = [
             functional.linear_gradient_norm(
-                logits, label, weight, kernel[:, columns], self.label_smoothing
+                task.logits, task.label, task.weight, kernel[:, task.columns], self.label_smoothing
             )
-            for logits, label, weight, columns in parts
+            for task in tasks
         ]
-        stacked = ops.stack(losses)
-        # Where heads begin, every class is as likely: the paper's own choice for L(0).
-        first = [math.log(size) for size in self.sizes]
-        slowness = functional.gradnorm(stacked, first, weights * ops.stack(norms), self.alpha)
-        return ops.sum(ops.stop_gradient(weights) * stacked) + slowness
+        # L(0) of a head that gives all classes the same probability, as the paper suggests.
+        initial = [math.log(size) for size in self.sizes]
+        imbalance = functional.gradnorm(losses, initial, weights * ops.stack(norms), self.alpha)
+        return ops.sum(ops.stop_gradient(weights) * losses) + imbalance
 
     def _columns(self) -> list[slice]:
         edges = [0, *itertools.accumulate(self.sizes)]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
-    def _part(self, tensors: Tensors, columns: slice) -> tuple[Any, Any, Any, slice]:
-        """Scores, labels and weights of a task; the weight is 0 where there is no label."""
+    def _task(self, tensors: Tensors, columns: slice) -> _TaskBatch:
         from keras import ops
 
         from tftransfer.losses import functional
 
-        label, weight = tensors[self.label][:, columns], tensors[beside(self.label, "weight")]
+        label, weight = tensors[self.label][:, columns], tensors[sibling(self.label, "weight")]
         known = ops.sum(label, axis=-1)
-        label = label / ops.maximum(known, 1e-12)[:, None]
+        label = label / ops.maximum(known, _SMALLEST_SUM)[:, None]
         if self.class_weight == "balanced":
-            known = known * functional.example_weights(
-                label, tensors[beside(self.label, "class_weight")][columns]
-            )
-        return tensors[self.logits][:, columns], label, weight * known, columns
+            class_weight = tensors[sibling(self.label, "class_weight")][columns]
+            known = known * functional.example_weights(label, class_weight)
+        return _TaskBatch(tensors[self.logits][:, columns], label, weight * known, columns)
 
-    def _kernel(self, tensors: Tensors) -> Any:
+    def _kernel(self, tensors: Tensors) -> Tensor:
         found = [each for each, _ in tensors.weights(self.head) if len(each.shape) == 2]
         if not found or found[-1].shape[-1] != sum(self.sizes):
             raise UserError(
-                f"gradnorm needs the kernel of the head {self.head}, which does not train here.",
-                "Train the head, or give balance=uncertainty.",
+                f"gradnorm needs the kernel of the head {self.head!r}, which does not train here.",
+                "Train the head, or use balance=uncertainty.",
             )
         return found[-1]

@@ -1,8 +1,8 @@
-"""The maths of the losses: pure functions of tensors, computed in float32.
+"""The mathematics of the losses: pure functions of tensors, computed in float32.
 
-What is said of one example is float32 [n]; what only a batch has is a scalar.
-A `weight` is 0 for the rows that pad a batch and 1 for the others; rows of
-weight 0 count nowhere, whatever they hold.
+A loss of single examples is float32 [n]; one that only a batch has is a scalar. A `weight` is 0
+for the rows that pad a batch and 1 for the others; rows of weight 0 have no influence, whatever
+their values.
 """
 
 from tftransfer.losses.functional.contrastive import (

@@ -1,18 +1,18 @@
-"""Losses of models that generate."""
+"""Losses of generative models."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
-from tftransfer.losses.functional.masked_rows import float32
+from tftransfer.core.typing import Tensor, TensorLike
+from tftransfer.losses.functional.rows import float32
 
-_LIMIT = 20.0
+# Largest magnitude of a log variance; its exponential is finite in float32.
+_MAX_LOG_VARIANCE = 20.0
 
 
-def gaussian_kl(mean: Any, log_variance: Any) -> Any:
-    """`KL(N(m, e^v) || N(0, 1)) = 1/2 sum_k e^v + m^2 - 1 - v` (Kingma & Welling, 2014).
+def gaussian_kl(mean: TensorLike, log_variance: TensorLike) -> Tensor:
+    """Computes `KL(N(m, e^v) || N(0, 1)) = 1/2 sum_k e^v + m^2 - 1 - v` (Kingma & Welling, 2014).
 
     v is clipped to [-20, 20], which keeps e^v finite; outside, its gradient is 0.
 
@@ -24,6 +24,6 @@ def gaussian_kl(mean: Any, log_variance: Any) -> Any:
       float32 [n], in nats, summed over all axes but the first.
     """
     mean = float32(mean)
-    log_variance = ops.clip(float32(log_variance), -_LIMIT, _LIMIT)
+    log_variance = ops.clip(float32(log_variance), -_MAX_LOG_VARIANCE, _MAX_LOG_VARIANCE)
     terms = ops.expm1(log_variance) - log_variance + ops.square(mean)
     return 0.5 * ops.sum(terms, axis=tuple(range(1, len(terms.shape))))
