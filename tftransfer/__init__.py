@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tftransfer.core.recipe import Head, Loss, Phase, Recipe
     from tftransfer.data.examples import Examples
     from tftransfer.data.in_memory import from_waveforms
+    from tftransfer.losses import list_losses, register_loss
     from tftransfer.planning.plan import Plan
     from tftransfer.recipes import register_method, register_recipe
     from tftransfer.runs.evaluation import Evaluation
@@ -72,12 +73,14 @@ __all__ = [
     "export",
     "from_waveforms",
     "inspect",
+    "list_losses",
     "load",
     "losses",
     "plan",
     "predict",
     "recipes",
     "register_backbone",
+    "register_loss",
     "register_method",
     "register_recipe",
     "set_verbosity",
@@ -106,6 +109,7 @@ _MODULES = {
     "tftransfer.core.recipe": ("Head", "Loss", "Phase", "Recipe"),
     "tftransfer.data.examples": ("Examples",),
     "tftransfer.data.in_memory": ("from_waveforms",),
+    "tftransfer.losses": ("list_losses", "register_loss"),
     "tftransfer.planning.plan": ("Plan",),
     "tftransfer.recipes": ("register_method", "register_recipe"),
     "tftransfer.runs.evaluation": ("Evaluation",),

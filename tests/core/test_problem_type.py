@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from tftransfer import losses
-from tftransfer.core.problem_types import LOSSES, METRICS, PROBABILITIES, ProblemType, Task
+from tftransfer.core.problem_types import (
+    METRICS,
+    PROBABILITIES,
+    SUPERVISED_LOSSES,
+    ProblemType,
+    Task,
+)
 from tftransfer.core.recipe import Loss
 from tftransfer.metrics import metrics, probabilities
 from tftransfer.utils.errors import UserError
@@ -59,7 +65,11 @@ def test_problem_type_of_an_unknown_name_is_an_error_with_the_nearest():
 
 @pytest.mark.parametrize("problem_type", list(ProblemType))
 def test_every_problem_type_has_a_loss_probabilities_and_metrics(problem_type):
-    assert problem_type in LOSSES and problem_type in PROBABILITIES and problem_type in METRICS
+    assert (
+        problem_type in SUPERVISED_LOSSES
+        and problem_type in PROBABILITIES
+        and problem_type in METRICS
+    )
     assert isinstance(problem_type.loss(), Loss)
 
 

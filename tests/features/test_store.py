@@ -114,8 +114,6 @@ def test_a_random_view_depends_on_its_picture_alone(network, pixels):
 
 
 def test_random_views_do_not_depend_on_how_many_the_forward_takes(monkeypatch):
-    from tftransfer.features import store
-
     class Many(FakeInputs):
         def __init__(self):
             super().__init__()

@@ -53,7 +53,7 @@ def ours(loss, discriminator, *, task=True):
     """
     encoder, head = tf.Variable(ENCODER), tf.Variable(discriminator)
 
-    def through(name, tensor, *, frozen=False):
+    def apply_head(name, tensor, *, frozen=False):
         return tensor @ (tf.stop_gradient(head) if frozen else tf.convert_to_tensor(head))
 
     with tf.GradientTape() as tape:
@@ -68,7 +68,7 @@ def ours(loss, discriminator, *, task=True):
         # Without a phase before, adapt takes the source's rows themselves for its features.
         values["train.reference.features"] = tf.constant(SOURCE)
         values["train.reference.weight"] = tf.ones(ROWS)
-        total = loss(StepTensors(values, None, through, 1.0))
+        total = loss(StepTensors(values, None, apply_head, 1.0))
         if task:
             total += tf.reduce_mean(
                 tf.nn.softmax_cross_entropy_with_logits(LABELS, values["train.logits"])
@@ -93,7 +93,7 @@ def test_dann(discriminator):
 
 def test_adda(discriminator):
     loss = losses.Domain(
-        source="train.reference.features", target="target.features", game="inverted"
+        source="train.reference.features", target="target.features", objective="inverted_labels"
     )
     encoder, head = ours(loss, -discriminator, task=False)
     their_encoder, their_head = theirs("ADDA", discriminator, pretrain=False)

@@ -8,7 +8,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
 from tftransfer.losses import functional
-from tftransfer.losses.functional.few_shot import episode
+from tftransfer.losses.functional.few_shot import split_episode
 
 RNG = np.random.default_rng(7)
 X, C = RNG.normal(size=(6, 3)), RNG.normal(size=(4, 3))
@@ -35,12 +35,12 @@ def test_prototype_logits():
     np.testing.assert_allclose(got, -(cdist(X, C) ** 2), rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_is_an_episode():
+def test_a_batch_is_an_split_episode():
     label = np.eye(4)[LABEL]  # 0 2 2 0 1 2
-    support, query = episode(label)
+    support, query = split_episode(label)
     np.testing.assert_array_equal(support, [1, 1, 0, 0, 0, 0])
     np.testing.assert_array_equal(query, [0, 0, 1, 1, 0, 1])
-    support, query = episode(label, [0, 1, 1, 1, 1, 1])
+    support, query = split_episode(label, [0, 1, 1, 1, 1, 1])
     np.testing.assert_array_equal(support, [0, 1, 0, 0, 0, 0])
     np.testing.assert_array_equal(query, [0, 0, 1, 0, 0, 1])
 

@@ -45,6 +45,15 @@ class ProblemType(StrEnum):
     * `regression`: numbers, float32 [n, k].
     * `multi_task`: one class for each task, int64 [n, tasks], -1 where it is unknown. The classes
       are named `task=class`, task by task.
+
+    Example:
+      >>> import numpy as np
+      >>> import tftransfer
+      >>> problem_type = tftransfer.ProblemType("single_label")
+      >>> problem_type.describe(["cat", "dog"])
+      'single_label, 2 classes'
+      >>> problem_type.targets(np.array([1, 0]), ["cat", "dog"]).tolist()
+      [[0.0, 1.0], [1.0, 0.0]]
     """
 
     SINGLE_LABEL = "single_label"
@@ -132,7 +141,7 @@ class ProblemType(StrEnum):
 
     def loss(self, *, label_smoothing: float = 0.0, class_weight: str = "none") -> Loss:
         """The loss for labels of this type; see `tftransfer.losses.supervised`."""
-        return LOSSES[self](label_smoothing=label_smoothing, class_weight=class_weight)
+        return SUPERVISED_LOSSES[self](label_smoothing=label_smoothing, class_weight=class_weight)
 
     def probabilities(
         self, logits: Array, temperature: float = 1.0, tasks: Sequence[Task] = ()
@@ -169,7 +178,7 @@ _MAIN_METRICS = {
     ProblemType.MULTI_TASK: "accuracy",
 }
 # One function for each problem type, registered by `tftransfer.losses` and `tftransfer.metrics`.
-LOSSES: Registry[Callable[..., Loss]] = Registry("loss for the problem type")
+SUPERVISED_LOSSES: Registry[Callable[..., Loss]] = Registry("loss for the problem type")
 PROBABILITIES: Registry[Callable[[Array, float, Sequence[Task]], Array]] = Registry(
     "probabilities for the problem type"
 )

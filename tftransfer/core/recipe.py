@@ -10,8 +10,8 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
+from tftransfer.core.typing import JSON, Tensor, Tensors
 from tftransfer.utils.errors import UserError, check_known, unknown_name
 
 # Streams of training batches that losses can read; `tftransfer.training.streams` makes them.
@@ -113,7 +113,12 @@ class Loss:
         """Returns the paths of the logits to which the loss applies a softmax."""
         return ()
 
-    def __call__(self, tensors: Any) -> Any:
+    @property
+    def class_name(self) -> str:
+        """The name of the class, by which JSON and metrics refer to the loss."""
+        return type(self).__name__
+
+    def __call__(self, tensors: Tensors) -> Tensor:
         """Computes the loss of one step.
 
         Args:
@@ -123,6 +128,46 @@ class Loss:
           A scalar, without the factors `weight` and `ramp`, which the trainer applies.
         """
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnavailableLoss(Loss):
+    """A loss in a stored recipe whose class is not registered in this process.
+
+    The run can be loaded, used and exported, but not trained.
+
+    Attributes:
+      name: Name of the class.
+      stored: Fields of the loss as they are in the JSON.
+      what: What is wrong, for the error.
+      remedy: What to do, for the error.
+    """
+
+    name: str
+    stored: Mapping[str, JSON]
+    what: str
+    remedy: str
+
+    def paths(self) -> tuple[str, ...]:
+        """Returns the paths of the tensors that the loss reads."""
+        return tuple(v for v in self.stored.values() if isinstance(v, str) and _PATH.fullmatch(v))
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class that is not registered."""
+        return self.name
+
+    def error(self) -> UserError:
+        """Returns the error to raise where the loss is needed."""
+        return UserError(self.what, self.remedy)
+
+    def __call__(self, tensors: Tensors) -> Tensor:
+        """Raises the error of the loss.
+
+        Raises:
+          UserError: Always.
+        """
+        raise self.error()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,8 +387,7 @@ def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
 def _describe_phase(number: int, phase: Phase) -> list[str]:
     rates = ", ".join(f"{block} ×{rate:g}" for block, rate in phase.train.items())
     losses = " + ".join(
-        (f"{loss.weight:g} " if loss.weight != 1 else "") + type(loss).__name__
-        for loss in phase.losses
+        (f"{loss.weight:g} " if loss.weight != 1 else "") + loss.class_name for loss in phase.losses
     )
     lines = [
         f"  {number}. {phase.name}: trains {rates or 'nothing'}; other blocks are frozen",

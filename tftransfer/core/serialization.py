@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.recipe import Head, Phase, Recipe
+from tftransfer.core.recipe import Head, Loss, Phase, Recipe, UnavailableLoss
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.files import atomic_file
 from tftransfer.utils.registry import Registry
@@ -49,6 +49,8 @@ def to_jsonable(value: Any) -> Any:
 
     Of other objects, such as data in memory, only the type is kept.
     """
+    if isinstance(value, UnavailableLoss):
+        return {"type": value.name, **value.stored}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
@@ -74,12 +76,36 @@ def from_jsonable(value: Any) -> Any:
     if isinstance(value, Mapping) and "type" in value:
         cls = _TYPES[value["type"]]
         _check_fields(cls, value)
-        return cls(**{key: from_jsonable(item) for key, item in value.items() if key != "type"})
+        return cls(**{key: _field(cls, key, item) for key, item in value.items() if key != "type"})
     if isinstance(value, Mapping):
         return {key: from_jsonable(item) for key, item in value.items()}
     if isinstance(value, list):
         return tuple(from_jsonable(item) for item in value)
     return value
+
+
+def _field(cls: type, key: str, value: Any) -> Any:
+    if cls is Phase and key == "losses":
+        return tuple(map(_loss, value))
+    return from_jsonable(value)
+
+
+def _loss(value: Any) -> Loss:
+    """A loss; if its class is not registered, a placeholder, with which a run can still be used."""
+    try:
+        return from_jsonable(value)
+    except UserError as error:
+        if not isinstance(value, Mapping) or "type" not in value:
+            raise
+        name, what, remedy = value["type"], error.what, error.remedy
+        if name not in _TYPES:
+            what = f"The loss {name} is not registered."
+            remedy = (
+                f"Before training or resuming, import the module that defines the class {name} "
+                "with @tftransfer.register_loss."
+            )
+        stored = {key: item for key, item in value.items() if key != "type"}
+        return UnavailableLoss(name=name, stored=stored, what=what, remedy=remedy)
 
 
 def _check_fields(cls: type, value: Mapping[str, Any]) -> None:

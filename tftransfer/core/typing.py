@@ -33,6 +33,7 @@ __all__ = [
     "Shape",
     "Tensor",
     "TensorLike",
+    "Tensors",
     "Variable",
 ]
 
@@ -114,6 +115,23 @@ class Variable(Tensor, Protocol):
 
     def numpy(self) -> Array:
         """The present value as an array."""
+
+
+class Tensors(Protocol):
+    """What a loss reads in one step: tensors by path, heads and weights."""
+
+    @property
+    def progress(self) -> Tensor:
+        """Progress of the phase, a scalar from 0 to 1."""
+
+    def __getitem__(self, path: str, /) -> Tensor:
+        """The tensor of a path such as `train.logits` or `train.reference.stage4`."""
+
+    def weights(self, pattern: str) -> Sequence[tuple[Tensor, Tensor]]:
+        """Trained weights of the matching blocks, each with its value in the reference."""
+
+    def apply_head(self, head: str, tensor: Tensor, *, frozen: bool = False) -> Tensor:
+        """The output of a head for a tensor; no gradient reaches a frozen head."""
 
 
 TensorLike: TypeAlias = Tensor | ArrayLike

@@ -1,12 +1,19 @@
-"""Losses: frozen dataclasses that fetch tensors by path; the maths is in `functional`.
+"""Losses: frozen dataclasses that read tensors by path; the mathematics is in `functional`.
 
-Nothing here imports TensorFlow until a loss is computed.
+TensorFlow is imported when a loss is computed, not before.
+
+Example:
+  >>> import tftransfer
+  >>> tftransfer.losses.CORAL(weight=2.0).paths()
+  ('train.features', 'target.features')
 """
 
+from tftransfer.core.recipe import Loss
 from tftransfer.losses.distillation import Distill, Hint
 from tftransfer.losses.domain_adaptation import CORAL, MMD, Domain, Entropy
 from tftransfer.losses.few_shot import Prototypical
 from tftransfer.losses.multi_task import MultiTask
+from tftransfer.losses.registry import LossInfo, check_losses, get, list_losses, register_loss
 from tftransfer.losses.regularization import BSS, DELTA, L2SP
 from tftransfer.losses.self_supervised import (
     Consistency,
@@ -38,11 +45,17 @@ __all__ = [
     "Entropy",
     "GaussianPrior",
     "Hint",
+    "Loss",
+    "LossInfo",
     "MultiTask",
     "NTXent",
     "Prototypical",
     "Reconstruction",
     "SimSiam",
     "SquaredError",
+    "check_losses",
+    "get",
+    "list_losses",
+    "register_loss",
     "supervised",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,11 +97,13 @@ class MultiTask(Loss):
             for task in tasks
         ]
         if self.balance == "fixed":
-            return sum(w * each for w, each in zip(self.weights or [1.0] * len(losses), losses))
+            weights = self.weights or [1.0] * len(losses)
+            return functools.reduce(operator.add, map(operator.mul, weights, losses))
         trained = tensors[self.trained][0]
         if self.balance == "uncertainty":
             pairs = zip(losses, ops.unstack(trained, len(losses)))
-            return sum(functional.uncertainty_weighted(each, s) for each, s in pairs)
+            weighted = [functional.uncertainty_weighted(each, s) for each, s in pairs]
+            return functools.reduce(operator.add, weighted)
         return self._gradnorm(tensors, tasks, ops.stack(losses), trained)
 
     def _gradnorm(

@@ -72,13 +72,16 @@ def _check_class(cls: type) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Loss)):
         raise UserError(f"{name} is not a loss.", "Let the class inherit from tftransfer.Loss.")
     # A subclass that is not decorated itself has the fields of its base only.
-    if "__dataclass_fields__" not in vars(cls) or not cls.__dataclass_params__.frozen:
+    params = vars(cls).get("__dataclass_params__")
+    if params is None or not params.frozen:
         raise UserError(
             f"The loss {name} is not a frozen dataclass.",
             "Put @dataclasses.dataclass(frozen=True, kw_only=True) below @register_loss.",
         )
     missing = dataclasses.MISSING
-    required = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is missing]
+    required = [
+        f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is missing
+    ]
     if required:
         raise UserError(
             f"The loss {name} has no default for {', '.join(required)}.",
@@ -147,7 +150,7 @@ def _check_loss(loss: Loss, where: str) -> None:
     if isinstance(loss, UnavailableLoss):
         raise loss.error()
     name = type(loss).__name__
-    if _LOSSES.get(name) is not type(loss):
+    if name not in _LOSSES or _LOSSES[name] is not type(loss):
         raise UserError(
             f"The loss {name} of {where} is not registered.",
             f"Put @tftransfer.register_loss above the class {name}.",

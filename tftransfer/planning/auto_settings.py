@@ -178,7 +178,7 @@ def check_scores(recipe: Recipe, problem_type: ProblemType) -> None:
     for loss in losses if problem_type is not ProblemType.SINGLE_LABEL else []:
         if any(path.endswith(".logits") for path in loss.softmaxed()):
             raise UserError(
-                f"{type(loss).__name__} of the recipe {recipe.name} needs classes that exclude "
+                f"{loss.class_name} of the recipe {recipe.name} needs classes that exclude "
                 f"each other, and the target is {problem_type}.",
                 "Leave out the method that adds it.",
             )

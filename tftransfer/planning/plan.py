@@ -18,6 +18,7 @@ from tftransfer.data.stream_specs import STREAM_FIELDS, split_of_stream
 from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
 from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.features.shared_cache import SharedCaches
+from tftransfer.losses import check_losses
 from tftransfer.models.inference import dtype_policy
 from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.optim.optimizers import optimizer_named
@@ -176,6 +177,7 @@ def make_plan(
         recipe = with_tasks(recipe, [task.count for task in examples.tasks])
         recipe = with_augment(recipe, get_modality(examples.modality))
         check_streams(recipe, examples)
+        check_losses(recipe)
         check_scores(recipe, examples.problem_type)
         teachers = load_teachers(recipe, experiment, examples.classes)
         recipe = with_widths(recipe, backbone, teachers)

@@ -43,7 +43,10 @@ def cdan(
     """DANN whose discriminator also sees the scores (CDAN+E, Long et al., 2018)."""
     recipe = with_heads(recipe, _discriminator("features*logits", width))
     loss = Domain(
-        weight=strength, reversal=reversal, conditioned_on="logits", by_certainty=bool(certainty)
+        weight=strength,
+        reversal=reversal,
+        conditioned_on="logits",
+        certainty_weighting=bool(certainty),
     )
     return with_losses(recipe, loss, train={"domain": 1.0})
 
@@ -97,7 +100,7 @@ def adda(
     loss = Domain(
         source="train.reference.features",
         target="target.features",
-        game="inverted",
+        objective="inverted_labels",
         weight=strength,
     )
     last = next(filter(trains_stages, reversed(recipe.phases)), recipe.phases[-1])

@@ -64,7 +64,7 @@ def autoencoder(
       noise: 1 to add noise to the pixels that the network must take away (denoising, Vincent et
         al., 2008).
     """
-    heads = (Head(name="decoder", output="picture", kind="decoder"),)
+    heads = (Head(name="decoder", output="decoded", kind="decoder"),)
     losses = (Reconstruction(),)
     augment = "noise" if noise else "none"
     return _first(
@@ -92,7 +92,7 @@ def vae(
     """
     heads = (
         Head(name="code", output="code", units=2 * width),
-        Head(name="decoder", layer="~code", output="picture", kind="decoder"),
+        Head(name="decoder", layer="~code", output="decoded", kind="decoder"),
     )
     losses = (Reconstruction(), GaussianPrior(weight=strength))
     return _first(recipe, "vae", losses, heads, pretrain_epochs, pretrain_rate, augment="none")

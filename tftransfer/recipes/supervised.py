@@ -6,7 +6,7 @@ from typing import Any
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
-from tftransfer.losses import supervised
+from tftransfer.losses import get, supervised
 from tftransfer.recipes.registry import register_recipe
 
 
@@ -100,7 +100,7 @@ def fine_tune(
     tune = Phase(
         name="tune",
         train=rates,
-        losses=(loss, *extra_losses),
+        losses=(loss, *map(get, extra_losses)),
         epochs=epochs,
         learning_rate=learning_rate,
         augment=augment,

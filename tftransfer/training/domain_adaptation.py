@@ -206,7 +206,9 @@ def judged(number: int, planned: PhasePlan, trainer: Any) -> dict[str, Any]:
 
 def _told_apart(phase: Phase, trainer: Any) -> list[float]:
     """The loss of a discriminator in each epoch, beside others; none where there is none."""
-    misled = [isinstance(loss, Domain) and loss.game == "reversed" for loss in phase.losses]
+    misled = [
+        isinstance(loss, Domain) and loss.objective == "gradient_reversal" for loss in phase.losses
+    ]
     names = [name for name, is_it in zip(terms(phase.losses), misled) if is_it]
     records = [each for each in trainer.run.metrics() if each["phase"] == phase.name]
     return [each[name] for each in records for name in names[:1]]

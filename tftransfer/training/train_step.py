@@ -48,8 +48,8 @@ class StepTensors:
         """Pairs (weight, reference value) of the trained blocks that match."""
         return self._weights(pattern)
 
-    def through(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
-        """A head's output of a tensor; `frozen` lets no gradient reach the head."""
+    def apply_head(self, head: str, tensor: Any, *, frozen: bool = False) -> Any:
+        """The output of a head for a tensor; no gradient reaches a frozen head."""
         return self._through(head, tensor, frozen=frozen)
 
 
@@ -225,7 +225,7 @@ def terms(losses: Sequence[Loss]) -> tuple[str, ...]:
     """The names under which several losses are told apart, such as `CrossEntropy_loss`."""
     if len(losses) < 2:
         return ()
-    kinds = [type(loss).__name__ for loss in losses]
+    kinds = [loss.class_name for loss in losses]
     numbers = [kinds[: place + 1].count(kind) for place, kind in enumerate(kinds)]
     return tuple(f"{k}_{n}_loss" if n > 1 else f"{k}_loss" for k, n in zip(kinds, numbers))
 

@@ -51,7 +51,7 @@ def mmd(
       >>> float(functional.mmd([[0.0], [1.0]], [[0.0], [1.0]]))
       0.0
       >>> f"{float(functional.mmd([[0.0], [1.0]], [[5.0], [6.0]])):.2f}"
-      '3.17'
+      '6.56'
     """
     source, source_weight, target, target_weight = _samples(
         source, target, source_weight, target_weight

@@ -16,9 +16,9 @@ _SMALLEST_DIVISOR = 1e-12
 def uncertainty_weighted(loss: TensorLike, log_variance: TensorLike) -> Tensor:
     """Computes `exp(-s) L + s / 2`, s being the trained log variance of a task.
 
-    Kendall et al., 2018. This is the paper's form for a classification, L / sigma^2 + log sigma; for a regression give
-    L = 1/2 of the squared error. The minimum is at exp(s) = 2 L. s is clipped to [-20, 20], which
-    keeps exp(-s) finite; outside, its gradient is 0.
+    Kendall et al., 2018. This is the paper's form for a classification, L / sigma^2 + log sigma;
+    for a regression give L = 1/2 of the squared error. The minimum is at exp(s) = 2 L. s is clipped
+    to [-20, 20], which keeps exp(-s) finite; outside, its gradient is 0.
 
     Args:
       loss: L, at least 0, float scalar.
