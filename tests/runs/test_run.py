@@ -52,7 +52,8 @@ def test_run_predict_single_path_is_one_example(tuned_run, images):
 
 def test_run_predict_nothing_returns_nothing(tuned_run):
     assert tuned_run.predict([]) == []
-    assert tuned_run.embed([]).shape[0] == len(tuned_run.preprocess([])) == 0
+    assert tuned_run.embed([]).shape == (0, 64)
+    assert tuned_run.preprocess([]).shape == (0, 32, 32, 3)
 
 
 def test_run_records_are_those_of_its_folder(tuned_run):

@@ -53,11 +53,11 @@ def test_export_loads_with_tensorflow_alone(tuned_run, digits, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout.splitlines()[-1])
-    ours = tftransfer.predict(tuned_run.workdir, files)
-    assert answer["label"] == [row["label"] for row in ours]
+    rows = tftransfer.predict(tuned_run.workdir, files)
+    assert answer["label"] == [row["label"] for row in rows]
     assert answer["classes"] == list(tuned_run.result["classes"])
     assert answer["embedding"] == [len(files), 64]
-    expected = [list(row["scores"].values()) for row in ours]
+    expected = [list(row["scores"].values()) for row in rows]
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
 
 

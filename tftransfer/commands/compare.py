@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import re
@@ -144,25 +145,25 @@ def _compare(
     epochs: int,
     options: _CompareOptions,
 ) -> Comparison:
-    named = dict(zip(_distinct([recipe_label(spec) for spec in recipes]), recipes))
+    specs = dict(zip(_distinct([recipe_label(spec) for spec in recipes]), recipes))
     budget = epochs or experiment.epochs or _longest(recipes, examples.problem_type)
     experiment = replace(experiment, epochs=budget)
     more = (
         f"; then the winner for each of {len(examples.tasks)} tasks alone" if examples.tasks else ""
     )
-    LOGGER.info(f"comparing {', '.join(named)}: {budget} epochs each, on one split{more}")
+    LOGGER.info(f"comparing {', '.join(specs)}: {budget} epochs each, on one split{more}")
     import_time.pop_seconds()  # it belongs to no recipe in particular
     runs, shared = {}, SharedCaches()
-    for name, place in zip(named, _folder_names(named)):
+    for name, subfolder in zip(specs, _folder_names(specs)):
         LOGGER.info(f"\n== {name}")
-        recipe = replace(experiment, recipe=named[name])
-        runs[name] = _train(recipe, folder / place, examples, options, shared)
+        recipe = replace(experiment, recipe=specs[name])
+        runs[name] = _train(recipe, folder / subfolder, examples, options, shared)
         signals.raise_if_stop_requested()
     metric = examples.problem_type.main_metric
     comparison = compare_runs(runs, metric, len(examples.where("val")))
     write_comparison(comparison, budget, folder)
     if examples.tasks:
-        comparison = _with_tasks(comparison, named, experiment, folder, examples, options)
+        comparison = _with_tasks(comparison, specs, experiment, folder, examples, options)
         write_comparison(comparison, budget, folder)
     return comparison
 
@@ -188,7 +189,7 @@ def _train(
 
 def _with_tasks(
     comparison: Comparison,
-    named: Mapping[str, RecipeSpec],
+    specs: Mapping[str, RecipeSpec],
     experiment: Experiment,
     folder: Path,
     examples: Examples,
@@ -197,8 +198,8 @@ def _with_tasks(
     """Returns the comparison with the winner's recipe trained for each task alone."""
     winner = comparison.runs[comparison.winner]
     alone = single_task_baselines.train_alone(
-        lambda wanted, place, one: _train(wanted, place, one, replace(options, export=False)),
-        named[comparison.winner],
+        functools.partial(_train, options=replace(options, export=False)),
+        specs[comparison.winner],
         experiment,
         folder / f"{winner.workdir.name}-alone",
         examples,

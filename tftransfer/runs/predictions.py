@@ -72,7 +72,7 @@ class _Scanned:
     """Inputs after the scan: which can be read, and what the network does not use of them."""
 
     names: list[str]
-    found: list[ScannedFile]
+    files: list[ScannedFile]
     pipeline: InputPipeline
     indices: Array
 
@@ -88,10 +88,10 @@ def predict(trained: TrainedModel, inputs: Inputs) -> list[Prediction]:
     logits = predict_outputs(trained.network, scanned.pipeline, scanned.indices)
     rows = iter(trained.problem_type.probabilities(logits, trained.temperature, trained.tasks))
     return [
-        Prediction(name=name, error=found.reason)
-        if found.reason
-        else _prediction(trained, name, next(rows), found.warnings)
-        for name, found in zip(scanned.names, scanned.found)
+        Prediction(name=name, error=file.reason)
+        if file.reason
+        else _prediction(trained, name, next(rows), file.warnings)
+        for name, file in zip(scanned.names, scanned.files)
     ]
 
 
@@ -107,7 +107,9 @@ def embed(trained: TrainedModel, inputs: Inputs) -> FloatArray:
     """
     scanned = _scan(trained, inputs)
     _check_all_read(scanned)
-    return predict_outputs(trained.network, scanned.pipeline, scanned.indices, output=FEATURES)
+    network = trained.network
+    features = predict_outputs(network, scanned.pipeline, scanned.indices, output=FEATURES)
+    return features.reshape(-1, network.tensor(FEATURES).shape[-1])  # [0, d] without inputs
 
 
 def preprocess(trained: TrainedModel, inputs: Inputs) -> Array:
@@ -131,9 +133,7 @@ def preprocess(trained: TrainedModel, inputs: Inputs) -> Array:
 
 def _check_all_read(scanned: _Scanned) -> None:
     errors = [
-        f"{name} ({found.reason})"
-        for name, found in zip(scanned.names, scanned.found)
-        if found.reason
+        f"{name} ({file.reason})" for name, file in zip(scanned.names, scanned.files) if file.reason
     ]
     if errors:
         raise UserError(
@@ -148,10 +148,12 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     modality = get_modality(preprocessor.modality)
     named = list(_named_items(inputs, trained.folder.experiment.columns, modality.name))
     names = [name for name, _ in named]
-    found = [_with_cut(trained, each) for each in scan_items([i for _, i in named], modality)]
-    for line in summarize_warnings(names, found, modality):
+    files = [
+        _with_truncation(trained, each) for each in scan_items([i for _, i in named], modality)
+    ]
+    for line in summarize_warnings(names, files, modality):
         LOGGER.info(line)
-    readable = [item for (_, item), each in zip(named, found) if not each.reason]
+    readable = [item for (_, item), each in zip(named, files) if not each.reason]
     examples = Examples(
         names=[],
         items=readable,
@@ -162,7 +164,7 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
         modality=modality.name,
     )
     pipeline = InputPipeline(examples, preprocessor, keep=False)
-    return _Scanned(names=names, found=found, pipeline=pipeline, indices=np.arange(len(readable)))
+    return _Scanned(names=names, files=files, pipeline=pipeline, indices=np.arange(len(readable)))
 
 
 def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_NamedItem]:
@@ -191,30 +193,32 @@ def _items_of_path(path: Path, columns: str) -> Iterator[_NamedItem]:
         yield str(file), str(file)
 
 
-def _with_cut(trained: TrainedModel, found: ScannedFile) -> ScannedFile:
+def _with_truncation(trained: TrainedModel, file: ScannedFile) -> ScannedFile:
     """Returns the scanned file with a single warning, if the network does not use all of it."""
     truncation = trained.network.backbone.preprocessor.truncation_warning
-    warning = "" if found.reason else truncation(found.measure)
-    return replace(found, warnings=(warning,) if warning else ())
+    warning = "" if file.reason else truncation(file.measure)
+    return replace(file, warnings=(warning,) if warning else ())
 
 
 def _prediction(
     trained: TrainedModel, name: str, scores: FloatArray, warnings: Sequence[str]
 ) -> Prediction:
     by_class = {each: float(score) for each, score in zip(trained.classes, scores)}
-    found = Prediction(name=name)
+    prediction = Prediction(name=name)
     if trained.problem_type is ProblemType.REGRESSION:
-        found["values"] = by_class
+        prediction["values"] = by_class
     elif trained.tasks:
         labels = best_classes(scores, trained.classes, trained.tasks)
-        found["labels"] = {task.name: label for task, label in zip(trained.tasks, labels)}
-        found["scores"] = by_class
+        prediction["labels"] = {task.name: label for task, label in zip(trained.tasks, labels)}
+        prediction["scores"] = by_class
     elif trained.problem_type is ProblemType.MULTI_LABEL:
-        found["labels"] = [n for n, score in by_class.items() if score >= _MULTI_LABEL_THRESHOLD]
-        found["scores"] = by_class
+        prediction["labels"] = [
+            n for n, score in by_class.items() if score >= _MULTI_LABEL_THRESHOLD
+        ]
+        prediction["scores"] = by_class
     else:
-        found["label"] = max(by_class, key=by_class.__getitem__)
-        found["scores"] = by_class
+        prediction["label"] = max(by_class, key=by_class.__getitem__)
+        prediction["scores"] = by_class
     if warnings:
-        found["warning"] = warnings[0]
-    return found
+        prediction["warning"] = warnings[0]
+    return prediction
