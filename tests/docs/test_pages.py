@@ -11,6 +11,8 @@ from tftransfer.cli.commands import COMMANDS
 from tftransfer.cli.parse import parse_arguments
 
 README = ROOT / "README.md"
+# On the pages, the folder of a transformer in Hugging Face's format.
+ENCODER = "all-MiniLM-L6-v2"
 MAX_README_LINES, MAX_README_WORDS = 180, 900
 page_names = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
@@ -88,7 +90,9 @@ def test_readme_is_short():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", list(filter(has_code, PAGES)), ids=name_of)
-def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+def test_blocks_of_a_page_run(page, tmp_path, monkeypatch, request):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    if ENCODER in page.read_text():
+        shutil.copytree(request.getfixturevalue("tiny_bert")[0], tmp_path / ENCODER)
     monkeypatch.chdir(tmp_path)
     run_page(page, tmp_path)
