@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import subprocess
 import sys
 import textwrap
@@ -38,6 +39,13 @@ ALONE = textwrap.dedent(
 
 def served(run):
     return tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
+
+
+def test_export_logs_no_message_of_tensorflow(tuned_run, tmp_path, caplog):
+    tf.get_logger().setLevel("INFO")
+    tuned_run.export(tmp_path / "served")
+    assert not [record for record in caplog.records if record.name == "tensorflow"]
+    assert tf.get_logger().level == logging.INFO
 
 
 def test_export_loads_with_tensorflow_alone(tuned_run, digits, tmp_path):

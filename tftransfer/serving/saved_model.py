@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -75,7 +77,8 @@ def export_network(
     )
     checked = _indices_to_check(examples, checks)
     with atomic_folder(folder) as part:
-        tf.saved_model.save(served, str(part), signatures=served.signatures())
+        with _quiet_tensorflow():
+            tf.saved_model.save(served, str(part), signatures=served.signatures())
         _write_extra_assets(network.backbone.preprocessor, part / _EXTRA_ASSETS)
         difference = _max_difference(network, examples, part, temperature, checked)
         if not difference <= _MAX_SCORE_DIFFERENCE:  # NaN too
@@ -86,6 +89,18 @@ def export_network(
     if network.backbone.preprocessor.client_notes:
         LOGGER.info(network.backbone.preprocessor.client_notes)
     return ExportReport(folder=str(folder), max_difference=difference, examples=len(checked))
+
+
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Hides TensorFlow's message about the assets, which names a temporary folder."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _write_extra_assets(preprocessor: Preprocessor, folder: Path) -> None:
