@@ -47,7 +47,7 @@ SCENARIOS = {
     "head only": {"recipe": "feature_extraction:epochs=40,augment=flip"},
     "boundary": {"recipe": "fine_tune:unfreeze=1,head_epochs=4,epochs=4,augment=shift"},
     RANDOM: {
-        "recipe": "fine_tune:unfreeze=2,head_epochs=1,epochs=4,batch_norm=train,views=-1,"
+        "recipe": "fine_tune:unfreeze=2,head_epochs=1,epochs=4,batch_norm=train,views=fresh,"
         "augment=crop,mixup=0.2"
     },
     "early stop, plateau": {

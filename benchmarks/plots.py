@@ -52,7 +52,7 @@ def speed_ratios():
         ),
         (
             "features of images in memory\nvs. model.predict",
-            features["model.predict"] / features["xnnpack"],
+            features["model.predict"] / features["litert"],
         ),
     ]
     for size, pixels in (("large", "1024×683"), ("small", "240×160")):
@@ -90,7 +90,7 @@ def speed_plot(path):
 def views_plot(path):
     """Validation log loss by the number of cached views, and that of fresh augmentation."""
     rows = measured("views", "views")
-    views = sorted(int(count) for count in rows if count != "-1")
+    views = sorted(int(count) for count in rows if count != "fresh")
     losses = [rows[str(count)]["log_loss"] for count in views]
     figure = Figure(figsize=(6.5, 3.4), layout="constrained")
     axes = figure.subplots()

@@ -1,7 +1,7 @@
 """Selections that benchmarks make on training data alone."""
 
 import tftransfer
-from tftransfer.planning.plan import make_plan
+from tftransfer.planning.make_plan import make_plan
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 
 

@@ -3,7 +3,7 @@
     python benchmarks/views.py --flowers=flower_photos --weights=weights
 
 Fine-tunes MobileNetV2 0.35 at 160 px with K cached views of each image, and with fresh crops in
-every epoch (`views=-1`). The metrics are those of the validation split, because K is a setting.
+every epoch (`views=fresh`). The metrics are those of the validation split, because K is a setting.
 Prints a table and writes `benchmarks/results/views.json`.
 """
 
@@ -22,7 +22,7 @@ import tftransfer
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
 flags.DEFINE_string("weights", "", "folder of Keras's weight files")
-flags.DEFINE_list("views", ["1", "2", "4", "8", "-1"], "numbers of cached views; -1 is fresh")
+flags.DEFINE_list("views", ["1", "2", "4", "8", "fresh"], "numbers of cached views, or fresh")
 flags.DEFINE_list("seeds", ["10", "11", "12"], "splits")
 
 _FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
@@ -54,10 +54,10 @@ def main(argv):
     del argv
     folder, measured = Path(tempfile.mkdtemp()), {}
     for views in FLAGS.views:
-        rows = [measure(folder, int(views), int(seed)) for seed in FLAGS.seeds]
+        rows = [measure(folder, views, int(seed)) for seed in FLAGS.seeds]
         measured[views] = {name: [row[name] for row in rows] for name in rows[0]}
         mean = {name: float(np.mean(values)) for name, values in measured[views].items()}
-        shown = "fresh" if views == "-1" else f"{views} cached"
+        shown = views if views == "fresh" else f"{views} cached"
         print(
             f"{shown:<10}accuracy {mean['accuracy']:.3f}  log loss {mean['log_loss']:.3f}"
             f"{mean['seconds']:>8.1f} s",

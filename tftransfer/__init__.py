@@ -39,7 +39,13 @@ if TYPE_CHECKING:
     from tftransfer.data.in_memory import from_waveforms
     from tftransfer.losses import list_losses, register_loss
     from tftransfer.planning.plan import Plan
-    from tftransfer.recipes import register_method, register_recipe
+    from tftransfer.recipes import (
+        list_methods,
+        list_recipes,
+        recipe_help,
+        register_method,
+        register_recipe,
+    )
     from tftransfer.runs.evaluation import Evaluation
     from tftransfer.runs.predictions import Prediction
     from tftransfer.runs.run import Run
@@ -74,10 +80,13 @@ __all__ = [
     "from_waveforms",
     "inspect",
     "list_losses",
+    "list_methods",
+    "list_recipes",
     "load",
     "losses",
     "plan",
     "predict",
+    "recipe_help",
     "recipes",
     "register_backbone",
     "register_loss",
@@ -111,7 +120,13 @@ _MODULES = {
     "tftransfer.data.in_memory": ("from_waveforms",),
     "tftransfer.losses": ("list_losses", "register_loss"),
     "tftransfer.planning.plan": ("Plan",),
-    "tftransfer.recipes": ("register_method", "register_recipe"),
+    "tftransfer.recipes": (
+        "list_methods",
+        "list_recipes",
+        "recipe_help",
+        "register_method",
+        "register_recipe",
+    ),
     "tftransfer.runs.evaluation": ("Evaluation",),
     "tftransfer.runs.predictions": ("Prediction",),
     "tftransfer.runs.run": ("Run",),

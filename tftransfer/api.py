@@ -7,7 +7,7 @@ from tftransfer.commands.export import export
 from tftransfer.commands.inspect import inspect
 from tftransfer.commands.predict import predict
 from tftransfer.commands.train import train
-from tftransfer.planning.plan import make_plan as plan
+from tftransfer.planning.make_plan import make_plan as plan
 from tftransfer.runs.run import load
 
 __all__ = [

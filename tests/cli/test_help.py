@@ -8,12 +8,13 @@ from dataclasses import fields
 
 import pytest
 
+from tftransfer.cli import flags as cli_flags
 from tftransfer.cli import help as help_module
 from tftransfer.cli.commands import COMMANDS
 from tftransfer.cli.docstrings import documentation_of, parse_docstring
-from tftransfer.cli.flags import DEFAULT_CACHE_BYTES, FLAGS, GROUPS
+from tftransfer.cli.flags import FLAGS, GROUPS
 from tftransfer.core.experiment import Experiment
-from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 
 
 def cpu_seconds_of(arguments):
@@ -101,7 +102,7 @@ def test_help_sizes_are_in_words(run_main):
 
 
 def test_flag_defaults_are_those_of_the_functions():
-    assert DEFAULT_CACHE_BYTES == DEFAULT_BYTES
+    assert cli_flags.DEFAULT_CACHE_BYTES == DEFAULT_CACHE_BYTES
     assert FLAGS["batch_size"].default == Experiment().batch_size
 
 

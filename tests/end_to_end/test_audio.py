@@ -10,7 +10,7 @@ import tftransfer
 from tftransfer.backbones.load import load_backbone, max_length
 from tftransfer.commands.inspect import inspect
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
-from tftransfer.planning.plan import make_plan
+from tftransfer.planning.make_plan import make_plan
 from tftransfer.preprocessing.audio.wav import encode_wav
 from tftransfer.probes import layer_probes
 from tftransfer.utils.errors import UserError
@@ -147,7 +147,7 @@ def test_long_clips_are_heard_whole_by_networks_that_hear_them_in_parts(backbone
     )
     plan = make_plan(experiment, cache_bytes=0)
     assert plan.network.backbone.preprocessor.length == plan.experiment.length == heard
-    said = next(choice for choice in plan.choices if choice.startswith("length"))
+    said = next(str(each) for each in plan.auto_settings if each.name == "length")
     assert ("cut to their middle" in said) == (heard == 10.0)
 
 

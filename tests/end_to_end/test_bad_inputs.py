@@ -181,7 +181,9 @@ def test_what_is_no_picture_is_left_out_with_the_reason(place, capsys, row):
     place.write("red/bad.jpg", data)
     assert command(place, "--dry_run") == 0
     said = capsys.readouterr().out
-    assert f"1 file left out, listed in quarantine.csv; the first is red/bad.jpg: {reason}" in said
+    assert (
+        f"1 file quarantined, listed in quarantine.csv; the first is red/bad.jpg: {reason}" in said
+    )
     assert EVERYTHING in said
 
 
@@ -193,7 +195,7 @@ def test_what_is_no_file_is_left_out_with_the_reason(place, capsys, row):
         more(place)
     assert command(place, "--dry_run") == 0
     said = capsys.readouterr().out
-    assert "1 file left out" in said and "red/bad.jpg" in said and reason in said
+    assert "1 file quarantined" in said and "red/bad.jpg" in said and reason in said
 
 
 def test_a_name_that_is_not_utf8_is_left_out_and_can_be_said(place, capsys):
@@ -309,7 +311,7 @@ def test_what_can_be_used_is_used_and_what_is_lost_is_said(place, capsys, row):
         re.search(rf"(\d+) {what}", said.out) for what in ("that systems leave", "training image")
     )
     gone = sum(int(found[1]) for found in (systems, dropped) if found)
-    assert count(said.out) == len(files) - gone and "left out" not in said.out
+    assert count(said.out) == len(files) - gone and "quarantined" not in said.out
 
 
 def test_near_duplicates_are_listed_by_inspect(place, capsys):
@@ -546,7 +548,7 @@ def test_what_cannot_be_used_stops_before_training(place, capsys, row):
 def test_a_batch_larger_than_the_data_is_said(place, capsys):
     assert command(place, "--dry_run", "--batch_size=64") == 0
     said = capsys.readouterr().out
-    assert "batch_size 64 is more than the 27 training examples" in said
+    assert "64 is more than the 27 training examples" in said
     assert "batches have 32 places" in said
 
 
@@ -734,10 +736,10 @@ def test_a_file_deleted_or_damaged_later_is_named_and_the_run_waits_for_it(
     place, capsys, change, said
 ):
     """No quarantine here: the order and the result of a run depend on every picture of it."""
-    path, real = place.root / "red" / "red03.png", train.check_room
+    path, real = place.root / "red" / "red03.png", train.check_disk_space
     before = path.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "check_room", lambda *some: (change(path), real(*some)))
+        patch.setattr(train, "check_disk_space", lambda *some: (change(path), real(*some)))
         assert trained(place)[0] == 2
     line = told_in_two_lines(capsys)
     assert f"{path} was there when the run began, and is not as it was" in line and said in line

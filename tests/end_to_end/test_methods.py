@@ -15,6 +15,7 @@ import tftransfer
 from tftransfer.checkpoints import weights
 from tftransfer.data.encode import encode_png
 from tftransfer.features.extractor import FeatureExtractor
+from tftransfer.planning import teachers
 from tftransfer.preprocessing.image.augmentation import Augmenter
 from tftransfer.preprocessing.image.decode import decode_resized
 from tftransfer.probes.closed_form import SOLVERS
@@ -257,41 +258,39 @@ def test_the_teacher_says_everything_once(anew, teacher, monkeypatch):
     recipe = "fine_tune:unfreeze=1,head_epochs=1,epochs=6,augment=shift,views=2"
     anew(f"{recipe}+distill:teacher={teacher.workdir}")
     assert asked == [0, 1]
-    assert [(key.view, key.augment) for key in filled] == [(0, "none"), (1, "shift")]
+    assert [(key.view.number, key.view.augment) for key in filled] == [(0, "none"), (1, "shift")]
 
 
 def test_a_teacher_of_more_classes_in_another_order_is_asked_for_the_students(monkeypatch):
-    from tftransfer.planning import teachers
-
     more = SimpleNamespace(
         classes=("d", "a", "c", "b"), network="its network", problem_type="single_label"
     )
     monkeypatch.setattr(teachers, "load", lambda name: more)
-    monkeypatch.setattr(teachers.Path, "is_file", lambda path: True)
-    recipe, experiment = make_recipe("fine_tune+distill:teacher=x"), tftransfer.Experiment()
-    (found,) = teachers.load_teachers(recipe, experiment, ("a", "b", "d"))
+    monkeypatch.setattr(teachers, "is_run", lambda path: True)
+    recipe = make_recipe("fine_tune+distill:teacher=x")
+    (found,) = teachers.load_teachers(recipe, ("a", "b", "d"))
     assert found.columns == (1, 3, 0)
-    with pytest.raises(tftransfer.UserError, match="does not know these classes: e"):
-        teachers.load_teachers(recipe, experiment, ("a", "e"))
+    with pytest.raises(tftransfer.UserError, match="does not have these classes: e"):
+        teachers.load_teachers(recipe, ("a", "e"))
     more.problem_type = "multi_label"
-    with pytest.raises(tftransfer.UserError, match="its target is multi_label"):
-        teachers.load_teachers(recipe, experiment, ("a", "b"))
+    with pytest.raises(tftransfer.UserError, match="its problem type is multi_label"):
+        teachers.load_teachers(recipe, ("a", "b"))
 
 
 def test_a_teacher_of_other_classes_is_refused(anew, source_run):
-    refused(anew, "does not know these classes: 5, 6", f"distill:teacher={source_run.workdir}")
+    refused(anew, "does not have these classes: 5, 6", f"distill:teacher={source_run.workdir}")
     refused(anew, "has no teacher", "distill")
 
 
 def test_a_teacher_without_classes_teaches_features(anew, monkeypatch):
     """A plain backbone, and with it another; their features stand side by side."""
 
-    real = teacher.load_backbone
+    real = teachers.load_backbone
     monkeypatch.setattr(
-        teacher, "load_backbone", lambda name, **options: real(name, weights="none", **options)
+        teachers, "load_backbone", lambda name, **options: real(name, weights="none", **options)
     )
     names = "small_cnn:width=4|small_cnn:width=8"
-    refused(anew, "is no run", f"distill:teacher={names}")
+    refused(anew, "is not a run", f"distill:teacher={names}")
     run = anew(f"{TUNED}+distill_features:teacher={names}")
     (head,) = [head for head in run.experiment.recipe.heads if head.name == "hint"]
     assert head.units == 4 * 4 + 8 * 4

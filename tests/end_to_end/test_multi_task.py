@@ -237,7 +237,7 @@ def test_the_examples_of_one_task(table):
         ),
         ("scratch+multi_task:balance=gradnrm", "gradnrm"),
         ("few_shot+multi_task", "no phase that trains on labels by steps"),
-        ("scratch+entropy", "needs classes that exclude each other"),
+        ("scratch+entropy", "needs one class per example"),
     ],
 )
 def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table):
@@ -247,6 +247,6 @@ def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table):
 
 
 def test_one_task_has_nothing_to_weigh(digits):
-    with pytest.raises(tftransfer.UserError, match="the target is single_label") as caught:
+    with pytest.raises(tftransfer.UserError, match="the problem type is single_label") as caught:
         tftransfer.plan(experiment(digits / "target", "multi_task"))
     assert "several label columns" in caught.value.remedy

@@ -9,7 +9,7 @@ import pytest
 import tftransfer
 from tftransfer.checkpoints import weights
 from tftransfer.core.serialization import read_json
-from tftransfer.planning import plan as plan_module
+from tftransfer.planning import phase_plan
 from tftransfer.training import phase_loop as loop_module
 from tftransfer.workdir.run_folder import RunFolder
 
@@ -280,7 +280,7 @@ def test_reduce_lr_on_plateau_reaches_every_block(source_run, digits, tmp_path):
         {"xla": "on"},
         {"recipe": "fine_tune:unfreeze=3,head_epochs=1,epochs=1,mixup=0.4"},
         {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1,class_weight=balanced,dropout=0.3"},
-        {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1,views=-1,optimizer=sgd"},
+        {"recipe": "fine_tune:unfreeze=1,head_epochs=1,epochs=1,views=fresh,optimizer=sgd"},
         {"recipe": "feature_extraction:epochs=2,hidden=(16)"},
         {"validation_fraction": 0.0},
     ],
@@ -326,7 +326,7 @@ def test_a_streamed_prefix_computes_what_a_stored_one_does(source_run, digits, t
     runs = []
     for name, budget in (("stored", 10**9), ("streamed", 0)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(plan_module, "memory_budget", lambda: budget)  # noqa: B023
+            patch.setattr(phase_plan, "memory_budget", lambda: budget)  # noqa: B023
             runs.append(
                 tftransfer.train(
                     tune(source_run, digits, recipe=text),
@@ -336,8 +336,8 @@ def test_a_streamed_prefix_computes_what_a_stored_one_does(source_run, digits, t
                 )
             )
     stored, streamed = (run.result["phases"] for run in runs)
-    assert all(phase["views"] for phase in stored)
-    assert not any(phase["views"] for phase in streamed)
+    assert all(phase["views"] == 1 for phase in stored)
+    assert all(phase["views"] == "fresh" for phase in streamed)
     assert [phase["cut"] for phase in stored] == [phase["cut"] for phase in streamed]
     first, second = (weights.read(run.weights) for run in runs)
     for key, value in first.items():
@@ -374,7 +374,7 @@ def test_files_that_are_left_out_are_said(source_run, digits, tmp_path, capfd, l
         export=False,
     )
     told = "\n".join(said)
-    assert "2 files left out, listed in quarantine.csv; the first is 5/notes.jpg" in told
+    assert "2 files quarantined, listed in quarantine.csv; the first is 5/notes.jpg" in told
     assert "2 files could not be used" in (run.workdir / "report.md").read_text()
     assert "function_node" not in (run.workdir / "quarantine.csv").read_text()
     assert "Rendezvous" not in capfd.readouterr().err

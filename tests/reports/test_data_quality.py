@@ -9,8 +9,9 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.data.examples import Examples
+from tftransfer.data.load import read_examples
 from tftransfer.models.network import FEATURES
-from tftransfer.planning.plan import make_plan, read_examples
+from tftransfer.planning.make_plan import make_plan
 from tftransfer.probes.layer_probes import pooled_layer_features
 from tftransfer.reports.data_quality import near_duplicates, suspected_labels
 

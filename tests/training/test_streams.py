@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tftransfer.features.store import Key
+from tftransfer.features.store import FeatureKey
+from tftransfer.features.views import View
 from tftransfer.preprocessing.image.augmentation import Augmenter
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.training.streams import Stream, Streams, balanced_class_weights
@@ -11,7 +12,9 @@ from tftransfer.training.streams import Stream, Streams, balanced_class_weights
 COUNT = 23
 INDICES = np.array([i for i in range(COUNT) if i % 4])
 CLASSES = 3
-VIEWS = tuple(Key("stage1", view, "none", "w") for view in range(3))
+VIEWS = tuple(
+    FeatureKey(boundary="stage1", view=View(number=number), weights="w") for number in range(3)
+)
 
 
 class Numbers:
@@ -27,7 +30,7 @@ class Numbers:
             yield np.broadcast_to(some[:, None, None, None], (len(some), 2, 2, 3))
 
     def get(self, key, indices):
-        values = (100 * key.view + indices).astype(np.float32)
+        values = (100 * key.view.number + indices).astype(np.float32)
         return [values[:, None].repeat(2, axis=1), -values[:, None]]
 
 

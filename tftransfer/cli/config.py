@@ -8,7 +8,7 @@ from typing import Any
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Phase, Recipe
-from tftransfer.recipes import recipe_name_and_options, recipe_options
+from tftransfer.recipes import parse_recipe, recipe_options
 
 # The planner knows the first two; the others are no values for a flag, and a recipe that
 # extends another decides them itself.
@@ -47,15 +47,15 @@ def _recipe(spec: Any) -> Any:
 
     if isinstance(spec, Recipe):
         return spec
-    name, options = recipe_name_and_options(spec)
-    known = recipe_options(name)
+    parsed = parse_recipe(spec)
+    known = recipe_options(parsed.name)
     kinds = {field.name: type(field.default) for field in fields(Phase)}
     free = {
         key: config_dict.placeholder(kinds[key]) if value is None and key in kinds else value
         for key, value in known.items()
         if key not in _NOT_FILLED_IN
     }
-    return {"name": name, **free, **_known(options, known, f"option of recipe {name}")}
+    return {**free, **parsed.to_mapping()}
 
 
 def _known(given: dict[str, Any], known: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def run_train(arguments: Arguments) -> None:
     experiment = experiment_from(arguments.experiment)
     if given.dry_run:
         plan = api.plan(experiment, **_cache(given))
-        _print("\n".join([str(plan), *estimate(plan), "dry run: nothing was trained"]))
+        cost = estimate(plan.network, plan.examples, plan.phases)
+        _print("\n".join([str(plan), *cost, "dry run: nothing was trained"]))
         return
     api.train(
         experiment,

@@ -27,7 +27,7 @@ def measure_before_training(plan: Plan, trainer: Trainer) -> dict[str, Any]:
       plan: The plan of the run.
       trainer: The trainer of the run, whose features are used.
     """
-    network, known = plan.network, plan.shared.before
+    network, known = plan.network, plan.shared.before_training
     pretrained = network.backbone.pretrained
     probes_layers = pretrained and get_modality(plan.examples.modality).middle_layers_matter
     split = (plan.experiment.seed, *plan.examples.groups) if probes_layers else ()

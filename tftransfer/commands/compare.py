@@ -9,22 +9,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from tftransfer.commands import single_task_baselines
 from tftransfer.commands.comparison import Comparison, compare_runs, write_comparison
 from tftransfer.commands.train import train
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples
 from tftransfer.data.load import read_examples
-from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.planning.auto_settings import check_names
-from tftransfer.recipes import make_recipe
+from tftransfer.planning.checks import check_names
+from tftransfer.planning.resolve import resolve_recipe
+from tftransfer.recipes import RecipeLike, RecipeSpec, parse_recipe
 from tftransfer.runs.run import Run
 from tftransfer.utils import import_time, signals
 from tftransfer.utils.errors import UserError
@@ -32,7 +32,6 @@ from tftransfer.workdir.overwrite import check_comparison_deletable, delete_comp
 
 LOGGER = logging.getLogger(__name__)
 
-RecipeSpec: TypeAlias = str | Recipe | Mapping[str, Any]
 DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
 # What file systems do not allow in a name, or shells would have to quote.
 _UNSAFE = re.compile(r"[^\w.+=,-]+")
@@ -53,14 +52,14 @@ class _CompareOptions:
 def compare(
     experiment: Experiment,
     workdir: PathLike,
-    recipes: Sequence[RecipeSpec] = DEFAULT_RECIPES,
+    recipes: Sequence[RecipeLike] = DEFAULT_RECIPES,
     *,
     epochs: int = 0,
     resume: bool = False,
     overwrite: bool = False,
     export: bool = False,
     cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> Comparison:
     """Trains several recipes on the same split for the same number of epochs.
 
@@ -104,6 +103,8 @@ def compare(
     options = _CompareOptions(
         resume=resume, export=export, cache_dir=cache_dir, cache_bytes=cache_bytes
     )
+    labels = _distinct([recipe_label(recipe) for recipe in recipes])
+    specs = dict(zip(labels, map(parse_recipe, recipes)))
     with signals.handle_stop_signals():
         if overwrite:
             if resume:
@@ -111,21 +112,21 @@ def compare(
                     "--resume and --overwrite exclude each other.", "Give one of them, or neither."
                 )
             check_comparison_deletable(folder)
-        examples = _read(experiment, recipes, options)
+        examples = _read(experiment, list(specs.values()), options)
         if overwrite:
             delete_comparison(folder)
-        return _compare(experiment, folder, recipes, examples, epochs, options)
+        return _compare(experiment, folder, specs, examples, epochs, options)
 
 
 def _read(
-    experiment: Experiment, recipes: Sequence[RecipeSpec], options: _CompareOptions
+    experiment: Experiment, specs: Sequence[RecipeSpec], options: _CompareOptions
 ) -> Examples:
     """Reads and splits the examples, after a check of all names."""
-    cache = FeatureCache.of_user(options.cache_dir, options.cache_bytes)
+    cache = FeatureCache.open(options.cache_dir, options.cache_bytes)
 
     def check(examples: Examples) -> None:
-        for spec in recipes:
-            check_names(replace(experiment, recipe=spec), examples)
+        for spec in specs:
+            check_names(spec, experiment.backbone, examples)
 
     examples = read_examples(experiment, cache.folder if cache else None, check)
     for split in ("test", "val"):
@@ -140,13 +141,12 @@ def _read(
 def _compare(
     experiment: Experiment,
     folder: Path,
-    recipes: Sequence[RecipeSpec],
+    specs: Mapping[str, RecipeSpec],
     examples: Examples,
     epochs: int,
     options: _CompareOptions,
 ) -> Comparison:
-    specs = dict(zip(_distinct([recipe_label(spec) for spec in recipes]), recipes))
-    budget = epochs or experiment.epochs or _longest(recipes, examples.problem_type)
+    budget = epochs or experiment.epochs or _longest(list(specs.values()), examples)
     experiment = replace(experiment, epochs=budget)
     more = (
         f"; then the winner for each of {len(examples.tasks)} tasks alone" if examples.tasks else ""
@@ -207,9 +207,9 @@ def _with_tasks(
     return replace(comparison, tasks=single_task_baselines.compare_tasks(winner, alone))
 
 
-def recipe_label(spec: RecipeSpec) -> str:
+def recipe_label(spec: RecipeLike) -> str:
     """Returns the name of a recipe in a comparison: as it was typed, such as `fine_tune+mmd`."""
-    if isinstance(spec, Recipe):
+    if isinstance(spec, (Recipe, RecipeSpec)):
         return spec.name
     if isinstance(spec, str):
         return spec.strip()
@@ -219,9 +219,9 @@ def recipe_label(spec: RecipeSpec) -> str:
     return f"{spec['name']}{':' if options else ''}{','.join(options)}"
 
 
-def _longest(recipes: Sequence[RecipeSpec], problem_type: ProblemType) -> int:
+def _longest(specs: Sequence[RecipeSpec], examples: Examples) -> int:
     """Returns the epochs of the longest recipe, all its phases together."""
-    made = [make_recipe(spec, problem_type=problem_type) for spec in recipes]
+    made = [resolve_recipe(spec, examples).recipe for spec in specs]
     return max(sum(phase.epochs for phase in recipe.phases) for recipe in made)
 
 

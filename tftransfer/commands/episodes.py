@@ -12,9 +12,10 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.evaluation.few_shot_episodes import episodes as few_shot_episodes
 from tftransfer.evaluation.few_shot_episodes import table
-from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.features.extractor import FeatureExtractor
-from tftransfer.planning.plan import Plan, make_plan
+from tftransfer.planning.make_plan import make_plan
+from tftransfer.planning.plan import Plan
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.tabular import Row, Tabular
 
@@ -53,7 +54,7 @@ def episodes(
     shots: Sequence[int] = (1, 5),
     count: int = 600,
     cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> EpisodeResults:
     """Measures closed-form heads on frozen features over few-shot episodes of all the data.
 
@@ -104,7 +105,6 @@ def _frozen_features(plan: Plan) -> Array:
     extractor = FeatureExtractor(
         plan.network,
         plan.examples,
-        seed=plan.experiment.seed,
         cache=plan.cache,
         clock=plan.clock,
         shared=plan.shared,

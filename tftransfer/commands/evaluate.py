@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tftransfer.core.typing import PathLike
-from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.runs.evaluation import Evaluation
 from tftransfer.runs.run import load
 
 
 def evaluate(
-    run: PathLike, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
+    run: PathLike, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
 ) -> Evaluation:
     """Returns the metrics of a finished run on its test split, or on all of `data`.
 

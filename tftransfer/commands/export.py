@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tftransfer.core.typing import PathLike
-from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.runs.run import load
 from tftransfer.serving.saved_model import ExportReport
 
@@ -16,7 +16,7 @@ def export(
     data: Any = None,
     *,
     cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> ExportReport:
     """Writes the network of a run as a SavedModel, after a comparison of both on real examples.
 

@@ -17,8 +17,8 @@ from tftransfer.core.experiment import Experiment
 from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
-from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
-from tftransfer.planning.plan import make_plan
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
+from tftransfer.planning.make_plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
 from tftransfer.reports.data_quality import describe_data_quality
 from tftransfer.utils.cache_dir import user_cache_dir
@@ -36,7 +36,7 @@ def inspect(
     backbone: PathLike | KerasModel = "",
     workdir: PathLike = "",
     cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
     **fields: Any,
 ) -> str:
     """Returns a description of data, of a backbone or of a run, as text.
@@ -76,7 +76,7 @@ def inspect(
         return "\n".join(_of_run(workdir))
     settings = Experiment(data=data, **{"max_quarantine": 1.0, **fields})
     if not has_backbone:
-        cache = FeatureCache.of_user(cache_dir, cache_bytes)
+        cache = FeatureCache.open(cache_dir, cache_bytes)
         examples = read_examples(settings, cache.folder if cache else None)
         return "\n".join([*_of_data(examples), *describe_data_quality(examples, None)])
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")

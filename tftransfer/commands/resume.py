@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from tftransfer.core.serialization import read_json, to_jsonable, write_json
@@ -57,11 +56,7 @@ def as_started(folder: RunFolder, plan: Plan) -> Plan:
             ".",
             "Restore that to get the same result, or start again in another --workdir.",
         )
-    phases = [
-        replace(phase, boundary=boundary, views=views)
-        for phase, (boundary, views) in zip(plan.phases, stored["prefixes"], strict=True)
-    ]
-    return replace(plan, phases=tuple(phases))
+    return plan.with_cached_features(stored["cached_features"])
 
 
 def write_inputs(folder: RunFolder, plan: Plan) -> None:
@@ -91,8 +86,9 @@ def _inputs(plan: Plan) -> dict[str, Any]:
         "weights": plan.network.backbone.weights,
         "weights_file_sha256": plan.network.backbone.weights_sha256,
         "start_sha256": plan.network.digest(plan.network.blocks),
-        "prefixes": [(phase.boundary, phase.views) for phase in plan.phases],
+        "cached_features": plan.cached_features,
         "teachers_sha256": [t.network.digest(t.network.blocks) for t in plan.teachers],
         "xla": plan.xla,
-        "choices": plan.choices,
+        "auto_settings": plan.auto_settings,
+        "warnings": plan.warnings,
     }

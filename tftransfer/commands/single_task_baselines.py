@@ -6,16 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.recipe import Recipe
 from tftransfer.data.examples import Examples
 from tftransfer.metrics.intervals import mean_interval
-from tftransfer.recipes import without_method
+from tftransfer.recipes import RecipeSpec
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
 from tftransfer.utils.tabular import Row
@@ -25,7 +23,7 @@ LOGGER = logging.getLogger(__name__)
 
 def train_alone(
     train: Callable[[Experiment, Path, Examples], Run],
-    recipe: str | Recipe | Mapping[str, Any],
+    recipe: RecipeSpec,
     experiment: Experiment,
     folder: Path,
     examples: Examples,
@@ -42,7 +40,7 @@ def train_alone(
     Returns:
       The run of each task by name, without tasks that lack labels in the test or validation split.
     """
-    if isinstance(recipe, Recipe):
+    if recipe.recipe:
         LOGGER.info(
             "\nno task is trained alone: from a Recipe object the weighting of the tasks cannot be "
             "removed; give the recipe as a string"
@@ -50,7 +48,7 @@ def train_alone(
         return {}
     single = replace(
         experiment,
-        recipe=without_method(recipe, "multi_task"),
+        recipe=recipe.without("multi_task"),
         problem_type=ProblemType.SINGLE_LABEL,
     )
     runs = {}

@@ -21,10 +21,11 @@ from tftransfer.core.serialization import to_jsonable, write_json
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples
 from tftransfer.evaluation.evaluate import evaluate_logits
-from tftransfer.features.disk_cache import DEFAULT_BYTES
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.planning.plan import Plan, make_plan
-from tftransfer.planning.preflight import check_room, preflight
+from tftransfer.planning.make_plan import make_plan
+from tftransfer.planning.plan import Plan
+from tftransfer.planning.preflight import check_disk_space, preflight, run_bytes
 from tftransfer.preprocessing import get_modality
 from tftransfer.reports.report import write_report
 from tftransfer.reports.verdict import verdict
@@ -57,7 +58,7 @@ def train(
     export: bool = True,
     profile: bool = False,
     cache_dir: str = "",
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
     shared: SharedCaches | None = None,
 ) -> Run:
     """Trains, evaluates and exports an experiment, and writes a report.
@@ -127,7 +128,8 @@ def train(
                 clock=clock,
                 shared=shared or SharedCaches(),
             )
-        check_room(plan, folder.workdir)
+        needed_bytes = run_bytes(plan.network, plan.phases, plan.examples)
+        check_disk_space(folder.workdir, needed_bytes)
         if overwrite:
             _delete_old_run(folder, plan)
         exists = folder.start(

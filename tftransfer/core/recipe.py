@@ -203,8 +203,8 @@ class Phase:
       augment: Augmentation of the training examples: `none`, `strong` or `noise`; also `flip`,
         `shift`, `crop` or `full` for images, `shift`, `mask` or `full` for audio, and `drop` for
         texts. `auto` chooses by the modality.
-      views: stored variants of each picture where the prefix is frozen; 0 lets
-        the planner choose, and -1 streams fresh augmentation every epoch.
+      views: Number of augmented views of each training example whose features are cached; `auto`
+        lets the planner choose, `fresh` augments again in every epoch and caches nothing.
       mixup: Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off.
       patience: Number of epochs, and of at least 100 steps, without a better validation metric
         before the phase stops early; 0 turns early stopping off.
@@ -240,12 +240,13 @@ class Phase:
     reweight: bool = False
     reset: tuple[str, ...] = ()
     augment: str = "auto"
-    views: int = 0
+    views: int | str = "auto"
     mixup: float = 0.0
     patience: int = 5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train", dict(self.train))
+        object.__setattr__(self, "views", _views(self.views, self.name))
         check_known(
             "batch_norm", self.batch_norm, ("frozen", "train", "adapt"), f"Phase {self.name!r}"
         )
@@ -360,6 +361,18 @@ class Recipe:
         for number, phase in enumerate(self.phases, 1):
             lines.extend(_describe_phase(number, phase))
         return "\n".join(lines)
+
+
+def _views(views: int | str, phase: str) -> int | str:
+    """Returns `auto`, `fresh` or a number of views, which a flag gives as text."""
+    number = int(views) if isinstance(views, str) and views.isdecimal() else views
+    positive = isinstance(number, int) and not isinstance(number, bool) and number > 0
+    if not positive and number not in ("auto", "fresh"):
+        raise UserError(
+            f"Phase {phase!r}: views={views}.",
+            "Set auto, fresh or a whole number above 0.",
+        )
+    return number
 
 
 def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Features by picture on disk, shared by runs and processes; complete or absent, never half.
+"""Features by example on disk, shared by runs and processes.
 
-An entry is a folder named by everything that its numbers depend on. It holds shards, each
-written in a temporary folder, fsynced and renamed; so two processes can fill an entry at once
-(at worst one computes what the other does), and one that is killed leaves nothing that is read.
+An entry is a folder named by all values that its features depend on. It holds shards, each written
+to a temporary folder, flushed to the disk and renamed. Hence two processes may fill an entry at
+once (at worst both compute the same features), and a killed process leaves nothing that is read.
 """
 
 from __future__ import annotations
@@ -16,99 +16,119 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from tftransfer.core.typing import Array, DTypeLike
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import fsync
 
-DEFAULT_BYTES = 20 << 30
-# Raised when the meaning of stored numbers changes.
-_FORMAT = 3
+DEFAULT_CACHE_BYTES = 20 << 30
+# Raised when the meaning of stored features changes.
+_FORMAT = 4
+# Temporary folders of this age belong to processes that were killed.
 _ABANDONED_SECONDS = 24 * 3600
-_IDS = "ids.npy"
+_IDS_FILE = "ids.npy"
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder of entries.
+    """A folder of cached features, with a limited size.
 
     Attributes:
-      folder: made when first written to.
-      limit: bytes that the folder may take; what was used longest ago is deleted first.
+      folder: The folder; it is created when it is first written to.
+      max_bytes: Limit of the folder's size; the entries used longest ago are deleted first.
     """
 
     folder: Path
-    limit: int = DEFAULT_BYTES
+    max_bytes: int = DEFAULT_CACHE_BYTES
 
     @classmethod
-    def of_user(cls, folder: str = "", limit: int = DEFAULT_BYTES) -> FeatureCache | None:
-        """The cache in `folder`, else `$TFTRANSFER_CACHE`, else the user's; None when off.
+    def open(cls, folder: str = "", max_bytes: int = DEFAULT_CACHE_BYTES) -> FeatureCache | None:
+        """Opens the cache in a folder, and creates the folder.
+
+        Args:
+          folder: Path of the folder; empty means `$TFTRANSFER_CACHE`, else the user's cache folder.
+          max_bytes: Limit of the folder's size in bytes; 0 turns the cache off.
+
+        Returns:
+          The cache, or None where it is off.
 
         Raises:
-          UserError: the folder cannot be written to.
+          UserError: The folder cannot be created or written to.
         """
-        if limit <= 0:
+        if max_bytes <= 0:
             return None
         path = user_cache_dir(folder)
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise UserError(
-                f"The cache folder {path} cannot be made: {error.strerror}.",
-                "Name another by --cache_dir, or do without: --cache_bytes=0.",
+                f"The cache folder {path} cannot be created: {error.strerror}.",
+                "Give another folder by --cache_dir, or turn the cache off by --cache_bytes=0.",
             ) from None
         if not os.access(path, os.W_OK | os.X_OK):
             raise UserError(
                 f"The cache folder {path} cannot be written to.",
-                "Name another by --cache_dir, or do without: --cache_bytes=0.",
+                "Give another folder by --cache_dir, or turn the cache off by --cache_bytes=0.",
             )
-        return cls(path, limit)
+        return cls(path, max_bytes)
 
     @property
     def autotune_file(self) -> Path:
         """The JSON file of the forward functions that were selected on this machine."""
         return self.folder / "autotune.json"
 
-    def entry(self, *parts: Any) -> Path:
-        """The folder for what depends on `parts`, whose texts tell it from all others."""
+    def entry(self, *parts: object) -> Path:
+        """Returns the folder of the features that depend on `parts`, by their `repr`."""
         text = repr((_FORMAT, *parts))
         return self.folder / "features" / hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def values_file(self, *parts: Any) -> Path:
-        """Returns the JSON file for values that depend on `parts`."""
+    def values_file(self, *parts: object) -> Path:
+        """Returns the JSON file of values that depend on `parts`, by their `repr`."""
         folder = self.folder / "values"
         folder.mkdir(exist_ok=True)
         return folder / f"{self.entry(*parts).name}.json"
 
-    def shards(self, entry: Path) -> list[tuple[np.ndarray, list[np.ndarray]]]:
-        """Ids and memory-mapped arrays of each complete shard; marks the entry as used."""
+    def shards(self, entry: Path) -> list[tuple[Array, list[Array]]]:
+        """Returns ids and memory-mapped arrays of each complete shard, and marks the entry used."""
         found = []
         for folder in sorted(entry.glob("shard-*")):
             try:
-                ids = np.load(folder / _IDS)
+                ids = np.load(folder / _IDS_FILE)
                 files = sorted(folder.glob("[0-9]*.npy"))
                 found.append((ids, [np.load(file, mmap_mode="r") for file in files]))
             except (OSError, ValueError):
-                continue  # evicted by another process just now
+                continue  # another process has just deleted it
         if found:
             os.utime(entry)
         return found
 
-    def start_shard(self, entry: Path, ids: Sequence[str], shapes: Any, dtype: Any) -> Shard:
-        """Room for rows of the examples with these ids, one array per shape.
+    def start_shard(
+        self,
+        entry: Path,
+        ids: Sequence[bytes] | Array,
+        shapes: Sequence[tuple[int, ...]],
+        dtype: DTypeLike,
+    ) -> Shard:
+        """Reserves disk space for the features of some examples.
+
+        Args:
+          entry: Folder of the entry.
+          ids: Content hash of each example.
+          shapes: Shape of each array, without the batch axis.
+          dtype: Type of the arrays.
 
         Raises:
-          UserError: the disk is full.
+          UserError: The disk is full.
         """
         folder = entry / f".{os.getpid()}-{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
-        np.save(folder / _IDS, np.asarray(ids))
+        np.save(folder / _IDS_FILE, np.asarray(ids))
         rows = len(ids)
-        arrays: list[np.ndarray] = [
-            np.lib.format.open_memmap(folder / f"{k}.npy", "w+", dtype, (rows, *shape))
+        arrays: list[Array] = [
+            np.lib.format.open_memmap(folder / f"{k}.npy", "w+", np.dtype(dtype), (rows, *shape))
             for k, shape in enumerate(shapes)
         ]
         try:
@@ -117,13 +137,18 @@ class FeatureCache:
         except OSError as error:
             shutil.rmtree(folder)
             raise UserError(
-                f"The cache folder {self.folder} has no room: {error.strerror}.",
-                "Name another by --cache_dir, or do without: --cache_bytes=0.",
+                f"The cache folder {self.folder} is out of disk space: {error.strerror}.",
+                "Give another folder by --cache_dir, or turn the cache off by --cache_bytes=0.",
             ) from None
         return Shard(folder, arrays)
 
-    def make_room(self, needed: int, *, keep: Iterable[Path] = ()) -> None:
-        """Deletes entries, the one used longest ago first, until `needed` more bytes fit."""
+    def make_room(self, needed_bytes: int, *, keep: Iterable[Path] = ()) -> None:
+        """Deletes entries, those used longest ago first, until further bytes fit.
+
+        Args:
+          needed_bytes: Number of bytes to be written.
+          keep: Entries that are not deleted.
+        """
         kept = set(keep)
         entries = [path for path in (self.folder / "features").glob("*") if path.is_dir()]
         for entry in entries:
@@ -131,7 +156,7 @@ class FeatureCache:
         used = {entry: _size(entry) for entry in entries}
         total = sum(used.values())
         for entry in sorted(used, key=_last_used):
-            if total + needed <= self.limit:
+            if total + needed_bytes <= self.max_bytes:
                 break
             if entry not in kept:
                 shutil.rmtree(entry, ignore_errors=True)
@@ -140,13 +165,18 @@ class FeatureCache:
 
 @dataclass(frozen=True)
 class Shard:
-    """Arrays being written; nobody else sees them before `commit`."""
+    """Arrays that are being written; no other process reads them before `commit`.
+
+    Attributes:
+      folder: Temporary folder of the arrays' files.
+      arrays: Memory-mapped arrays.
+    """
 
     folder: Path
-    arrays: list[np.ndarray]
+    arrays: list[Array]
 
     def commit(self) -> None:
-        """Makes the shard visible to all, on disk for certain."""
+        """Flushes the shard to the disk, then makes it visible to all processes."""
         for array in self.arrays:
             array.flush()  # type: ignore[attr-defined]
         for path in self.folder.iterdir():
@@ -155,7 +185,7 @@ class Shard:
 
 
 def _reserve(file: Path) -> None:
-    """Takes the disk space now: later, a full disk would kill the process that writes."""
+    """Allocates the disk space now: later, a full disk would kill the process by SIGBUS."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
@@ -170,7 +200,7 @@ def _last_used(entry: Path) -> float:
 
 def _size(entry: Path) -> int:
     total = 0
-    # Of what is renamed or deleted meanwhile, os.walk says nothing; Path.rglob raises.
+    # os.walk skips what another process renames or deletes meanwhile; Path.rglob raises.
     for folder, _, names in os.walk(entry):
         for name in names:
             with contextlib.suppress(OSError):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.core.typing import Array, FloatArray, IntArray
 from tftransfer.data.examples import Examples
 from tftransfer.data.length_bucketing import Sequences
-from tftransfer.features.autotune import fastest
+from tftransfer.features.autotune import fastest_forward
 from tftransfer.features.disk_cache import FeatureCache
 from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.features.store import Key
+from tftransfer.features.store import FeatureKey, Forward
+from tftransfer.features.views import View, Views
 from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.utils.timing import Clock
 
@@ -27,7 +29,6 @@ class FeatureExtractor:
     Args:
       network: Network whose frozen layers compute the features.
       examples: Examples of all splits.
-      seed: Seed of the augmented views.
       cache: Cache on disk; None keeps features in memory.
       clock: Clock that counts the seconds of decoding, of autotuning and of the features.
       shared: Caches that this extractor shares with those of other runs on the same examples.
@@ -42,7 +43,6 @@ class FeatureExtractor:
         network: Network,
         examples: Examples,
         *,
-        seed: int,
         cache: FeatureCache | None = None,
         clock: Clock | None = None,
         shared: SharedCaches | None = None,
@@ -56,8 +56,8 @@ class FeatureExtractor:
         architecture = network.architecture_digest()
         self._cache = cache if architecture else None
         self._basis = repr((architecture or id(network), preprocessor.cache_key, tf.__version__))
-        self.store = shared.store(examples, preprocessor, self._basis, seed=seed, cache=self._cache)
-        self._forwards: dict[tuple[str, str, str], Any] = {}
+        self.store = shared.store(examples, preprocessor, self._basis, cache=self._cache)
+        self._forwards: dict[tuple[str, str, str], Forward] = {}
         self._digests: dict[str, str] = {}
         self._decoder = ThreadPoolExecutor(1)
 
@@ -70,36 +70,39 @@ class FeatureExtractor:
         """Computes the keys of features again: blocks train, or have trained."""
         self._digests.clear()
 
-    def values_file(self, *parts: Any) -> Path | None:
+    def values_file(self, *parts: object) -> Path | None:
         """Returns the cache's file for values that depend on the features and on `parts`.
 
         None where there is no cache on disk.
         """
         return self._cache.values_file(self._basis, *parts) if self._cache else None
 
-    def features(self, indices: np.ndarray) -> np.ndarray:
-        """Returns pooled features of the network with its present weights, float32 [n, d]."""
+    def features(self, indices: IntArray) -> FloatArray:
+        """Returns pooled features of the examples, not augmented, float32 [n, d]."""
         return self.stored(FEATURES, indices)[0]
 
+    def view(self, views: Views, number: int) -> View:
+        """Returns the view of a number, as the network's preprocessor makes it."""
+        return views.view(number, self._network.backbone.preprocessor)
+
     def stored(
-        self, boundary: str, indices: np.ndarray, *, view: int = 0, augment: str = "none"
-    ) -> list[np.ndarray]:
+        self, boundary: str, indices: IntArray, *, view: View | None = None
+    ) -> list[FloatArray]:
         """Returns features at a boundary, and computes those that are missing.
 
         Args:
           boundary: Name of a boundary of the network.
           indices: Indices of the examples, int64 [n].
-          view: Number of the view, from 0.
-          augment: Augmentation of the views, as `Phase.augment`.
+          view: View of the examples; None for the examples themselves.
 
         Returns:
           One array float32 [n, ...] per tensor at the boundary.
         """
-        key = self.key(boundary, view, augment)
+        key = self.key(boundary, view)
         self.fill(key, indices)
         return self.store.get(key, indices)
 
-    def keys(self, phase: PhaseFeatures, indices: np.ndarray, augment: str) -> tuple[Key, ...]:
+    def keys(self, phase: PhaseFeatures, indices: IntArray, augment: str) -> tuple[FeatureKey, ...]:
         """Returns the keys of a phase's cached views, whose features are computed if missing.
 
         Empty where the frozen layers run in every epoch.
@@ -109,42 +112,42 @@ class FeatureExtractor:
           indices: Indices of the examples, int64 [n].
           augment: Augmentation of the stream, which may differ from the phase's.
         """
-        keys = tuple(self.key(phase.boundary, view, augment) for view in range(phase.views))
+        views = replace(phase.views, augment=augment)
+        cached = views.all_cached(self._network.backbone.preprocessor)
+        keys = tuple(self.key(phase.boundary, view) for view in cached)
         for key in keys:
             self.fill(key, indices)
         return keys
 
-    def streamed(self, phase: PhaseFeatures) -> Callable[..., list[Any]] | None:
+    def streamed(self, phase: PhaseFeatures) -> Forward | None:
         """Returns the frozen layers in inference mode, where their features are not cached."""
-        if phase.views or phase.boundary == INPUT:
+        if not phase.views.fresh or phase.boundary == INPUT:
             return None
-        key = self.key(phase.boundary, 0, "none")
+        key = self.key(phase.boundary)
         return self._forward(INPUT, key, phase.epochs * len(self._examples))
 
-    def inputs(
-        self, phase: PhaseFeatures, indices: np.ndarray
-    ) -> Callable[[np.ndarray], list[Any]]:
+    def inputs(self, phase: PhaseFeatures, indices: IntArray) -> Callable[[IntArray], list[Array]]:
         """Returns a function from indices to the trainable layers' inputs, not augmented.
 
         Args:
           phase: What the phase reads.
           indices: Indices of all examples that the function will be called with.
         """
-        if phase.boundary == INPUT or not phase.views:
+        if phase.boundary == INPUT or phase.views.fresh:
             frozen_layers = self.streamed(phase) or (lambda batch: [batch])
             return lambda some: frozen_layers(self.decoded.fetch(some))
-        key = self.key(phase.boundary, 0, "none")
+        key = self.key(phase.boundary)
         self.fill(key, indices)
         return lambda some: self.store.get(key, some)
 
-    def key(self, boundary: str, view: int, augment: str) -> Key:
+    def key(self, boundary: str, view: View | None = None) -> FeatureKey:
         """Returns the key of a view's features at a boundary, with the present weights."""
         if boundary not in self._digests:
             self._digests[boundary] = self._network.digest(self._network.blocks_below(boundary))
-        augment = self._network.backbone.preprocessor.view_augmentation(augment, view)
-        return Key(boundary, view, augment, self._digests[boundary])
+        weights = self._digests[boundary]
+        return FeatureKey(boundary=boundary, view=view or View(), weights=weights)
 
-    def fill(self, key: Key, indices: np.ndarray) -> None:
+    def fill(self, key: FeatureKey, indices: IntArray) -> None:
         """Computes missing features from the highest cached boundary below, else from the input."""
         if self.store.has(key, indices):
             return
@@ -159,17 +162,19 @@ class FeatureExtractor:
             shapes = self._network.shapes_at(key.boundary)
             self.store.fill(key, indices, forward, shapes, source=source)
 
-    def _highest_cached_below(self, key: Key, indices: np.ndarray) -> tuple[str, Key | None]:
+    def _highest_cached_below(
+        self, key: FeatureKey, indices: IntArray
+    ) -> tuple[str, FeatureKey | None]:
         boundaries, start, source = self._network.boundaries, INPUT, None
         for boundary in boundaries[1 : boundaries.index(key.boundary)]:
-            lower = self.key(boundary, key.view, key.augment)
+            lower = self.key(boundary, key.view)
             if self.store.has(lower, indices):
                 start, source = boundary, lower
         return start, source
 
     def _decode_and_select(
-        self, start: str, key: Key, indices: np.ndarray, *, decode: bool
-    ) -> Callable[..., Any]:
+        self, start: str, key: FeatureKey, indices: IntArray, *, decode: bool
+    ) -> Forward:
         """Returns the selected forward function; decodes examples while candidates are built."""
         # Building the candidates keeps one core busy at most. Decoding uses the others, and also
         # decodes the examples that will be read next.
@@ -191,15 +196,15 @@ class FeatureExtractor:
         return forward
 
     def _forward(
-        self, start: str, key: Key, count: int, *, ready: Callable[[], None] = lambda: None
-    ) -> Callable[..., Any]:
+        self, start: str, key: FeatureKey, count: int, *, ready: Callable[[], None] = lambda: None
+    ) -> Forward:
         """Returns the frozen layers between two boundaries; selected once for their weights."""
         which = (start, key.boundary, key.weights)
         if which not in self._forwards:
-            views = max((phase.views for phase in self._phases), default=0)
-            self._forwards[which] = fastest(
+            views = max((phase.views.cached or 1 for phase in self._phases), default=1)
+            self._forwards[which] = fastest_forward(
                 self._network.submodel(start, key.boundary),
-                count * max(1, views),
+                count * views,
                 cache_file=self._cache.autotune_file if self._cache else None,
                 run_file=self._run_file,
                 ready=ready,
@@ -214,13 +219,13 @@ class FeatureExtractor:
         seen = np.flatnonzero(self._examples.splits != "test")
         return Sequences(padding, lambda: self.decoded.lengths(seen)[seen])
 
-    def _fill_lower_boundaries(self, key: Key, indices: np.ndarray) -> None:
+    def _fill_lower_boundaries(self, key: FeatureKey, indices: IntArray) -> None:
         """Computes first what a phase will read at a lower boundary, so that it is not repeated."""
         if "test" in self._examples.splits[indices]:
             return
         position = self._network.boundaries.index
         for phase in self._phases:
-            augment = self._network.backbone.preprocessor.view_augmentation(phase.augment, key.view)
             lower = phase.boundary != INPUT and position(phase.boundary) < position(key.boundary)
-            if lower and key.view < phase.views and augment == key.augment:
-                self.fill(self.key(phase.boundary, key.view, phase.augment), indices)
+            cached = phase.views.all_cached(self._network.backbone.preprocessor)
+            if lower and key.view in cached:
+                self.fill(self.key(phase.boundary, key.view), indices)

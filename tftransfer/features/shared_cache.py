@@ -1,8 +1,6 @@
-"""What runs on the same data have in common and compute once: backbones, inputs, features."""
+"""What several runs on the same data compute once: backbones, decoded examples and features."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from tftransfer.backbones.cache import BackboneCache
 from tftransfer.data.examples import Examples
@@ -13,21 +11,29 @@ from tftransfer.preprocessing import Preprocessor
 
 
 class SharedCaches:
-    """Of runs one after another on the same examples; a run on its own has one to itself.
+    """Caches for runs one after another on the same examples; a single run has its own.
+
+    Args:
+      backbones: Cache of loaded backbones; None makes an empty one.
 
     Attributes:
-      shelf: of backbones.
-      before: what is known of a network before training, by what it depends on.
+      backbones: Cache of loaded backbones.
+      before_training: Results known before training, by the values that they depend on.
     """
 
-    def __init__(self, shelf: BackboneCache | None = None) -> None:
-        self.shelf = shelf or BackboneCache()
-        self.before: dict[Any, dict[str, Any]] = {}
+    def __init__(self, backbones: BackboneCache | None = None) -> None:
+        self.backbones = backbones or BackboneCache()
+        self.before_training: dict[tuple[object, ...], dict[str, object]] = {}
         self._inputs: dict[str, InputPipeline] = {}
         self._stores: dict[str, FeatureStore] = {}
 
     def inputs(self, examples: Examples, preprocessor: Preprocessor) -> InputPipeline:
-        """The decoded examples; they are always the same."""
+        """Returns the decoded examples for a preprocessor.
+
+        Args:
+          examples: The examples, the same in every call.
+          preprocessor: Preprocessor that decodes them.
+        """
         key = repr((type(preprocessor).__name__, preprocessor.cache_key))
         if key not in self._inputs:
             self._inputs[key] = InputPipeline(examples, preprocessor)
@@ -39,12 +45,18 @@ class SharedCaches:
         preprocessor: Preprocessor,
         basis: str,
         *,
-        seed: int,
         cache: FeatureCache | None,
     ) -> FeatureStore:
-        """The store of features with this `basis`; seed and cache are always the same."""
+        """Returns the store of features with a given basis.
+
+        Args:
+          examples: The examples, the same in every call.
+          preprocessor: Preprocessor of the network.
+          basis: Text of the values that the features depend on, as of `FeatureStore`.
+          cache: Cache on disk, the same in every call; None keeps features in memory.
+        """
         if basis not in self._stores:
             self._stores[basis] = FeatureStore(
-                self.inputs(examples, preprocessor), examples.sha256, seed, cache=cache, basis=basis
+                self.inputs(examples, preprocessor), examples.sha256, cache=cache, basis=basis
             )
         return self._stores[basis]

@@ -1,226 +1,248 @@
-"""The frozen prefix: what no phase trains is computed once per picture and view."""
+"""Features of the frozen layers, computed once per example and view."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.core.typing import Array, FloatArray, IntArray, Tensor
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.disk_cache import FeatureCache, Shard
+from tftransfer.features.views import View
 from tftransfer.utils import signals
 from tftransfer.utils.progress import Progress
 
 LOGGER = logging.getLogger(__name__)
 
-# Of the forward: enough that no core waits, and at most so many bytes in or out.
-_MOST_ROWS, _BATCH_BYTES = 256, 32 << 20
-_BLOCK = 32
-_SHARD_ROWS = 16_384
-_SHARD_BYTES = 1 << 30
-_POSITIVE = (1 << 61) - 1
+Forward = Callable[..., list[Array]]
+ExampleShape = tuple[int, ...]
+
+# Examples per forward pass: enough to keep all cores busy, as far as memory allows.
+_MAX_BATCH_ROWS = 256
+_MAX_BATCH_BYTES = 32 << 20
+# Batches have a multiple of this number of examples.
+_BATCH_ROWS_STEP = 32
+# A shard is the unit that is written to disk, hence what a killed process loses at most.
+_MAX_SHARD_ROWS = 16_384
+_MAX_SHARD_BYTES = 1 << 30
+_FLOAT_BYTES = 4
 
 
-@dataclass(frozen=True)
-class Key:
-    """What stored features depend on; another key is another computation."""
+@dataclass(frozen=True, kw_only=True)
+class FeatureKey:
+    """The values that cached features depend on; another key needs another computation.
+
+    Attributes:
+      boundary: Name of the tensors in the network.
+      view: View of the examples.
+      weights: sha256 of the weights of the layers below the boundary.
+    """
 
     boundary: str
-    view: int
-    augment: str
+    view: View = field(default_factory=View)
     weights: str
 
 
 class FeatureStore:
-    """Features of all examples at a cut of the network: on disk, or in memory without a cache.
+    """Features of all examples at boundaries of a network, on disk or in memory.
 
     Args:
-      inputs: the decoded examples.
-      ids: content hash of each example.
-      seed: of the augmented views.
-      cache: where features are kept for later runs.
-      basis: text of all that the features depend on besides example, key and seed: the
-        network's form, that of its input, the decoder.
+      inputs: The decoded examples.
+      ids: Content hash of each example.
+      cache: Cache on disk; None keeps features in memory.
+      basis: Text of the values that the features depend on besides example and key: architecture
+        of the network, preprocessing, version of the decoder.
+
+    Attributes:
+      rows_found: Number of rows that were on disk before this store computed any.
     """
 
     def __init__(
         self,
         inputs: InputPipeline,
         ids: Sequence[str],
-        seed: int,
         *,
         cache: FeatureCache | None = None,
         basis: str = "",
     ):
-        self._decoded = inputs
+        self._inputs = inputs
         self._ids = np.asarray(ids, "S64")
-        # Copies of a picture have one row: that of the first of them.
+        # Copies of an example share one row: that of the first copy.
         _, first, number = np.unique(self._ids, return_index=True, return_inverse=True)
-        self._first = first[number]
-        self._seed = seed
+        self._first_copy = first[number]
         self._cache = cache
         self._basis = basis
-        self._rows: dict[Key, _Rows] = {}
+        self._rows: dict[FeatureKey, _Rows] = {}
         self._writer = ThreadPoolExecutor(1)
         self._commits: list[Future] = []
-        self.found = 0
+        self.rows_found = 0
 
     def nbytes(self) -> int:
-        """Bytes held, in memory or mapped."""
+        """Returns the number of bytes held in memory or memory-mapped."""
         return sum(array.nbytes for rows in self._rows.values() for s in rows.shards for array in s)
 
-    def missing(self, key: Key, indices: np.ndarray) -> np.ndarray:
-        """Of the examples at `indices`, those without stored features; of copies, the first."""
-        wanted = np.unique(self._first[indices])
-        return wanted[self._of(key).shard[wanted] < 0]
+    def missing(self, key: FeatureKey, indices: IntArray) -> IntArray:
+        """Returns the indices without cached features; of copies, the first."""
+        wanted = np.unique(self._first_copy[indices])
+        return wanted[self._rows_of(key).shard[wanted] < 0]
 
-    def has(self, key: Key, indices: np.ndarray) -> bool:
-        """Whether all the features asked for are there."""
+    def has(self, key: FeatureKey, indices: IntArray) -> bool:
+        """Returns whether the features of all examples are cached."""
         return not len(self.missing(key, indices))
 
     def fill(
         self,
-        key: Key,
-        indices: np.ndarray,
-        prefix: Callable[..., Any],
-        shapes: Sequence[tuple[int, ...]],
+        key: FeatureKey,
+        indices: IntArray,
+        forward: Forward,
+        shapes: Sequence[ExampleShape],
         *,
-        source: Key | None = None,
+        source: FeatureKey | None = None,
     ) -> None:
-        """Computes what is missing.
+        """Computes the features that are missing.
 
         Args:
-          key: of the result.
-          indices: of the examples wanted.
-          prefix: from the input, or from the tensors of `source`, to the tensors at the cut.
-          shapes: of those tensors, without the batch axis.
-          source: stored features to start from instead of the input.
+          key: Key of the features.
+          indices: Indices of the examples, int64 [n].
+          forward: Function from the inputs, or from the tensors of `source`, to the features.
+          shapes: Shapes of the features, without the batch axis.
+          source: Key of cached features to start from; None starts from the decoded examples.
         """
-        rows = self._of(key)
-        missing = self.missing(key, indices)
+        rows, missing = self._rows_of(key), self.missing(key, indices)
         if not len(missing):
             return
-        row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes)
+        row_bytes = _FLOAT_BYTES * sum(int(np.prod(shape)) for shape in shapes)
         size = self._batch_rows(row_bytes, source)
-        step = max(size, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // size * size)
-        if self._cache:
-            mine = {self._entry(self._cache, held) for held in self._rows}
-            self._cache.make_room(len(missing) * row_bytes, keep=mine)
-        what = f"features at {key.boundary}, view {key.view}"
-        with Progress(what, len(missing)) as progress:
+        shard_rows = min(_MAX_SHARD_ROWS, _MAX_SHARD_BYTES // row_bytes)
+        step = max(size, shard_rows // size * size)
+        self._make_room(len(missing) * row_bytes)
+        with Progress(f"features at {key.boundary}, view {key.view.number}", len(missing)) as done:
             for first in range(0, len(missing), step):
-                part = missing[first : first + step]
-                shard = self._shard(key, part, shapes)
-                arrays = shard.arrays if shard else _empty(len(part), shapes)
-                start = 0
-                for inputs in self._inputs(key, part, source, size):
-                    outputs = tf.nest.flatten(prefix(*inputs))
-                    stop = start + len(inputs[0])
-                    for array, value in zip(arrays, outputs):
-                        array[start:stop] = value
-                    progress.add(stop - start)
-                    signals.raise_if_stop_requested()
-                    start = stop
-                rows.add(part, arrays)
+                some = missing[first : first + step]
+                shard = self._new_shard(key, some, shapes)
+                arrays = shard.arrays if shard else _empty(len(some), shapes)
+                batches = self._batches(key, some, source, size)
+                _compute(forward, batches, arrays, done)
+                rows.add(some, arrays)
                 if shard:
                     self._commits.append(self._writer.submit(shard.commit))
 
-    def get(self, key: Key, indices: np.ndarray) -> list[np.ndarray]:
-        """Stored features of the examples at `indices`, float32, an array per tensor at the cut."""
-        return self._of(key).get(self._first[indices])
+    def get(self, key: FeatureKey, indices: IntArray) -> list[FloatArray]:
+        """Returns cached features, one array float32 [n, ...] per tensor at the boundary."""
+        return self._rows_of(key).get(self._first_copy[indices])
 
     def close(self) -> None:
-        """Waits until all that was computed is on disk, and lets go of it."""
+        """Waits until all computed features are on disk, and releases them."""
         for commit in self._commits:
             try:
                 commit.result()
             except OSError as error:
-                LOGGER.info(f"features were not kept for later runs: {error}")
+                LOGGER.warning(f"Features could not be kept for later runs: {error}")
         self._commits.clear()
         self._rows.clear()
 
-    def _of(self, key: Key) -> _Rows:
+    def _rows_of(self, key: FeatureKey) -> _Rows:
         if key not in self._rows:
-            rows = _Rows(len(self._ids))
-            shards = self._cache.shards(self._entry(self._cache, key)) if self._cache else []
-            place = {
-                each: (number, row)
-                for number, (ids, _) in enumerate(shards)
-                for row, each in enumerate(ids.tolist())
-            }
-            places = np.array([place.get(each, (-1, 0)) for each in self._ids.tolist()])
-            for number, (_, arrays) in enumerate(shards):
-                there = np.flatnonzero(places[:, 0] == number)
-                rows.add(there, arrays, places[there, 1])
-                self.found += len(there)
-            self._rows[key] = rows
+            self._rows[key] = self._rows_on_disk(key)
         return self._rows[key]
 
-    def _entry(self, cache: FeatureCache, key: Key) -> Path:
-        random = key.augment not in ("none", "mirror")
-        return cache.entry(self._basis, key, self._seed if random else None)
+    def _rows_on_disk(self, key: FeatureKey) -> _Rows:
+        rows = _Rows(len(self._ids))
+        shards = self._cache.shards(self._entry(self._cache, key)) if self._cache else []
+        place = {
+            each: (number, row)
+            for number, (ids, _) in enumerate(shards)
+            for row, each in enumerate(ids.tolist())
+        }
+        places = np.array([place.get(each, (-1, 0)) for each in self._ids.tolist()])
+        for number, (_, arrays) in enumerate(shards):
+            found = np.flatnonzero(places[:, 0] == number)
+            rows.add(found, arrays, places[found, 1])
+            self.rows_found += len(found)
+        return rows
 
-    def _shard(self, key: Key, indices: np.ndarray, shapes: Any) -> Shard | None:
+    def _entry(self, cache: FeatureCache, key: FeatureKey) -> Path:
+        return cache.entry(self._basis, key)
+
+    def _make_room(self, needed_bytes: int) -> None:
+        if self._cache:
+            held = {self._entry(self._cache, key) for key in self._rows}
+            self._cache.make_room(needed_bytes, keep=held)
+
+    def _new_shard(
+        self, key: FeatureKey, indices: IntArray, shapes: Sequence[ExampleShape]
+    ) -> Shard | None:
         if not self._cache:
             return None
         entry = self._entry(self._cache, key)
         return self._cache.start_shard(entry, self._ids[indices], shapes, np.float32)
 
-    def _batch_rows(self, row_bytes: int, source: Key | None) -> int:
-        """Examples that the forward takes at once: a multiple of the block."""
+    def _batch_rows(self, row_bytes: int, source: FeatureKey | None) -> int:
+        """Returns the number of examples per forward pass."""
         if source:
-            taken = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
+            input_bytes = sum(array.nbytes // len(array) for array in self._rows[source].shards[0])
         else:
-            taken = self._decoded.preprocessor.nbytes
-        fit = _BATCH_BYTES // max(taken, row_bytes)
-        return min(_MOST_ROWS, max(_BLOCK, fit // _BLOCK * _BLOCK))
+            input_bytes = self._inputs.preprocessor.nbytes
+        fitting = _MAX_BATCH_BYTES // max(input_bytes, row_bytes)
+        rows = fitting // _BATCH_ROWS_STEP * _BATCH_ROWS_STEP
+        return min(_MAX_BATCH_ROWS, max(_BATCH_ROWS_STEP, rows))
 
-    def _inputs(
-        self, key: Key, indices: np.ndarray, source: Key | None, size: int
-    ) -> Iterator[list[Any]]:
+    def _batches(
+        self, key: FeatureKey, indices: IntArray, source: FeatureKey | None, size: int
+    ) -> Iterator[Sequence[Tensor]]:
         starts = range(0, len(indices), size)
         if source:
             yield from (self.get(source, indices[start : start + size]) for start in starts)
             return
-        augmenter = self._decoded.preprocessor.augmenter(key.augment)
-        for start, batch in zip(starts, self._decoded.batches(indices, size)):
+        augmenter = self._inputs.preprocessor.augmenter(key.view.augment)
+        for start, batch in zip(starts, self._inputs.batches(indices, size)):
             if augmenter.random:
-                yield [
-                    augmenter.per_example(batch, self._seeds(key, indices[start : start + size]))
-                ]
+                ids = self._ids[indices[start : start + size]]
+                yield [augmenter.per_example(batch, key.view.example_seeds(ids))]
             else:
                 yield [augmenter(batch)]
 
-    def _seeds(self, key: Key, indices: np.ndarray) -> np.ndarray:
-        """Of views, by content: whatever else is missing, an example's view is the same."""
-        texts = (b"%d %d " % (self._seed, key.view) + self._ids[i] for i in indices)
-        digests = b"".join(hashlib.sha256(text).digest()[:8] for text in texts)
-        return np.frombuffer(digests, "<i8") & _POSITIVE
+
+def _compute(
+    forward: Forward, batches: Iterator[Sequence[Tensor]], arrays: list[Array], progress: Progress
+) -> None:
+    """Writes the features of all batches into the arrays."""
+    start = 0
+    for inputs in batches:
+        stop = start + len(inputs[0])
+        for array, value in zip(arrays, tf.nest.flatten(forward(*inputs))):
+            array[start:stop] = value
+        progress.add(stop - start)
+        signals.raise_if_stop_requested()
+        start = stop
 
 
 class _Rows:
-    """Where each example's features are: in which shard, and at which row."""
+    """Where the features of each example are: number of the shard, and row in it.
+
+    Args:
+      count: Number of examples.
+    """
 
     def __init__(self, count: int):
         self.shard = np.full(count, -1, np.int32)
         self.row = np.zeros(count, np.int64)
-        self.shards: list[list[np.ndarray]] = []
+        self.shards: list[list[Array]] = []
 
-    def add(
-        self, indices: np.ndarray, arrays: list[np.ndarray], rows: np.ndarray | None = None
-    ) -> None:
+    def add(self, indices: IntArray, arrays: list[Array], rows: IntArray | None = None) -> None:
+        """Adds a shard with the features of some examples."""
         self.shard[indices] = len(self.shards)
         self.row[indices] = np.arange(len(indices)) if rows is None else rows
         self.shards.append(arrays)
 
-    def get(self, indices: np.ndarray) -> list[np.ndarray]:
+    def get(self, indices: IntArray) -> list[Array]:
+        """Returns the features of some examples, one array per tensor."""
         shard, row = self.shard[indices], self.row[indices]
         if len(indices) and (shard == shard[0]).all():
             return [np.asarray(array[row]) for array in self.shards[shard[0]]]
@@ -232,5 +254,5 @@ class _Rows:
         return found
 
 
-def _empty(count: int, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+def _empty(count: int, shapes: Sequence[ExampleShape]) -> list[Array]:
     return [np.empty((count, *shape), np.float32) for shape in shapes]

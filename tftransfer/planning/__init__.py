@@ -1,1 +1,1 @@
-"""From an experiment to a plan: every open setting decided, checked and costed."""
+"""Plans an experiment: chooses and checks every open setting, and estimates the cost."""

@@ -1,184 +1,126 @@
-"""What a plan chooses on its own, each with its reason; and what a recipe asks of the data."""
+"""Settings that the plan chooses, each with its reason."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import tensorflow as tf
 
-from tftransfer.backbones.load import check_backbone, max_length
-from tftransfer.core.experiment import Experiment
-from tftransfer.core.problem_types import ProblemType
+from tftransfer.backbones.load import max_length
 from tftransfer.core.recipe import Recipe
 from tftransfer.core.typing import KerasModel, PathLike
-from tftransfer.data.examples import Examples, read_item
+from tftransfer.data.examples import Examples
 from tftransfer.data.stream_specs import split_of_stream
-from tftransfer.preprocessing import Modality, Preprocessor, get_modality
-from tftransfer.recipes import make_recipe
-from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.preprocessing import get_modality
 
-_EIGHT = 8
-
-
-def choose_precision(experiment: Experiment, choices: list[str]) -> str:
-    """The precision of the layers: float32 but on TPUs."""
-    gpus = tf.config.list_logical_devices("GPU")
-    tpus = tf.config.list_logical_devices("TPU")
-    if experiment.precision != "auto":
-        if experiment.precision == "mixed_float16" and not gpus:
-            choices.append("mixed_float16 without a GPU is slow and loses digits; it was asked for")
-        return experiment.precision
-    chosen = "mixed_bfloat16" if tpus else "float32"
-    where = "TPU" if tpus else "GPU" if gpus else "CPU"
-    choices.append(f"precision {chosen}: the safe choice on {where}")
-    return chosen
+# Batch sizes are rounded up to a multiple of this number, which common numbers of devices divide.
+_BATCH_SIZE_STEP = 8
 
 
-def choose_xla(experiment: Experiment, choices: list[str]) -> bool:
-    """Whether steps are compiled by XLA: on accelerators."""
-    if experiment.xla != "auto":
-        return experiment.xla == "on"
-    accelerated = bool(
-        tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
-    )
-    choices.append(
-        "XLA on: an accelerator is present"
-        if accelerated
-        else "XLA off: it was measured slower on CPUs"
-    )
-    return accelerated
+@dataclass(frozen=True, kw_only=True)
+class AutoSetting:
+    """A setting with its value, and the reason where the plan chose it.
 
-
-def check_names(experiment: Experiment, found: Examples) -> None:
-    """Raises what is wrong with the recipe's and the backbone's names, before files are read.
-
-    Raises:
-      UserError: no such recipe, method, backbone or option.
+    Attributes:
+      name: Name of the setting, as in `Experiment`.
+      value: The value that the run uses.
+      unit: Unit of the value, if it has one.
+      reason: Why the plan chose the value; empty where it is the value that was given.
     """
-    make_recipe(experiment.recipe, problem_type=found.problem_type)
-    check_backbone(experiment.backbone, found.modality)
+
+    name: str
+    value: str | int | float
+    unit: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        value = f"{self.value:g}" if isinstance(self.value, float) else self.value
+        return " ".join(filter(None, (self.name, f"{value}", self.unit))) + f": {self.reason}"
 
 
-def needed_weights(experiment: Experiment, problem_type: ProblemType, choices: list[str]) -> str:
-    """The weights to load; none where the recipe begins anew."""
-    recipe = make_recipe(experiment.recipe, problem_type=problem_type)
-    if experiment.weights != "none" and _starts_new(recipe):
-        choices.append(f"weights none: {recipe.name} starts every stage from random weights")
-        return "none"
-    return experiment.weights
+def choose_precision(given: str) -> AutoSetting:
+    """Chooses the precision of the layers: bfloat16 on TPUs, else float32.
+
+    Args:
+      given: `Experiment.precision`.
+    """
+    if given != "auto":
+        return AutoSetting(name="precision", value=given)
+    device = _device()
+    value = "mixed_bfloat16" if device == "TPU" else "float32"
+    return AutoSetting(name="precision", value=value, reason=f"the safe value on a {device}")
 
 
-def _starts_new(recipe: Recipe) -> bool:
+def choose_xla(given: str) -> AutoSetting:
+    """Chooses whether XLA compiles the training steps: `on` for accelerators.
+
+    Args:
+      given: `Experiment.xla`.
+    """
+    if given != "auto":
+        return AutoSetting(name="xla", value=given)
+    if _device() != "CPU":
+        return AutoSetting(name="xla", value="on", reason=f"steps run on a {_device()}")
+    return AutoSetting(name="xla", value="off", reason="it was measured slower on CPUs")
+
+
+def choose_weights(given: str, recipe: Recipe) -> AutoSetting:
+    """Chooses the weights to load: none where the recipe starts all stages from random weights.
+
+    Args:
+      given: `Experiment.weights`.
+      recipe: The recipe.
+    """
+    if given == "none" or not starts_from_random_weights(recipe):
+        return AutoSetting(name="weights", value=given)
+    reason = f"{recipe.name} starts every stage from random weights"
+    return AutoSetting(name="weights", value="none", reason=reason)
+
+
+def starts_from_random_weights(recipe: Recipe) -> bool:
+    """Returns whether the first phase gives every stage new random weights."""
     return bool(recipe.phases) and "stage*" in recipe.phases[0].reset
 
 
-def left_out(examples: Examples) -> str:
-    """How many files are left out, and the first."""
-    first, count = examples.quarantine[0], len(examples.quarantine)
-    return (
-        f"{count} file{'s' * (count > 1)} left out, listed in quarantine.csv; the first is "
-        f"{first.name}: {first.reason}"
-    )
+def choose_length(given: float, backbone: PathLike | KerasModel, examples: Examples) -> AutoSetting:
+    """Chooses how much of each example is read, such that most training examples are complete.
+
+    Args:
+      given: `Experiment.length`: seconds of audio or tokens of text; 0 for the automatic value.
+      backbone: The backbone, as `Experiment.backbone`; it limits the length.
+      examples: The examples, already split.
+    """
+    modality = get_modality(examples.modality)
+    if given or modality.auto_length is None:
+        return AutoSetting(name="length", value=given)
+    measures = examples.measures[examples.where("train")]
+    length, text = modality.auto_length(measures, max_length(backbone, modality.name))
+    # The text is `length 4.2 s: reason`.
+    shown, _, reason = text.partition(": ")
+    return AutoSetting(name="length", value=length, unit=shown.split()[-1], reason=reason)
 
 
-def warn_of_random_weights(recipe: Recipe, pretrained: bool, choices: list[str]) -> None:
-    """Says that there is nothing to transfer."""
-    if not pretrained and not _starts_new(recipe):
-        choices.append(
-            "the backbone has random weights, so there is nothing to transfer; give --weights"
-        )
+def choose_batch_size(given: int, recipe: Recipe, examples: Examples) -> AutoSetting:
+    """Chooses the batch size: at most the number of examples, rounded up.
 
+    Further places of a batch would be computed and have the weight 0.
 
-def choose_batch_size(batch: int, recipe: Recipe, examples: Examples, choices: list[str]) -> int:
-    """Places in a batch: no more than there are examples to fill them, but a multiple of eight.
-
-    What is left over would be computed and count for nothing. Eights, as devices share them.
+    Args:
+      given: `Experiment.batch_size`.
+      recipe: The recipe, whose phases read streams.
+      examples: The examples, already split.
     """
     streams = {stream for phase in recipe.phases for stream in phase.streams or ("train",)}
     count = max(len(examples.where(split_of_stream(stream, examples))) for stream in streams)
-    step = math.lcm(_EIGHT, tf.distribute.get_strategy().num_replicas_in_sync)
+    step = math.lcm(_BATCH_SIZE_STEP, tf.distribute.get_strategy().num_replicas_in_sync)
     needed, train = -(-count // step) * step, len(examples.where("train"))
-    if batch > train:
-        less = f"; batches have {needed} places" if needed < batch else ""
-        choices.append(
-            f"batch_size {batch} is more than the {train} training examples, so an epoch of these "
-            f"is one step{less}"
-        )
-    return min(batch, needed)
+    if given <= train:
+        return AutoSetting(name="batch_size", value=min(given, needed))
+    reason = f"{given} is more than the {train} training examples, so an epoch is one step"
+    return AutoSetting(name="batch_size", value=min(given, needed), reason=reason)
 
 
-def length_of(backbone: PathLike | KerasModel, examples: Examples, choices: list[str]) -> float:
-    """How much of each example is read: what holds most of the training data; 0 for pictures."""
-    modality = get_modality(examples.modality)
-    if modality.auto_length is None:
-        return 0.0
-    measures = examples.measures[examples.where("train")]
-    length, said = modality.auto_length(measures, max_length(backbone, modality.name))
-    choices.append(said)
-    return length
-
-
-def preprocessor_remarks(preprocessor: Preprocessor, examples: Examples) -> tuple[str, ...]:
-    """What is worth saying of the training examples in this form; of pictures nothing is."""
-    if type(preprocessor).warnings is Preprocessor.warnings:
-        return ()
-    return preprocessor.warnings([read_item(examples.items[i]) for i in examples.where("train")])
-
-
-def sizes_of(preprocessor: Preprocessor) -> dict[str, Any]:
-    """The fields of an experiment that give the same form again."""
-    return {
-        name: getattr(preprocessor, name)
-        for name in ("image_size", "length")
-        if hasattr(preprocessor, name)
-    }
-
-
-def with_augment(recipe: Recipe, modality: Modality) -> Recipe:
-    """The recipe with each `auto` resolved."""
-    phases = []
-    for phase in recipe.phases:
-        augment = modality.default_augmentation if phase.augment == "auto" else phase.augment
-        if augment not in modality.augmentations:
-            raise unknown_name(f"augment for {modality.plural}", augment, modality.augmentations)
-        if phase.mixup and not modality.mixable:
-            raise UserError(f"mixup cannot mix {modality.plural}.", "Leave mixup out.")
-        phases.append(replace(phase, augment=augment))
-    return replace(recipe, phases=tuple(phases))
-
-
-def check_streams(recipe: Recipe, examples: Examples) -> None:
-    """The recipe reads only what there is.
-
-    Raises:
-      UserError: the recipe reads a part of the data that is not there.
-    """
-    if any(phase.adapts for phase in recipe.phases) and not len(examples.where("target")):
-        raise UserError(
-            f"The recipe {recipe.name} reads examples of the target domain, and there are none.",
-            "Give them, without labels, by --target_data=DIR.",
-        )
-    mixes = any(phase.solve == "interpolate" for phase in recipe.phases)
-    if mixes and not len(examples.where("val")):
-        raise UserError(
-            f"The recipe {recipe.name} chooses weights on the validation split, and there is none.",
-            "Give --validation_fraction=0.1.",
-        )
-
-
-def check_scores(recipe: Recipe, problem_type: ProblemType) -> None:
-    """The losses get the kind of classes that they need.
-
-    Raises:
-      UserError: a loss needs classes that exclude each other, and the target has none.
-    """
-    losses = [loss for phase in recipe.phases for loss in phase.losses]
-    for loss in losses if problem_type is not ProblemType.SINGLE_LABEL else []:
-        if any(path.endswith(".logits") for path in loss.softmaxed()):
-            raise UserError(
-                f"{loss.class_name} of the recipe {recipe.name} needs classes that exclude "
-                f"each other, and the target is {problem_type}.",
-                "Leave out the method that adds it.",
-            )
+def _device() -> str:
+    """Returns the kind of device that the steps run on: `TPU`, `GPU` or `CPU`."""
+    return next((kind for kind in ("TPU", "GPU") if tf.config.list_logical_devices(kind)), "CPU")

@@ -1,28 +1,39 @@
-"""What would stop a long run, looked for in seconds and before anything is read or made."""
+"""Checks that take seconds and find what would stop a long run, before any data are read."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from tftransfer.checkpoints.checkpoint import KEPT
 from tftransfer.core.experiment import Experiment
-from tftransfer.planning.plan import Plan
+from tftransfer.data.examples import Examples
+from tftransfer.models.network import Network
+from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.utils.errors import UserError
 
+_FLOAT_BYTES = 4
 # Optimizers keep two moments of each weight that trains.
 _MOMENTS = 2
+# A row of predictions.csv has about this many characters per class, and as many more columns.
+_PREDICTION_BYTES = 32
+_PREDICTION_COLUMNS = 8
 
 
 def preflight(experiment: Experiment, workdir: Path) -> None:
-    """Checks the environment, the run's folder and the named files.
+    """Checks the environment, the run's folder and the weights file.
+
+    Args:
+      experiment: The experiment.
+      workdir: Folder of the run.
 
     Raises:
-      UserError: TF_CONFIG is malformed, the folder cannot be written, weights are not there.
+      UserError: TF_CONFIG is malformed, the folder cannot be written to, or the weights file does
+        not exist.
     """
     _check_tf_config(os.environ.get("TF_CONFIG", ""))
     _check_writable(workdir)
@@ -33,36 +44,42 @@ def preflight(experiment: Experiment, workdir: Path) -> None:
             raise UserError(f"The weights file {path} does not exist.", "Check --weights.")
 
 
-def check_room(plan: Plan, workdir: Path) -> None:
-    """Checks that the disk has room for checkpoints, final weights and export.
+def check_disk_space(workdir: Path, needed_bytes: int) -> None:
+    """Checks that the disk has space for checkpoints, final weights and export.
+
+    Args:
+      workdir: Folder of the run; the size of its present files counts as available.
+      needed_bytes: Number of bytes that the whole run writes.
 
     Raises:
-      UserError: it has not.
+      UserError: The disk has less space.
     """
-    held = sum(path.stat().st_size for path in workdir.rglob("*") if path.is_file())
-    needed, free = room_needed(plan) - held, shutil.disk_usage(_existing(workdir)).free
+    present = sum(path.stat().st_size for path in workdir.rglob("*") if path.is_file())
+    needed, free = needed_bytes - present, shutil.disk_usage(_existing(workdir)).free
     if needed > free:
         raise UserError(
             f"--workdir={workdir} needs about {needed / 2**20:,.0f} MiB, its disk has "
             f"{free / 2**20:,.0f} MiB free.",
-            "Make room, or give a --workdir on another disk.",
+            "Free disk space, or give a --workdir on another disk.",
         )
 
 
-def room_needed(plan: Plan) -> int:
-    """Bytes: each checkpoint has all weights, the best so far, and the optimizer's moments."""
-    network = plan.network
-    every = sum(4 * network.parameters(block) for block in network.blocks)
-    most = max(
-        (
-            sum(4 * network.parameters(b) for b, rate in phase.rates.items() if rate)
-            for phase in plan.phases
-        ),
-        default=0,
-    )
-    checkpoint = every + (1 + _MOMENTS) * most
-    predictions = 32 * (len(plan.examples.classes) + 8) * len(plan.examples)
-    return int(np.ceil((KEPT + 1) * checkpoint + 2 * every + predictions))
+def run_bytes(network: Network, phases: Sequence[PhasePlan], examples: Examples) -> int:
+    """Returns the number of bytes that a run writes.
+
+    A checkpoint has all weights, the best weights so far, and the optimizer's moments.
+
+    Args:
+      network: The network.
+      phases: The phases as planned.
+      examples: The examples.
+    """
+    size = {block: _FLOAT_BYTES * network.parameters(block) for block in network.blocks}
+    trained = [sum(size[b] for b, rate in each.rates.items() if rate) for each in phases]
+    checkpoint = sum(size.values()) + (1 + _MOMENTS) * max(trained, default=0)
+    columns = len(examples.classes) + _PREDICTION_COLUMNS
+    predictions = _PREDICTION_BYTES * columns * len(examples)
+    return math.ceil((KEPT + 1) * checkpoint + 2 * sum(size.values()) + predictions)
 
 
 def _check_tf_config(text: str) -> None:
@@ -71,25 +88,25 @@ def _check_tf_config(text: str) -> None:
     try:
         config = json.loads(text)
         if not isinstance(config, dict) or not isinstance(config.get("cluster", {}), dict):
-            raise ValueError("it is no object with a cluster")
+            raise ValueError("it is not an object with a cluster")
     except ValueError as error:
         raise UserError(
-            f"The environment variable TF_CONFIG cannot be understood: {error}.",
+            f"The environment variable TF_CONFIG is malformed: {error}.",
             'Unset it, or give {"cluster": {"worker": ["HOST:PORT", ...]}, "task": ...}.',
         ) from None
 
 
 def _check_writable(workdir: Path) -> None:
-    place = _existing(workdir)
-    if not place.is_dir():
-        raise UserError(f"--workdir={workdir}: {place} is a file.", "Give a folder.")
-    if not os.access(place, os.W_OK | os.X_OK):
+    folder = _existing(workdir)
+    if not folder.is_dir():
+        raise UserError(f"--workdir={workdir}: {folder} is a file.", "Give a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(
-            f"--workdir={workdir} cannot be written: {place} is read-only.",
-            "Give a folder that you may write to.",
+            f"--workdir={workdir} cannot be written to: {folder} is read-only.",
+            "Give a folder with write permission.",
         )
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that is there."""
+    """Returns the path, or the nearest folder above it that exists."""
     return next(each for each in (path, *path.absolute().parents) if each.exists())

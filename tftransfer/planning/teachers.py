@@ -1,14 +1,13 @@
-"""Networks that teach: runs, or backbones for their features alone."""
+"""Teachers of a recipe: runs, or backbones for their features only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import load_backbone
-from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.recipe import Head, Recipe
+from tftransfer.core.recipe import Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.utils.errors import UserError
@@ -17,12 +16,12 @@ from tftransfer.workdir.trained_model import load_trained_model
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """A network that teaches.
+    """A trained network whose outputs a student learns.
 
     Attributes:
-      network: with a head `head` where it is a run's.
-      classes: of that head; none for a backbone.
-      columns: of that head, for the classes of the student.
+      network: The network; a run's has a head `head`.
+      classes: Classes of that head; empty for a backbone.
+      columns: Column of that head's scores for each class of the student.
     """
 
     network: Network
@@ -31,67 +30,57 @@ class Teacher:
 
 
 def load_teachers(
-    recipe: Recipe, experiment: Experiment, classes: tuple[str, ...]
+    recipe: Recipe, classes: Sequence[str], *, trust_code: bool = False
 ) -> tuple[Teacher, ...]:
-    """The teachers of a recipe.
+    """Loads the teachers of a recipe.
 
     Args:
-      recipe: whose losses say what is asked of them.
-      experiment: for `trust_code`.
-      classes: of the student.
+      recipe: The recipe, whose losses name the outputs of teachers.
+      classes: Classes of the student.
+      trust_code: Whether a teacher may be a TF-Hub module, which is code.
 
     Raises:
-      UserError: no teacher, or one that cannot tell what is asked of it.
+      UserError: The recipe has no teacher, or one without an output that a loss reads.
     """
-    asked = {name for phase in recipe.phases for name in phase.tensors("teacher")}
-    if asked and not recipe.teachers:
+    outputs = {name for phase in recipe.phases for name in phase.tensors("teacher")}
+    if outputs and not recipe.teachers:
         raise UserError(
             f"The recipe {recipe.name} has no teacher.",
-            f"Name a run or a backbone: --recipe={recipe.name}:teacher=runs/NAME.",
+            f"Give a run or a backbone: --recipe={recipe.name}:teacher=runs/NAME.",
         )
-    return tuple(_load(name, asked, experiment, classes) for name in recipe.teachers if asked)
+    if not outputs:
+        return ()
+    return tuple(
+        _run_teacher(name, outputs, classes)
+        if is_run(name)
+        else _backbone_teacher(name, outputs, trust_code=trust_code)
+        for name in recipe.teachers
+    )
 
 
-def _load(name: str, asked: set[str], experiment: Experiment, classes: tuple[str, ...]) -> Teacher:
-    if not is_run(name):
-        if asked != {FEATURES}:
-            raise UserError(
-                f"The teacher {name} is no run, so it knows no classes, but its scores are asked "
-                "for.",
-                "Give a run that was trained on these classes, or a recipe that takes features.",
-            )
-        backbone = load_backbone(name, trust_code=experiment.trust_code)
-        return Teacher(network=Network(backbone, (), units=0))
-    restored = load_trained_model(name)
-    if "logits" in asked and restored.problem_type is not ProblemType.SINGLE_LABEL:
+def _backbone_teacher(name: str, outputs: set[str], *, trust_code: bool) -> Teacher:
+    if outputs != {FEATURES}:
         raise UserError(
-            f"The teacher {name} knows no classes that exclude each other: its target is "
-            f"{restored.problem_type}.",
-            "Teach by features, which need no classes: --recipe=distill_features.",
+            f"The teacher {name} is not a run, so it has no classes, but a loss reads its scores.",
+            "Give a run that was trained on these classes, or use --recipe=distill_features.",
         )
-    unknown = [each for each in classes if each not in restored.classes]
-    if unknown and "logits" in asked:
+    backbone = load_backbone(name, trust_code=trust_code)
+    return Teacher(network=Network(backbone, (), units=0))
+
+
+def _run_teacher(name: str, outputs: set[str], classes: Sequence[str]) -> Teacher:
+    run = load_trained_model(name)
+    if "logits" in outputs and run.problem_type is not ProblemType.SINGLE_LABEL:
         raise UserError(
-            f"The teacher {name} does not know these classes: {', '.join(unknown[:5])}.",
-            "Teach by features, which need no common classes: --recipe=distill_features.",
+            f"The scores of the teacher {name} are not of one class per example: its problem type "
+            f"is {run.problem_type}.",
+            "Learn its features, which need no classes: --recipe=distill_features.",
         )
-    columns = () if unknown else tuple(restored.classes.index(each) for each in classes)
-    return Teacher(network=restored.network, classes=restored.classes, columns=columns)
-
-
-def with_widths(recipe: Recipe, backbone: Backbone, teachers: tuple[Teacher, ...]) -> Recipe:
-    """The recipe, its heads as wide as what they are like.
-
-    Raises:
-      UserError: the backbone has no head of its own, and one is asked for.
-    """
-
-    def sized(head: Head) -> Head:
-        if head.like == "source":
-            return replace(head, units=len(backbone.source_head()[1]))
-        if head.like == "teacher.features":
-            widths = [int(each.network.tensor(FEATURES).shape[-1]) for each in teachers]
-            return replace(head, units=sum(widths))
-        return head
-
-    return replace(recipe, heads=tuple(map(sized, recipe.heads)))
+    unknown = [each for each in classes if each not in run.classes]
+    if unknown and "logits" in outputs:
+        raise UserError(
+            f"The teacher {name} does not have these classes: {', '.join(unknown[:5])}.",
+            "Learn its features, which need no common classes: --recipe=distill_features.",
+        )
+    columns = () if unknown else tuple(run.classes.index(each) for each in classes)
+    return Teacher(network=run.network, classes=run.classes, columns=columns)

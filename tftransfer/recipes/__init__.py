@@ -1,5 +1,13 @@
-"""The named recipes, and the methods that are added to them by `+`."""
+"""Recipes by name, and the methods that `RECIPE+METHOD` adds to them."""
 
+from tftransfer.recipes.describe import (
+    OptionInfo,
+    RecipeInfo,
+    describe_recipe,
+    list_methods,
+    list_recipes,
+    recipe_help,
+)
 from tftransfer.recipes.distillation import distill, distill_features
 from tftransfer.recipes.domain_adaptation import (
     adabn,
@@ -12,22 +20,19 @@ from tftransfer.recipes.domain_adaptation import (
     mmd,
     reweight,
 )
-from tftransfer.recipes.few_shot import few_shot
-from tftransfer.recipes.multi_task import multi_task, with_tasks
+from tftransfer.recipes.few_shot import episodic, few_shot, setfit
+from tftransfer.recipes.multi_task import multi_task
 from tftransfer.recipes.registry import (
     METHODS,
     RECIPES,
-    make_recipe,
-    recipe_name_and_options,
     recipe_names,
     recipe_options,
     register_method,
     register_recipe,
-    with_budget,
-    without_method,
 )
 from tftransfer.recipes.regularization import bss, delta, l2_sp, lora, lwf, wise_ft
 from tftransfer.recipes.self_supervised import autoencoder, fixmatch, simclr, simsiam, vae
+from tftransfer.recipes.spec import RecipeLike, RecipePart, RecipeSpec, make_recipe, parse_recipe
 from tftransfer.recipes.supervised import (
     deep_transfer,
     feature_extraction,
@@ -39,6 +44,11 @@ from tftransfer.recipes.supervised import (
 __all__ = [
     "METHODS",
     "RECIPES",
+    "OptionInfo",
+    "RecipeInfo",
+    "RecipeLike",
+    "RecipePart",
+    "RecipeSpec",
     "adabn",
     "adda",
     "autoencoder",
@@ -49,32 +59,35 @@ __all__ = [
     "ddc",
     "deep_transfer",
     "delta",
+    "describe_recipe",
     "distill",
     "distill_features",
     "entropy",
+    "episodic",
     "feature_extraction",
     "few_shot",
     "fine_tune",
     "fixmatch",
     "gradual_unfreezing",
     "l2_sp",
+    "list_methods",
+    "list_recipes",
     "lora",
     "lwf",
     "make_recipe",
     "mmd",
     "multi_task",
-    "recipe_name_and_options",
+    "parse_recipe",
+    "recipe_help",
     "recipe_names",
     "recipe_options",
     "register_method",
     "register_recipe",
     "reweight",
     "scratch",
+    "setfit",
     "simclr",
     "simsiam",
     "vae",
     "wise_ft",
-    "with_budget",
-    "with_tasks",
-    "without_method",
 ]

@@ -1,4 +1,4 @@
-"""How a method changes a recipe: losses, heads and rates where its stages learn from labels."""
+"""How a method changes a recipe: losses, heads and rates in the phases that learn labels."""
 
 from __future__ import annotations
 
@@ -10,51 +10,55 @@ from tftransfer.utils.errors import UserError
 
 
 def trains_stages(phase: Phase) -> bool:
-    """Whether more than heads trains, by steps."""
+    """Returns whether the phase trains a stage by optimizer steps."""
     return bool(phase.losses) and any(
         block.startswith("stage") and rate > 0 for block, rate in phase.train.items()
     )
 
 
 def stages_reset(phase: Phase) -> tuple[str, ...]:
-    """Of what a phase begins anew, the stages."""
+    """Returns the stages that the phase starts from random weights."""
     return tuple(each for each in phase.reset if each.startswith("stage"))
 
 
 def heads_reset(phase: Phase) -> tuple[str, ...]:
-    """Of what a phase begins anew, the others."""
+    """Returns the heads that the phase starts from random weights."""
     return tuple(each for each in phase.reset if not each.startswith("stage"))
 
 
 def with_heads(recipe: Recipe, *heads: Head) -> Recipe:
-    """The recipe with heads that it does not have yet.
+    """Returns the recipe with further heads; a head that it already has is not added again.
 
     Raises:
-      UserError: it has another of the same name.
+      UserError: The recipe has another head of the same name.
     """
-    there = {head.name: head for head in recipe.heads}
+    present = {head.name: head for head in recipe.heads}
     for head in heads:
-        if there.get(head.name, head) != head:
+        if present.get(head.name, head) != head:
             raise UserError(
-                f"Two methods of the recipe {recipe.name} each want a head {head.name!r} of "
-                "their own.",
-                "Take one of them.",
+                f"Two methods of the recipe {recipe.name} each need a different head "
+                f"{head.name!r}.",
+                "Remove one of the two methods.",
             )
-    return replace(recipe, heads=(*recipe.heads, *(h for h in heads if h.name not in there)))
+    return replace(recipe, heads=(*recipe.heads, *(h for h in heads if h.name not in present)))
 
 
 def where_stages_train(recipe: Recipe, change: Callable[[Phase], Phase]) -> Recipe:
-    """The recipe with the phases changed whose stages train on labels; if none, where heads do.
+    """Returns the recipe with changed phases: those that train stages on labels, else heads.
+
+    Args:
+      recipe: Recipe to change.
+      change: Function that returns the changed phase.
 
     Raises:
-      UserError: no phase trains on labels by steps.
+      UserError: No phase trains on labels by optimizer steps.
     """
     chosen = [phase for phase in recipe.phases if phase.is_supervised]
     if not chosen:
         raise UserError(
-            f"The recipe {recipe.name} has no phase that trains on labels by steps, to which more "
-            "could be added.",
-            "Begin with another, such as fine_tune or feature_extraction.",
+            f"The recipe {recipe.name} has no phase that trains on labels by optimizer steps, "
+            "hence nothing can be added to it.",
+            "Begin with another recipe, such as fine_tune or feature_extraction.",
         )
     chosen = list(filter(trains_stages, chosen)) or chosen
     phases = [change(phase) if phase in chosen else phase for phase in recipe.phases]
@@ -62,7 +66,13 @@ def where_stages_train(recipe: Recipe, change: Callable[[Phase], Phase]) -> Reci
 
 
 def with_losses(recipe: Recipe, *losses: Loss, train: Mapping[str, float] | None = None) -> Recipe:
-    """The recipe with losses, and blocks that train, added where its stages train."""
+    """Returns the recipe with further losses in the phases that train its stages.
+
+    Args:
+      recipe: Recipe to change.
+      *losses: Losses to add.
+      train: Blocks that train too in these phases, with their rate multipliers.
+    """
     return where_stages_train(
         recipe,
         lambda phase: replace(

@@ -17,17 +17,18 @@ def distill(
     teacher: str = "",
     temperature: float = 4.0,
     share: float = 0.9,
-    unlabelled: int = 0,
+    unlabelled: bool = False,
 ) -> Recipe:
-    """The student learns the teacher's softened scores (Hinton et al., 2015).
+    """Trains on the softened scores of a teacher too (Hinton et al., 2015).
 
     Args:
-      recipe: that it is added to; `scratch` for a student that begins anew.
-      teacher: a run that knows the student's classes, by their names; several are parted by `|`.
-        One of the student's own network makes born-again networks (Furlanello et al., 2018).
-      temperature: by which the scores are softened.
-      share: of the teacher; the losses of labels have the rest, all others stay as they are.
-      unlabelled: 1 to learn from the pictures of `--unlabelled_data` too.
+      recipe: Recipe to change; `scratch` for a student with random weights.
+      teacher: Folder of a run whose classes include the student's; separate several by `|`. A
+        teacher with the student's own architecture makes born-again networks (Furlanello et al.,
+        2018).
+      temperature: Divisor of the scores before the softmax.
+      share: Weight of the teacher's loss, 0 to 1; the losses of labels are multiplied by the rest.
+      unlabelled: Whether to learn from the examples of `--unlabelled_data` too.
     """
     losses: list[Loss] = [Distill(temperature=temperature, weight=share)]
     if unlabelled:
@@ -38,22 +39,27 @@ def distill(
 
     def change(phase: Phase) -> Phase:
         rest = 1 - share
-        own = [
+        weighted = [
             replace(loss, weight=loss.weight * rest) if loss in phase.supervised_losses else loss
             for loss in phase.losses
         ]
-        return replace(phase, losses=(*own, *losses))
+        return replace(phase, losses=(*weighted, *losses))
 
-    return _taught(where_stages_train(recipe, change), teacher)
+    return _with_teachers(where_stages_train(recipe, change), teacher)
 
 
 @register_method
 def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0) -> Recipe:
-    """The student's features learn to tell the teacher's (after FitNets, Romero et al., 2015).
+    """Trains the features to predict those of a teacher (after FitNets, Romero et al., 2015).
 
-    A linear head of the student's pooled features is to have the direction of the teacher's
-    (cosine; FitNets compares a layer in the middle by its squared distance). The teacher needs no
-    classes in common with the student; any backbone serves.
+    The loss is the cosine distance between a linear head of the student's pooled features and the
+    teacher's pooled features; FitNets compares a middle layer by squared distance. The teacher
+    needs no classes in common with the student.
+
+    Args:
+      recipe: Recipe to change.
+      teacher: Folder of a run, or name of a backbone; separate several by `|`.
+      strength: Weight of the loss.
     """
     recipe = with_heads(recipe, Head(name="hint", output="hint", like="teacher.features"))
 
@@ -61,10 +67,10 @@ def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0
         losses = (*phase.losses, Hint(weight=strength))
         return replace(phase, losses=losses, train={**phase.train, "hint": 1.0})
 
-    return _taught(where_stages_train(recipe, change), teacher)
+    return _with_teachers(where_stages_train(recipe, change), teacher)
 
 
-def _taught(recipe: Recipe, names: str) -> Recipe:
-    """With these teachers beside those it has, each once."""
+def _with_teachers(recipe: Recipe, names: str) -> Recipe:
+    """Returns the recipe with further teachers, each once."""
     teachers = dict.fromkeys((*recipe.teachers, *filter(None, names.split("|"))))
     return replace(recipe, teachers=tuple(teachers))

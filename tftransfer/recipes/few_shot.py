@@ -1,4 +1,4 @@
-"""Few labels a class: heads solved on features, and stages that learn from episodes or pairs."""
+"""Few labels per class: closed-form heads, and stages that learn from episodes or pairs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from tftransfer.recipes.registry import register_method, register_recipe
 
 @register_recipe
 def few_shot(*, solve: str = "ridge") -> Recipe:
-    """The head as the solution of a problem on frozen features, for few labels a class.
+    """Solves for the head in closed form on frozen features, for few labels per class.
 
     Args:
-      solve: `prototypes`, the nearest mean of a class by distance (Snell et al., 2017); `cosine`,
-        by angle (Wang et al., 2019); `ridge`, regression in closed form (Bertinetto et al.,
-        2019); or `logistic`, its penalty by cross-validation (Tian et al., 2020).
+      solve: Solver of the head: `prototypes`, the nearest class mean by distance (Snell et al.,
+        2017); `cosine`, the nearest by angle (Wang et al., 2019); `ridge`, ridge regression
+        (Bertinetto et al., 2019); or `logistic`, with a penalty by cross-validation (Tian et al.,
+        2020).
     """
     phase = Phase(name=solve, train={"head": 1.0}, losses=(), epochs=1, solve=solve, augment="none")
     head = Head(normalize=solve == "cosine")
@@ -32,13 +33,13 @@ def episodic(
     episodic_rate: float = 1e-4,
     temperature: float = 0.2,
 ) -> Recipe:
-    """First, the stages learn from episodes: each batch is one (Snell et al., 2017).
+    """First trains the stages by prototypical episodes, one per batch (Snell et al., 2017).
 
     Args:
-      recipe: that goes on from there.
-      episodic_epochs: of that phase.
-      episodic_rate: its peak learning rate.
-      temperature: by which squared distances of unit vectors are divided.
+      recipe: Recipe that comes after the phase.
+      episodic_epochs: Number of epochs of the phase.
+      episodic_rate: Peak learning rate of the phase.
+      temperature: Divisor of the squared distances of unit vectors.
     """
     phase = Phase(
         name="episodic",
@@ -47,23 +48,23 @@ def episodic(
         epochs=episodic_epochs,
         learning_rate=episodic_rate,
     )
-    return _first(recipe, phase)
+    return _after(phase, recipe)
 
 
 @register_method
 def setfit(
     recipe: Recipe, *, pair_epochs: int = 40, pair_rate: float = 2e-5, unfreeze: int = 0
 ) -> Recipe:
-    """First, pairs of a class are drawn together, others apart (Tunstall et al., 2022).
+    """First trains the stages on pairs of examples of one or two classes (Tunstall et al., 2022).
 
-    Made for few labels, before a head that is solved: `few_shot:solve=logistic+setfit`. Such a head
-    then reads vectors divided by their length, as the pairs are compared by angle alone.
+    Suits few labels, before a closed-form head: `few_shot:solve=logistic+setfit`. Such a head then
+    reads vectors divided by their length, since the pairs are compared only by angle.
 
     Args:
-      recipe: that goes on from there.
-      pair_epochs: of that phase; each batch holds all pairs of its examples.
-      pair_rate: its peak learning rate.
-      unfreeze: stages that learn, from the top; 0 for all.
+      recipe: Recipe that comes after the phase.
+      pair_epochs: Number of epochs of the phase; each batch has all pairs of its examples.
+      pair_rate: Peak learning rate of the phase.
+      unfreeze: Number of stages that train, counted from the top; 0 trains all.
     """
     stages = [f"stage-{k}" for k in range(1, unfreeze + 1)] or ["stage*"]
     phase = Phase(
@@ -76,10 +77,10 @@ def setfit(
     )
     solved = any(each.solve for each in recipe.phases)
     heads = [replace(head, normalize=head.normalize or solved) for head in recipe.heads]
-    return _first(replace(recipe, heads=tuple(heads)), phase)
+    return _after(phase, replace(recipe, heads=tuple(heads)))
 
 
-def _first(recipe: Recipe, phase: Phase) -> Recipe:
-    """The recipe after a phase of the stages; what these learnt is not thrown away again."""
-    kept = [replace(each, reset=heads_reset(each)) for each in recipe.phases]
-    return replace(recipe, phases=(replace(phase, reset=stages_reset(recipe.phases[0])), *kept))
+def _after(phase: Phase, recipe: Recipe) -> Recipe:
+    """Returns the recipe after a phase that trains stages, which later phases do not reset."""
+    later = [replace(each, reset=heads_reset(each)) for each in recipe.phases]
+    return replace(recipe, phases=(replace(phase, reset=stages_reset(recipe.phases[0])), *later))

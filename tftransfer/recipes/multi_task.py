@@ -1,8 +1,7 @@
-"""How several tasks are weighed against each other."""
+"""How the losses of several tasks are weighted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from tftransfer.core.problem_types import ProblemType
@@ -23,67 +22,44 @@ def multi_task(
     alpha: float = 1.5,
     rate: float = 10.0,
 ) -> Recipe:
-    """Weighs the losses of several tasks; without this method each counts 1.
+    """Weights the losses of several tasks; without this method each has the weight 1.
 
     Args:
-      recipe: that it is added to.
-      problem_type: what the labels are.
-      balance: `uncertainty`, by trained variances (Kendall et al., 2018); `gradnorm`, so that all
-        learn equally fast (Chen et al., 2018); or `fixed`, by `weights`.
-      weights: of the tasks, in the order of the table's columns.
-      alpha: of `gradnorm`: how hard the slow tasks are pulled.
-      rate: of the trained weights, as a multiple of the phase's.
+      recipe: Recipe to change.
+      problem_type: Problem type of the labels, a `ProblemType`.
+      balance: How weights are found: `uncertainty`, by trained variances (Kendall et al., 2018);
+        `gradnorm`, such that all tasks learn equally fast (Chen et al., 2018); or `fixed`, by
+        `weights`.
+      weights: Weights of the tasks for `fixed`, in the order of the table's label columns.
+      alpha: Strength for `gradnorm` by which slow tasks gain weight.
+      rate: Learning rate of the trained weights, relative to the phase's.
 
     Raises:
-      UserError: there is one task, or no phase that trains on labels by steps.
+      UserError: There is one task, or no phase that trains on labels by optimizer steps.
     """
     if problem_type != ProblemType.MULTI_TASK:
         raise UserError(
-            f"The method multi_task weighs several tasks, and the target is {problem_type}.",
-            "Give a table with several label columns, or leave the method out.",
+            f"The method multi_task weights several tasks, and the problem type is {problem_type}.",
+            "Give a table with several label columns, or remove the method.",
         )
     if not any(phase.is_supervised for phase in recipe.phases):
         raise UserError(
-            f"The recipe {recipe.name} has no phase that trains on labels by steps, in which tasks "
-            "could be weighed.",
-            "Begin with another, such as fine_tune, or leave the method out.",
+            f"The recipe {recipe.name} has no phase that trains on labels by optimizer steps, "
+            "hence no tasks to weight.",
+            "Begin with another recipe, such as fine_tune, or remove the method.",
         )
     trained = "" if balance == "fixed" else "train.balance"
 
-    def weighed(loss: Loss) -> Loss:
+    def weighted(loss: Loss) -> Loss:
         if not isinstance(loss, MultiTask):
             return loss
         return replace(loss, balance=balance, weights=tuple(weights), trained=trained, alpha=alpha)
 
     def change(phase: Phase) -> Phase:
         train = {**phase.train, "balance": rate} if trained else phase.train
-        return replace(phase, losses=tuple(map(weighed, phase.losses)), train=train)
+        return replace(phase, losses=tuple(map(weighted, phase.losses)), train=train)
 
     phases = [change(phase) if phase.is_supervised else phase for phase in recipe.phases]
     recipe = replace(recipe, phases=tuple(phases))
     head = Head(name="balance", output="balance", kind="balance")
     return with_heads(recipe, head) if trained else recipe
-
-
-def with_tasks(recipe: Recipe, sizes: Sequence[int]) -> Recipe:
-    """The recipe, its losses and heads of several tasks told how many classes each has.
-
-    Raises:
-      UserError: there are no several tasks, or weights of another number of them.
-    """
-
-    def told(loss: Loss) -> Loss:
-        if not isinstance(loss, MultiTask):
-            return loss
-        if not sizes or len(loss.weights) not in (0, len(sizes)):
-            raise UserError(
-                f"There are {len(sizes)} tasks, and weights of {len(loss.weights)}.",
-                "Give one weight per task.",
-            )
-        return replace(loss, sizes=tuple(sizes))
-
-    def wide(head: Head) -> Head:
-        return replace(head, units=len(sizes)) if head.kind == "balance" else head
-
-    phases = [replace(phase, losses=tuple(map(told, phase.losses))) for phase in recipe.phases]
-    return replace(recipe, phases=tuple(phases), heads=tuple(map(wide, recipe.heads)))

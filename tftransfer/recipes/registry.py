@@ -1,233 +1,188 @@
-"""The named recipes, and the methods that are added to them.
+"""Registries of recipes and of the methods that can be added to them.
 
-A recipe is a function that returns a `Recipe`; a method is one that takes a `Recipe` and
-returns it with losses, heads or phases added. Both take options by keyword, all with defaults.
-Two names are filled in by the planner when a function takes them and the user does not give
-them: `problem_type` (what the labels are) and `stages` (how many the backbone has).
+A recipe is a function that returns a `Recipe`; a method is a function that takes a `Recipe` and
+returns it with losses, heads or phases added. Both take their options by keyword, each with a
+default. The planner fills in two options that a function may take: `problem_type` (of the labels)
+and `stages` (number of stages of the backbone).
 """
 
 from __future__ import annotations
 
 import inspect
-import itertools
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from typing import Any
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 
-from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Phase, Recipe
 from tftransfer.utils.errors import UserError, unknown_name
-from tftransfer.utils.registry import Registry, parse_options
+from tftransfer.utils.registry import Registry
 
-_PHASE_OPTIONS = {
-    field.name: None for field in fields(Phase) if field.name not in ("name", "train", "losses")
-}
-# Of `RECIPE:option=value+METHOD`, not of a path with a plus in it.
-_JOINED = re.compile(r"\+(?=[a-z_0-9]+(?:[:+]|$))")
-# What a method is added to when it is named alone.
-_BASE = "fine_tune"
+RecipeFunction = Callable[..., Recipe]
 
-RECIPES: Registry[Callable[..., Recipe]] = Registry("recipe")
-METHODS: Registry[Callable[..., Recipe]] = Registry("method")
+# A method that is named alone is added to this recipe.
+BASE_RECIPE = "fine_tune"
+# Options that the planner fills in.
+CONTEXT_OPTIONS = ("problem_type", "stages")
+
+RECIPES: Registry[RecipeFunction] = Registry("recipe")
+METHODS: Registry[RecipeFunction] = Registry("method")
 
 
-def register_recipe(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
-    """A decorator: the function's name becomes a name for `--recipe`.
+def register_recipe(function: RecipeFunction) -> RecipeFunction:
+    """Registers a function as a recipe: a decorator. The function's name is the recipe's name.
 
     Args:
-      function: takes its options by keyword; its `**phase` takes fields of `Phase`.
+      function: Function that returns a `Recipe` and takes its options by keyword; its `**phase`,
+        if it has one, takes fields of `Phase`.
+
+    Example:
+      >>> import tftransfer
+      >>> from tftransfer.recipes import supervised
+      >>> @tftransfer.register_recipe
+      ... def short_probe(*, epochs: int = 3, **phase):
+      ...     return supervised.feature_extraction(epochs=epochs, **phase)
+      >>> tftransfer.recipes.make_recipe("short_probe:optimizer=sgd").phases[0].optimizer
+      'sgd'
     """
     return RECIPES.register(function.__name__)(function)
 
 
-def register_method(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
-    """A decorator: the function's name may stand after `+` in `--recipe`, or alone.
+def register_method(function: RecipeFunction) -> RecipeFunction:
+    """Registers a function as a method: a decorator. `RECIPE+NAME` adds it to a recipe.
 
     Args:
-      function: takes a `Recipe`, and its options by keyword.
+      function: Function that takes a `Recipe` and options by keyword, and returns a `Recipe`.
+
+    Example:
+      >>> import dataclasses
+      >>> import tftransfer
+      >>> @tftransfer.register_method
+      ... def with_sgd(recipe, *, learning_rate: float = 0.01):
+      ...     change = {"optimizer": "sgd", "learning_rate": learning_rate}
+      ...     phases = [dataclasses.replace(phase, **change) for phase in recipe.phases]
+      ...     return dataclasses.replace(recipe, phases=tuple(phases))
+      >>> recipe = tftransfer.recipes.make_recipe("scratch+with_sgd:learning_rate=0.1")
+      >>> recipe.phases[0].learning_rate
+      0.1
     """
     return METHODS.register(function.__name__)(function)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of a recipe or a method.
+
+    Attributes:
+      name: Name of the keyword.
+      default: Value where the option is not given; None where the recipe decides.
+      types: Accepted types of a value; empty for any.
+      of_phase: Whether the option is a field of `Phase` that the recipe passes on.
+    """
+
+    name: str
+    default: object
+    types: tuple[type, ...] = ()
+    of_phase: bool = False
+
+    def checked(self, value: object, where: str) -> object:
+        """Returns the value in the option's type.
+
+        A single value becomes a tuple of one, 0 and 1 become booleans, and a path becomes text.
+
+        Args:
+          value: Value as given.
+          where: Name of the recipe, for the error.
+
+        Raises:
+          UserError: The value has another type.
+        """
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if tuple in self.types:
+            return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        if self.types == (bool,) and value in (0, 1):
+            return bool(value)
+        wrong = bool not in self.types and isinstance(value, bool)
+        if self.types and (wrong or not isinstance(value, _accepted(self.types))):
+            names = " or ".join(_TYPE_NAMES.get(each, each.__name__) for each in self.types)
+            example = "" if self.default is None else f", such as {self.default!r}"
+            raise UserError(
+                f"Option {self.name} of recipe {where} is {value!r}.", f"Give {names}{example}."
+            )
+        return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+
+
+def _accepted(types: tuple[type, ...]) -> tuple[type, ...]:
+    return (*types, int) if float in types else types
+
+
 def recipe_names() -> list[str]:
-    """Every name that `--recipe` may begin with."""
+    """Returns every name that `--recipe` may begin with."""
     return sorted({*RECIPES, *METHODS})
 
 
-def make_recipe(
-    spec: Any, *, problem_type: ProblemType = ProblemType.SINGLE_LABEL, stages: int = 5
-) -> Recipe:
-    """A `Recipe` from itself, its name, or a mapping of `name` and options.
-
-    Args:
-      spec: a `Recipe`, `NAME`, `NAME:option=value,...`, several of these joined by `+`, or a
-        mapping; options that are None are as if not given.
-      problem_type: what the labels are.
-      stages: how many the backbone has.
+def function_of(name: str) -> RecipeFunction:
+    """Returns the function of a recipe or method.
 
     Raises:
-      UserError: no such recipe or option; the nearest names are given.
+      UserError: There is no such recipe or method.
     """
-    if isinstance(spec, Recipe):
-        return spec
-    context = {"problem_type": problem_type, "stages": stages}
-    recipe: Recipe | None = None
-    names = []
-    for name, options in _parts(spec):
-        make = _function(name, first=recipe is None)
-        filled = _filled(name, make, options, context)
-        recipe = make(**filled) if recipe is None else make(recipe, **filled)
-        names.append(name)
-    assert recipe is not None
-    alone = names[1:] if names[0] == _BASE and len(names) == 2 else names
-    return replace(recipe, name="+".join(alone))
-
-
-def _parts(spec: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Name and options of a recipe and of what is added to it, in that order."""
-    name, options = recipe_name_and_options(spec)
-    if not isinstance(spec, str):
-        return _handed_out(_with_base(name.split("+")), options)
-    (first, own), *others = [parse_options(part) for part in _JOINED.split(spec)]
-    return _handed_out(_with_base([first]), own) + others
-
-
-def _with_base(names: list[str]) -> list[str]:
-    """A method named alone is added to fine-tuning."""
-    alone = names[0] in METHODS and names[0] not in RECIPES
-    return [_BASE, *names] if alone else names
-
-
-def _handed_out(names: list[str], options: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Each option with the last of the names that knows it."""
-    known = {name: _own_options(name) for name in names}
-    parts: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in names]
-    for option, value in options.items():
-        for name, mine in reversed(parts):
-            if option in known[name]:
-                mine[option] = value
-                break
-        else:
-            every = [each for mine in known.values() for each in mine]
-            raise unknown_name(f"option of recipe {names[-1]}", option, every)
-    return parts
-
-
-def _function(name: str, *, first: bool) -> Callable[..., Recipe]:
-    if first:
-        if name not in RECIPES:
-            raise unknown_name("recipe", name, recipe_names())
-        return RECIPES[name]
-    return METHODS[name]
-
-
-def _filled(
-    name: str, make: Callable[..., Recipe], options: Mapping[str, Any], context: Mapping[str, Any]
-) -> dict[str, Any]:
-    known = _own_options(name)
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of recipe {name}", option, known)
-    filled = {key: value for key, value in context.items() if key in known}
-    for option, value in options.items():
-        if value is not None:
-            default = known[option] if known[option] is not None else getattr(Phase, option, None)
-            filled[option] = _of_kind(f"Option {option} of recipe {name}", value, default)
-    return filled
-
-
-_KINDS = {int: "a whole number", float: "a number", str: "a word"}
-
-
-def _of_kind(what: str, value: Any, default: Any) -> Any:
-    """The value as the default's kind: a whole number stands for a tuple of one."""
-    if isinstance(default, tuple):
-        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    kinds: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,)}
-    wanted = kinds.get(type(default))
-    if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-        raise UserError(
-            f"{what} is {value!r}.", f"Give {_KINDS[type(default)]}, such as {default!r}."
-        )
-    return value
-
-
-def recipe_name_and_options(spec: Any) -> tuple[str, dict[str, Any]]:
-    """Parts `NAME:option=value,...`, or a mapping with the key `name`."""
-    if isinstance(spec, str):
-        parts = [parse_options(part) for part in _JOINED.split(spec)]
-        options = {key: value for _, mine in parts for key, value in mine.items()}
-        return "+".join(name for name, _ in parts), options
-    options = dict(spec)
-    name = options.pop("name", None)
-    if name is None:
-        raise UserError("The recipe has no name.", f"Name one of: {', '.join(recipe_names())}.")
-    return name, options
-
-
-def without_method(spec: Any, name: str) -> Any:
-    """A recipe's text or mapping, but for a method and the options that it alone knows."""
-    text = isinstance(spec, str)
-    first, *others = _JOINED.split(spec) if text else str(spec["name"]).split("+")
-    if parse_options(first)[0] == name:
-        mine = _own_options(name)
-        pairs = [each for each in first.partition(":")[2].split(",") if each]
-        kept = [each for each in pairs if each.partition("=")[0].strip() not in mine]
-        first = f"{_BASE}{':' * bool(kept)}{','.join(kept)}"
-    joined = "+".join([first, *(each for each in others if parse_options(each)[0] != name)])
-    if text:
-        return joined
-    known = recipe_options(joined)
-    gone = {option for option in _own_options(name) if option not in known}
-    return {**{key: value for key, value in spec.items() if key not in gone}, "name": joined}
-
-
-def recipe_options(name: str) -> dict[str, Any]:
-    """Every option of a recipe with its default; None for what the recipe decides.
-
-    Args:
-      name: of a recipe, a method, or several joined by `+`.
-    """
-    options: dict[str, Any] = {}
-    for each in _with_base(name.split("+")):
-        options |= _own_options(each)
-    return options
-
-
-def _own_options(name: str) -> dict[str, Any]:
     if name not in RECIPES and name not in METHODS:
         raise unknown_name("recipe", name, recipe_names())
-    make = RECIPES[name] if name in RECIPES else METHODS[name]
-    options: dict[str, Any] = {}
-    for parameter in inspect.signature(make).parameters.values():
+    return RECIPES[name] if name in RECIPES else METHODS[name]
+
+
+def options_of(name: str) -> dict[str, Option]:
+    """Returns the options of one recipe or method, by name."""
+    options: dict[str, Option] = {}
+    for parameter in inspect.signature(function_of(name)).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            options = _PHASE_OPTIONS | options
+            options = phase_options() | options
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            options[parameter.name] = parameter.default
+            options[parameter.name] = _own_option(parameter)
     return options
 
 
-def with_budget(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe, its phases shortened or lengthened alike, to `epochs` in all; 0: as it is.
+def recipe_options(name: str) -> dict[str, object]:
+    """Returns the options of a recipe with their defaults; None where the recipe decides.
 
-    Every phase keeps at least one epoch; those without steps have none to give or take.
+    Args:
+      name: Name of a recipe or a method, or several joined by `+`.
     """
-    trained = [phase for phase in recipe.phases if phase.has_steps]
-    if not epochs or not trained:
-        return recipe
-    total = sum(phase.epochs for phase in trained)
-    bounds, done = [0], 0
-    for number, phase in enumerate(trained, 1):
-        done += phase.epochs
-        share = min(round(epochs * done / total), epochs - (len(trained) - number))
-        bounds.append(max(bounds[-1] + 1, share))
-    lengths = iter([end - start for start, end in itertools.pairwise(bounds)])
-    phases = [
-        replace(phase, epochs=next(lengths)) if phase.has_steps else phase
-        for phase in recipe.phases
-    ]
-    return replace(recipe, phases=tuple(phases))
+    names = with_base(name.split("+"))
+    options = {key: option for each in names for key, option in options_of(each).items()}
+    return {key: option.default for key, option in options.items()}
+
+
+def with_base(names: Iterable[str]) -> list[str]:
+    """Returns the names with the base recipe in front, where they begin with a method."""
+    found = list(names)
+    alone = found[0] in METHODS and found[0] not in RECIPES
+    return [BASE_RECIPE, *found] if alone else found
+
+
+def phase_options() -> dict[str, Option]:
+    """Returns the fields of `Phase` that a recipe with `**phase` takes, as options."""
+    hints = typing.get_type_hints(Phase)
+    names = [f.name for f in fields(Phase) if f.name not in ("name", "train", "losses")]
+    return {
+        name: Option(name=name, default=None, types=_types_of(hints[name]), of_phase=True)
+        for name in names
+    }
+
+
+def _types_of(hint: object) -> tuple[type, ...]:
+    """Returns the classes of an annotation such as `int`, `int | str` or `tuple[str, ...]`."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) is not tuple else ()
+    classes = [typing.get_origin(part) or part for part in parts or (hint,)]
+    return tuple(each for each in classes if isinstance(each, type) and each is not type(None))
+
+
+def _own_option(parameter: inspect.Parameter) -> Option:
+    default = parameter.default
+    kinds = [kind for kind in (bool, int, float, str, tuple) if isinstance(default, kind)]
+    return Option(name=parameter.name, default=default, types=tuple(kinds[:1]))

@@ -1,4 +1,4 @@
-"""Methods that hold fine-tuning to what the source knew."""
+"""Methods that keep fine-tuning close to the source."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from tftransfer.utils.errors import UserError
 
 @register_method
 def l2_sp(recipe: Recipe, *, strength: float = 0.01) -> Recipe:
-    """Holds the weights of stages to the source's (Li et al., 2018).
+    """Penalizes the distance of the stages' weights from the source's (Li et al., 2018).
 
     Args:
-      recipe: that it is added to.
-      strength: weight of the penalty, the paper's alpha.
+      recipe: Recipe to change.
+      strength: Weight of the penalty, alpha in the paper.
     """
     return with_losses(recipe, L2SP(weight=strength))
 
 
 @register_method
 def delta(recipe: Recipe, *, stages: int = 5, strength: float = 1.0) -> Recipe:
-    """Holds the last stage's feature maps to the source's (DELTA, Li et al., 2019).
+    """Penalizes the distance of feature maps from the source's (DELTA, Li et al., 2019).
 
-    All channels count alike: the paper's attention, which weighs them by what a first training
-    loses without each, is left out, and so are the maps of earlier stages.
+    All channels of the last stage have the same weight. The paper also compares earlier stages, and
+    weights channels by how much a first training loses without each.
+
+    Args:
+      recipe: Recipe to change.
+      stages: Number of stages of the backbone.
+      strength: Weight of the penalty.
     """
     path = f"stage{stages}"
     return with_losses(
@@ -38,15 +43,26 @@ def delta(recipe: Recipe, *, stages: int = 5, strength: float = 1.0) -> Recipe:
 
 @register_method
 def bss(recipe: Recipe, *, strength: float = 0.001, count: int = 1) -> Recipe:
-    """Holds the smallest singular values of the features small (BSS, Chen et al., 2019)."""
+    """Penalizes the smallest singular values of the features (BSS, Chen et al., 2019).
+
+    Args:
+      recipe: Recipe to change.
+      strength: Weight of the penalty.
+      count: Number of singular values, from the smallest.
+    """
     return with_losses(recipe, BSS(weight=strength, count=count))
 
 
 @register_method
 def lwf(recipe: Recipe, *, strength: float = 1.0, temperature: float = 2.0) -> Recipe:
-    """Holds the scores of the source's own head to what they were (Li & Hoiem, 2016).
+    """Keeps the scores of the source's own head (Li & Hoiem, 2016).
 
-    The source must be a run, whose head goes on as the head `source`.
+    The source must be a run; its head becomes the head `source`.
+
+    Args:
+      recipe: Recipe to change.
+      strength: Weight of the loss.
+      temperature: Divisor of the scores before the softmax.
     """
     recipe = with_heads(recipe, Head(name="source", output="source_logits", like="source"))
     distill = Distill(
@@ -60,15 +76,15 @@ def lwf(recipe: Recipe, *, strength: float = 1.0, temperature: float = 2.0) -> R
 
 @register_method
 def lora(recipe: Recipe, *, rank: int = 4, rate: float = 10.0) -> Recipe:
-    """Trains low-rank updates in place of the stages' kernels (Hu et al., 2022).
+    """Trains low-rank updates instead of the stages' kernels (LoRA, Hu et al., 2022).
 
     Args:
-      recipe: that it is added to.
-      rank: of the updates.
-      rate: factor of the stages' rates: an update that begins at zero has a way to go.
+      recipe: Recipe to change.
+      rank: Rank of the updates.
+      rate: Factor of the stages' learning rates; updates start at zero, so they need higher ones.
 
     Raises:
-      UserError: no stage trains in any phase.
+      UserError: No stage trains in any phase.
     """
     if not any(map(trains_stages, recipe.phases)):
         raise UserError(
@@ -91,7 +107,7 @@ def lora(recipe: Recipe, *, rank: int = 4, rate: float = 10.0) -> Recipe:
 def wise_ft(recipe: Recipe) -> Recipe:
     """Averages the weights before and after the last phase (WiSE-FT, Wortsman et al., 2022).
 
-    How much of each is chosen on the validation split; the curve is in `result.json`.
+    The share of each is selected on the validation split; the curve is in `result.json`.
     """
     mix = Phase(
         name="wise_ft",

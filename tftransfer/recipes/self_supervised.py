@@ -19,25 +19,32 @@ def simclr(
     temperature: float = 0.2,
     width: int = 128,
 ) -> Recipe:
-    """First, two views of a picture learn to find each other (Chen et al., 2020).
+    """First trains two views of an example to match each other (SimCLR, Chen et al., 2020).
 
     Args:
-      recipe: that goes on from there.
-      pretrain_epochs: of that phase.
-      pretrain_rate: its peak learning rate.
-      temperature: of the similarities.
-      width: of the projection.
+      recipe: Recipe that comes after the phase.
+      pretrain_epochs: Number of epochs of the phase.
+      pretrain_rate: Peak learning rate of the phase.
+      temperature: Divisor of the cosine similarities.
+      width: Width of the projection.
     """
     head = Head(name="projection", output="projection", units=width, hidden=(2 * width,))
     losses = (NTXent(temperature=temperature),)
-    return _first(recipe, "simclr", losses, (head,), pretrain_epochs, pretrain_rate)
+    return _pretrained(recipe, "simclr", losses, (head,), pretrain_epochs, pretrain_rate)
 
 
 @register_method
 def simsiam(
     recipe: Recipe, *, pretrain_epochs: int = 50, pretrain_rate: float = 1e-3, width: int = 128
 ) -> Recipe:
-    """First, each view of a picture learns to tell the other (Chen & He, 2021)."""
+    """First trains each view of an example to predict the other (SimSiam, Chen & He, 2021).
+
+    Args:
+      recipe: Recipe that comes after the phase.
+      pretrain_epochs: Number of epochs of the phase.
+      pretrain_rate: Peak learning rate of the phase.
+      width: Width of the projection and of the prediction.
+    """
     heads = (
         Head(name="projection", output="projection", units=width, hidden=(2 * width,)),
         Head(
@@ -48,26 +55,26 @@ def simsiam(
             hidden=(width // 4,),
         ),
     )
-    return _first(recipe, "simsiam", (SimSiam(),), heads, pretrain_epochs, pretrain_rate)
+    return _pretrained(recipe, "simsiam", (SimSiam(),), heads, pretrain_epochs, pretrain_rate)
 
 
 @register_method
 def autoencoder(
-    recipe: Recipe, *, pretrain_epochs: int = 50, pretrain_rate: float = 1e-3, noise: int = 0
+    recipe: Recipe, *, pretrain_epochs: int = 50, pretrain_rate: float = 1e-3, noise: bool = False
 ) -> Recipe:
-    """First, the picture is told from its features.
+    """First trains the stages to encode an image that a decoder reconstructs.
 
     Args:
-      recipe: that goes on from there.
-      pretrain_epochs: of that phase.
-      pretrain_rate: its peak learning rate.
-      noise: 1 to add noise to the pixels that the network must take away (denoising, Vincent et
-        al., 2008).
+      recipe: Recipe that comes after the phase.
+      pretrain_epochs: Number of epochs of the phase.
+      pretrain_rate: Peak learning rate of the phase.
+      noise: Whether the pixels have noise that the decoder must remove (denoising, Vincent et al.,
+        2008).
     """
     heads = (Head(name="decoder", output="decoded", kind="decoder"),)
     losses = (Reconstruction(),)
     augment = "noise" if noise else "none"
-    return _first(
+    return _pretrained(
         recipe, "autoencoder", losses, heads, pretrain_epochs, pretrain_rate, augment=augment
     )
 
@@ -81,28 +88,34 @@ def vae(
     width: int = 64,
     strength: float = 0.0005,
 ) -> Recipe:
-    """First, the picture is told from a code that is like noise (Kingma & Welling, 2014).
+    """First trains a variational autoencoder of the images (Kingma & Welling, 2014).
 
     Args:
-      recipe: that goes on from there.
-      pretrain_epochs: of that phase.
-      pretrain_rate: its peak learning rate.
-      width: of the code.
-      strength: of the code's likeness to noise, beside the mean squared error of a pixel.
+      recipe: Recipe that comes after the phase.
+      pretrain_epochs: Number of epochs of the phase.
+      pretrain_rate: Peak learning rate of the phase.
+      width: Width of the code.
+      strength: Weight of the code's divergence from a standard normal distribution, relative to the
+        mean squared error per pixel.
     """
     heads = (
         Head(name="code", output="code", units=2 * width),
         Head(name="decoder", layer="~code", output="decoded", kind="decoder"),
     )
     losses = (Reconstruction(), GaussianPrior(weight=strength))
-    return _first(recipe, "vae", losses, heads, pretrain_epochs, pretrain_rate, augment="none")
+    return _pretrained(recipe, "vae", losses, heads, pretrain_epochs, pretrain_rate, augment="none")
 
 
 @register_method
 def fixmatch(recipe: Recipe, *, strength: float = 1.0, threshold: float = 0.95) -> Recipe:
-    """What is sure of a picture is taught to its strongly changed view (Sohn et al., 2020).
+    """Adds confident predictions as labels of strongly augmented views (Sohn et al., 2020).
 
-    Labels are not smoothed beside it: by smoothed ones, hardly a score would become sure.
+    Labels are not smoothed in these phases: with smoothing, few predictions become confident.
+
+    Args:
+      recipe: Recipe to change.
+      strength: Weight of the loss.
+      threshold: Lowest probability of a prediction that counts as confident.
     """
     consistency = Consistency(weight=strength, threshold=threshold)
 
@@ -118,7 +131,7 @@ def _unsmoothed(loss: Loss) -> Loss:
     return loss
 
 
-def _first(
+def _pretrained(
     recipe: Recipe,
     name: str,
     losses: tuple[Loss, ...],
@@ -128,7 +141,7 @@ def _first(
     *,
     augment: str = "strong",
 ) -> Recipe:
-    """The recipe after a phase without labels; what it learnt is not thrown away again."""
+    """Returns the recipe after a phase without labels, whose weights later phases do not reset."""
     phase = Phase(
         name=name,
         train={"stage*": 1.0, **{head.name: 1.0 for head in heads}},

@@ -1,11 +1,11 @@
-"""Recipes that need labels alone: which blocks train, from where, and how long."""
+"""Recipes that need only labels: which blocks train, from which weights, and for how long."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.recipe import Head, Phase, Recipe
+from tftransfer.core.recipe import Head, Loss, Phase, Recipe
 from tftransfer.losses import get, supervised
 from tftransfer.recipes.registry import register_recipe
 
@@ -21,7 +21,18 @@ def scratch(
     augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
-    """Everything from random weights: the bar that a transfer must pass."""
+    """Trains the whole network from random weights: the baseline without transfer.
+
+    Args:
+      problem_type: Problem type of the labels, a `ProblemType`.
+      epochs: Number of epochs.
+      learning_rate: Peak learning rate.
+      label_smoothing: Fraction of each label that is spread over all classes, 0 to 1.
+      class_weight: `balanced` weights each class by its inverse frequency, `none` weights all
+        examples the same.
+      augment: Augmentation of the training examples, as `Phase.augment`.
+      **phase: Further fields of the `Phase`.
+    """
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     everything = {"stage*": 1.0, "head": 1.0}
     defaults = {"reset": tuple(everything), "batch_norm": "train", "patience": 0}
@@ -49,7 +60,19 @@ def feature_extraction(
     dropout: float = 0.3,
     **phase: Any,
 ) -> Recipe:
-    """The linear probe: only the head learns, on features computed once."""
+    """Trains only the head, on cached features of the frozen backbone.
+
+    Args:
+      problem_type: Problem type of the labels, a `ProblemType`.
+      epochs: Number of epochs.
+      learning_rate: Peak learning rate.
+      label_smoothing: Fraction of each label that is spread over all classes, 0 to 1.
+      class_weight: `balanced` weights each class by its inverse frequency, `none` weights all
+        examples the same.
+      hidden: Widths of fully connected ReLU layers in the head; empty makes it linear.
+      dropout: Fraction of the head's inputs that is dropped in training.
+      **phase: Further fields of the `Phase`.
+    """
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     return Recipe(
         name="feature_extraction",
@@ -73,33 +96,32 @@ def fine_tune(
     class_weight: str = "none",
     augment: str = "auto",
     dropout: float = 0.0,
-    extra_losses: tuple[Any, ...] = (),
+    extra_losses: tuple[Loss, ...] = (),
     **phase: Any,
 ) -> Recipe:
-    """First the head, then the head and the top stages at rates that fall with depth.
+    """Trains the head, then the head and the top stages at rates that decay with depth.
 
     Args:
-      problem_type: what the labels are.
-      stages: how many the backbone has; bounds `unfreeze`.
-      unfreeze: how many stages train, from the top.
-      decay: each stage's rate relative to the one above it; the top stage has the head's.
-      epochs: of the second phase.
-      head_epochs: of the first phase.
-      learning_rate: peak, of the head and the top stage in the second phase.
-      head_learning_rate: peak, of the first phase.
-      label_smoothing: of both phases.
-      class_weight: of both phases.
-      augment: of both phases.
-      dropout: before the head's output.
-      extra_losses: added in the second phase.
-      **phase: further fields of the second `Phase`.
+      problem_type: Problem type of the labels, a `ProblemType`.
+      stages: Number of stages of the backbone, the upper bound of `unfreeze`.
+      unfreeze: Number of stages that train in the second phase, counted from the top.
+      decay: Learning rate of a stage relative to the stage above it; the top stage has the head's.
+      epochs: Number of epochs of the second phase.
+      head_epochs: Number of epochs of the first phase.
+      learning_rate: Peak learning rate of the head and the top stage in the second phase.
+      head_learning_rate: Peak learning rate of the first phase.
+      label_smoothing: Fraction of each label that is spread over all classes, 0 to 1.
+      class_weight: `balanced` weights each class by its inverse frequency, `none` weights all
+        examples the same.
+      augment: Augmentation of the training examples in both phases, as `Phase.augment`.
+      dropout: Fraction of the head's inputs that is dropped in training.
+      extra_losses: Losses that are added in the second phase.
+      **phase: Further fields of the second `Phase`.
     """
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
-    depth = min(unfreeze, stages) if stages else unfreeze
-    rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, depth + 1)}}
     tune = Phase(
         name="tune",
-        train=rates,
+        train=_decayed_rates(min(unfreeze, stages) if stages else unfreeze, decay),
         losses=(loss, *map(get, extra_losses)),
         epochs=epochs,
         learning_rate=learning_rate,
@@ -126,16 +148,30 @@ def gradual_unfreezing(
     augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
-    """The head, then one stage more in each phase, from the top (Howard & Ruder, 2018)."""
+    """Trains the head, then one more stage in each phase, from the top (Howard & Ruder, 2018).
+
+    Args:
+      problem_type: Problem type of the labels, a `ProblemType`.
+      stages: Number of stages of the backbone, the upper bound of `unfreeze`.
+      unfreeze: Number of stages that train in the last phase, and of phases after the first.
+      decay: Learning rate of a stage relative to the stage above it; the top stage has the head's.
+      epochs: Number of epochs of each phase after the first.
+      head_epochs: Number of epochs of the first phase.
+      learning_rate: Peak learning rate of the head and the top stage after the first phase.
+      head_learning_rate: Peak learning rate of the first phase.
+      label_smoothing: Fraction of each label that is spread over all classes, 0 to 1.
+      class_weight: `balanced` weights each class by its inverse frequency, `none` weights all
+        examples the same.
+      augment: Augmentation of the training examples in all phases, as `Phase.augment`.
+      **phase: Further fields of each `Phase` after the first.
+    """
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
-    depth = min(unfreeze, stages) if stages else unfreeze
     phases = [head_phase(loss, head_epochs, head_learning_rate, augment=augment)]
-    for lowest in range(1, depth + 1):
-        rates = {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, lowest + 1)}}
+    for depth in range(1, (min(unfreeze, stages) if stages else unfreeze) + 1):
         phases.append(
             Phase(
-                name=f"unfreeze{lowest}",
-                train=rates,
+                name=f"unfreeze{depth}",
+                train=_decayed_rates(depth, decay),
                 losses=(loss,),
                 epochs=epochs,
                 learning_rate=learning_rate,
@@ -161,9 +197,22 @@ def deep_transfer(
     augment: str = "auto",
     **phase: Any,
 ) -> Recipe:
-    """The first `keep` stages from the source, the rest new (Yosinski et al., 2014).
+    """Keeps the first stages of the source and trains new ones above (Yosinski et al., 2014).
 
-    Of the kept stages the first `frozen` stay as they are; the others train at `source_rate`.
+    Args:
+      problem_type: Problem type of the labels, a `ProblemType`.
+      stages: Number of stages of the backbone.
+      keep: Number of stages from the input that keep the source's weights; the others start from
+        random weights.
+      frozen: Number of kept stages from the input that do not train.
+      epochs: Number of epochs.
+      learning_rate: Peak learning rate of the new stages and the head.
+      source_rate: Learning rate of the kept stages that train, relative to `learning_rate`.
+      label_smoothing: Fraction of each label that is spread over all classes, 0 to 1.
+      class_weight: `balanced` weights each class by its inverse frequency, `none` weights all
+        examples the same.
+      augment: Augmentation of the training examples, as `Phase.augment`.
+      **phase: Further fields of the `Phase`.
     """
     keep, frozen = min(keep, stages), min(frozen, keep, stages)
     new = [f"stage{k}" for k in range(keep + 1, stages + 1)]
@@ -182,8 +231,15 @@ def deep_transfer(
     return Recipe(name="deep_transfer", phases=(only,))
 
 
-def head_phase(loss: Any, epochs: int, learning_rate: float, **phase: Any) -> Phase:
-    """A phase in which only the head learns."""
+def head_phase(loss: Loss, epochs: int, learning_rate: float, **phase: Any) -> Phase:
+    """Returns a phase that trains only the head.
+
+    Args:
+      loss: Loss of the labels.
+      epochs: Number of epochs.
+      learning_rate: Peak learning rate.
+      **phase: Further fields of the `Phase`.
+    """
     return Phase(
         name="head",
         train={"head": 1.0},
@@ -192,3 +248,8 @@ def head_phase(loss: Any, epochs: int, learning_rate: float, **phase: Any) -> Ph
         learning_rate=learning_rate,
         **phase,
     )
+
+
+def _decayed_rates(depth: int, decay: float) -> dict[str, float]:
+    """Returns multipliers of the head and the top `depth` stages."""
+    return {"head": 1.0, **{f"stage-{k}": decay ** (k - 1) for k in range(1, depth + 1)}}

@@ -10,7 +10,7 @@ from typing import Any
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.typing import Array, FloatArray, KerasModel, PathLike
-from tftransfer.features.disk_cache import DEFAULT_BYTES, FeatureCache
+from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.runs import evaluation, predictions
 from tftransfer.runs.data import read_examples_of
 from tftransfer.runs.evaluation import Evaluation
@@ -131,7 +131,7 @@ class Run(Tabular, os.PathLike[str]):
         return load_trained_model(self.workdir)
 
     def evaluate(
-        self, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_BYTES
+        self, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
     ) -> Evaluation:
         """Returns the metrics on the test split of this run, or on all of `data`.
 
@@ -145,7 +145,7 @@ class Run(Tabular, os.PathLike[str]):
           UserError: If the run is not finished, or the data cannot be read or do not match the
             classes of the run.
         """
-        cache = FeatureCache.of_user(cache_dir, cache_bytes)
+        cache = FeatureCache.open(cache_dir, cache_bytes)
         examples = read_examples_of(self.trained_model, data, cache)
         return evaluation.evaluate(self.trained_model, examples)
 
@@ -190,7 +190,7 @@ class Run(Tabular, os.PathLike[str]):
         data: Any = None,
         *,
         cache_dir: str = "",
-        cache_bytes: int = DEFAULT_BYTES,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> ExportReport:
         """Writes the network as a SavedModel, after a comparison of both on real examples.
 
@@ -207,7 +207,7 @@ class Run(Tabular, os.PathLike[str]):
           UserError: If the folder holds something else, or a score differs; nothing is written.
         """
         trained = self.trained_model
-        examples = read_examples_of(trained, data, FeatureCache.of_user(cache_dir, cache_bytes))
+        examples = read_examples_of(trained, data, FeatureCache.open(cache_dir, cache_bytes))
         target = Path(folder).expanduser() if folder else self.export_dir
         if folder and target.exists() and not (target / "saved_model.pb").is_file():
             raise UserError(f"{target} exists and is not a SavedModel.", "Give a new folder.")

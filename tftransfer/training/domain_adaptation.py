@@ -14,7 +14,8 @@ from tftransfer.core.recipe import Phase
 from tftransfer.evaluation.domain_gap import density_ratios, proxy_a_distance
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.losses import Domain
-from tftransfer.planning.plan import PhasePlan, Plan, without_target
+from tftransfer.planning.phase_plan import PhasePlan, without_target
+from tftransfer.planning.plan import Plan
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.training.train_step import terms
 

@@ -20,7 +20,7 @@ from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.models.inference import compiled, predict_batches
 from tftransfer.optim.optimizers import make_optimizer, multipliers
-from tftransfer.planning.plan import PhasePlan
+from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.training.recovery import DivergedError, OutOfMemoryError, Recovery, check_finite
 from tftransfer.training.reference_weights import Reference
 from tftransfer.training.train_step import TrainStep, terms

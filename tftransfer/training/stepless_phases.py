@@ -16,7 +16,7 @@ from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.models.adabn import measure_statistics
 from tftransfer.models.inference import predict_batches
-from tftransfer.planning.plan import PhasePlan
+from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.probes.closed_form import SOLVERS
 from tftransfer.utils import signals
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.length_bucketing import batches_by_length
-from tftransfer.features.store import FeatureStore, Key
+from tftransfer.features.store import FeatureKey, FeatureStore
 from tftransfer.preprocessing import Augmenter
 
 _GROUP_BYTES = 8 << 20
@@ -59,7 +59,7 @@ class Stream:
     decoded: InputPipeline
     augmenter: Augmenter
     store: FeatureStore
-    keys: tuple[Key, ...] = ()
+    keys: tuple[FeatureKey, ...] = ()
     prefix: Callable[..., list[Any]] | None = None
     beside: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = field(
         default_factory=dict

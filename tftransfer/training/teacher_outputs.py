@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import logsumexp
 
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.extractor import FeatureExtractor
+from tftransfer.features.views import Views
 from tftransfer.models.network import FEATURES
-from tftransfer.planning.plan import PhasePlan, Plan
+from tftransfer.planning.phase_plan import PhasePlan
+from tftransfer.planning.plan import Plan
 from tftransfer.planning.teachers import Teacher
 
 Beside = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -52,16 +55,17 @@ class TeacherOutputs:
         return found
 
     def _output(self, name: str, planned: PhasePlan, indices: np.ndarray, augment: str) -> Beside:
-        views = max(1, planned.views)
-        each_view = [self._of_view(name, indices, view, augment) for view in range(views)]
+        views = replace(planned.views, augment=augment)
+        count = views.cached or 1
+        each_view = [self._of_view(name, indices, number, views) for number in range(count)]
         place = np.zeros(len(self._plan.examples), np.int64)
         place[indices] = np.arange(len(indices))
         stacked = np.stack(each_view)
-        return lambda some, view: stacked[np.minimum(view, views - 1), place[some]]
+        return lambda some, view: stacked[np.minimum(view, count - 1), place[some]]
 
-    def _of_view(self, name: str, indices: np.ndarray, view: int, augment: str) -> np.ndarray:
+    def _of_view(self, name: str, indices: np.ndarray, number: int, views: Views) -> np.ndarray:
         features = [
-            extractor.stored(FEATURES, indices, view=view, augment=augment)[0]
+            extractor.stored(FEATURES, indices, view=extractor.view(views, number))[0]
             for extractor in self._extractors
         ]
         if name == FEATURES:

@@ -20,7 +20,8 @@ from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.models.inference import compiled, predict_batches
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.planning.plan import PhasePlan, Plan
+from tftransfer.planning.phase_plan import PhasePlan
+from tftransfer.planning.plan import Plan
 from tftransfer.training import domain_adaptation
 from tftransfer.training.microbatches import check_batch_size
 from tftransfer.training.phase_loop import VALIDATED, PhaseLoop, batches
@@ -74,7 +75,6 @@ class Trainer:
         return FeatureExtractor(
             network,
             plan.examples,
-            seed=plan.experiment.seed,
             cache=plan.cache,
             clock=plan.clock,
             shared=plan.shared,
@@ -176,7 +176,7 @@ class Trainer:
                 **did,
                 "rates": planned.rates,
                 "cut": planned.boundary,
-                "views": planned.views,
+                "views": planned.views.cached or "fresh",
                 "frozen_verified": frozen,
                 **({"again": True} if number >= len(self.plan.phases) else {}),
             }

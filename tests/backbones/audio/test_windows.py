@@ -85,8 +85,8 @@ def pixels_of(count, windows=3):
 
 
 def test_fastest_forward_of_windows_equals_the_model(long, monkeypatch, log_lines):
-    monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
-    found = autotune.fastest(long.model, 9, cache_file=None)
+    monkeypatch.setattr(autotune, "_MIN_MULTIPLICATIONS", 0)
+    found = autotune.fastest_forward(long.model, 9, cache_file=None)
     expected = np.asarray(long.model([pixels_of(2)], training=False))
     np.testing.assert_allclose(found(pixels_of(2))[0], expected, rtol=1e-3, atol=1e-4)
     assert log_lines

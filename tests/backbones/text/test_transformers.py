@@ -228,24 +228,26 @@ def test_network_that_mixes_all_positions_keeps_its_padding():
     network = keras_hub.models.FNetBackbone(**{k: v for k, v in SMALL.items() if k != "num_heads"})
     model, _ = one_input_model(network, 16, 0)
     known = Sequences(-1, lambda: np.array([3, 5]))
-    _, rates = autotune._trial(autotune.Candidate(model, known), lambda: None, thorough=True)
-    assert "constants" in rates and "alike lengths" not in rates
+    _, rates = autotune._measured(autotune.Candidate(model, known), lambda: None, several=True)
+    assert "constants" in rates and "constants by length" not in rates
 
 
 def test_forward_by_similar_lengths_equals_the_network(tiny_bert, monkeypatch, log_lines):
     network = Network(load_backbone(str(tiny_bert[0]), length=16), [Head()], units=2)
     ids = encoded(network.backbone, *TEXTS, "very " * 20).numpy()
     known = Sequences(-1, lambda: (ids >= 0).sum(axis=1))
-    monkeypatch.setattr(autotune, "_WORTH_A_TRIAL", 0)
-    monkeypatch.setattr(autotune, "_WORTH_ANOTHER", 0)
+    monkeypatch.setattr(autotune, "_MIN_MULTIPLICATIONS", 0)
+    monkeypatch.setattr(autotune, "_MIN_MULTIPLICATIONS_OF_SECOND", 0)
     monkeypatch.setattr(autotune, "_rate", lambda made, inputs: float(made.__name__ == "run"))
     tensors = [ids]
     for start, end in ((INPUT, "stage2"), ("stage2", FEATURES)):
-        found = autotune.fastest(network.submodel(start, end), 9, cache_file=None, sequences=known)
+        found = autotune.fastest_forward(
+            network.submodel(start, end), 9, cache_file=None, sequences=known
+        )
         tensors = found(*tensors)
     expected = network.predict(ids)[FEATURES]
     np.testing.assert_allclose(tensors[0], expected, atol=1e-5)
-    assert all("forward by alike lengths" in line for line in log_lines) and len(log_lines) == 2
+    assert sum("frozen layers run by constants by length" in line for line in log_lines) == 2
 
 
 @pytest.mark.parametrize(
