@@ -22,6 +22,21 @@ def test_list_losses_has_names_summaries_and_options(run_main):
     assert "label_smoothing=0.0" in " ".join(lines[at : at + 4])
 
 
+def test_list_recipes_and_methods_have_options_with_descriptions(run_main):
+    code, lines, _ = run_main("list", "recipes", "scratch")
+    assert code == 0 and lines[0] == "scratch"
+    assert any(line.startswith("  epochs=30 ") and "Number of epochs" in line for line in lines)
+    assert any(line.startswith("  batch_norm=train ") for line in lines)
+    code, lines, _ = run_main("list", "methods")
+    assert code == 0 and any(line.startswith("  l2_sp ") for line in lines)
+
+
+@pytest.mark.parametrize("name", ["fine_tune", "l2_sp", "scratch+dann"])
+def test_recipe_help_prints_the_options_of_recipes_and_methods(run_main, name):
+    code, lines, _ = run_main("train", f"--recipe=help:{name}")
+    assert code == 0 and "\n".join(lines) == tftransfer.recipe_help(name)
+
+
 def test_list_one_name_prints_its_options_with_descriptions(run_main):
     code, lines, _ = run_main("list", "losses", "L2SP")
     assert code == 0 and lines[0] == "L2SP"

@@ -55,7 +55,8 @@ def asks_for_recipe_help(arguments: Arguments) -> bool:
 def run_recipe_help(arguments: Arguments) -> int:
     """Prints the options of the recipe after `help:`, or the names of all recipes."""
     from tftransfer.cli.listing import describe_topic
+    from tftransfer.recipes import recipe_help
 
     name = str(arguments.experiment["recipe"]).partition(":")[2]
-    print(describe_topic("recipes", *([name] if name else [])))
+    print(recipe_help(name) if name else describe_topic("recipes"))
     return 0

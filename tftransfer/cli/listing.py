@@ -6,10 +6,14 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tftransfer.cli.docstrings import parse_docstring
 from tftransfer.cli.help import columns, row
 from tftransfer.utils.errors import unknown_name
+
+if TYPE_CHECKING:
+    from tftransfer.recipes import RecipeInfo
 
 _NAME_COLUMNS = 26
 
@@ -94,26 +98,23 @@ def _shown(value: object) -> str:
 
 
 def _recipes() -> list[Entry]:
-    from tftransfer.recipes import RECIPES
+    from tftransfer.recipes import list_recipes
 
-    return [_recipe(name, RECIPES[name].__doc__) for name in sorted(RECIPES)]
+    return [_entry(info) for info in list_recipes()]
 
 
 def _methods() -> list[Entry]:
-    from tftransfer.recipes import METHODS
+    from tftransfer.recipes import list_methods
 
-    return [_recipe(name, METHODS[name].__doc__) for name in sorted(METHODS)]
+    return [_entry(info) for info in list_methods()]
 
 
-def _recipe(name: str, docstring: str | None) -> Entry:
-    from tftransfer.recipes import recipe_options
-
-    documentation = parse_docstring(docstring or "")
+def _entry(info: RecipeInfo) -> Entry:
     return Entry(
-        name=name,
-        summary=documentation.summary,
-        options=recipe_options(name),
-        descriptions=documentation.arguments,
+        name=info.name,
+        summary=info.summary,
+        options={option.name: option.default for option in info.options},
+        descriptions={option.name: option.summary for option in info.options},
     )
 
 

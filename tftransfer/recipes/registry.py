@@ -141,7 +141,7 @@ def options_of(name: str) -> dict[str, Option]:
     options: dict[str, Option] = {}
     for parameter in inspect.signature(function_of(name)).parameters.values():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            options = phase_options() | options
+            options |= {k: v for k, v in phase_options().items() if k not in options}
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             options[parameter.name] = _own_option(parameter)
     return options
