@@ -51,7 +51,7 @@ tftransfer.load("runs/photos").evaluat()
 def typed_names():
     """Name to module in the block for type checkers; a submodule has itself."""
     tree = ast.parse((ROOT / "tftransfer" / "__init__.py").read_text())
-    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [(alias.name, node.module) for node in block.body for alias in node.names]
     return {
         name: f"tftransfer.{name}" if module == "tftransfer" else module for name, module in imports

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tftransfer.core.recipe import Head, Loss, Phase, Recipe
     from tftransfer.data.examples import Examples
     from tftransfer.data.in_memory import from_waveforms
-    from tftransfer.losses import list_losses, register_loss
+    from tftransfer.losses.registry import LossInfo, list_losses, register_loss
     from tftransfer.planning.plan import Plan
     from tftransfer.recipes import (
         list_methods,
@@ -64,6 +64,7 @@ __all__ = [
     "ExportReport",
     "Head",
     "Loss",
+    "LossInfo",
     "Phase",
     "Plan",
     "Prediction",
@@ -115,10 +116,19 @@ _MODULES = {
     "tftransfer.commands.episodes": ("EpisodeResults",),
     "tftransfer.core.experiment": ("Experiment",),
     "tftransfer.core.problem_types": ("ProblemType",),
-    "tftransfer.core.recipe": ("Head", "Loss", "Phase", "Recipe"),
+    "tftransfer.core.recipe": (
+        "Head",
+        "Loss",
+        "Phase",
+        "Recipe",
+    ),
     "tftransfer.data.examples": ("Examples",),
     "tftransfer.data.in_memory": ("from_waveforms",),
-    "tftransfer.losses": ("list_losses", "register_loss"),
+    "tftransfer.losses.registry": (
+        "LossInfo",
+        "list_losses",
+        "register_loss",
+    ),
     "tftransfer.planning.plan": ("Plan",),
     "tftransfer.recipes": (
         "list_methods",

@@ -69,6 +69,17 @@ class Examples:
         scan fills it.
       groups: Group of each example, such as its speaker, that a split must keep together; "" if
         unknown.
+
+    Example:
+      >>> import numpy as np
+      >>> import tftransfer
+      >>> examples = tftransfer.Examples(
+      ...     names=["a", "b"], items=[b"good", b"bad"], labels=np.array([1, 0]),
+      ...     problem_type="single_label", classes=("no", "yes"), modality="text",
+      ...     splits=np.array(["train", "test"]),
+      ... )
+      >>> len(examples), examples.where("test"), examples.targets().tolist()
+      (2, array([1]), [[0.0, 1.0], [1.0, 0.0]])
     """
 
     names: Sequence[str]

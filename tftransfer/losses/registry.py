@@ -26,6 +26,12 @@ class LossInfo:
       name: Name of the class.
       summary: First line of its docstring.
       fields: Default value of each field.
+
+    Example:
+      >>> import tftransfer
+      >>> info = next(each for each in tftransfer.list_losses() if each.name == "CrossEntropy")
+      >>> info.fields["label_smoothing"]
+      0.0
     """
 
     name: str
