@@ -10,10 +10,10 @@ def test_demo_fine_tuning_beats_scratch_and_exports(tmp_path, log_lines):
     from tftransfer.cli.demo import run_demo
 
     comparison = run_demo(str(tmp_path / "demo"))
-    accuracies = {row["recipe"]: row["figure"] for row in comparison.rows}
+    accuracies = {row["recipe"].partition(":")[0]: row["value"] for row in comparison.rows}
     assert set(accuracies) == {"scratch", "feature_extraction", "fine_tune", "l2_sp"}
     assert accuracies["fine_tune"] > accuracies["scratch"] + 0.1
-    assert comparison.runs[comparison.winner].export.is_dir()
+    assert comparison.runs[comparison.winner].export_dir.is_dir()
     assert any("SavedModel" in line for line in log_lines)
     run_demo(str(tmp_path / "demo"))
 
