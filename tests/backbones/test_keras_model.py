@@ -13,7 +13,7 @@ from keras import layers
 import tftransfer
 from tftransfer.backbones.keras_model import check_keras_model
 from tftransfer.backbones.load import check_backbone, load_backbone, max_length
-from tftransfer.backbones.model_json import build_from_json
+from tftransfer.checkpoints.architecture import build_from_json
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import FEATURES, Network
 from tftransfer.utils.errors import UserError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from tftransfer.backbones.model_json import check_class, not_storable
+from tftransfer.checkpoints.architecture import check_class, not_storable
 from tftransfer.core.typing import KerasLayer, KerasModel, Tensor
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.keras_internals import Node, call_nodes, unfoldable

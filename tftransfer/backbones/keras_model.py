@@ -11,9 +11,9 @@ import keras
 from tftransfer.backbones.audio.load import on_spectrograms
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.flat_copy import FlatCopy, flat_copy
-from tftransfer.backbones.model_json import architecture_json, build_from_json, input_shape
 from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED, LoadOptions
 from tftransfer.backbones.stages import cut_into_stages
+from tftransfer.checkpoints.architecture import architecture_json, build_from_json, input_shape
 from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.checkpoints.weights import digest, settle
 from tftransfer.core.typing import Array, KerasModel

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from tftransfer.backbones.backbone import Backbone
-from tftransfer.backbones.pooling import PatchPooling, SequencePooling
 from tftransfer.backbones.tfhub import TFHubLayer
 from tftransfer.checkpoints import weights
 from tftransfer.core.problem_types import ProblemType
@@ -22,6 +21,7 @@ from tftransfer.losses.functional import multilinear_map
 from tftransfer.models.heads import Balance, decoder_layers, dense_layers, sample_layer
 from tftransfer.models.inference import compiled
 from tftransfer.models.lora import adapt, merge, updated
+from tftransfer.models.pooling import PatchPooling, SequencePooling
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.keras_internals import layers_inside, seed_generators
 

@@ -11,7 +11,7 @@ from tftransfer.backbones.audio.patch_layers import (
     Patches,
     PatchLoudness,
 )
-from tftransfer.backbones.pooling import PassMask
+from tftransfer.backbones.layers import PassMask
 from tftransfer.backbones.stages import Stage
 from tftransfer.core.typing import KerasModel, Tensor
 from tftransfer.preprocessing.audio.log_mel import MelBands

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import keras
 
-from tftransfer.backbones.pooling import PassMask
+from tftransfer.backbones.layers import PassMask
 from tftransfer.backbones.stages import Stage
 from tftransfer.backbones.text.layers import PaddingMask, SegmentIds, TokenIds
 from tftransfer.core.typing import KerasLayer, KerasModel, Tensor

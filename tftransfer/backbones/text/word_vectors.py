@@ -11,11 +11,11 @@ import keras
 import numpy as np
 
 from tftransfer.backbones.backbone import Backbone
+from tftransfer.backbones.layers import PassMask
 from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED, LoadOptions
-from tftransfer.backbones.pooling import PassMask
 from tftransfer.backbones.stages import Stage
 from tftransfer.backbones.text.layers import ApplyMask, PaddingMask
-from tftransfer.backbones.text.vector_files import WordVectors, read_word_vectors
+from tftransfer.checkpoints.word_vector_files import WordVectors, read_word_vectors
 from tftransfer.core.typing import Array, KerasLayer, KerasModel
 from tftransfer.preprocessing.text.preprocessor import WordPreprocessor
 from tftransfer.utils.errors import UserError, unknown_name

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 
-from tftransfer.backbones.image.load import image_backbone_names
 from tftransfer.backbones.image.small_cnn import small_cnn
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.registry import BACKBONES, register_backbone
@@ -187,68 +186,3 @@ def test_load_backbone_reads_weights_h5_of_keras_3(tmp_path):
         file.truncate(path.stat().st_size // 2)
     with pytest.raises(UserError, match=r"cut\.weights\.h5"):
         load_backbone("small_cnn", weights=str(tmp_path / "cut.weights.h5"), image_size=16)
-
-
-@pytest.mark.parametrize(
-    "name, what, remedy",
-    [
-        ("mobilenet_v22", "no backbone named 'mobilenet_v22'", "mobilenet_v2"),
-        ("smal_cnn", "no backbone named 'smal_cnn'", "small_cnn"),
-        ("mobilenet_v2:alfa=0.35", "no option of backbone mobilenet_v2 named 'alfa'", "alpha"),
-        ("small_cnn:dept=2", "no option of backbone small_cnn named 'dept'", "depth"),
-        ("mobilenet_v2:include_top=true", "no option of backbone", ""),
-        ("small_cnn:width", "option 'width' without a value", "NAME:option=value"),
-        ("small_cnn:width=wide", "small_cnn", "options"),
-        ("vgg16:pooling=avg,name=7", "vgg16", ""),
-    ],
-)
-def test_load_backbone_wrong_name_or_option_is_an_error(name, what, remedy):
-    with pytest.raises(UserError) as caught:
-        load_backbone(name, weights="none", image_size=32)
-    assert what in caught.value.what
-    assert remedy in caught.value.remedy
-
-
-def test_load_backbone_passes_options_to_the_builder():
-    shallow = load_backbone("small_cnn:depth=2,width=4", weights="none", image_size=16)
-    assert shallow.model.output_shape == (None, 4, 4, 8)
-    assert len(shallow.stages) == 2
-
-
-def test_load_backbone_random_weights_depend_on_the_seed():
-    first, same, other = (
-        load_backbone("small_cnn", weights="none", image_size=16, seed=seed) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(first.model.get_weights()[0], same.model.get_weights()[0])
-    assert not np.array_equal(first.model.get_weights()[0], other.model.get_weights()[0])
-    assert not first.pretrained
-
-
-def test_load_backbone_without_pretrained_weights_is_an_error():
-    with pytest.raises(UserError, match="small_cnn has no pretrained weights"):
-        load_backbone("small_cnn", weights="imagenet")
-
-
-def test_load_backbone_failing_download_is_an_error(monkeypatch):
-    def MobileNetV2(input_tensor=None, include_top=True, weights="imagenet"):
-        assert weights == "imagenet"
-        raise Exception("URL fetch failure on https://storage.example: None -- [Errno -2]")
-
-    MobileNetV2.__module__ = keras.applications.MobileNetV2.__module__
-    monkeypatch.setattr(keras.applications, "MobileNetV2", MobileNetV2)
-    with pytest.raises(UserError) as caught:
-        load_backbone("mobilenet_v2", weights="imagenet")
-    assert "ImageNet weights of mobilenet_v2 could not be downloaded" in caught.value.what
-    assert "URL fetch failure" in caught.value.what
-    assert "--weights=PATH" in caught.value.remedy
-
-
-def test_load_backbone_too_small_size_is_an_error():
-    with pytest.raises(UserError, match="at 2 px cannot be built"):
-        load_backbone("small_cnn:depth=5", weights="none", image_size=2)
-
-
-def test_image_backbone_names_are_applications_and_registered_ones():
-    names = image_backbone_names()
-    assert {"mobilenet_v2", "small_cnn"} <= set(names)
-    assert names == sorted(names)

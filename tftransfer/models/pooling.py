@@ -74,18 +74,3 @@ class PatchPooling(keras.layers.Layer):
     def compute_output_shape(self, input_shapes: Sequence[Shape]) -> Shape:
         """Returns [n, d]."""
         return (input_shapes[0][0], input_shapes[0][-1])
-
-
-@keras.saving.register_keras_serializable("tftransfer")
-class PassMask(keras.layers.Layer):
-    """Passes the mask or weights, [n, T], of one stage on to the next, as float32.
-
-    Keras cannot cut a model where a tensor passes through without a layer.
-    """
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{**kwargs, "dtype": "float32"})
-
-    def call(self, mask: Tensor) -> Tensor:
-        """Returns a copy of the mask."""
-        return ops.copy(mask)
