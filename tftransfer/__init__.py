@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         predict,
         train,
     )
+    from tftransfer.backbones.listing import BackboneInfo, list_backbones
     from tftransfer.backbones.registry import register_backbone
     from tftransfer.cli.config import config
     from tftransfer.commands.comparison import Comparison
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackboneInfo",
     "Comparison",
     "EpisodeResults",
     "Evaluation",
@@ -80,6 +82,7 @@ __all__ = [
     "export",
     "from_waveforms",
     "inspect",
+    "list_backbones",
     "list_losses",
     "list_methods",
     "list_recipes",
@@ -110,6 +113,7 @@ _MODULES = {
         "predict",
         "train",
     ),
+    "tftransfer.backbones.listing": ("BackboneInfo", "list_backbones"),
     "tftransfer.backbones.registry": ("register_backbone",),
     "tftransfer.cli.config": ("config",),
     "tftransfer.commands.comparison": ("Comparison",),

@@ -72,7 +72,7 @@ def register_backbone(
       ...     for number in (1, 2):
       ...         x = keras.layers.Conv2D(width * number, 3, strides=2, activation="relu")(x)
       ...     return keras.Model(pixels, x)
-      >>> print(tftransfer.list_backbones("two_convolutions")[0].options)
+      >>> print(tftransfer.list_backbones("two_convolutions", modality="image")[0].options)
       {'width': 8}
     """
 
