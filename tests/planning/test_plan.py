@@ -96,6 +96,17 @@ def test_plan_prints_phases_without_optimizer_steps():
     assert "phase 1  ridge: no optimizer steps; solves for the head on frozen features" in lines
 
 
+def test_plan_in_a_notebook_shows_settings_phases_and_blocks():
+    found = plan("fine_tune:unfreeze=1,head_epochs=2,epochs=3")
+    html = found._repr_html_()
+    assert html.count("<table>") == 3 and "<caption>Plan: fine_tune</caption>" in html
+    assert "<td>warning 1</td>" in html and "<td>stage3, head</td>" in html
+    rows = found._rows()
+    assert [row["block"] for row in rows] == ["stage1", "stage2", "stage3", "head"]
+    assert [row["head"] for row in rows] == [0.0, 0.0, 0.0, 1.0]
+    assert rows[2]["tune"] > 0 and rows[0]["tune"] == 0
+
+
 def test_plan_with_cached_features_of_the_runs_start():
     found = plan("feature_extraction:augment=crop,epochs=20")
     assert found.cached_features == [{"boundary": "features", "cached_views": 8}]

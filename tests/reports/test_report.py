@@ -1,15 +1,14 @@
-"""The verdict, the plots, the report and the printed plan."""
+"""The report, its plots and the verdict."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import tftransfer
 from tftransfer.reports import plots
 from tftransfer.reports.verdict import verdict
 
 
-def test_the_report_shows_figures_pictures_and_proof(tuned_run):
+def test_report_shows_metrics_plots_and_unchanged_blocks(tuned_run):
     text = (tuned_run.workdir / "report.md").read_text()
     promised = [
         "95 % interval",
@@ -27,7 +26,7 @@ def pixels(path):
     return tf.io.decode_png(path.read_bytes(), channels=3).numpy()
 
 
-def test_the_block_strip_shows_frozen_warm_and_trained(tmp_path):
+def test_block_strip_has_a_color_for_frozen_low_rate_and_trained_blocks(tmp_path):
     phases = [{"name": "a", "rates": {"stage1": 0.0, "stage2": 0.1, "head": 1.0}}]
     plots.block_strip(phases, tmp_path / "strip.png")
     picture = pixels(tmp_path / "strip.png").reshape(-1, 3)
@@ -36,13 +35,13 @@ def test_the_block_strip_shows_frozen_warm_and_trained(tmp_path):
         assert (np.abs(picture.astype(int) - rgb).sum(axis=1) == 0).sum() > 500, colour
 
 
-def test_curves_without_validation_and_of_one_epoch(tmp_path):
+def test_curves_of_one_epoch_without_validation_are_drawn(tmp_path):
     plots.curves([{"phase": "p", "epoch": 1, "loss": 1.0}], tmp_path / "one.png")
     assert pixels(tmp_path / "one.png").std() > 0
 
 
 @pytest.mark.parametrize("classes", [2, 25, 60])
-def test_confusion_of_few_and_many_classes(tmp_path, classes):
+def test_confusion_plot_of_few_and_many_classes_is_limited_in_size(tmp_path, classes):
     counts = np.eye(classes, dtype=int) * 7
     plots.confusion(counts, [f"class {k}" for k in range(classes)], tmp_path / "c.png")
     assert pixels(tmp_path / "c.png").shape[0] < 2500
@@ -85,13 +84,13 @@ RESULT = {
         ),
     ],
 )
-def test_the_biggest_problem_is_named(changes, recipe, counts, problem):
+def test_verdict_names_the_main_issue(changes, recipe, counts, problem):
     lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe)
     assert len(lines) == 3 and problem in lines[1]
     assert lines[2].startswith("Next: ")
 
 
-def test_few_examples_of_every_class_are_no_problem_of_one():
+def test_verdict_few_examples_of_every_class_are_not_the_issue_of_one_class():
     lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune")
     assert "11 training examples a class are few" in lines[1]
     assert lines[2] == "Next: label more of every class"
@@ -103,7 +102,7 @@ PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples":
 @pytest.mark.parametrize(
     ("name", "command"), [("yamnet", "yamnet:layer=stage2"), ("x:a=1", "x:a=1,layer=stage2")]
 )
-def test_a_middle_stage_that_knows_more_is_named(name, command):
+def test_verdict_names_a_middle_stage_with_a_better_probe(name, command):
     result = {**RESULT, "layer_probes": PROBES, "backbone": name}
     lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
     assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
@@ -126,25 +125,3 @@ def _of_two_classes(a, b):
         classes=("a", "b"),
         splits=splits,
     )
-
-
-def test_the_plan_prints_what_will_happen(source_run, digits):
-    experiment = tftransfer.Experiment(
-        data=str(digits / "target"), backbone=str(source_run.workdir), recipe="fine_tune:unfreeze=2"
-    )
-    said = str(tftransfer.plan(experiment))
-    promised = [
-        "646 train, 71 val, 179 test",
-        "XLA off",
-        "precision float32",
-        "×0.3",
-        "prefix up to stage1: computed once for 6 views",
-        "peak rate 0.0003",
-    ]
-    assert [needed for needed in promised if needed not in said] == []
-
-
-def test_a_recipe_prints_as_a_plan():
-    said = str(tftransfer.recipes.fine_tune(unfreeze=2))
-    assert "1. head: trains head ×1" in said
-    assert "2. tune: trains head ×1, stage-1 ×1, stage-2 ×0.3" in said

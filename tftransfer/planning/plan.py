@@ -16,6 +16,7 @@ from tftransfer.models.network import FEATURES, INPUT, Network
 from tftransfer.planning.auto_settings import AutoSetting
 from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.planning.teachers import Teacher
+from tftransfer.utils.tabular import Row, Tabular, html_table
 from tftransfer.utils.timing import Clock
 
 _COLUMN = 12
@@ -39,8 +40,11 @@ class CachedFeatures(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Tabular):
     """All that a training needs, checked; printing it shows the phases and the settings.
+
+    Its rows (`to_frame`, `to_csv`, `to_latex`) are the blocks of the network: parameters, and the
+    multiplier of the learning rate in each phase, 0 for a frozen block.
 
     Attributes:
       experiment: The experiment, with the resolved recipe, precision and input size.
@@ -56,6 +60,18 @@ class Plan:
       cache: Cache of features on disk; None keeps them in memory.
       clock: Clock that counts the seconds of the run.
       shared: Caches that runs on the same examples share.
+
+    Example:
+      >>> from sklearn.datasets import load_digits
+      >>> import tftransfer
+      >>> digits = load_digits()
+      >>> experiment = tftransfer.Experiment(
+      ...     data=(digits.images[:200] / 16, digits.target[:200]), backbone="small_cnn",
+      ...     weights="none", recipe="feature_extraction",
+      ... )
+      >>> plan = tftransfer.plan(experiment)
+      >>> print(plan.to_latex().splitlines()[2])
+      block & parameters & head \\\\
     """
 
     experiment: Experiment
@@ -95,10 +111,36 @@ class Plan:
         ]
         return replace(self, phases=tuple(phases))
 
+    def _rows(self) -> Sequence[Row]:
+        return [
+            {
+                "block": block,
+                "parameters": self.network.parameters(block),
+                **{planned.phase.name: planned.rates[block] for planned in self.phases},
+            }
+            for block in self.network.blocks
+        ]
+
+    def _repr_html_(self) -> str:
+        """Returns the tables that Jupyter shows: settings, phases and blocks."""
+        backbone = self.network.backbone
+        settings = {
+            "data": _data_line(self.examples),
+            "backbone": f"{backbone.name}, {backbone.preprocessor.description}",
+            "weights": backbone.weights,
+            "batch size": self.batch_size,
+            **{f"auto {number}": each for number, each in enumerate(self.auto_settings, 1)},
+            **{f"warning {number}": each for number, each in enumerate(self.warnings, 1)},
+        }
+        rows = [{"setting": name, "value": value} for name, value in settings.items()]
+        phases = [_phase_row(planned, self.network) for planned in self.phases]
+        caption = f"Plan: {self.recipe.name}"
+        return html_table(rows, caption) + html_table(phases) + super()._repr_html_()
+
     def __str__(self) -> str:
         backbone = self.network.backbone
         lines = [
-            _data_line(self.examples),
+            f"data      {_data_line(self.examples)}",
             f"backbone  {backbone.name}, weights {backbone.weights}, "
             f"{backbone.preprocessor.description}",
             *(f"auto      {setting}" for setting in self.auto_settings),
@@ -113,7 +155,7 @@ class Plan:
 def _data_line(examples: Examples) -> str:
     present = (*SPLITS, *(split for split in UNLABELLED if len(examples.where(split))))
     counts = ", ".join(f"{len(examples.where(split)):,} {split}" for split in present)
-    return f"data      {counts}; {examples.problem_type.describe(examples.classes)}"
+    return f"{counts}; {examples.problem_type.describe(examples.classes)}"
 
 
 def _block_table(network: Network, phases: Sequence[PhasePlan]) -> list[str]:
@@ -147,6 +189,21 @@ def _phase_lines(
         f"         each step runs {', '.join(_blocks_per_step(planned, network))}; "
         f"augment {phase.augment}; BatchNorm of trained stages {phase.batch_norm}",
     ]
+
+
+def _phase_row(planned: PhasePlan, network: Network) -> Row:
+    phase = planned.phase
+    trained = [block for block, rate in planned.rates.items() if rate]
+    return {
+        "phase": phase.name,
+        "trains": ", ".join(trained),
+        "parameters": sum(network.parameters(block) for block in trained),
+        "losses": " + ".join(type(loss).__name__ for loss in phase.losses),
+        "optimizer": phase.optimizer if phase.has_steps else "",
+        "learning rate": phase.learning_rate if phase.has_steps else None,
+        "epochs": phase.epochs if phase.has_steps else None,
+        "frozen layers": planned.reason,
+    }
 
 
 def _frozen_layers(boundary: str) -> str:
