@@ -1,4 +1,4 @@
-"""Recipes with two or three methods, drawn at random: they train, prove, store and come back."""
+"""Random combinations of a recipe with two or three methods train, are stored and are loaded."""
 
 import json
 import os
@@ -51,18 +51,18 @@ OPTIONS = {
     "episodic": ":episodic_epochs=1",
     "setfit": ":pair_epochs=1",
 }
-# It needs several label columns: see test_multi_task.py.
-ELSEWHERE = {"multi_task"}
-# What cannot be together is an error that says so.
-REFUSED = ("each want a head", "no phase that trains on labels", "No stage trains")
-QUICK, ALL = 2, 30
-NAMED = (
+# They need several label columns: see test_multi_task.py.
+TESTED_ELSEWHERE = {"multi_task"}
+# Errors of methods that exclude each other.
+ERRORS = ("each need a different head", "no phase that trains on labels", "No stage trains")
+QUICK_COUNT, COUNT = 2, 30
+FIXED = (
     "gradual_unfreezing:unfreeze=2+dann+l2_sp",
     "fine_tune:unfreeze=2+lora:rank=2+distill:teacher={teacher},unlabelled=1",
 )
-# Together they have every loss but that of several tasks.
+# Together they have every loss except that of several tasks.
 WHOLE = "deep_transfer:keep=3,frozen=0,augment=none,batch_norm=frozen"
-OF_EVERY_LOSS = (
+WITH_EVERY_LOSS = (
     f"{WHOLE}+dann+l2_sp+delta",
     f"{WHOLE}+cdan+entropy+bss",
     f"{WHOLE}+mmd+coral+ddc",
@@ -76,29 +76,29 @@ OF_EVERY_LOSS = (
 )
 
 
-def spelled(name):
+def with_options(name):
     return name + (BASES | OPTIONS)[name]
 
 
-def legal(spec):
+def is_valid(spec):
     try:
         make_recipe(spec, stages=3)
     except tftransfer.UserError as error:
-        assert any(words in str(error) for words in REFUSED), error
+        assert any(text in str(error) for text in ERRORS), error
         return False
     return True
 
 
-def drawn():
-    """Different combinations, with every recipe and every method in some of them."""
+def random_combinations():
+    """Different combinations, in which every recipe and every method occurs."""
     rng, found = random.Random(2), []
     bases, methods = [], []
-    while len(found) < ALL:
+    while len(found) < COUNT:
         bases = bases or rng.sample(sorted(BASES), len(BASES))
         methods = methods if len(methods) >= 3 else rng.sample(sorted(OPTIONS), len(OPTIONS))
         count = rng.choice((2, 2, 3))
-        spec = "+".join(map(spelled, (bases[-1], *methods[:count])))
-        if spec not in found and legal(spec):
+        spec = "+".join(map(with_options, (bases[-1], *methods[:count])))
+        if spec not in found and is_valid(spec):
             found.append(spec)
             bases, methods = bases[:-1], methods[count:]
         else:
@@ -108,22 +108,22 @@ def drawn():
     return found
 
 
-COMBINATIONS = drawn()
+COMBINATIONS = random_combinations()
 
 
-def test_every_public_name_is_here():
+def test_combinations_have_every_recipe_and_method():
     ours = {name for name, make in RECIPES.items() if make.__module__.startswith("tftransfer.")}
     assert set(BASES) == ours
-    assert {*OPTIONS, *ELSEWHERE} == set(METHODS)
+    assert {*OPTIONS, *TESTED_ELSEWHERE} == set(METHODS)
     named = {part.partition(":")[0] for spec in COMBINATIONS for part in spec.split("+")}
-    missing = ({*ours, *METHODS} - ELSEWHERE) - named
+    missing = ({*ours, *METHODS} - TESTED_ELSEWHERE) - named
     assert not missing
 
 
-def test_every_loss_and_kind_of_head_is_in_some_recipe():
+def test_recipes_and_methods_use_every_loss_and_kind_of_head():
     recipes = [
         make_recipe(
-            spelled(name) if name in BASES else f"fine_tune+{spelled(name)}",
+            with_options(name) if name in BASES else f"fine_tune+{with_options(name)}",
             problem_type=problem_type,
         )
         for name in (*BASES, *OPTIONS)
@@ -135,11 +135,11 @@ def test_every_loss_and_kind_of_head_is_in_some_recipe():
     heads = [head for recipe in recipes for head in recipe.heads]
     assert {head.kind for head in heads} == {"dense", "decoder", "balance"}
     with pytest.raises(tftransfer.UserError, match="no kind"):
-        Head(modality="nothing of the kind")
+        Head(kind="unknown")
 
 
-def pictures(first):
-    """Five of each of the digits 5 to 9."""
+def images_of(first):
+    """Eight images of each of the digits 5 to 9, and their labels."""
     every = load_digits()
     places = np.concatenate(
         [np.flatnonzero(every.target == c)[first : first + 8] for c in range(5, 10)]
@@ -150,9 +150,9 @@ def pictures(first):
 
 def settings(source_run, recipe, **others):
     return tftransfer.Experiment(
-        data=pictures(0),
-        target_data=pictures(20)[0],
-        unlabelled_data=pictures(40)[0],
+        data=images_of(0),
+        target_data=images_of(20)[0],
+        unlabelled_data=images_of(40)[0],
         backbone=str(source_run.workdir),
         image_size=16,
         batch_size=16,
@@ -170,11 +170,11 @@ def teacher_run(source_run, tmp_path_factory):
 @pytest.mark.parametrize(
     "spec",
     [
-        spec if k < QUICK else pytest.param(spec, marks=pytest.mark.slow)
-        for k, spec in enumerate((*COMBINATIONS, *NAMED))
+        spec if k < QUICK_COUNT else pytest.param(spec, marks=pytest.mark.slow)
+        for k, spec in enumerate((*COMBINATIONS, *FIXED))
     ],
 )
-def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, spec):
+def test_combination_trains_and_is_loaded(source_run, teacher_run, tmp_path, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
     run = tftransfer.train(settings(source_run, recipe), tmp_path, export=False)
     assert all(np.isfinite(row["loss"]) for row in run.metrics())
@@ -184,30 +184,29 @@ def test_a_combination_trains_and_comes_back(source_run, teacher_run, tmp_path, 
     for phase in run.result["phases"]:
         frozen = [block for block, rate in phase["rates"].items() if not rate]
         assert phase["frozen_verified"] == frozen
-    data, tests = pictures(0), [row for row in run.split["examples"] if row[1] == "test"]
+    data, tests = images_of(0), [row for row in run.split["examples"] if row[1] == "test"]
     places = [int(row[0].rpartition("#")[2]) for row in tests]
-    again = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places])).metrics
-    once = run.result["test"]
-    assert again["log_loss"] == pytest.approx(once["log_loss"], abs=1e-4)
+    evaluated = tftransfer.evaluate(tmp_path, (data[0][places], data[1][places])).metrics
+    assert evaluated["log_loss"] == pytest.approx(run.result["test"]["log_loss"], abs=1e-4)
 
 
-def test_every_loss_runs_by_xla_and_on_two_replicas():
-    recipes = [make_recipe(spec.format(teacher="x"), stages=3) for spec in OF_EVERY_LOSS]
-    there = {type(loss).__name__ for r in recipes for phase in r.phases for loss in phase.losses}
+def test_recipes_for_xla_and_replicas_have_every_loss():
+    recipes = [make_recipe(spec.format(teacher="x"), stages=3) for spec in WITH_EVERY_LOSS]
+    used = {type(loss).__name__ for r in recipes for phase in r.phases for loss in phase.losses}
     others = {"MultiTask", "BinaryCrossEntropy", "SquaredError"}
-    assert there | others == {name for name in losses.__all__ if name[0].isupper()}
+    assert used | others == {name for name in losses.__all__ if name[0].isupper()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spec", OF_EVERY_LOSS)
-def test_xla_gives_what_is_given_without(source_run, teacher_run, tmp_path, spec):
+@pytest.mark.parametrize("spec", WITH_EVERY_LOSS)
+def test_xla_losses_equal_those_without_xla(source_run, teacher_run, tmp_path, spec):
     recipe = spec.format(teacher=teacher_run.workdir)
-    with_it, without = (
+    with_xla, without_xla = (
         tftransfer.train(settings(source_run, recipe, xla=xla), tmp_path / xla, export=False)
         for xla in ("on", "off")
     )
-    losses_of = [[row["loss"] for row in run.metrics()] for run in (with_it, without)]
-    # XLA draws other random numbers, of which only the VAE has any in its step.
+    losses_of = [[row["loss"] for row in run.metrics()] for run in (with_xla, without_xla)]
+    # XLA draws other random numbers, which only the step of the VAE has.
     assert losses_of[0] == pytest.approx(losses_of[1], rel=0.01 if "vae" in spec else 1e-3)
 
 
@@ -222,7 +221,7 @@ PROGRAM = textwrap.dedent(
 
     data, target, source, count, folder, *recipes = sys.argv[1:]
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    told = {}
+    losses = {}
     for number, name in enumerate(recipes):
         made = tftransfer.recipes.make_recipe(name, stages=3)
         sgd = lambda phase: dataclasses.replace(phase, optimizer="sgd", learning_rate=0.01)
@@ -235,15 +234,15 @@ PROGRAM = textwrap.dedent(
                 f"{folder}/{number}{strategy is None}", export=False, strategy=strategy)
             for strategy in (two, None)[: 1 + (number < int(count))]
         ]
-        told[name] = [[row["loss"] for row in run.metrics()] for run in runs]
-    print(json.dumps(told))
+        losses[name] = [[row["loss"] for row in run.metrics()] for run in runs]
+    print(json.dumps(losses))
     """
 )
 
 
 @pytest.mark.slow
-def test_two_replicas_equal_one(digits, source_run, tuned_run, tmp_path):
-    """What compares the examples of a batch does so within each replica: that it runs is all."""
+def test_two_replicas_have_the_losses_of_one(digits, source_run, tuned_run, tmp_path):
+    """Losses that compare examples of a batch do so within each replica, so these only run."""
     base = "deep_transfer:keep=3,frozen=0,epochs=2,augment=none,batch_norm=frozen"
     recipes = [
         f"{base}+dann+l2_sp",
@@ -252,19 +251,19 @@ def test_two_replicas_equal_one(digits, source_run, tuned_run, tmp_path):
         f"{base}+lora",
     ]
     count = len(recipes)
-    recipes += [spec.format(teacher=tuned_run.workdir) for spec in OF_EVERY_LOSS]
+    recipes += [spec.format(teacher=tuned_run.workdir) for spec in WITH_EVERY_LOSS]
     arguments = [digits / "target", digits / "source", source_run.workdir, count, tmp_path]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, arguments), *recipes],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert len(told) == len(recipes)
-    for name, (two, *one) in told.items():
+    assert process.returncode == 0, process.stderr[-3000:]
+    measured = json.loads(process.stdout.splitlines()[-1])
+    assert len(measured) == len(recipes)
+    for name, (two, *one) in measured.items():
         assert np.isfinite(two).all() and two, name
         if one:
             assert two == pytest.approx(one[0], rel=1e-3), name

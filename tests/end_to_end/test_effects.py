@@ -1,4 +1,4 @@
-"""Each recipe's effect on real data: handwritten digits 0-4 teach 5-9."""
+"""Each recipe's effect on real data: from the handwritten digits 0 to 4 to the digits 5 to 9."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ GRADUAL = "gradual_unfreezing:augment=shift,head_learning_rate=1e-2"
 
 
 @pytest.fixture(scope="module")
-def reached(source_run, digits, tmp_path_factory):
-    """Recipe text to its run, each trained once: 30 epochs on ten labels a class."""
+def recipe_run(source_run, digits, tmp_path_factory):
+    """`recipe_run(recipe)` trains 30 epochs on ten labels per class, each recipe once."""
     runs = {}
 
     def train(recipe):
@@ -44,22 +44,21 @@ def accuracy(run):
 
 
 @pytest.mark.slow
-def test_fine_tuning_beats_scratch_with_few_labels(reached):
-    assert (
-        accuracy(reached(f"fine_tune:{WHOLE}")) > accuracy(reached("scratch:augment=shift")) + 0.1
-    )
+def test_fine_tune_with_few_labels_is_better_than_scratch(recipe_run):
+    scratch = accuracy(recipe_run("scratch:augment=shift"))
+    assert accuracy(recipe_run(f"fine_tune:{WHOLE}")) > scratch + 0.1
 
 
-def test_features_beat_a_guess_and_are_the_probe(reached):
-    result = reached("feature_extraction:augment=none,learning_rate=1e-2").result
+def test_feature_extraction_is_as_accurate_as_the_linear_probe(recipe_run):
+    result = recipe_run("feature_extraction:augment=none,learning_rate=1e-2").result
     assert result["test"]["accuracy"] > result["baselines"]["majority"]["accuracy"] + 0.3
     gap = result["test"]["accuracy"] - result["baselines"]["linear_probe"]["accuracy"]
     assert abs(gap) < 0.1
 
 
 @pytest.mark.parametrize("recipe", [GRADUAL, "deep_transfer:keep=1"])
-def test_the_other_recipes_learn(reached, recipe):
-    assert accuracy(reached(recipe)) > 0.4
+def test_gradual_unfreezing_and_deep_transfer_learn(recipe_run, recipe):
+    assert accuracy(recipe_run(recipe)) > 0.4
 
 
 def distance(run, source):
@@ -71,20 +70,20 @@ def distance(run, source):
     )
 
 
-def test_l2_sp_holds_the_weights_near_the_source(reached, source_run):
-    free = distance(reached(f"fine_tune:{WHOLE}"), source_run)
-    held = distance(reached(f"l2_sp:{WHOLE},strength=1.0"), source_run)
+def test_l2_sp_keeps_weights_near_the_source(recipe_run, source_run):
+    free = distance(recipe_run(f"fine_tune:{WHOLE}"), source_run)
+    held = distance(recipe_run(f"l2_sp:{WHOLE},strength=1.0"), source_run)
     assert held < 0.5 * free
 
 
-def test_l2_sp_of_no_strength_is_fine_tuning(reached):
-    free = reached(f"fine_tune:{WHOLE}").result["weights_sha256"]
-    assert reached(f"l2_sp:{WHOLE},strength=0.0").result["weights_sha256"] == free
+def test_l2_sp_of_strength_zero_equals_fine_tune(recipe_run):
+    free = recipe_run(f"fine_tune:{WHOLE}").result["weights_sha256"]
+    assert recipe_run(f"l2_sp:{WHOLE},strength=0.0").result["weights_sha256"] == free
 
 
-def test_deep_transfer_keeps_and_renews_what_it_says(reached, source_run):
+def test_deep_transfer_keeps_its_first_stages_and_resets_the_others(recipe_run, source_run):
     before = weights.read(source_run.weights)
-    after = weights.read(reached("deep_transfer:keep=1,frozen=1,epochs=20").weights)
+    after = weights.read(recipe_run("deep_transfer:keep=1,frozen=1,epochs=20").weights)
     for key, value in before.items():
         same = np.array_equal(after[key], value)
         if key.startswith("stage1"):
@@ -95,10 +94,10 @@ def test_deep_transfer_keeps_and_renews_what_it_says(reached, source_run):
             assert abs(correlation) < 0.2 or key.startswith("head"), key
 
 
-def test_gradual_unfreezing_opens_one_stage_more_each_phase(reached):
-    phases = reached(GRADUAL).result["phases"]
-    opened = [sorted(b for b, rate in phase["rates"].items() if rate) for phase in phases]
-    assert opened == [
+def test_gradual_unfreezing_trains_one_more_stage_in_each_phase(recipe_run):
+    phases = recipe_run(GRADUAL).result["phases"]
+    trained = [sorted(b for b, rate in phase["rates"].items() if rate) for phase in phases]
+    assert trained == [
         ["head"],
         ["head", "stage3"],
         ["head", "stage2", "stage3"],
@@ -106,14 +105,14 @@ def test_gradual_unfreezing_opens_one_stage_more_each_phase(reached):
     ]
 
 
-def test_scratch_forgets_the_source(reached, source_run):
-    after = weights.read(reached("scratch:augment=shift").weights)
+def test_scratch_weights_do_not_correlate_with_the_source(recipe_run, source_run):
+    after = weights.read(recipe_run("scratch:augment=shift").weights)
     before = weights.read(source_run.weights)
     key = next(k for k in before if k.startswith("stage3") and k.endswith("kernel"))
     assert abs(np.corrcoef(after[key].ravel(), before[key].ravel())[0, 1]) < 0.2
 
 
-def test_a_users_own_recipe_in_ten_lines(source_run, digits, tmp_path):
+def test_train_with_a_recipe_object(source_run, digits, tmp_path):
     both = tftransfer.Phase(
         name="both",
         train={"head": 1.0, "stage-1": 0.1},

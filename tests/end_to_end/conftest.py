@@ -1,0 +1,46 @@
+"""Runs of single methods on scikit-learn's digits."""
+
+import functools
+
+import pytest
+from digit_runs import DARK, KNOWN, NEW, SIZE, WHOLE
+
+import tftransfer
+
+
+@pytest.fixture(scope="session")
+def train_recipe(source_run, tmp_path_factory):
+    """`train_recipe(recipe, **settings)` transfers the source network to the digits 5 to 9."""
+
+    def train(recipe, *, export=False, **settings):
+        defaults = {
+            "data": NEW,
+            "backbone": str(source_run.workdir),
+            "image_size": SIZE,
+            "seed": 1,
+            "batch_size": 16,
+            "validation_fraction": 0.2,
+            "test_fraction": 0.2,
+        }
+        experiment = tftransfer.Experiment(recipe=recipe, **defaults | settings)
+        return tftransfer.train(experiment, tmp_path_factory.mktemp("method"), export=export)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def recipe_run(train_recipe):
+    """`recipe_run(recipe)`: the same, with each recipe trained once."""
+    return functools.cache(train_recipe)
+
+
+@pytest.fixture(scope="session")
+def adapted_run(train_recipe):
+    """`adapted_run(recipe)` adapts the digits 0 to 4 to darker images of others, once."""
+    settings = {"data": KNOWN, "target_data": DARK, "batch_size": 32}
+    return functools.cache(functools.partial(train_recipe, **settings))
+
+
+@pytest.fixture(scope="session")
+def digit_teacher(recipe_run):
+    return recipe_run(WHOLE.format("train", 10))
