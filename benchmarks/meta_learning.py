@@ -65,7 +65,7 @@ def closed_form(network, x, y, seed):
         for start in range(0, len(x), 256)
     ]
     rows = few_shot_episodes.episodes(
-        np.concatenate(features), y, queries=_QUERIES, episodes=FLAGS.episodes, seed=seed
+        np.concatenate(features), y, queries=_QUERIES, count=FLAGS.episodes, seed=seed
     )
     return {f"{row['method']}, {row['shots']}-shot": row["accuracy"] for row in rows}
 

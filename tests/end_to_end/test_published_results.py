@@ -1,4 +1,4 @@
-"""The figures that the project promises, on photographs with pretrained weights."""
+"""The published accuracies, on photographs with pretrained weights."""
 
 import csv
 import shutil
@@ -57,23 +57,23 @@ def tuned(trained):
     return [trained("fine_tune", seed=seed, export=not seed) for seed in (0, 1, 2)]
 
 
-def test_fine_tuning_on_flowers(trained):
+def test_fine_tuning_on_flowers_reaches_the_published_accuracy(trained):
     assert accuracy(*tuned(trained)) >= 0.92
 
 
-def test_feature_extraction_on_flowers(trained):
+def test_feature_extraction_on_flowers_reaches_the_published_accuracy(trained):
     runs = [trained("feature_extraction", seed=seed) for seed in (0, 1, 2)]
     assert 0.86 <= accuracy(*runs) < accuracy(*tuned(trained))
 
 
-def test_scratch_on_flowers_is_far_behind(trained):
-    """With at least the time that fine-tuning takes; with as many epochs: see benchmarks."""
+def test_scratch_on_flowers_is_far_below_fine_tuning(trained):
+    """It takes at least as long as fine-tuning; benchmarks compare equal numbers of epochs."""
     run = trained("scratch", weights="", epochs=3)
     assert run.result["seconds"]["training"] > tuned(trained)[0].result["seconds"]["training"]
     assert accuracy(run) <= accuracy(*tuned(trained)) - 0.2
 
 
-def test_a_quarter_wide_mobilenet_on_flowers(trained):
+def test_feature_extraction_with_a_quarter_wide_mobilenet_reaches_the_published_accuracy(trained):
     runs = [
         trained("feature_extraction", backbone="mobilenet:alpha=0.25", weights=V1_SMALL, seed=seed)
         for seed in (0, 1, 2)
@@ -81,23 +81,23 @@ def test_a_quarter_wide_mobilenet_on_flowers(trained):
     assert accuracy(*runs) >= 0.81
 
 
-def test_fine_tuning_on_cifar10(trained):
+def test_fine_tuning_on_cifar10_reaches_the_published_accuracy(trained):
     config = {"data": "cifar10", "image_size": 96}
     assert accuracy(trained("fine_tune:unfreeze=3", **config)) >= 0.85
 
 
-def test_a_hub_module_equals_the_same_network_of_keras(trained, shared_data):
+def test_hub_module_equals_the_same_keras_network(trained, shared_data):
     module = shared_data / "hub_modules" / "mobilenet_v2_035_feature_vector"
     hub = trained(
         "feature_extraction", backbone=str(module), weights="", image_size=224, trust_code=True
     )
-    ours = trained(
+    keras = trained(
         "feature_extraction", backbone="mobilenet_v2:alpha=0.35", weights=V2_SMALL, image_size=224
     )
-    assert accuracy(hub) == pytest.approx(accuracy(ours), abs=0.01)
+    assert accuracy(hub) == pytest.approx(accuracy(keras), abs=0.01)
 
 
-def test_the_export_says_of_every_test_file_what_evaluate_says(trained, photographs):
+def test_export_predicts_every_test_file_as_evaluate_does(trained, photographs):
     run = trained("fine_tune", export=True)
     again = tftransfer.evaluate(run.workdir)
     assert again.metrics["accuracy"] == run.result["test"]["accuracy"]

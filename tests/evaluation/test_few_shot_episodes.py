@@ -1,4 +1,4 @@
-"""Episodes on synthetic clusters: certain ones, noise, pairing, no leak, refusals."""
+"""Few-shot episodes of synthetic clusters: accuracy, intervals, draws, transforms, errors."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ def clusters(apart, classes=8, each=25, d=64, seed=0):
 
 
 @pytest.mark.parametrize("transform", few_shot_episodes.TRANSFORMS)
-def test_separable_clusters_are_told_apart(transform):
-    rows = few_shot_episodes.episodes(*clusters(10.0), episodes=200, transform=transform)
+def test_episodes_of_separable_clusters_have_accuracy_one(transform):
+    rows = few_shot_episodes.episodes(*clusters(10.0), count=200, transform=transform)
     assert [(r["method"], r["shots"]) for r in rows] == [
         (m, k) for k in (1, 5) for m in ("prototypes", "ridge", "logistic", "cosine")
     ]
@@ -27,22 +27,20 @@ def test_separable_clusters_are_told_apart(transform):
 
 
 @pytest.mark.parametrize("transform", few_shot_episodes.TRANSFORMS)
-def test_noise_is_a_guess(transform):
-    for row in few_shot_episodes.episodes(
-        *clusters(0.0, each=40), episodes=200, transform=transform
-    ):
+def test_episodes_of_noise_have_the_accuracy_of_a_guess(transform):
+    for row in few_shot_episodes.episodes(*clusters(0.0, each=40), count=200, transform=transform):
         assert row["low"] - 0.01 < 0.2 < row["high"] + 0.01, row
 
 
-def test_more_shots_are_better():
-    rows = few_shot_episodes.episodes(*clusters(0.35), shots=(1, 5, 10), queries=10, episodes=200)
+def test_episodes_with_more_shots_have_higher_accuracy():
+    rows = few_shot_episodes.episodes(*clusters(0.35), shots=(1, 5, 10), queries=10, count=200)
     by = {(r["method"], r["shots"]): r for r in rows}
     for method in SOLVERS:
         assert by[method, 1]["high"] < by[method, 5]["low"]
         assert by[method, 5]["accuracy"] < by[method, 10]["accuracy"]
 
 
-def test_the_interval_by_hand():
+def test_interval_equals_value_by_hand():
     # Mean 0.5, deviation with n - 1: sqrt((0.09 + 0.01 + 0.01 + 0.09) / 3).
     half = 1.96 * np.sqrt(0.2 / 3) / 2
     assert few_shot_episodes.interval([0.2, 0.4, 0.6, 0.8]) == pytest.approx(
@@ -50,28 +48,26 @@ def test_the_interval_by_hand():
     )
 
 
-def test_rows_hold_the_interval_of_the_episodes(monkeypatch):
+def test_episode_rows_hold_the_interval_of_the_accuracies(monkeypatch):
     given = iter(np.tile([0.2, 0.4, 0.6, 0.8], 50))
     monkeypatch.setattr(few_shot_episodes, "_accuracy", lambda *inputs: next(given))
-    (row,) = few_shot_episodes.episodes(
-        *clusters(1.0), shots=(1,), episodes=200, methods=("ridge",)
-    )
+    (row,) = few_shot_episodes.episodes(*clusters(1.0), shots=(1,), count=200, methods=("ridge",))
     half = 1.96 * np.sqrt(200 * 0.05 / 199) / np.sqrt(200)
     assert (row["accuracy"], row["low"], row["high"]) == pytest.approx(
         (0.5, 0.5 - half, 0.5 + half)
     )
 
 
-def test_episodes_repeat_by_seed_and_are_those_of_any_choice_of_methods():
+def test_episodes_repeat_by_seed_and_do_not_depend_on_the_methods():
     data = clusters(0.35)
-    everything = few_shot_episodes.episodes(*data, episodes=200)
-    assert few_shot_episodes.episodes(*data, episodes=200) == everything
-    alone = few_shot_episodes.episodes(*data, episodes=200, methods=("ridge",))
+    everything = few_shot_episodes.episodes(*data, count=200)
+    assert few_shot_episodes.episodes(*data, count=200) == everything
+    alone = few_shot_episodes.episodes(*data, count=200, methods=("ridge",))
     assert alone == [row for row in everything if row["method"] == "ridge"]
-    assert few_shot_episodes.episodes(*data, episodes=200, seed=1) != everything
+    assert few_shot_episodes.episodes(*data, count=200, seed=1) != everything
 
 
-def test_draws_are_distinct_and_of_their_class():
+def test_draws_are_distinct_and_of_one_class_each():
     labels = np.repeat(np.arange(6), 9)
     places = [np.flatnonzero(labels == c) for c in range(6)]
     drawn = list(few_shot_episodes._draws(places, 4, 7, 50, 0))
@@ -84,7 +80,7 @@ def test_draws_are_distinct_and_of_their_class():
     np.testing.assert_array_equal(drawn, longer[:50])
 
 
-def test_a_scale_inside_an_episode_changes_no_choice():
+def test_fixed_options_do_not_change_predictions():
     x, labels = clusters(0.5, classes=5)
     y = np.eye(5)[labels]
     for method, options in few_shot_episodes._OPTIONS.items():
@@ -95,57 +91,57 @@ def test_a_scale_inside_an_episode_changes_no_choice():
         np.testing.assert_array_equal(*guesses)
 
 
-def test_centring_knows_nothing_of_the_queries():
+def test_centering_does_not_depend_on_the_queries():
     support, query = np.array([[1.0, 0], [3, 0]]), np.array([[2.0, 5], [9, 0]])
-    got, asked = few_shot_episodes._transformed(support, query, "centre_l2", None)
+    got, queries = few_shot_episodes._transformed(support, query, "center_l2", None)
     np.testing.assert_allclose(got, [[-1, 0], [1, 0]])
-    np.testing.assert_allclose(asked, [[0, 1], [1, 0]])
+    np.testing.assert_allclose(queries, [[0, 1], [1, 0]])
     others = np.concatenate([query, [[100.0, 100]]])
     np.testing.assert_array_equal(
-        few_shot_episodes._transformed(support, others, "centre_l2", None)[1][:2], asked
+        few_shot_episodes._transformed(support, others, "center_l2", None)[1][:2], queries
     )
-    got, asked = few_shot_episodes._transformed(support, query, "centre_l2", np.array([1.0, 0]))
+    got, queries = few_shot_episodes._transformed(support, query, "center_l2", np.array([1.0, 0]))
     np.testing.assert_allclose(got, [[0, 0], [1, 0]])
-    np.testing.assert_allclose(asked[1], [1, 0])
+    np.testing.assert_allclose(queries[1], [1, 0])
 
 
-def test_a_base_mean_takes_away_what_all_classes_share():
+def test_base_mean_removes_what_all_classes_share():
     x, labels = clusters(0.5)
     x = x + np.linspace(0, 30, x.shape[1], dtype=np.float32)
-    given = {"shots": (1,), "episodes": 200, "methods": ("cosine",)}
+    given = {"shots": (1,), "count": 200, "methods": ("cosine",)}
     (plain,) = few_shot_episodes.episodes(x, labels, transform="l2", **given)
-    (centred,) = few_shot_episodes.episodes(
-        x, labels, transform="centre_l2", base_mean=x.mean(axis=0), **given
+    (centered,) = few_shot_episodes.episodes(
+        x, labels, transform="center_l2", base_mean=x.mean(axis=0), **given
     )
-    assert centred["low"] > plain["high"]
+    assert centered["low"] > plain["high"]
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
-        ({"episodes": 199}, "Take 200 or more"),
-        ({"ways": 9}, r"8 of 8 classes .* takes 9"),
+        ({"count": 199}, "Use 200 or more"),
+        ({"ways": 9}, r"8 of 8 classes .* needs 9"),
         ({"queries": 21}, r"0 of 8 classes have the 26 examples"),
-        ({"shots": ()}, "is none"),
-        ({"shots": (0, 1)}, "is none"),
-        ({"ways": 1}, "is none"),
+        ({"shots": ()}, "cannot have"),
+        ({"shots": (0, 1)}, "cannot have"),
+        ({"ways": 1}, "cannot have"),
         ({"methods": ("ridg",)}, "Did you mean ridge"),
-        ({"transform": "centre"}, "Did you mean centre_l2"),
+        ({"transform": "center"}, "Did you mean center_l2"),
         ({"base_mean": np.zeros(64)}, "transform='l2'"),
-        ({"base_mean": np.zeros(3), "transform": "centre_l2"}, r"A base mean \[3\]"),
+        ({"base_mean": np.zeros(3), "transform": "center_l2"}, r"A base mean of the shape \[3\]"),
     ],
 )
-def test_refusals(options, said):
-    with pytest.raises(UserError, match=said):
+def test_episodes_with_invalid_options_are_errors(options, message):
+    with pytest.raises(UserError, match=message):
         few_shot_episodes.episodes(*clusters(1.0), **options)
 
 
-def test_arrays_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match="Features are"):
+def test_episodes_with_mismatched_arrays_are_errors():
+    with pytest.raises(UserError, match="The features have the shape"):
         few_shot_episodes.episodes(np.ones((4, 2)), np.zeros(3, int))
 
 
-def test_table_by_hand():
+def test_table_equals_lines_by_hand():
     def row(method, shots, accuracy):
         return {
             "method": method,

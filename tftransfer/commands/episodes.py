@@ -94,7 +94,7 @@ def episodes(
         plan.examples.labels,
         ways=ways,
         shots=shots,
-        episodes=count,
+        count=count,
         seed=experiment.seed,
     )
     return EpisodeResults(rows=tuple(rows))

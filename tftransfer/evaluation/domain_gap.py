@@ -65,7 +65,8 @@ def _discriminate(source: Array, target: Array, seed: int) -> tuple[Array, Array
         return np.full(len(is_target), 0.5), is_target
     splitter = StratifiedKFold(min(_FOLDS, fewest), shuffle=True, random_state=seed)
     splits = list(splitter.split(features, is_target))
-    return cross_validated_scores(features, is_target, splits, balanced=True)[:, 1], is_target
+    scores = cross_validated_scores(features, is_target, splits, balanced=True)
+    return scores[:, 1].astype(features.dtype), is_target
 
 
 def _sample(features: Array, seed: int) -> Array:

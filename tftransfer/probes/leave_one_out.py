@@ -1,7 +1,8 @@
-"""What a linear classifier says of examples that it was not fitted on, exact without refitting.
+"""Exact leave-one-out results of linear classifiers, without refitting.
 
-Examples of one unit, such as copies or the clips of a speaker, are left out together: one of them
-would vouch for the others. Alone they are `[]` of blocks, and cost nothing more.
+All examples of a unit, such as copies or the clips of a speaker, are held out together, because one
+of them would reveal the others. `Blocks` hold the units of several examples only: single examples
+need none.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import Array
 from tftransfer.probes.cross_validation import Units
 
-# Units of one size, the indices of their examples: int [units, size].
-Blocks = list[np.ndarray]
-_TINY = 1e-10
+# Indices of the examples of units of one size, int [units, size]; one array for each size.
+Blocks = list[Array]
+_SMALLEST_DIVISOR = 1e-10
 
 
 def blocks_of(units: Units) -> Blocks:
-    """The units of more than one example, by their size.
+    """Returns the units of more than one example, by their size.
 
     Args:
-      units: of each example, [n], as of `groups.units`; empty where each is its own.
+      units: Name of the unit of each example, [n]; empty where each example is a unit.
     """
     if not len(units):
         return []
-    _, own, counts = np.unique(np.asarray(units), return_inverse=True, return_counts=True)
-    order = np.argsort(own, kind="stable")
+    _, unit_of, counts = np.unique(np.asarray(units), return_inverse=True, return_counts=True)
+    order = np.argsort(unit_of, kind="stable")
     starts = np.cumsum(counts) - counts
     return [
         order[starts[counts == size][:, None] + np.arange(size)]
@@ -36,95 +38,120 @@ def blocks_of(units: Units) -> Blocks:
     ]
 
 
-def usable(y: np.ndarray, problem_type: ProblemType, units: Units) -> np.ndarray:
-    """Which examples can be left out, bool [n]: those whose class has another, of another unit.
+def usable(targets: Array, problem_type: ProblemType, units: Units) -> Array:
+    """Returns which examples can be held out: those whose class is also in another unit.
 
     Args:
-      y: targets, [n, k].
-      problem_type: of `single_label`, one-hot; of others, all can where there are two units.
-      units: as of `blocks_of`.
+      targets: Targets, [n, k].
+      problem_type: `single_label` for one-hot targets; of other types all examples can be held out
+        where there are two units.
+      units: Name of the unit of each example, [n]; empty where each example is a unit.
+
+    Returns:
+      bool [n].
     """
-    own = np.unique(np.asarray(units), return_inverse=True)[1] if len(units) else np.arange(len(y))
+    count = len(targets)
+    unit_of = np.arange(count)
+    if len(units):
+        unit_of = np.unique(np.asarray(units), return_inverse=True)[1]
     if problem_type != ProblemType.SINGLE_LABEL:
-        return np.full(len(y), len(np.unique(own)) > 1)
-    labels = y.argmax(axis=1)
-    pairs = np.unique(np.stack([labels, own]), axis=1)
-    return np.bincount(pairs[0], minlength=y.shape[1])[labels] > 1
+        return np.full(count, len(np.unique(unit_of)) > 1)
+    labels = targets.argmax(axis=1)
+    pairs = np.unique(np.stack([labels, unit_of]), axis=1)
+    return np.bincount(pairs[0], minlength=targets.shape[1])[labels] > 1
 
 
-def grams(x: np.ndarray, blocks: Blocks) -> list[np.ndarray | None]:
-    """Of blocks of more examples than columns, `x^T x` of each unit, [units, r + 1, r + 1], which
-    serves all strengths; the first column of x is added, 1 / sqrt(n).
+def grams(x: Array, blocks: Blocks) -> list[Array | None]:
+    """Returns `x^T x` of each unit, for blocks of more examples than columns, else None.
+
+    They do not depend on the strength of a ridge regression, so that all strengths share them.
+
+    Args:
+      x: Features, float [n, r]; a column 1 / sqrt(n) is added in front, for the intercept.
+      blocks: Units, as `blocks_of` returns them.
+
+    Returns:
+      float [units, r + 1, r + 1] for each block.
     """
-    return [
-        None
-        if rows.shape[1] <= x.shape[1] + 1
-        else np.stack([each.T @ each for each in map(lambda one: _with_level(x, one), rows)])
-        for rows in blocks
-    ]
+    products: list[Array | None] = []
+    for rows in blocks:
+        if rows.shape[1] <= x.shape[1] + 1:
+            products.append(None)
+        else:
+            with_intercept = (_with_intercept(x, one) for one in rows)
+            products.append(np.stack([each.T @ each for each in with_intercept]))
+    return products
 
 
-def _with_level(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _with_intercept(x: Array, rows: Array) -> Array:
     level = np.full((*rows.shape, 1), len(x) ** -0.5)
     return np.concatenate([level, x[rows]], axis=-1)
 
 
 def residuals(
-    x: np.ndarray,
-    shrunk: np.ndarray,
-    fitted: np.ndarray,
+    x: Array,
+    shrunk: Array,
+    fitted: Array,
     blocks: Blocks,
-    products: Sequence[np.ndarray | None],
-) -> np.ndarray:
-    """Of a regression with the hat matrix `H = 1/n + x diag(shrunk) x^T`, as if refitted.
+    products: Sequence[Array | None],
+) -> Array:
+    """Computes the residuals of a regression as if refitted without the unit of each example.
 
-    Each unit without its own examples: `(I - H_uu)^-1 r_u`. Of single ones that is Allen's PRESS
-    (1974).
+    `(I - H_uu)^-1 r_u` with the hat matrix `H = 1/n + x diag(shrunk) x^T`; of single examples
+    it is Allen's PRESS (1974).
 
     Args:
-      x: features, [n, r].
-      shrunk: [r].
-      fitted: residuals `r` on all examples, [n, k].
-      blocks: of `blocks_of`.
-      products: of `grams`.
+      x: Features, float [n, r].
+      shrunk: Diagonal of the hat matrix in the space of the features, float [r].
+      fitted: Residuals r of the fit to all examples, float [n, k].
+      blocks: Units, as `blocks_of` returns them.
+      products: Gram matrices of the units, as `grams` returns them.
+
+    Returns:
+      float [n, k].
     """
     scale = np.sqrt(np.concatenate([[1.0], shrunk]))
     leverage = 1 / len(x) + np.einsum("nr,nr,r->n", x, x, shrunk)
-    found = fitted / np.maximum(1 - leverage, _TINY)[:, None]
+    found = fitted / np.maximum(1 - leverage, _SMALLEST_DIVISOR)[:, None]
     for rows, product in zip(blocks, products, strict=True):
-        some, own = _with_level(x, rows) * scale, fitted[rows]
-        turned = some.swapaxes(1, 2)
+        scaled, own = _with_intercept(x, rows) * scale, fitted[rows]
+        transposed = scaled.swapaxes(1, 2)
         if product is None:
-            found[rows] = np.linalg.solve(_rest(some @ turned), own)
-        else:  # by Woodbury
-            rest = _rest(scale[:, None] * product * scale)
-            found[rows] = own + some @ np.linalg.solve(rest, turned @ own)
+            found[rows] = np.linalg.solve(_complement(scaled @ transposed), own)
+        else:  # by the Woodbury identity: a smaller system
+            complement = _complement(scale[:, None] * product * scale)
+            found[rows] = own + scaled @ np.linalg.solve(complement, transposed @ own)
     return found
 
 
-def _rest(hat: np.ndarray) -> np.ndarray:
-    return (1 + _TINY) * np.eye(hat.shape[-1]) - hat
+def _complement(hat: Array) -> Array:
+    """`I - H`, slightly enlarged, so that it can be inverted."""
+    return (1 + _SMALLEST_DIVISOR) * np.eye(hat.shape[-1]) - hat
 
 
 def means_logits(
-    logits: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
+    logits: Array,
+    x: Array,
+    y: Array,
     blocks: Blocks,
-    scored: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Of a classifier by means of classes, the logits of each unit by the means of the others.
+    logits_of: Callable[[Array, Array, Array], Array],
+) -> Array:
+    """Computes the logits of each unit by the class means of the other units.
 
     Args:
-      logits: [n, k], which stay for single examples and for classes that are in no other unit.
-      x: features, [n, d].
-      y: one-hot, [n, k].
-      blocks: of `blocks_of`.
-      scored: logits of features [m, d] by the sums [k, d] and the counts [k] of classes.
+      logits: Logits [n, k] that single examples keep, and classes that are in no other unit.
+      x: Features, float [n, d].
+      y: One-hot labels, [n, k].
+      blocks: Units, as `blocks_of` returns them.
+      logits_of: Function of features [m, d], sums [k, d] and counts [k] of the classes that returns
+        logits [m, k].
+
+    Returns:
+      float [n, k].
     """
     sums, counts, found = y.T @ x, y.sum(axis=0), logits.copy()
     for rows in (rows for block in blocks for rows in block):
-        left = counts - y[rows].sum(axis=0)
-        other = scored(x[rows], sums - y[rows].T @ x[rows], np.maximum(left, 1))
-        found[rows] = np.where(left > 0, other, logits[rows])
+        others = counts - y[rows].sum(axis=0)
+        held_out = logits_of(x[rows], sums - y[rows].T @ x[rows], np.maximum(others, 1))
+        found[rows] = np.where(others > 0, held_out, logits[rows])
     return found
