@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         register_method,
         register_recipe,
     )
+    from tftransfer.recipes.describe import OptionInfo, RecipeInfo
     from tftransfer.runs.evaluation import Evaluation
     from tftransfer.runs.predictions import Prediction
     from tftransfer.runs.run import Run
@@ -67,11 +68,13 @@ __all__ = [
     "Head",
     "Loss",
     "LossInfo",
+    "OptionInfo",
     "Phase",
     "Plan",
     "Prediction",
     "ProblemType",
     "Recipe",
+    "RecipeInfo",
     "Run",
     "UserError",
     "__version__",
@@ -113,7 +116,10 @@ _MODULES = {
         "predict",
         "train",
     ),
-    "tftransfer.backbones.listing": ("BackboneInfo", "list_backbones"),
+    "tftransfer.backbones.listing": (
+        "BackboneInfo",
+        "list_backbones",
+    ),
     "tftransfer.backbones.registry": ("register_backbone",),
     "tftransfer.cli.config": ("config",),
     "tftransfer.commands.comparison": ("Comparison",),
@@ -140,6 +146,10 @@ _MODULES = {
         "recipe_help",
         "register_method",
         "register_recipe",
+    ),
+    "tftransfer.recipes.describe": (
+        "OptionInfo",
+        "RecipeInfo",
     ),
     "tftransfer.runs.evaluation": ("Evaluation",),
     "tftransfer.runs.predictions": ("Prediction",),

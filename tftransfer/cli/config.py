@@ -28,6 +28,12 @@ def config(*, recipe: Any = "fine_tune", **experiment: Any) -> Any:
 
     Raises:
       UserError: no such recipe, option or field.
+
+    Example:
+      >>> import tftransfer
+      >>> config = tftransfer.config(recipe="fine_tune:unfreeze=2", data="photos", seed=3)
+      >>> config.recipe.name, config.recipe.unfreeze, config.data, config.seed
+      ('fine_tune', 2, 'photos', 3)
     """
     from ml_collections import config_dict
 

@@ -1,4 +1,11 @@
-"""Recipes by name, and the methods that `RECIPE+METHOD` adds to them."""
+"""Recipes by name, and the methods that `RECIPE+METHOD` adds to them.
+
+Example:
+  >>> import tftransfer
+  >>> recipe = tftransfer.recipes.l2_sp(tftransfer.recipes.fine_tune(unfreeze=2))
+  >>> [phase.name for phase in recipe.phases]
+  ['head', 'tune']
+"""
 
 from tftransfer.recipes.describe import (
     OptionInfo,

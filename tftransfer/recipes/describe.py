@@ -36,6 +36,12 @@ class OptionInfo:
       default: Value where the option is not given.
       summary: What it does, in one sentence.
       of_phase: Whether it is a field of `Phase`, which most recipes take.
+
+    Example:
+      >>> import tftransfer
+      >>> option = tftransfer.OptionInfo(name="epochs", default=10, summary="Number of epochs.")
+      >>> option.name, option.default
+      ('epochs', 10)
     """
 
     name: str
@@ -57,6 +63,12 @@ class RecipeInfo:
       summary: What it does, in one line.
       options: Its options, those of its own first.
       details: The further paragraphs of its documentation, if any.
+
+    Example:
+      >>> import tftransfer
+      >>> info = next(each for each in tftransfer.list_recipes() if each.name == "fine_tune")
+      >>> info.kind, "unfreeze" in [option.name for option in info.options]
+      ('recipe', True)
     """
 
     name: str
@@ -125,6 +137,11 @@ def recipe_help(name: str) -> str:
 
     Raises:
       UserError: There is no such recipe or method; the nearest names are given.
+
+    Example:
+      >>> import tftransfer
+      >>> "strength=0.01" in tftransfer.recipe_help("l2_sp")
+      True
     """
     parts = [describe_recipe(part) for part in with_base(name.split("+"))]
     alone = parts[0].name == BASE_RECIPE and name.split("+")[0] != BASE_RECIPE
