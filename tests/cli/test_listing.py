@@ -43,6 +43,27 @@ def test_list_one_name_prints_its_options_with_descriptions(run_main):
     assert any(line.startswith("  blocks=stage* ") for line in lines)
 
 
+def test_list_recipes_has_the_options_of_each_and_all_options_of_one(run_main):
+    text = " ".join(" ".join(run_main("list", "recipes")[1]).split())
+    assert "unfreeze=2, decay=0.3" in text and "weight_decay=" not in text
+    lines = run_main("list", "recipes", "fine_tune")[1]
+    assert any(line.startswith("  weight_decay=0.0001 ") for line in lines)
+    assert lines == run_main("train", "--recipe=help:fine_tune")[1]
+
+
+def test_list_pattern_prints_the_names_that_match(run_main):
+    code, lines, _ = run_main("list", "losses", "Cosine*")
+    assert code == 0 and lines[0].startswith("  CosinePairs ")
+    assert not any(line.startswith("  CrossEntropy ") for line in lines)
+
+
+def test_list_unknown_name_gets_the_nearest(run_main):
+    code, _, lines = run_main("list", "losses", "CrossEntrop")
+    assert code == 2
+    assert lines[0] == "tftransfer: There is no loss named 'CrossEntrop'."
+    assert "CrossEntropy" in lines[1]
+
+
 def test_list_configs_has_the_first_line_of_each(run_main):
     _, lines, _ = run_main("list", "configs")
     for name in shipped_configs.shipped_configs():

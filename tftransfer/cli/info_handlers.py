@@ -58,5 +58,5 @@ def run_recipe_help(arguments: Arguments) -> int:
     from tftransfer.recipes import recipe_help
 
     name = str(arguments.experiment["recipe"]).partition(":")[2]
-    print(recipe_help(name) if name else describe_topic("recipes"))
+    print(recipe_help(name).replace("`", "") if name else describe_topic("recipes"))
     return 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
+import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from tftransfer.utils.errors import unknown_name
 if TYPE_CHECKING:
     from tftransfer.recipes import RecipeInfo
 
-_NAME_COLUMNS = 26
+_NAME_COLUMNS = 28
+_MILLION = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +25,18 @@ class Entry:
     Attributes:
       name: The name.
       summary: What it is, in one line.
-      options: Default values of its options by name; None for what depends on others.
+      facts: Its size and the like, in one line.
+      options: Default values of its options by name.
       descriptions: Descriptions of its options by name.
+      details: Returns all about it, where that is more than the options.
     """
 
     name: str
     summary: str
+    facts: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    details: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ class Topic:
     """Something that `tftransfer list` lists.
 
     Attributes:
+      singular: What one name is, for messages.
       summary: What the names are for.
       entries: Returns what the topic consists of.
     """
 
+    singular: str
     summary: str
     entries: Callable[[], Sequence[Entry]]
 
@@ -53,7 +59,11 @@ def describe_topics() -> str:
     lines = ["Topics:"]
     for name, topic in TOPICS.items():
         lines += row(name, topic.summary, _NAME_COLUMNS, columns())
-    lines += ["", "tftransfer list TOPIC prints its names, tftransfer list TOPIC NAME the options."]
+    lines += [
+        "",
+        "tftransfer list TOPIC prints the names of a topic and their options.",
+        "tftransfer list TOPIC NAME prints all about one; NAME may be a pattern such as 'mobile*'.",
+    ]
     return "\n".join(lines)
 
 
@@ -62,81 +72,95 @@ def describe_topic(topic: str, name: str = "") -> str:
 
     Args:
       topic: Name of the topic.
-      name: Name in the topic; "" for all.
+      name: Name in the topic, or a shell pattern of names; "" for all.
 
     Raises:
       UserError: If there is no such topic, or no such name in it.
     """
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS)
-    entries = {entry.name: entry for entry in TOPICS[topic].entries()}
-    if name and name not in entries:
-        raise unknown_name(topic.removesuffix("s"), name, entries)
-    if name:
-        return "\n".join(_details(entries[name]))
-    return "\n".join(line for entry in entries.values() for line in _overview(entry))
+    entries = TOPICS[topic].entries()
+    for entry in entries:
+        if entry.name == name:
+            return _details(entry)
+    found = [entry for entry in entries if fnmatch.fnmatchcase(entry.name, name or "*")]
+    if not found:
+        raise unknown_name(TOPICS[topic].singular, name, {entry.name for entry in entries})
+    return "\n".join(line for entry in found for line in _overview(entry))
 
 
 def _overview(entry: Entry) -> list[str]:
     options = ", ".join(f"{name}={_shown(value)}" for name, value in entry.options.items())
     lines = row(entry.name, entry.summary, _NAME_COLUMNS, columns())
-    return lines + (row("", options, _NAME_COLUMNS, columns())[1:] if options else [])
-
-
-def _details(entry: Entry) -> list[str]:
-    lines = [entry.name, f"  {entry.summary}", ""]
-    for name, value in entry.options.items():
-        left = f"{name}={_shown(value)}"
-        lines += row(left, entry.descriptions.get(name, ""), _NAME_COLUMNS, columns())
+    for text in filter(None, (entry.facts, options)):
+        lines += [line for line in row("", text, _NAME_COLUMNS, columns()) if line.strip()]
     return lines
+
+
+def _details(entry: Entry) -> str:
+    if entry.details is not None:
+        return entry.details().replace("`", "")
+    lines = [entry.name, *(f"  {text}" for text in filter(None, (entry.summary, entry.facts)))]
+    lines += ["", "Options:"] if entry.options else []
+    for name, value in entry.options.items():
+        text = entry.descriptions.get(name, "").replace("`", "")
+        lines += [line.rstrip() for line in row(f"{name}={_shown(value)}", text, 28, columns())]
+    return "\n".join(lines)
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "auto"
+    if isinstance(value, tuple | list):
+        return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _recipes() -> list[Entry]:
     from tftransfer.recipes import list_recipes
 
-    return [_entry(info) for info in list_recipes()]
+    return [_recipe(info) for info in list_recipes()]
 
 
 def _methods() -> list[Entry]:
     from tftransfer.recipes import list_methods
 
-    return [_entry(info) for info in list_methods()]
+    return [_recipe(info) for info in list_methods()]
 
 
-def _entry(info: RecipeInfo) -> Entry:
+def _recipe(info: RecipeInfo) -> Entry:
+    from tftransfer.recipes import recipe_help
+
+    own = [option for option in info.options if not option.of_phase]
     return Entry(
         name=info.name,
         summary=info.summary,
-        options={option.name: option.default for option in info.options},
-        descriptions={option.name: option.summary for option in info.options},
+        options={option.name: option.default for option in own},
+        details=lambda: recipe_help(info.name),
     )
 
 
 def _losses() -> list[Entry]:
     from tftransfer import losses
-    from tftransfer.core.recipe import Loss
 
     found = []
-    for name in losses.__all__:
-        loss = getattr(losses, name)
-        if inspect.isclass(loss) and issubclass(loss, Loss):
-            documentation = parse_docstring(loss.__doc__ or "")
-            options = {each.name: each.default for each in dataclasses.fields(loss)}
-            found.append(
-                Entry(
-                    name=name,
-                    summary=documentation.summary,
-                    options=options,
-                    descriptions=documentation.arguments,
-                )
+    for info in losses.list_losses():
+        documentation = parse_docstring(type(losses.get(info.name)).__doc__ or "")
+        found.append(
+            Entry(
+                name=info.name,
+                summary=info.summary.replace("`", ""),
+                options=info.fields,
+                descriptions={**_common_fields(), **documentation.arguments},
             )
-    return sorted(found, key=lambda entry: entry.name.lower())
+        )
+    return found
+
+
+def _common_fields() -> Mapping[str, str]:
+    from tftransfer.core.recipe import Loss
+
+    return parse_docstring(Loss.__doc__ or "").arguments
 
 
 def _configs() -> list[Entry]:
@@ -148,8 +172,8 @@ def _configs() -> list[Entry]:
 
 
 TOPICS = {
-    "recipes": Topic("Ways to transfer, for --recipe.", _recipes),
-    "methods": Topic("Additions to a recipe, as in --recipe=fine_tune+METHOD.", _methods),
-    "losses": Topic("Losses for recipes that are written in Python.", _losses),
-    "configs": Topic("Shipped settings, for --config.", _configs),
+    "recipes": Topic("recipe", "Ways to transfer, for --recipe.", _recipes),
+    "methods": Topic("method", "Additions to a recipe, as in --recipe=fine_tune+METHOD.", _methods),
+    "losses": Topic("loss", "Losses of recipes, for recipes that are written in Python.", _losses),
+    "configs": Topic("config", "Shipped settings, for --config.", _configs),
 }

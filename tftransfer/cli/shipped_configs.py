@@ -9,7 +9,7 @@ from pathlib import Path
 from tftransfer.utils.errors import UserError, unknown_name
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Below the prefix of an installation; see `options.data_files` in setup.cfg.
+# Below the root of an installation; see `options.data_files` in setup.cfg.
 _INSTALLED = "share/tftransfer/configs"
 
 
@@ -62,7 +62,7 @@ def find_config(name_or_file: str) -> Path:
 def config_summary(file: Path) -> str:
     """Returns the first line of a config's docstring."""
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+    return docstring.partition("\n")[0].replace("`", "")
 
 
 def copy_configs(folder: Path, *, overwrite: bool) -> list[Path]:
