@@ -24,7 +24,7 @@ def test_list_losses_has_names_summaries_and_options(run_main):
 
 def test_list_recipes_and_methods_have_options_with_descriptions(run_main):
     code, lines, _ = run_main("list", "recipes", "scratch")
-    assert code == 0 and lines[0] == "scratch"
+    assert code == 0 and lines[0].startswith("--recipe=scratch:")
     assert any(line.startswith("  epochs=30 ") and "Number of epochs" in line for line in lines)
     assert any(line.startswith("  batch_norm=train ") for line in lines)
     code, lines, _ = run_main("list", "methods")
@@ -34,7 +34,7 @@ def test_list_recipes_and_methods_have_options_with_descriptions(run_main):
 @pytest.mark.parametrize("name", ["fine_tune", "l2_sp", "scratch+dann"])
 def test_recipe_help_prints_the_options_of_recipes_and_methods(run_main, name):
     code, lines, _ = run_main("train", f"--recipe=help:{name}")
-    assert code == 0 and "\n".join(lines) == tftransfer.recipe_help(name)
+    assert code == 0 and "\n".join(lines) == tftransfer.recipe_help(name).replace("`", "")
 
 
 def test_list_one_name_prints_its_options_with_descriptions(run_main):
@@ -62,6 +62,16 @@ def test_list_unknown_name_gets_the_nearest(run_main):
     assert code == 2
     assert lines[0] == "tftransfer: There is no loss named 'CrossEntrop'."
     assert "CrossEntropy" in lines[1]
+
+
+@pytest.mark.slow
+def test_list_backbones_has_parameters_input_and_options(run_main):
+    code, lines, _ = run_main("list", "backbones", "mobilenet_v2")
+    text = " ".join(" ".join(lines).split())
+    assert code == 0 and lines[0] == "mobilenet_v2"
+    assert "2.3 M parameters" in text and "224 px" in text and "alpha=1.0" in text
+    code, lines, _ = run_main("list", "backbones", "small_*")
+    assert code == 0 and sum(line.startswith("  small_cnn ") for line in lines) == 2
 
 
 def test_list_configs_has_the_first_line_of_each(run_main):

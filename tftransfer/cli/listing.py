@@ -12,6 +12,7 @@ from tftransfer.cli.help import columns, row
 from tftransfer.utils.errors import unknown_name
 
 if TYPE_CHECKING:
+    from tftransfer.backbones.listing import BackboneInfo
     from tftransfer.recipes import RecipeInfo
 
 _NAME_COLUMNS = 28
@@ -80,9 +81,10 @@ def describe_topic(topic: str, name: str = "") -> str:
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS)
     entries = TOPICS[topic].entries()
-    for entry in entries:
-        if entry.name == name:
-            return _details(entry)
+    # Modalities may have backbones of the same name.
+    exact = [entry for entry in entries if entry.name == name]
+    if exact:
+        return "\n\n".join(map(_details, exact))
     found = [entry for entry in entries if fnmatch.fnmatchcase(entry.name, name or "*")]
     if not found:
         raise unknown_name(TOPICS[topic].singular, name, {entry.name for entry in entries})
@@ -114,6 +116,30 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple | list):
         return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _backbones() -> list[Entry]:
+    from tftransfer.cli.tensorflow_start import quiet_tensorflow
+
+    with quiet_tensorflow():
+        from tftransfer.backbones.listing import list_backbones
+
+        infos = list_backbones()
+    return [
+        Entry(
+            name=info.name,
+            summary=info.summary,
+            facts=", ".join(filter(None, _facts(info))),
+            options=info.options,
+        )
+        for info in infos
+    ]
+
+
+def _facts(info: BackboneInfo) -> tuple[str, ...]:
+    size = "" if info.parameters is None else f"{info.parameters / _MILLION:.1f} M parameters"
+    weights = f"weights: {info.weights}" if info.weights else ""
+    return info.modality, size, info.input_size, weights
 
 
 def _recipes() -> list[Entry]:
@@ -172,6 +198,7 @@ def _configs() -> list[Entry]:
 
 
 TOPICS = {
+    "backbones": Topic("backbone", "Networks to transfer from, for --backbone.", _backbones),
     "recipes": Topic("recipe", "Ways to transfer, for --recipe.", _recipes),
     "methods": Topic("method", "Additions to a recipe, as in --recipe=fine_tune+METHOD.", _methods),
     "losses": Topic("loss", "Losses of recipes, for recipes that are written in Python.", _losses),

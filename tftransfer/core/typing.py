@@ -1,4 +1,4 @@
-"""Types of tensors, arrays, paths and JSON for signatures; nothing here imports TensorFlow.
+"""Types of tensors, arrays, paths and JSON for signatures; no package is imported here.
 
 TensorFlow and Keras have no type stubs, so a type checker reads `tf.Tensor` as `Any`. `Tensor` is
 a protocol with what the package uses of a tensor, hence a misspelled attribute is still found.
@@ -10,12 +10,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, Union
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-
+# NumPy takes most of the time that `tftransfer --help` may take; the recipes import this module.
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    Array: TypeAlias = np.ndarray
+    FloatArray: TypeAlias = NDArray[np.floating]
+    IntArray: TypeAlias = NDArray[np.integer]
+    BoolArray: TypeAlias = NDArray[np.bool_]
+else:
+    Array = FloatArray = IntArray = BoolArray = ArrayLike = DTypeLike = Any
 
 __all__ = [
     "JSON",
@@ -37,13 +44,9 @@ __all__ = [
     "Variable",
 ]
 
-Array: TypeAlias = np.ndarray
-FloatArray: TypeAlias = NDArray[np.floating]
-IntArray: TypeAlias = NDArray[np.integer]
-BoolArray: TypeAlias = NDArray[np.bool_]
 Shape: TypeAlias = tuple[int | None, ...]
 PathLike: TypeAlias = str | os.PathLike[str]
-# Strings, since the classes exist only for a type checker.
+# Strings, since these classes exist only for a type checker.
 KerasLayer: TypeAlias = "keras.layers.Layer"
 KerasModel: TypeAlias = "keras.Model"
 Dataset: TypeAlias = "tf.data.Dataset"
