@@ -191,7 +191,7 @@ def test_load_backbone_of_mobilenet_v2_has_the_stages_of_the_name():
     np.testing.assert_allclose(output(backbone, pixels), output(named, pixels), atol=1e-4)
 
 
-def test_remarks_say_which_pixels_the_model_receives_and_how_to_change_that():
+def test_remarks_report_the_range_of_pixels_and_how_to_change_it():
     assert "scales them itself (rescale)" in load_backbone(body()).remarks[-1]
     model = body(rescaling=False)
     remark = load_backbone(model).remarks[-1]

@@ -1,14 +1,10 @@
-"""The network by blocks: what trains, where it is cut, and what is drawn anew."""
-
-import os
+"""The network by blocks: what trains, where it is cut, and what is initialized again."""
 
 import keras
 import numpy as np
 import pytest
 
-from tftransfer.backbones.cache import BackboneCache, process_backbone_cache
 from tftransfer.backbones.load import load_backbone
-from tftransfer.checkpoints import weights as weight_arrays
 from tftransfer.core.recipe import Head
 from tftransfer.models.inference import compiled, dtype_policy
 from tftransfer.models.network import FEATURES, INPUT, Network
@@ -29,7 +25,7 @@ def network():
     return make(Head(), Head(name="side", layer="stage2", output="side_logits", units=2))
 
 
-def pictures(count=3):
+def images(count=3):
     return np.random.default_rng(0).uniform(0, 255, (count, SIZE, SIZE, 3)).astype(np.float32)
 
 
@@ -57,31 +53,31 @@ def test_blocks_are_the_stages_and_the_heads(network):
 
 
 def test_outputs_are_features_and_one_per_head(network):
-    outputs = network.predict(pictures())
+    outputs = network.predict(images())
     shapes = {name: tuple(value.shape) for name, value in outputs.items()}
     assert shapes == {"features": (3, 16), "logits": (3, 4), "side_logits": (3, 2)}
 
 
-def test_a_head_on_a_stage_reads_its_pooled_tensor(network):
+def test_head_on_a_stage_reads_its_pooled_tensor(network):
     kernel, bias = network.variables("side")
     kernel.assign(np.random.default_rng(1).normal(size=kernel.shape))
     bias.assign([1.0, -1.0])
-    stage2 = network.submodel(INPUT, "stage2")([pictures()], training=False)
+    stage2 = network.submodel(INPUT, "stage2")([images()], training=False)
     stage2 = np.asarray(stage2[0] if isinstance(stage2, (list, tuple)) else stage2)
     expected = stage2.mean(axis=(1, 2)) @ kernel.numpy() + bias.numpy()
-    got = network.predict(pictures())["side_logits"]
+    got = network.predict(images())["side_logits"]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_hidden_head_has_its_layers_and_a_plain_one_starts_at_zero():
+def test_head_with_hidden_layers_is_random_and_a_linear_one_zero():
     network = make(OPEN_HEAD)
     names = [layer.name for layer in network.blocks["head"]]
     assert names == ["head_hidden1", "head_hidden2", "head_dropout", "head"]
-    assert np.asarray(network.predict(pictures())["logits"]).any()
-    assert not np.asarray(make().predict(pictures())["logits"]).any()
+    assert np.asarray(network.predict(images())["logits"]).any()
+    assert not np.asarray(make().predict(images())["logits"]).any()
 
 
-def test_an_unknown_tap_or_tensor_gives_the_nearest(network):
+def test_unknown_layer_or_tensor_is_an_error_with_the_nearest(network):
     with pytest.raises(UserError, match=r"no layer named 'stage4'.*\n.*stage"):
         make(Head(layer="stage4"))
     with pytest.raises(UserError, match=r"no tensor named 'logit'.*\n.*logits"):
@@ -89,15 +85,15 @@ def test_an_unknown_tap_or_tensor_gives_the_nearest(network):
 
 
 @pytest.mark.parametrize("start", [INPUT, *STAGES, FEATURES])
-def test_prefix_and_suffix_give_the_whole_exactly(network, start):
+def test_submodels_compose_to_the_network_exactly(network, start):
     names = ["features", "logits"] if start in ("stage3", FEATURES) else list(network.outputs)
-    suffix = network.submodel(start, names)
-    prefix = network.submodel(INPUT, start) if start != INPUT else None
-    middle = [pictures()] if prefix is None else prefix([pictures()], training=False)
+    second = network.submodel(start, names)
+    first = network.submodel(INPUT, start) if start != INPUT else None
+    middle = [images()] if first is None else first([images()], training=False)
     middle = middle if isinstance(middle, (list, tuple)) else [middle]
     assert [tuple(tensor.shape[1:]) for tensor in middle] == network.shapes_at(start)
-    got = suffix(list(middle), training=False)
-    whole = network.model([pictures()], training=False)
+    got = second(list(middle), training=False)
+    whole = network.model([images()], training=False)
     assert set(got) == set(names)
     for name in names:
         np.testing.assert_array_equal(got[name], whole[name])
@@ -107,8 +103,8 @@ def test_compiled_takes_any_batch_size_and_one_output_alone(network):
     logits = compiled(network.model, "logits")
     whole = compiled(network.model)
     for count in (1, 3):
-        one = logits(pictures(count))
-        np.testing.assert_array_equal(one, whole(pictures(count))["logits"])
+        one = logits(images(count))
+        np.testing.assert_array_equal(one, whole(images(count))["logits"])
 
 
 @pytest.mark.parametrize(
@@ -126,14 +122,14 @@ def test_compiled_takes_any_batch_size_and_one_output_alone(network):
         ([Head(layer="stage1")], {"head": 1.0, "stage3": 1.0}, "stage1"),
     ],
 )
-def test_the_cut_is_as_deep_as_nothing_below_trains_or_is_tapped(heads, given, boundary):
+def test_boundary_for_is_below_all_that_trains_or_is_read(heads, given, boundary):
     network = make(*heads)
     assert network.boundary_for(rates(network, **given)) == boundary
     needed = network.submodel(boundary, list(network.outputs))
     assert needed.outputs
 
 
-def test_blocks_below_a_cut(network):
+def test_blocks_below_are_the_stages_before_a_boundary(network):
     assert network.blocks_below(INPUT) == []
     assert network.blocks_below("stage2") == ["stage1", "stage2"]
     assert network.blocks_below(FEATURES) == STAGES
@@ -157,16 +153,16 @@ def test_set_trainable_by_block_and_batch_norm(batch_norm, stage3):
 
 
 @pytest.mark.parametrize("batch_norm, moved", [("frozen", False), ("train", True)])
-def test_statistics_move_only_where_batch_norm_trains(batch_norm, moved):
+def test_batch_norm_statistics_change_only_where_it_trains(batch_norm, moved):
     network = make()
     network.set_trainable(rates(network, stage3=1.0), batch_norm=batch_norm)
     before = {block: network.digest([block]) for block in network.blocks}
-    network.model([pictures()], training=True)
+    network.model([images()], training=True)
     changed = [block for block in network.blocks if network.digest([block]) != before[block]]
     assert changed == (["stage3"] if moved else [])
 
 
-def test_trained_statistics_follow_within_tens_of_steps():
+def test_set_trainable_limits_the_momentum_of_trained_batch_norm():
     network = make()
     norms = [each for each in network.model.layers if "bn" in each.name]
     before = [norm.momentum for norm in norms]
@@ -177,7 +173,7 @@ def test_trained_statistics_follow_within_tens_of_steps():
     assert all((m == 0.9) == name.startswith("conv3") for name, m in after.items())
 
 
-def test_reset_draws_anew_by_seed_and_leaves_the_rest():
+def test_reset_initializes_blocks_by_seed_and_keeps_the_others():
     network = make(OPEN_HEAD)
     for block in network.blocks:
         for variable in network.variables(block):
@@ -201,7 +197,7 @@ def test_reset_draws_anew_by_seed_and_leaves_the_rest():
     assert all(equal(weights(network, block), first[block]) for block in network.blocks)
 
 
-def test_reset_of_a_plain_head_is_zero_again():
+def test_reset_of_a_linear_head_is_zero():
     network = make()
     for variable in network.variables("head"):
         variable.assign(np.ones(variable.shape))
@@ -215,12 +211,12 @@ def test_seed_states_are_those_of_every_random_layer():
     states = network.seed_states()
     assert len(states) == len({id(state) for state in states}) == 2
     stored = [state.numpy() for state in states]
-    first = network.model([pictures()], training=True)["logits"]
-    second = network.model([pictures()], training=True)["logits"]
+    first = network.model([images()], training=True)["logits"]
+    second = network.model([images()], training=True)["logits"]
     assert not np.array_equal(first, second)
     for state, value in zip(states, stored):
         state.assign(value)
-    np.testing.assert_array_equal(network.model([pictures()], training=True)["logits"], first)
+    np.testing.assert_array_equal(network.model([images()], training=True)["logits"], first)
 
 
 def test_seed_states_of_stochastic_depth_in_a_backbone():
@@ -230,7 +226,7 @@ def test_seed_states_of_stochastic_depth_in_a_backbone():
     assert len(network.seed_states()) == len(drops) > 5
 
 
-def test_the_digest_is_of_the_blocks_named():
+def test_digest_is_of_the_named_blocks():
     network = make()
     before = network.digest(["stage1"]), network.digest(["stage1", "stage2"])
     assert before[0] != before[1]
@@ -239,70 +235,20 @@ def test_the_digest_is_of_the_blocks_named():
     assert network.digest(["stage1", "stage2"]) != before[1]
 
 
-def test_the_precision_holds_inside_only_and_heads_stay_in_float32():
+def test_dtype_policy_ends_with_the_block_and_heads_stay_float32():
     before = keras.config.dtype_policy().name
     with pytest.raises(ZeroDivisionError), dtype_policy("mixed_bfloat16"):
         network = make()
         1 / 0  # noqa: B018
     assert keras.config.dtype_policy().name == before
     assert network.backbone.model.layers[-1].compute_dtype == "bfloat16"
-    outputs = network.predict(pictures())
+    outputs = network.predict(images())
     assert {value.dtype.name for value in outputs.values()} == {"float32"}
 
 
-def test_what_trains_is_no_part_of_the_form():
+def test_architecture_digest_ignores_trainability():
     backbone = load_backbone("small_cnn", weights="none", image_size=16, seed=0)
     network = Network(backbone, [Head()], units=2)
     before = network.architecture_digest()
     network.set_trainable(dict.fromkeys(network.blocks, 0.0), batch_norm="frozen")
     assert network.architecture_digest() == before != ""
-
-
-def test_a_shelf_gives_a_backbone_as_it_was():
-    shelf = BackboneCache()
-    options = {"weights": "none", "image_size": 32, "seed": 3}
-    name = "efficientnet_b0"
-    first = shelf.load(name, **options)
-    before = [variable.numpy() for variable in first.model.variables]
-    picture = np.full((1, 32, 32, 3), 100, np.float32)
-    said = np.asarray(first.model(picture, training=False))
-    for variable in first.model.variables:
-        if variable.dtype == "float32":
-            variable.assign(variable.numpy() + 1.0)
-    weight_arrays.settle(first.model.layers)
-    second = shelf.load(name, **options)
-    for variable, value in zip(second.model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
-    np.testing.assert_array_equal(np.asarray(second.model(picture, training=False)), said)
-
-
-def test_the_shelf_of_the_process_is_lent_to_one_at_a_time():
-    with process_backbone_cache() as first, process_backbone_cache() as second:
-        assert first is not second
-    with process_backbone_cache() as third:
-        assert third is first
-
-
-def test_a_shelf_keeps_what_its_limits_allow(tmp_path):
-    shelf, options = BackboneCache(max_count=1), {"weights": "none", "image_size": 16, "seed": 0}
-    first = shelf.load("small_cnn", **options)
-    assert shelf.load("small_cnn", **options) is first
-    assert shelf.load("small_cnn:width=8", **options) is not first
-    assert shelf.load("small_cnn", **options) is not first
-    tiny = BackboneCache(max_bytes=10)
-    assert tiny.load("small_cnn", **options) is not tiny.load("small_cnn", **options)
-
-
-def test_a_shelf_sees_that_a_weights_file_has_changed(tmp_path):
-    options = {"image_size": 16, "seed": 0}
-    model = load_backbone("small_cnn", weights="none", **options).model
-    path, shelf = tmp_path / "source.weights.h5", BackboneCache()
-    model.save_weights(path)
-    before = shelf.load("small_cnn", weights=str(path), **options)
-    assert shelf.load("small_cnn", weights=str(path), **options) is before
-    stamp = path.stat()
-    model.set_weights([w + 1 for w in model.get_weights()])
-    model.save_weights(path)
-    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    after = shelf.load("small_cnn", weights=str(path), **options)
-    np.testing.assert_array_equal(after.model.get_weights()[0], model.get_weights()[0])

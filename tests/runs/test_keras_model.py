@@ -50,7 +50,7 @@ def trained(problem_type, backbone="small_cnn", size=32):
     )
     rng = np.random.default_rng(0)
     if problem_type is ProblemType.REGRESSION:
-        network.set_units(rng.normal(50, 9, (20, 2)).astype(np.float32))
+        network.set_label_scale(rng.normal(50, 9, (20, 2)).astype(np.float32))
     kernel = network.blocks["head"][0].kernel
     kernel.assign(rng.normal(0, 9, kernel.shape))
     return TrainedModel(

@@ -160,7 +160,7 @@ def _companions(stages: tuple[Stage, ...], layer: KerasLayer) -> tuple[Tensor, .
 def _stages_until(
     stages: tuple[Stage, ...], model: KerasModel, last: KerasLayer, companions: tuple[Tensor, ...]
 ) -> tuple[Stage, ...]:
-    """Returns the stages of a truncated model; the last holds what remains of its own."""
+    """Returns the stages of a truncated model; the last holds its remaining layers."""
     kept: list[Stage] = []
     present = set(model.layers)
     for stage in stages:

@@ -49,7 +49,7 @@ def register_backbone(
     """Returns a decorator that makes a model-building function available as `--backbone=name`.
 
     The function is `build(image_size, **options)` and returns a functional model from pixels,
-    float32 [n, size, size, 3] in 0 to 255, to a feature map. If it loads weights of its own, it
+    float32 [n, size, size, 3] in 0 to 255, to a feature map. If it loads its own weights, it
     should take `weights`, which is `"pretrained"`, or None for random weights. Without that
     parameter it is built twice: weights that are equal under two seeds are pretrained.
     Registering the same function again, as when its file is imported again, changes nothing.

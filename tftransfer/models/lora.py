@@ -1,21 +1,37 @@
-"""Low-rank updates of kernels (LoRA, Hu et al., 2022), by Keras's own, and their merging."""
+"""Low-rank updates of kernels (LoRA, Hu et al., 2022) by Keras, and their merging."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import keras
 
+from tftransfer.core.typing import KerasLayer, Tensor, Variable
 from tftransfer.utils.keras_internals import lora_variable, remove_variables
 
 
-def adapt(layer: Any, rank: int, seed: int) -> None:
-    """Trains a low-rank update in place of the kernel; layers that have none stay frozen.
+@dataclass(frozen=True, kw_only=True)
+class LoraKernel:
+    """A kernel with its low-rank update.
+
+    Attributes:
+      whole: The kernel with its update, a tensor.
+      kernel: The kernel without it.
+      factors: The two factors whose product is the update.
+    """
+
+    whole: Tensor
+    kernel: Variable
+    factors: tuple[Variable, Variable]
+
+
+def add_lora(layer: KerasLayer, rank: int, seed: int) -> None:
+    """Trains a low-rank update in place of the kernel; a layer without a kernel is frozen.
 
     Args:
-      layer: built; Dense, EinsumDense, Embedding or Conv2D take an update.
-      rank: of the update.
-      seed: of its random factor; the other begins at zero.
+      layer: A built layer; Dense, EinsumDense, Embedding and Conv2D can have an update.
+      rank: Rank of the update.
+      seed: Seed of the random factor; the other factor is zero at the start.
     """
     kernel = _kernel(layer)
     if kernel is None:
@@ -29,36 +45,40 @@ def adapt(layer: Any, rank: int, seed: int) -> None:
         layer.bias.trainable = False
 
 
-def updated(layer: Any) -> tuple[Any, Any, tuple[Any, Any]] | None:
-    """The kernel with its update as a tensor, the kernel, and the update's two factors."""
-    if not getattr(layer, "lora_enabled", False):
+def lora_kernel(layer: KerasLayer) -> LoraKernel | None:
+    """Returns the kernel of a layer with its low-rank update; None if it has none."""
+    kernel = _kernel(layer)
+    if kernel is None or not layer.lora_enabled:
         return None
-    whole, suffix = _whole(layer)
-    factors = (getattr(layer, f"lora_{suffix}_a"), getattr(layer, f"lora_{suffix}_b"))
-    return whole, _kernel(layer), factors
+    name = _attribute(layer)
+    return LoraKernel(
+        whole=getattr(layer, name),
+        kernel=kernel,
+        factors=(getattr(layer, f"lora_{name}_a"), getattr(layer, f"lora_{name}_b")),
+    )
 
 
-def merge(layer: Any) -> None:
-    """Adds the update to the kernel, and takes its variables away."""
-    if not getattr(layer, "lora_enabled", False):
+def merge_lora(layer: KerasLayer) -> None:
+    """Adds the low-rank update of a layer to its kernel, and removes the update's variables."""
+    found = lora_kernel(layer)
+    if found is None:
         return
-    whole, suffix = _whole(layer)
-    _kernel(layer).assign(whole)
-    remove_variables(layer, (f"lora_{suffix}_a", f"lora_{suffix}_b"))
+    found.kernel.assign(found.whole)
+    name = _attribute(layer)
+    remove_variables(layer, (f"lora_{name}_a", f"lora_{name}_b"))
     layer.lora_enabled, layer.lora_rank = False, None
-    for variable in layer.weights:  # `layer.trainable = True` does nothing where it is true
+    # `layer.trainable = True` would change nothing where it is True already.
+    for variable in layer.weights:
         variable.trainable = layer.trainable
 
 
-def _whole(layer: Any) -> tuple[Any, str]:
-    """The kernel with its update, and what Keras calls it."""
-    if isinstance(layer, keras.layers.Embedding):
-        return layer.embeddings, "embeddings"
-    return layer.kernel, "kernel"
+def _attribute(layer: KerasLayer) -> str:
+    """Returns Keras's name of the kernel."""
+    return "embeddings" if isinstance(layer, keras.layers.Embedding) else "kernel"
 
 
-def _kernel(layer: Any) -> Any:
-    """The variable that an update is for; None where there is none."""
+def _kernel(layer: KerasLayer) -> Variable | None:
+    """Returns the variable that an update is for; None for layers that cannot have one."""
     if not hasattr(layer, "enable_lora") or isinstance(layer, keras.layers.DepthwiseConv2D):
         return None
     return lora_variable(layer)

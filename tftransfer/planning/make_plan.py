@@ -138,8 +138,8 @@ def _network(backbone: Backbone, recipe: Recipe, examples: Examples, seed: int) 
     network = Network(
         backbone, recipe.heads, units=len(examples.classes), problem_type=examples.problem_type
     )
-    network.begin_as_source()
-    network.set_units(examples.targets()[examples.where("train")])
+    network.copy_source_head()
+    network.set_label_scale(examples.targets()[examples.where("train")])
     return network
 
 

@@ -114,7 +114,7 @@ class PhaseLoop:
             self.optimizer,
             reference,
             trainer.strategy,
-            through=network.through,
+            through=network.apply_head,
             steps=steps,
             xla=trainer.plan.xla,
             shorten=trainer.shortener(self.planned),

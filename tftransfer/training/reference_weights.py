@@ -39,9 +39,9 @@ class Reference:
         """
         found: list[tuple[Any, Any]] = []
         for block in match_blocks(pattern, list(self._network.blocks)):
-            updates = self._network.updated_kernels(block)
-            found += [(whole, self.values[id(kernel)]) for whole, kernel, _ in updates]
-            factors = {id(factor) for _, _, both in updates for factor in both}
+            updates = self._network.lora_kernels(block)
+            found += [(each.whole, self.values[id(each.kernel)]) for each in updates]
+            factors = {id(factor) for each in updates for factor in each.factors}
             free = self._network.variables(block, trainable=True)
             found += [(v, self.values[id(v)]) for v in free if id(v) not in factors]
         return found

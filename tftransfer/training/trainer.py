@@ -233,8 +233,10 @@ class Trainer:
         return Streams(made, most_steps=64 if self.strategy.num_replicas_in_sync == 1 else 1)
 
     def shortener(self, planned: PhasePlan) -> Callable[..., list[Any]] | None:
-        """See `Network.shortener`; none under XLA, which would compile for each length."""
-        return None if self.plan.xla else self.network.shortener(planned.boundary, planned.outputs)
+        """See `Network.padding_trimmer`; none under XLA, which would compile for each length."""
+        if self.plan.xla:
+            return None
+        return self.network.padding_trimmer(planned.boundary, planned.outputs)
 
     def _stream(self, name: str, planned: PhasePlan, steps: int) -> Stream:
         phase, examples, experiment = planned.phase, self.plan.examples, self.plan.experiment
