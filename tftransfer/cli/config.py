@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Phase, Recipe
-from tftransfer.recipes import parse_recipe, recipe_options
+from tftransfer.recipes import RecipeLike, parse_recipe, recipe_options
+from tftransfer.utils.errors import unknown_name
 
-# The planner knows the first two; the others are no values for a flag, and a recipe that
-# extends another decides them itself.
-_NOT_FILLED_IN = ("problem_type", "stages", "name", "extra_losses")
+if TYPE_CHECKING:
+    from ml_collections import config_dict
+
+# The plan sets the first two; the others have no form that a flag could give.
+_WITHOUT_A_FLAG = ("problem_type", "stages", "name", "extra_losses")
 
 
-def config(*, recipe: Any = "fine_tune", **experiment: Any) -> Any:
-    """What `get_config()` of a file in `configs/` returns.
+def config(*, recipe: RecipeLike = "fine_tune", **experiment: object) -> config_dict.ConfigDict:
+    """Returns the settings of an experiment, as `get_config()` of a file in `configs/` does.
 
     Args:
-      recipe: as `Experiment.recipe`; its options are filled in with their defaults, so
-        that `--config.recipe.OPTION=value` reaches every one of them.
-      **experiment: fields of `Experiment`.
+      recipe: A recipe as in `Experiment.recipe`. Its options are filled in with their defaults, so
+        that `--config.recipe.OPTION=value` reaches each of them.
+      **experiment: Other fields of `Experiment`.
 
     Returns:
       An `ml_collections.ConfigDict` with all fields of `Experiment`.
 
     Raises:
-      UserError: no such recipe, option or field.
+      UserError: If a recipe, an option or a field does not exist.
 
     Example:
       >>> import tftransfer
@@ -37,37 +40,44 @@ def config(*, recipe: Any = "fine_tune", **experiment: Any) -> Any:
     """
     from ml_collections import config_dict
 
-    known = {field.name: field.default for field in fields(Experiment)}
-    checked = {**known, **_known(experiment, known, "field of Experiment")}
-    return config_dict.ConfigDict({**checked, "recipe": _recipe(recipe)}, type_safe=False)
+    defaults = _defaults()
+    _check_fields(experiment, defaults)
+    settings = {**defaults, **experiment, "recipe": _recipe_settings(recipe)}
+    return config_dict.ConfigDict(settings, type_safe=False)
 
 
 def experiment_from(values: Mapping[str, Any]) -> Experiment:
-    """The `Experiment` of a mapping of its fields."""
-    known = {field.name: field.default for field in fields(Experiment)}
-    return Experiment(**_known(dict(values), known, "field of Experiment"))
+    """Returns the experiment of a mapping of its fields.
+
+    Raises:
+      UserError: If a field does not exist or has an impossible value.
+    """
+    _check_fields(values, _defaults())
+    return Experiment(**values)
 
 
-def _recipe(spec: Any) -> Any:
+def _defaults() -> dict[str, object]:
+    return {field.name: field.default for field in fields(Experiment)}
+
+
+def _check_fields(values: Mapping[str, object], known: Mapping[str, object]) -> None:
+    for name in values:
+        if name not in known:
+            raise unknown_name("field of Experiment", name, known)
+
+
+def _recipe_settings(recipe: RecipeLike) -> Recipe | dict[str, Any]:
+    """Returns the name and all options of a recipe; a `Recipe` as it is."""
     from ml_collections import config_dict
 
-    if isinstance(spec, Recipe):
-        return spec
-    parsed = parse_recipe(spec)
-    known = recipe_options(parsed.name)
-    kinds = {field.name: type(field.default) for field in fields(Phase)}
-    free = {
-        key: config_dict.placeholder(kinds[key]) if value is None and key in kinds else value
-        for key, value in known.items()
-        if key not in _NOT_FILLED_IN
+    if isinstance(recipe, Recipe):
+        return recipe
+    spec = parse_recipe(recipe)
+    types = {field.name: type(field.default) for field in fields(Phase)}
+    options = {
+        # None would lose the type, by which the flag reads its value.
+        name: config_dict.placeholder(types[name]) if value is None and name in types else value
+        for name, value in recipe_options(spec.name).items()
+        if name not in _WITHOUT_A_FLAG
     }
-    return {**free, **parsed.to_mapping()}
-
-
-def _known(given: dict[str, Any], known: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    from tftransfer.utils.errors import unknown_name
-
-    for name in given:
-        if name not in known:
-            raise unknown_name(kind, name, known)
-    return given
+    return {**options, **spec.to_mapping()}

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Head, Loss, Phase, Recipe, UnavailableLoss
+from tftransfer.core.typing import JSON
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.files import atomic_file
 from tftransfer.utils.registry import Registry
@@ -44,7 +45,7 @@ for _class in (Head, Phase, Recipe, Experiment):
     register_serializable(_class)
 
 
-def to_jsonable(value: Any) -> Any:
+def to_jsonable(value: object) -> Any:
     """Converts dataclasses, mappings, sequences and numbers to values that JSON can hold.
 
     Of other objects, such as data in memory, only the type is kept.
@@ -67,14 +68,14 @@ def to_jsonable(value: Any) -> Any:
     return f"<{type(value).__name__} in memory>"
 
 
-def from_jsonable(value: Any) -> Any:
+def from_jsonable(value: JSON) -> Any:
     """Reverses `to_jsonable`; lists become tuples.
 
     Raises:
       UserError: If a type is unknown, or a field of it is unknown or missing.
     """
     if isinstance(value, Mapping) and "type" in value:
-        cls = _TYPES[value["type"]]
+        cls = _TYPES[str(value["type"])]
         _check_fields(cls, value)
         return cls(**{key: _field(cls, key, item) for key, item in value.items() if key != "type"})
     if isinstance(value, Mapping):
@@ -84,20 +85,23 @@ def from_jsonable(value: Any) -> Any:
     return value
 
 
-def _field(cls: type, key: str, value: Any) -> Any:
-    if cls is Phase and key == "losses":
+def _field(cls: type, key: str, value: JSON) -> object:
+    if cls is Phase and key == "losses" and isinstance(value, Sequence):
         return tuple(map(_loss, value))
     return from_jsonable(value)
 
 
-def _loss(value: Any) -> Loss:
-    """A loss; if its class is not registered, a placeholder, with which a run can still be used."""
+def _loss(value: JSON) -> Loss:
+    """Returns a loss, or a placeholder if its class is not registered.
+
+    With the placeholder a run can be used, but not trained.
+    """
     try:
         return from_jsonable(value)
     except UserError as error:
         if not isinstance(value, Mapping) or "type" not in value:
             raise
-        name, what, remedy = value["type"], error.what, error.remedy
+        name, what, remedy = str(value["type"]), error.what, error.remedy
         if name not in _TYPES:
             what = f"The loss {name} is not registered."
             remedy = (
@@ -108,7 +112,7 @@ def _loss(value: Any) -> Loss:
         return UnavailableLoss(name=name, stored=stored, what=what, remedy=remedy)
 
 
-def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
+def _check_fields(cls: type, value: Mapping[str, JSON]) -> None:
     known = {f.name: f for f in dataclasses.fields(cls)}
     for key in value:
         if key != "type" and key not in known:
@@ -118,7 +122,7 @@ def _check_fields(cls: type, value: Mapping[str, Any]) -> None:
             raise UserError(f"{cls.__name__} lacks the field {name!r}.", "Add it to the JSON.")
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Writes `value` as indented JSON; readers find the old content or the new one."""
     text = json.dumps(to_jsonable(value), indent=1, ensure_ascii=False)
     with atomic_file(path) as temporary:
