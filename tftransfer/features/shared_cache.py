@@ -52,7 +52,7 @@ class SharedCaches:
         Args:
           examples: The examples, the same in every call.
           preprocessor: Preprocessor of the network.
-          basis: Text of the values that the features depend on, as of `FeatureStore`.
+          basis: Text of the values that the features depend on, as in `FeatureStore`.
           cache: Cache on disk, the same in every call; None keeps features in memory.
         """
         if basis not in self._stores:

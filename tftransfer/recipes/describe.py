@@ -61,7 +61,7 @@ class RecipeInfo:
       name: Name for `--recipe`.
       kind: `recipe` or `method`.
       summary: What it does, in one line.
-      options: Its options, those of its own first.
+      options: Its options; fields of `Phase` come last.
       details: The further paragraphs of its documentation, if any.
 
     Example:
