@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from tftransfer.core.block_patterns import match_blocks
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe, match_blocks
+from tftransfer.core.recipe import Head, Loss, Phase, Recipe
 from tftransfer.utils.errors import UserError
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "head")

@@ -1,5 +1,6 @@
 """Recipes by name: what trains, at which rate, on which losses."""
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from tftransfer.recipes import (
     register_method,
     register_recipe,
 )
+from tftransfer.recipes.supervised import HeadPhaseOptions, PhaseOptions
 
 OURS = ["deep_transfer", "feature_extraction", "fine_tune", "gradual_unfreezing", "scratch"]
 SOLVED = ["few_shot"]
@@ -177,3 +179,9 @@ def test_distill_scales_only_the_losses_of_labels(method):
     assert taught == weights(f"fine_tune+{method}+distill")
     assert taught.pop("Distill") == 0.9
     assert taught == {**without, "CrossEntropy": pytest.approx(0.1)}
+
+
+def test_phase_options_are_the_fields_of_a_phase():
+    fields = {field.name for field in dataclasses.fields(Phase)} - {"name", "train", "losses"}
+    assert set(HeadPhaseOptions.__annotations__) == fields - {"epochs", "learning_rate"}
+    assert set(PhaseOptions.__annotations__) == set(HeadPhaseOptions.__annotations__) - {"augment"}

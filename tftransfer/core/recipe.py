@@ -6,20 +6,18 @@ They are plain data: printable, comparable, and unchanged by a conversion to JSO
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from tftransfer.core.block_patterns import match_blocks
 from tftransfer.core.typing import JSON, Tensor, Tensors
-from tftransfer.utils.errors import UserError, check_known, unknown_name
+from tftransfer.utils.errors import UserError, check_known
 
 # Streams of training batches that losses can read; `tftransfer.training.streams` makes them.
 STREAMS = ("train", "target", "unlabelled", "view_a", "view_b", "weak", "strong")
 # Augmentations of all modalities; a `Modality` lists those that apply to it.
 _AUGMENTS = ("auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise")
-# `stage-1` is the last stage.
-_STAGE_FROM_END = re.compile(r"stage-(\d+)")
 _MAX_LEARNING_RATE = 100
 _RANGES = {
     "lora": (0, 10_000),
@@ -373,28 +371,6 @@ def _views(views: int | str, phase: str) -> int | str:
             "Set auto, fresh or a whole number above 0.",
         )
     return number
-
-
-def match_blocks(pattern: str, blocks: Sequence[str]) -> list[str]:
-    """Returns the blocks that match a name, `stage-K` or a shell pattern.
-
-    Args:
-      pattern: Name or pattern.
-      blocks: Names of all blocks, stages in their order.
-
-    Raises:
-      UserError: If no block matches.
-    """
-    from_end = _STAGE_FROM_END.fullmatch(pattern)
-    if from_end:
-        stages = [block for block in blocks if re.fullmatch(r"stage\d+", block)]
-        position = len(stages) - int(from_end[1])
-        found = [stages[position]] if 0 <= position < len(stages) else []
-    else:
-        found = [block for block in blocks if fnmatch.fnmatchcase(block, pattern)]
-    if not found:
-        raise unknown_name("block", pattern, blocks)
-    return found
 
 
 def _describe_phase(number: int, phase: Phase) -> list[str]:

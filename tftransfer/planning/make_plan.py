@@ -29,7 +29,7 @@ from tftransfer.planning.phase_plan import plan_phase
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.resolve import resolve_recipe
 from tftransfer.preprocessing import Preprocessor
-from tftransfer.recipes import parse_recipe
+from tftransfer.recipes import RecipeSpec, parse_recipe
 from tftransfer.utils.devices import initialize_devices
 from tftransfer.utils.timing import Clock
 
@@ -85,11 +85,7 @@ def make_plan(
     with clock.measure("scan"):
         check = functools.partial(checks.check_names, spec, experiment.backbone)
         examples = examples or read_examples(experiment, folder, check)
-    draft = resolve_recipe(spec, examples).recipe
-    checks.check_splits(draft, examples)
-    check_losses(draft)
-    checks.check_softmax(draft, examples.problem_type)
-    weights = choose_weights(experiment.weights, draft)
+    weights = choose_weights(experiment.weights, _checked_draft(spec, examples))
     length = choose_length(experiment.length, experiment.backbone, examples)
     with dtype_policy(str(precision.value)):
         backbone = shared.backbones.load(
@@ -102,12 +98,9 @@ def make_plan(
             modality=examples.modality,
             length=length.value,
         )
+        epochs, trust_code = experiment.epochs, experiment.trust_code
         resolved = resolve_recipe(
-            spec,
-            examples,
-            backbone=backbone,
-            epochs=experiment.epochs,
-            trust_code=experiment.trust_code,
+            spec, examples, backbone=backbone, epochs=epochs, trust_code=trust_code
         )
         recipe = resolved.recipe
         network = _network(backbone, recipe, examples, experiment.seed)
@@ -131,6 +124,15 @@ def make_plan(
         clock=clock,
         shared=shared,
     )
+
+
+def _checked_draft(spec: RecipeSpec, examples: Examples) -> Recipe:
+    """Returns the recipe as it is without a backbone, after all checks that need none."""
+    recipe = resolve_recipe(spec, examples).recipe
+    checks.check_splits(recipe, examples)
+    check_losses(recipe)
+    checks.check_softmax(recipe, examples.problem_type)
+    return recipe
 
 
 def _network(backbone: Backbone, recipe: Recipe, examples: Examples, seed: int) -> Network:

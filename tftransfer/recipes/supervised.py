@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict, Unpack
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Loss, Phase, Recipe
 from tftransfer.losses import get, supervised
 from tftransfer.recipes.registry import register_recipe
+
+
+class PhaseOptions(TypedDict, total=False):
+    """Fields of `Phase` that recipes pass on, as documented there."""
+
+    optimizer: str
+    weight_decay: float
+    schedule: str
+    warmup: float
+    clip_norm: float
+    batch_norm: str
+    solve: str
+    lora: int
+    reference: str
+    reweight: bool
+    reset: tuple[str, ...]
+    views: int | str
+    mixup: float
+    patience: int
+
+
+class HeadPhaseOptions(PhaseOptions, total=False):
+    """Fields of a `Phase` that trains only the head."""
+
+    augment: str
 
 
 @register_recipe
@@ -19,7 +44,7 @@ def scratch(
     label_smoothing: float = 0.1,
     class_weight: str = "none",
     augment: str = "auto",
-    **phase: Any,
+    **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Trains the whole network from random weights: the baseline without transfer.
 
@@ -35,7 +60,12 @@ def scratch(
     """
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
     everything = {"stage*": 1.0, "head": 1.0}
-    defaults = {"reset": tuple(everything), "batch_norm": "train", "patience": 0}
+    options: PhaseOptions = {
+        "reset": tuple(everything),
+        "batch_norm": "train",
+        "patience": 0,
+        **phase,
+    }
     only = Phase(
         name="scratch",
         train=everything,
@@ -43,7 +73,7 @@ def scratch(
         epochs=epochs,
         learning_rate=learning_rate,
         augment=augment,
-        **{**defaults, **phase},
+        **options,
     )
     return Recipe(name="scratch", phases=(only,))
 
@@ -58,7 +88,7 @@ def feature_extraction(
     class_weight: str = "none",
     hidden: tuple[int, ...] = (),
     dropout: float = 0.3,
-    **phase: Any,
+    **phase: Unpack[HeadPhaseOptions],
 ) -> Recipe:
     """Trains only the head, on cached features of the frozen backbone.
 
@@ -97,7 +127,7 @@ def fine_tune(
     augment: str = "auto",
     dropout: float = 0.0,
     extra_losses: tuple[Loss, ...] = (),
-    **phase: Any,
+    **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Trains the head, then the head and the top stages at rates that decay with depth.
 
@@ -146,7 +176,7 @@ def gradual_unfreezing(
     label_smoothing: float = 0.1,
     class_weight: str = "none",
     augment: str = "auto",
-    **phase: Any,
+    **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Trains the head, then one more stage in each phase, from the top (Howard & Ruder, 2018).
 
@@ -195,7 +225,7 @@ def deep_transfer(
     label_smoothing: float = 0.1,
     class_weight: str = "none",
     augment: str = "auto",
-    **phase: Any,
+    **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Keeps the first stages of the source and trains new ones above (Yosinski et al., 2014).
 
@@ -219,6 +249,7 @@ def deep_transfer(
     rates = {f"stage{k}": source_rate for k in range(frozen + 1, keep + 1)}
     rates |= dict.fromkeys([*new, "head"], 1.0)
     loss = supervised(problem_type, label_smoothing=label_smoothing, class_weight=class_weight)
+    options: PhaseOptions = {"reset": (*new, "head"), "batch_norm": "train", **phase}
     only = Phase(
         name="deep_transfer",
         train=rates,
@@ -226,12 +257,14 @@ def deep_transfer(
         epochs=epochs,
         learning_rate=learning_rate,
         augment=augment,
-        **{"reset": (*new, "head"), "batch_norm": "train", **phase},
+        **options,
     )
     return Recipe(name="deep_transfer", phases=(only,))
 
 
-def head_phase(loss: Loss, epochs: int, learning_rate: float, **phase: Any) -> Phase:
+def head_phase(
+    loss: Loss, epochs: int, learning_rate: float, **phase: Unpack[HeadPhaseOptions]
+) -> Phase:
     """Returns a phase that trains only the head.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tftransfer.core.recipe import match_blocks
+from tftransfer.core.block_patterns import match_blocks
 from tftransfer.models.network import Network
 
 

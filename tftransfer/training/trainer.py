@@ -14,7 +14,8 @@ import tensorflow as tf
 from tftransfer.checkpoints import weights
 from tftransfer.checkpoints.async_saver import AsyncSaver
 from tftransfer.checkpoints.checkpoint import Checkpoint
-from tftransfer.core.recipe import Phase, match_blocks
+from tftransfer.core.block_patterns import match_blocks
+from tftransfer.core.recipe import Phase
 from tftransfer.data.stream_specs import STREAM_SPECS, split_of_stream
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.features.phase_features import PhaseFeatures
