@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from tftransfer.commands.comparison import Comparison
     from tftransfer.commands.episodes import EpisodeResults
     from tftransfer.core.experiment import Experiment
+    from tftransfer.core.loss import Loss
     from tftransfer.core.problem_types import ProblemType
-    from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+    from tftransfer.core.recipe import Head, Phase, Recipe
     from tftransfer.data.examples import Examples
     from tftransfer.data.in_memory import from_waveforms
     from tftransfer.losses.registry import LossInfo, list_losses, register_loss
@@ -125,10 +126,10 @@ _MODULES = {
     "tftransfer.commands.comparison": ("Comparison",),
     "tftransfer.commands.episodes": ("EpisodeResults",),
     "tftransfer.core.experiment": ("Experiment",),
+    "tftransfer.core.loss": ("Loss",),
     "tftransfer.core.problem_types": ("ProblemType",),
     "tftransfer.core.recipe": (
         "Head",
-        "Loss",
         "Phase",
         "Recipe",
     ),

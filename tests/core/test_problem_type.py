@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tftransfer import losses
+from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import (
     METRICS,
     PROBABILITIES,
@@ -13,7 +14,6 @@ from tftransfer.core.problem_types import (
     ProblemType,
     Task,
 )
-from tftransfer.core.recipe import Loss
 from tftransfer.metrics import metrics, probabilities
 from tftransfer.utils.errors import UserError
 

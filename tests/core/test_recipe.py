@@ -5,7 +5,8 @@ import pytest
 
 from tftransfer.core.block_patterns import match_blocks
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.loss import Loss
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.utils.errors import UserError
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "head")

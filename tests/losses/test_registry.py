@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tftransfer
-from tftransfer.core.recipe import UnavailableLoss
+from tftransfer.core.loss import UnavailableLoss
 from tftransfer.core.serialization import from_jsonable, to_jsonable
 from tftransfer.losses import check_losses
 from tftransfer.utils.errors import UserError

@@ -184,7 +184,7 @@ def _losses() -> list[Entry]:
 
 
 def _common_fields() -> Mapping[str, str]:
-    from tftransfer.core.recipe import Loss
+    from tftransfer.core.loss import Loss
 
     return parse_docstring(Loss.__doc__ or "").arguments
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tftransfer.core.recipe import Loss
+from tftransfer.core.loss import Loss
 from tftransfer.utils.errors import unknown_name
 from tftransfer.utils.registry import Registry
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe, UnavailableLoss
+from tftransfer.core.loss import Loss, UnavailableLoss
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.core.typing import JSON
 from tftransfer.utils.errors import UserError, unknown_name
 from tftransfer.utils.files import atomic_file

@@ -8,7 +8,7 @@ Example:
   ('train.features', 'target.features')
 """
 
-from tftransfer.core.recipe import Loss
+from tftransfer.core.loss import Loss
 from tftransfer.losses.distillation import Distill, Hint
 from tftransfer.losses.domain_adaptation import CORAL, MMD, Domain, Entropy
 from tftransfer.losses.few_shot import Prototypical

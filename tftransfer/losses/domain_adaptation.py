@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tftransfer.core.recipe import Loss
+from tftransfer.core.loss import Loss
 from tftransfer.core.typing import Tensor, Tensors
 from tftransfer.losses.context import sibling
 from tftransfer.losses.gradient_reversal import ramp, reverse_gradient

@@ -9,7 +9,7 @@ import operator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tftransfer.core.recipe import Loss
+from tftransfer.core.loss import Loss
 from tftransfer.core.typing import Tensor, Tensors
 from tftransfer.losses.context import sibling
 from tftransfer.losses.registry import register_loss

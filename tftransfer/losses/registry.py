@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tftransfer.core.recipe import Loss, Recipe, UnavailableLoss
+from tftransfer.core.loss import Loss, UnavailableLoss
+from tftransfer.core.recipe import Recipe
 from tftransfer.core.serialization import from_jsonable, register_serializable, to_jsonable
 from tftransfer.core.typing import JSON
 from tftransfer.utils.errors import UserError, unknown_name

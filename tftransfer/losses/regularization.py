@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tftransfer.core.recipe import Loss
+from tftransfer.core.loss import Loss
 from tftransfer.core.typing import Tensor, Tensors
 from tftransfer.losses.context import sibling
 from tftransfer.losses.registry import register_loss

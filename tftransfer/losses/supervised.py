@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import SUPERVISED_LOSSES, ProblemType
-from tftransfer.core.recipe import Loss
 from tftransfer.core.typing import Tensor, Tensors
 from tftransfer.losses.context import sibling
 from tftransfer.losses.multi_task import MultiTask

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tftransfer.backbones.backbone import Backbone
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.loss import Loss
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.data.examples import Examples
 from tftransfer.losses import MultiTask
 from tftransfer.models.network import FEATURES

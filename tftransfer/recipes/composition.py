@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.loss import Loss
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.utils.errors import UserError
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.loss import Loss
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.losses import Distill, Hint
 from tftransfer.recipes.composition import where_stages_train, with_heads
 from tftransfer.recipes.registry import register_method

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.losses import MultiTask
 from tftransfer.recipes.composition import with_heads
 from tftransfer.recipes.registry import register_method

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypedDict, Unpack
 
+from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.recipe import Head, Loss, Phase, Recipe
+from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.losses import get, supervised
 from tftransfer.recipes.registry import register_recipe
 

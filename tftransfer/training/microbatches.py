@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tftransfer.core.recipe import STREAMS
+from tftransfer.core.loss import STREAMS
 from tftransfer.utils.errors import UserError
 
 # Fields of a stream with no entry for each example.

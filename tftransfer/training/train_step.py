@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tftransfer.core.recipe import STREAMS, Loss
+from tftransfer.core.loss import STREAMS, Loss
 from tftransfer.data.stream_specs import STREAM_FIELDS
 from tftransfer.losses.gradient_reversal import ramp
 from tftransfer.training.microbatches import at, first, part, shards
