@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -193,7 +194,7 @@ def _load_run(run: Path, modality: str, options: LoadOptions) -> Backbone:
 
 
 def _linear_head(
-    values: dict[str, Array], experiment: dict[str, dict], result: dict[str, str]
+    values: dict[str, Array], experiment: dict[str, Any], result: dict[str, str]
 ) -> tuple[Array, ...]:
     """Returns kernel and bias of a run's head if it is linear and has one label per example."""
     head = tuple(values[key] for key in sorted(values) if key.startswith("head/"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -85,8 +86,8 @@ def input_shape(data: bytes) -> tuple[int | None, ...]:
     return tuple(_input_config(json.loads(data))["batch_shape"])
 
 
-def _input_config(config: dict) -> dict:
-    layers = config["config"]["layers"]
+def _input_config(config: dict[str, Any]) -> dict[str, Any]:
+    layers: list[dict[str, Any]] = config["config"]["layers"]
     return next(each["config"] for each in layers if each["class_name"] == "InputLayer")
 
 
@@ -127,7 +128,7 @@ def _check_classes(config: JSON) -> None:
         check_class(each.get("class_name", ""), name)
 
 
-def _mappings(config: JSON) -> Iterator[dict]:
+def _mappings(config: JSON) -> Iterator[dict[str, Any]]:
     """Yields every mapping in a JSON value."""
     if isinstance(config, dict):
         yield config

@@ -29,7 +29,7 @@ class AsyncSaver:
         self._saves = 0
         self._unsaved: Checkpoint | None = None
         self._writer = ThreadPoolExecutor(1)
-        self._writing: Future | None = None
+        self._writing: Future[None] | None = None
         self._saved_at, self._seconds = time.monotonic(), _FIRST_SAVE
 
     def due(self) -> bool:

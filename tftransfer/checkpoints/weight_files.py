@@ -187,7 +187,8 @@ def _stored_name(stored: Mapping[str, Sequence[Array]], layer: KerasLayer) -> st
 
 
 def _file_order(layer: KerasLayer) -> Sequence[Variable]:
-    return layer.trainable_weights + layer.non_trainable_weights
+    variables: Sequence[Variable] = layer.trainable_weights + layer.non_trainable_weights
+    return variables
 
 
 def _misfit(layer: KerasLayer, name: str, arrays: Sequence[Array] | None) -> str:

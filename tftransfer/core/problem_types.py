@@ -191,7 +191,8 @@ def _one_hot(labels: Array, classes: int) -> Array:
     """Class indices [n] as rows [n, classes]; -1 is a row of zeros."""
     import numpy as np
 
-    return np.eye(classes + 1, classes, dtype=np.float32)[labels]
+    rows: Array = np.eye(classes + 1, classes, dtype=np.float32)[labels]
+    return rows
 
 
 def _class_index(targets: Array) -> Array:

@@ -98,7 +98,8 @@ def _loss(value: JSON) -> Loss:
     With the placeholder a run can be used, but not trained.
     """
     try:
-        return from_jsonable(value)
+        loss: Loss = from_jsonable(value)
+        return loss
     except UserError as error:
         if not isinstance(value, Mapping) or "type" not in value:
             raise

@@ -130,7 +130,8 @@ def encode_png(image: ArrayLike, number: int) -> bytes:
                 "Give uint8 from 0 to 255, or floating point in [0, 1].",
             )
         image = np.round(image * 255).astype(np.uint8)
-    return tf.io.encode_png(image).numpy()
+    png: bytes = tf.io.encode_png(image).numpy()
+    return png
 
 
 def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -> bytes:

@@ -78,7 +78,8 @@ class InputPipeline:
     def fetch(self, indices: Array) -> Array:
         """Returns the arrays of the examples at `indices`, [m, *shape]."""
         if self.in_memory:
-            return self._decode_to_memory(indices)[indices]
+            decoded: Array = self._decode_to_memory(indices)[indices]
+            return decoded
         arrays = self._empty(len(indices))
         for start, block in enumerate(self.batches(indices, _BLOCK_EXAMPLES)):
             arrays[start * _BLOCK_EXAMPLES : (start + 1) * _BLOCK_EXAMPLES] = block
@@ -194,7 +195,11 @@ def _decoder(preprocessor: Preprocessor, from_file: bool) -> Callable[[Tensor], 
             data = (
                 tf.map_fn(tf.io.read_file, data) if preprocessor.batched else tf.io.read_file(data)
             )
-        return preprocessor.decode(data)
+        array: Tensor = preprocessor.decode(data)
+        return array
 
     shape = [None] if preprocessor.batched else []
-    return tf.function(decode, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False)
+    traced: Callable[[Tensor], Tensor] = tf.function(
+        decode, input_signature=[tf.TensorSpec(shape, tf.string)], autograph=False
+    )
+    return traced

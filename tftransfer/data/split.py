@@ -175,13 +175,16 @@ def _dropped(examples: Examples, dropped: Sequence[int], held_out: str) -> str:
 
 def _strata(examples: Examples) -> Sequence[Hashable]:
     if examples.problem_type is ProblemType.SINGLE_LABEL:
-        return examples.labels.tolist()
+        classes: list[int] = examples.labels.tolist()
+        return classes
     if examples.problem_type.has_classes:
         labels = examples.targets()
         rarity = np.where(labels > 0, labels.sum(axis=0), np.inf)
-        return np.where(labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
+        rarest: list[int] = np.where(labels.any(axis=1), rarity.argmin(axis=1), -1).tolist()
+        return rarest
     edges = np.quantile(examples.labels[:, 0], [0.2, 0.4, 0.6, 0.8])
-    return np.digitize(examples.labels[:, 0], edges).tolist()
+    fifths: list[int] = np.digitize(examples.labels[:, 0], edges).tolist()
+    return fifths
 
 
 def _check_tasks(examples: Examples) -> None:

@@ -166,7 +166,8 @@ def _sample_rate(feature: tfds.features.Audio, name: str) -> int:
             f"The TFDS dataset {name} has no sample rate.",
             "Read it in Python, and give tftransfer.from_waveforms(..., rate=...).",
         )
-    return feature.sample_rate
+    rate: int = feature.sample_rate
+    return rate
 
 
 def _clips(samples: Sequence[Array], rate: int) -> list[bytes]:

@@ -48,7 +48,8 @@ def density_ratios(source: Array, target: Array, seed: int = 0) -> Array:
     p_target, is_target = _discriminate(source, target, seed)
     p_target = p_target[is_target == 0]
     ratios = np.minimum(p_target / np.maximum(1 - p_target, _SMALLEST_PROBABILITY), _MAX_RATIO)
-    return (ratios / max(float(ratios.mean()), 1e-12)).astype(np.float32)
+    weights: Array = (ratios / max(float(ratios.mean()), 1e-12)).astype(np.float32)
+    return weights
 
 
 def _discriminate(source: Array, target: Array, seed: int) -> tuple[Array, Array]:

@@ -38,7 +38,7 @@ def predict_outputs(
     with Progress("predicting", len(indices)) as progress:
 
         def output_of(batch: Array) -> Array:
-            values = network.predict(batch)[output].numpy()
+            values: Array = network.predict(batch)[output].numpy()
             progress.add(len(batch))
             signals.raise_if_stop_requested()
             return values

@@ -6,7 +6,7 @@ Every method is evaluated on the same episodes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def table(rows: Sequence[Mapping]) -> list[str]:
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns a Markdown table of methods by numbers of shots, the best of each column in bold."""
     columns = list(dict.fromkeys((row["ways"], row["shots"]) for row in rows))
     cells = {(row["method"], row["ways"], row["shots"]): row for row in rows}

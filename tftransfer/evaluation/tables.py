@@ -86,7 +86,10 @@ def confusion_matrix(scores: Array, targets: Array) -> list[list[int]]:
     from sklearn import metrics
 
     classes = np.arange(targets.shape[1])
-    return metrics.confusion_matrix(targets.argmax(1), scores.argmax(1), labels=classes).tolist()
+    counts: list[list[int]] = metrics.confusion_matrix(
+        targets.argmax(1), scores.argmax(1), labels=classes
+    ).tolist()
+    return counts
 
 
 def per_class(

@@ -75,7 +75,8 @@ class Candidate:
         def forward(*inputs: Tensor) -> list[Tensor]:
             values = [[tf.constant(array) for array in arrays] for arrays in weights]
             outputs, _ = model.stateless_call(*values, list(inputs), training=False)
-            return tf.nest.flatten(outputs)
+            tensors: list[Tensor] = tf.nest.flatten(outputs)
+            return tensors
 
         specs = input_specs(model, any_length=any_length)
         return tf.function(forward, autograph=False).get_concrete_function(*specs)

@@ -79,7 +79,8 @@ def _converted(function: ConcreteFunction) -> bytes:
             function.graph.as_graph_def(), function.inputs, function.outputs
         )
         try:
-            return converter.convert()
+            content: bytes = converter.convert()
+            return content
         except ConverterError as error:
             raise UnsupportedModelError(str(error)) from error
 

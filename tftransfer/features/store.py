@@ -80,7 +80,7 @@ class FeatureStore:
         self._basis = basis
         self._rows: dict[FeatureKey, _Rows] = {}
         self._writer = ThreadPoolExecutor(1)
-        self._commits: list[Future] = []
+        self._commits: list[Future[None]] = []
         self.rows_found = 0
 
     def nbytes(self) -> int:

@@ -25,7 +25,8 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     """
     from scipy.special import softmax as scipy_softmax
 
-    return scipy_softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
+    scores: Array = scipy_softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
+    return scores
 
 
 def sigmoid(logits: ArrayLike, temperature: float = 1.0) -> Array:
@@ -40,7 +41,8 @@ def sigmoid(logits: ArrayLike, temperature: float = 1.0) -> Array:
     """
     from scipy.special import expit
 
-    return expit(np.asarray(logits, np.float64) / temperature)
+    scores: Array = expit(np.asarray(logits, np.float64) / temperature)
+    return scores
 
 
 @PROBABILITIES.register(ProblemType.SINGLE_LABEL)
@@ -112,4 +114,5 @@ def mean_over_tasks(values: Array, known: Array) -> Array:
     """
     counts = known.sum(axis=0)
     share = len(known) / np.maximum(counts, 1) / max(1, np.count_nonzero(counts))
-    return (np.where(known, values, 0) * share).sum(axis=1)
+    means: Array = (np.where(known, values, 0) * share).sum(axis=1)
+    return means

@@ -201,7 +201,8 @@ class Preprocessor(abc.ABC):
             options = untuned_options()
             # Optimizing the graph takes longer than running it once.
             options.experimental_optimization.apply_default_optimizations = False
-            return found.with_options(options).get_single_element()
+            decoded: tuple[Any, Any] = found.with_options(options).get_single_element()
+            return decoded
 
         # Threads take longer to start than a few examples to decode.
         numbers, arrays = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))

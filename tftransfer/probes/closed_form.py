@@ -99,7 +99,8 @@ def prototypes(
 
 def _negative_distances(x: Array, sums: Array, counts: Array) -> Array:
     means = sums / counts[:, None]
-    return 2 * x @ means.T - (means**2).sum(axis=1) - (x**2).sum(axis=1, keepdims=True)
+    logits: Array = 2 * x @ means.T - (means**2).sum(axis=1) - (x**2).sum(axis=1, keepdims=True)
+    return logits
 
 
 @SOLVERS.register("cosine")

@@ -94,7 +94,8 @@ def _usable(examples: Examples) -> Array:
     """Indices of training and validation examples whose class has one for each fold."""
     free = np.flatnonzero(np.isin(examples.splits, ("train", "val")))
     counts = np.bincount(examples.labels[free], minlength=len(examples.classes))
-    return free[counts[examples.labels[free]] >= _FOLDS]
+    enough: Array = free[counts[examples.labels[free]] >= _FOLDS]
+    return enough
 
 
 def probe_layers(

@@ -58,7 +58,8 @@ def usable(targets: Array, problem_type: ProblemType, units: Units) -> Array:
         return np.full(count, len(np.unique(unit_of)) > 1)
     labels = targets.argmax(axis=1)
     pairs = np.unique(np.stack([labels, unit_of]), axis=1)
-    return np.bincount(pairs[0], minlength=targets.shape[1])[labels] > 1
+    in_other_units: Array = np.bincount(pairs[0], minlength=targets.shape[1])[labels] > 1
+    return in_other_units
 
 
 def grams(x: Array, blocks: Blocks) -> list[Array | None]:
@@ -112,7 +113,7 @@ def residuals(
     """
     scale = np.sqrt(np.concatenate([[1.0], shrunk]))
     leverage = 1 / len(x) + np.einsum("nr,nr,r->n", x, x, shrunk)
-    found = fitted / np.maximum(1 - leverage, _SMALLEST_DIVISOR)[:, None]
+    found: Array = fitted / np.maximum(1 - leverage, _SMALLEST_DIVISOR)[:, None]
     for rows, product in zip(blocks, products, strict=True):
         scaled, own = _with_intercept(x, rows) * scale, fitted[rows]
         transposed = scaled.swapaxes(1, 2)
@@ -126,7 +127,8 @@ def residuals(
 
 def _complement(hat: Array) -> Array:
     """`I - H`, slightly enlarged, so that it can be inverted."""
-    return (1 + _SMALLEST_DIVISOR) * np.eye(hat.shape[-1]) - hat
+    enlarged: Array = (1 + _SMALLEST_DIVISOR) * np.eye(hat.shape[-1]) - hat
+    return enlarged
 
 
 def means_logits(

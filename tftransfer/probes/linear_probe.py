@@ -78,9 +78,11 @@ class LinearProbe:
             return np.concatenate(scores, axis=1)
         (model,) = self._models
         if self._problem_type is ProblemType.REGRESSION:
-            return model.predict(features).reshape(len(features), -1)
+            values: Array = model.predict(features).reshape(len(features), -1)
+            return values
         if self._problem_type is ProblemType.MULTI_LABEL:
-            return model.predict_proba(features)
+            probabilities: Array = model.predict_proba(features)
+            return probabilities
         return _class_scores(model, features, self._outputs)
 
 

@@ -135,9 +135,10 @@ def calibrate(
     return deviation * fit_temperature(logits[usable] / deviation, y[usable], problem_type)
 
 
-def one_thread() -> AbstractContextManager:
+def one_thread() -> AbstractContextManager[object]:
     """Limits NumPy to one thread: with more it waits for TensorFlow's threads, 15 times as long."""
-    return _controller().limit(limits=1)
+    limited: AbstractContextManager[object] = _controller().limit(limits=1)
+    return limited
 
 
 @functools.cache

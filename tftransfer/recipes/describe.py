@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tftransfer.core.recipe import Phase
+from tftransfer.core.recipe import Phase, Recipe
 from tftransfer.recipes.registry import (
     BASE_RECIPE,
     CONTEXT_OPTIONS,
@@ -183,7 +183,7 @@ def _described(
 
 def _phase_defaults(name: str) -> dict[str, object]:
     """Returns the value of every field of the last phase that a recipe makes by default."""
-    make: Callable = function_of(name)
+    make: Callable[..., Recipe] = function_of(name)
     if name not in RECIPES:
         return {}
     phases = make().phases

@@ -156,7 +156,8 @@ def lora_variable(layer: keras.Layer) -> keras.Variable | None:
 
 def optimized_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Returns the model's variables that a built optimizer updates."""
-    return optimizer._trainable_variables
+    variables: list[keras.Variable] = optimizer._trainable_variables
+    return variables
 
 
 def optimizer_with_rates(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.options import LoadOptions
@@ -42,7 +43,7 @@ def load_text_backbone(name: str, options: LoadOptions) -> Backbone:
     return load_transformer(name, base, options, **arguments)
 
 
-def _parse(name: str) -> tuple[str, dict]:
+def _parse(name: str) -> tuple[str, dict[str, Any]]:
     if Path(name).expanduser().is_dir() or "://" in name:
         return name, {}
     return parse_options(name)

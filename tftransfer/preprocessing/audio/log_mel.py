@@ -75,9 +75,10 @@ def log_mel(samples: Any, bands: MelBands) -> Any:
 @functools.lru_cache
 def _filters(bands: MelBands) -> np.ndarray:
     with tf.init_scope():
-        return tf.signal.linear_to_mel_weight_matrix(
+        matrix: np.ndarray = tf.signal.linear_to_mel_weight_matrix(
             bands.bands, bands.fft // 2 + 1, bands.rate, bands.low, bands.high
         ).numpy()
+        return matrix
 
 
 @keras.saving.register_keras_serializable("tftransfer")

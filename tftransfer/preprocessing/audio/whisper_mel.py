@@ -64,4 +64,5 @@ def slaney_filters(bands: int) -> np.ndarray:
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (hertz - low) / (middle - low), (high - hertz) / (high - middle)
     triangles = np.maximum(0.0, np.minimum(rising, falling))
-    return (triangles * 2.0 / (high - low)).astype(np.float32)
+    matrix: np.ndarray = (triangles * 2.0 / (high - low)).astype(np.float32)
+    return matrix
