@@ -145,4 +145,4 @@ def _cache(given: flags.FlagValues) -> dict[str, Any]:
 def _workdir(given: flags.FlagValues) -> str:
     if not given.workdir:
         raise UserError("--workdir is missing.", "Add the folder of the run: --workdir=runs/NAME.")
-    return given.workdir
+    return str(given.workdir)

@@ -154,7 +154,7 @@ def _given_recipe(command: Command, values: flags.FlagValues, words: Sequence[st
         return [str(FLAGS["recipe"].default), *given][-1]
     config: Any = values["config"].value
     recipe = config.recipe
-    return recipe["name"] if hasattr(recipe, "keys") else recipe.name
+    return str(recipe["name"] if hasattr(recipe, "keys") else recipe.name)
 
 
 def _with_options(
