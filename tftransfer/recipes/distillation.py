@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from tftransfer.core.loss import Loss
 from tftransfer.core.recipe import Head, Phase, Recipe
+from tftransfer.core.typing import PathLike
 from tftransfer.losses import Distill, Hint
 from tftransfer.recipes.composition import where_stages_train, with_heads
 from tftransfer.recipes.registry import register_method
@@ -15,7 +17,7 @@ from tftransfer.recipes.registry import register_method
 def distill(
     recipe: Recipe,
     *,
-    teacher: str = "",
+    teacher: PathLike = "",
     temperature: float = 4.0,
     share: float = 0.9,
     unlabelled: bool = False,
@@ -50,7 +52,7 @@ def distill(
 
 
 @register_method
-def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0) -> Recipe:
+def distill_features(recipe: Recipe, *, teacher: PathLike = "", strength: float = 1.0) -> Recipe:
     """Trains the features to predict those of a teacher (after FitNets, Romero et al., 2015).
 
     The loss is the cosine distance between a linear head of the student's pooled features and the
@@ -71,7 +73,7 @@ def distill_features(recipe: Recipe, *, teacher: str = "", strength: float = 1.0
     return _with_teachers(where_stages_train(recipe, change), teacher)
 
 
-def _with_teachers(recipe: Recipe, names: str) -> Recipe:
+def _with_teachers(recipe: Recipe, names: PathLike) -> Recipe:
     """Returns the recipe with further teachers, each once."""
-    teachers = dict.fromkeys((*recipe.teachers, *filter(None, names.split("|"))))
+    teachers = dict.fromkeys((*recipe.teachers, *filter(None, os.fspath(names).split("|"))))
     return replace(recipe, teachers=tuple(teachers))
