@@ -94,9 +94,9 @@ def test_what_a_run_leaves_names_every_task(run):
     assert len(rows) == 400 and sum(row[1] == "" for row in rows) in range(30, 37)
     assert per_example(run).mean() == pytest.approx(run.result["test"]["accuracy"])
     report = (run.workdir / "report.md").read_text()
-    assert "## By task" in report and "| is even | " in report
-    assert {path.name for path in (run.workdir / "pictures").glob("confusion*")} == {
-        f"confusion-{number}.png" for number in (1, 2, 3)
+    assert "## Metrics of each task" in report and "| is even | " in report
+    assert {path.name for path in (run.workdir / "plots").glob("confusion*")} == {
+        f"confusion_matrix-{number}.png" for number in (1, 2, 3)
     }
     counts = np.array(run.result["tasks"]["digit"]["confusion_matrix"])
     assert counts.shape == (10, 10) and counts.sum() == run.result["tasks"]["digit"]["examples"]

@@ -125,12 +125,19 @@ def test_regression_in_any_unit(squares, tmp_path):
     assert result["test"]["mean_absolute_error"] < 15
 
 
-def test_no_more_than_a_guess_is_said_first(squares, tmp_path):
+def test_verdict_of_a_run_no_better_than_a_guess_names_it_and_the_command_to_inspect_the_data(
+    squares, tmp_path
+):
+    from tftransfer.reports.commands import Commands
     from tftransfer.reports.verdict import verdict
 
     result = run(squares / "several.csv", tmp_path, epochs=1, learning_rate=1e-7).result
 
     class Several:
-        problem_type = "multi_label"
+        problem_type = tftransfer.ProblemType.MULTI_LABEL
 
-    assert "no better than" in verdict(result, Several, "fine_tune")[1]
+    experiment = tftransfer.Experiment(data=str(squares / "several.csv"))
+    commands = Commands(experiment=experiment, workdir=tmp_path)
+    lines = verdict(result, Several, "fine_tune", commands)
+    assert "no better than" in lines[1]
+    assert lines[2].endswith(f"tftransfer inspect --data={squares / 'several.csv'}")

@@ -38,16 +38,16 @@ def test_the_folder_of_a_run_holds_what_is_promised(tuned_run):
         "split.json",
         "checkpoints",
         "report.md",
-        "pictures",
+        "plots",
         "tensorboard",
         "export",
         "weights.npz",
         "predictions.csv",
     }
-    assert {p.name for p in (tuned_run.workdir / "pictures").iterdir()} == {
-        "curves.png",
-        "confusion.png",
-        "blocks.png",
+    assert {p.name for p in (tuned_run.workdir / "plots").iterdir()} == {
+        "learning_curves.png",
+        "confusion_matrix.png",
+        "trained_blocks.png",
     }
     assert list((tuned_run.workdir / "tensorboard").rglob("events.*"))
 

@@ -1,10 +1,14 @@
 """The report, its plots and the verdict."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import tftransfer
 from tftransfer.reports import plots
+from tftransfer.reports.commands import Commands
 from tftransfer.reports.verdict import verdict
 
 
@@ -12,10 +16,10 @@ def test_report_shows_metrics_plots_and_unchanged_blocks(tuned_run):
     text = (tuned_run.workdir / "report.md").read_text()
     promised = [
         "95 % interval",
-        "Frozen blocks, proved unchanged",
-        "pictures/curves.png",
-        "pictures/confusion.png",
-        "pictures/blocks.png",
+        "Frozen blocks, verified by their hash to be unchanged",
+        "plots/learning_curves.png",
+        "plots/confusion_matrix.png",
+        "plots/trained_blocks.png",
         "linear probe",
         "| 5 |",
     ]
@@ -26,27 +30,28 @@ def pixels(path):
     return tf.io.decode_png(path.read_bytes(), channels=3).numpy()
 
 
-def test_block_strip_has_a_color_for_frozen_low_rate_and_trained_blocks(tmp_path):
+def test_trained_blocks_plot_has_a_color_for_frozen_low_rate_and_trained_blocks(tmp_path):
     phases = [{"name": "a", "rates": {"stage1": 0.0, "stage2": 0.1, "head": 1.0}}]
-    plots.block_strip(phases, tmp_path / "strip.png")
-    picture = pixels(tmp_path / "strip.png").reshape(-1, 3)
-    for _, colour in plots._STATES:
-        rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        assert (np.abs(picture.astype(int) - rgb).sum(axis=1) == 0).sum() > 500, colour
+    plots.trained_blocks(phases, tmp_path / "blocks.png")
+    image = pixels(tmp_path / "blocks.png").reshape(-1, 3).astype(int)
+    for color in (plots.FROZEN_COLOR, plots.LOW_RATE_COLOR, plots.TRAINED_COLOR):
+        rgb = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+        assert (np.abs(image - rgb).sum(axis=1) == 0).sum() > 500, color
 
 
-def test_curves_of_one_epoch_without_validation_are_drawn(tmp_path):
-    plots.curves([{"phase": "p", "epoch": 1, "loss": 1.0}], tmp_path / "one.png")
+def test_learning_curves_of_one_epoch_without_validation_are_drawn(tmp_path):
+    plots.learning_curves([{"phase": "p", "epoch": 1, "loss": 1.0}], tmp_path / "one.png")
     assert pixels(tmp_path / "one.png").std() > 0
 
 
 @pytest.mark.parametrize("classes", [2, 25, 60])
 def test_confusion_plot_of_few_and_many_classes_is_limited_in_size(tmp_path, classes):
     counts = np.eye(classes, dtype=int) * 7
-    plots.confusion(counts, [f"class {k}" for k in range(classes)], tmp_path / "c.png")
+    plots.confusion_matrix(counts, [f"class {k}" for k in range(classes)], tmp_path / "c.png")
     assert pixels(tmp_path / "c.png").shape[0] < 2500
 
 
+COMMANDS = Commands(experiment=tftransfer.Experiment(data="my photos"), workdir=Path("runs/a"))
 RESULT = {
     "examples": 400,
     "split": "test",
@@ -58,9 +63,9 @@ RESULT = {
 
 
 @pytest.mark.parametrize(
-    "changes, recipe, counts, problem",
+    "changes, recipe, counts, issue",
     [
-        ({}, "fine_tune", 200, "none stands out"),
+        ({}, "fine_tune", 200, "Main issue: none."),
         ({}, "feature_extraction", 200, "only the head was trained"),
         ({}, "scratch", 200, "nothing is transferred"),
         ({}, "fine_tune", 10, "class a has 10 training examples"),
@@ -68,32 +73,32 @@ RESULT = {
             {"baselines": {"linear_probe": {"accuracy": 0.9, "validation": 0.95}}},
             "fine_tune",
             200,
-            "probe is better",
+            "the linear probe is better",
         ),
         (
             {"test": {"accuracy": 0.9, "intervals": {"accuracy": (0.7, 1.0)}}},
             "fine_tune",
             200,
-            "a wide interval",
+            "the interval of 400 test examples is wide",
         ),
         (
             {"per_class": [{"class": "a", "f1": 0.95}, {"class": "b", "f1": 0.5}]},
             "fine_tune",
             200,
-            "class b (F1 0.50)",
+            "class b has an F1 of 0.50",
         ),
     ],
 )
-def test_verdict_names_the_main_issue(changes, recipe, counts, problem):
-    lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe)
-    assert len(lines) == 3 and problem in lines[1]
-    assert lines[2].startswith("Next: ")
+def test_verdict_names_the_main_issue(changes, recipe, counts, issue):
+    lines = verdict({**RESULT, **changes}, _of_two_classes(counts, 300), recipe, COMMANDS)
+    assert len(lines) == 3 and issue in lines[1]
+    assert lines[2].startswith("Next step: ")
 
 
 def test_verdict_few_examples_of_every_class_are_not_the_issue_of_one_class():
-    lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune")
-    assert "11 training examples a class are few" in lines[1]
-    assert lines[2] == "Next: label more of every class"
+    lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune", COMMANDS)
+    assert "each class has few training examples, 11 on average" in lines[1]
+    assert lines[2] == "Next step: label more"
 
 
 PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
@@ -104,11 +109,16 @@ PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples":
 )
 def test_verdict_names_a_middle_stage_with_a_better_probe(name, command):
     result = {**RESULT, "layer_probes": PROBES, "backbone": name}
-    lines = verdict(result, _of_two_classes(200, 300), "fine_tune")
-    assert "a probe on stage2 knows more" in lines[1] and "(0.80 and 0.50" in lines[1]
-    assert lines[2] == f"Next: tftransfer train --backbone={command}"
+    lines = verdict(result, _of_two_classes(200, 300), "fine_tune", COMMANDS)
+    assert "a linear probe on stage2 is better" in lines[1] and "(0.80 and 0.50" in lines[1]
+    assert lines[2] == (
+        "Next step: tftransfer train --config=runs/a/config.json "
+        f"--backbone={command} --workdir=runs/a-stage2"
+    )
     near = {**PROBES, "accuracy": {"stage1": 0.2, "stage2": 0.53, "stage3": 0.5}}
-    lines = verdict({**result, "layer_probes": near}, _of_two_classes(200, 300), "fine_tune")
+    lines = verdict(
+        {**result, "layer_probes": near}, _of_two_classes(200, 300), "fine_tune", COMMANDS
+    )
     assert "stage2" not in lines[1]
 
 
@@ -125,3 +135,37 @@ def _of_two_classes(a, b):
         classes=("a", "b"),
         splits=splits,
     )
+
+
+def test_verdict_without_test_examples_recommends_a_test_split():
+    lines = verdict({"test": {}}, _of_two_classes(200, 300), "fine_tune", COMMANDS)
+    assert lines[0] == "No examples are in the test split." and len(lines) == 3
+    assert "--test_fraction=0.2" in lines[2]
+
+
+def test_commands_quote_the_values_of_the_run():
+    assert COMMANDS.inspect() == "tftransfer inspect --data='my photos'"
+    expected = "tftransfer train --config=runs/a/config.json --recipe=lora --workdir=runs/a-lora"
+    assert COMMANDS.train("lora", recipe="lora") == expected
+
+
+def test_commands_for_data_in_memory_are_calls_in_python():
+    images = np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1])
+    commands = Commands(experiment=tftransfer.Experiment(data=images), workdir=Path("runs/a"))
+    assert commands.train("lora", recipe="lora") == (
+        "tftransfer.train(dataclasses.replace(experiment, recipe='lora'), 'runs/a-lora')"
+    )
+    assert commands.inspect() == "tftransfer.inspect(data=experiment.data)"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ("fine_tune", "fine_tune:class_weight=balanced"),
+        ("lora+mmd", "lora:class_weight=balanced+mmd"),
+    ],
+)
+def test_verdict_recommends_balanced_weights_in_a_recipe_that_exists(recipe, named):
+    lines = verdict(RESULT, _of_two_classes(10, 300), recipe, COMMANDS)
+    assert f"--recipe={named} " in lines[2]
+    assert tftransfer.recipes.make_recipe(named).phases

@@ -27,6 +27,7 @@ from tftransfer.planning.make_plan import make_plan
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.preflight import check_disk_space, preflight, run_bytes
 from tftransfer.preprocessing import get_modality
+from tftransfer.reports.commands import Commands
 from tftransfer.reports.report import write_report
 from tftransfer.reports.verdict import verdict
 from tftransfer.runs.run import Run
@@ -261,7 +262,12 @@ def _finish(
         "weights_sha256": network.digest(network.blocks),
         "modality": examples.modality,
     }
-    result["verdict"] = verdict(result, examples, plan.recipe.name)
+    result["verdict"] = verdict(
+        result,
+        examples,
+        plan.recipe.name,
+        Commands(experiment=plan.experiment, workdir=folder.workdir),
+    )
     weights.store(folder.weights, weights.collect(network.blocks))
     if export:
         with clock.measure("export"):

@@ -37,6 +37,7 @@ __all__ = [
     "KerasLayer",
     "KerasModel",
     "PathLike",
+    "Result",
     "Shape",
     "Tensor",
     "TensorLike",
@@ -53,6 +54,8 @@ Dataset: TypeAlias = "tf.data.Dataset"
 # What `json` reads and writes; mappings and sequences, so that narrower types are accepted.
 JSON: TypeAlias = Union[str, int, float, bool, "Mapping[str, JSON]", "Sequence[JSON]", None]
 JSONObject: TypeAlias = dict[str, "JSON"]
+# The content of `result.json`, or of one of its objects; the keys are those of reports.
+Result: TypeAlias = Mapping[str, Any]
 # A narrower type would exclude NumPy arrays, whose operators are overloaded by dtype.
 _Operand: TypeAlias = Any
 

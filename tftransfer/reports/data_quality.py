@@ -18,6 +18,7 @@ from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.probes.cross_validation import folds
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 from tftransfer.probes.linear_probe import cross_validated_scores
+from tftransfer.reports.verdict import backbone_until
 from tftransfer.utils.text_encoding import decode_text
 
 _MAX_COMPARED_EXAMPLES = 20_000
@@ -169,7 +170,7 @@ def describe_data_quality(examples: Examples, network: Network | None) -> list[s
     """Returns lines on near duplicates and suspected labels, for `inspect`.
 
     Args:
-      examples: Examples of any problem type; those without labels, such as of a target domain, are
+      examples: Examples of any problem type; those without labels, such as a target domain, are
         not used.
       network: Network with the weights of its source; without one, labels are not checked.
     """
@@ -203,8 +204,8 @@ def _layer_probe_lines(accuracies: Mapping[str, float], network: Network) -> lis
         lines.append(f"  {name:<10}{value:.3f}{'  best' * (name == best)}")
     last = network.backbone.stages[-1].name
     if best != last and accuracies[best] > accuracies[last]:
-        option = f"--backbone={network.backbone.name}:layer={best}"
-        lines.append(f"to use the features of {best}: {option}")
+        backbone = backbone_until(network.backbone.name, best)
+        lines.append(f"to use the features of {best}: --backbone={backbone}")
     return lines
 
 

@@ -1,210 +1,213 @@
-"""`report.md` and its pictures, from what a run has written."""
+"""`report.md` and its plots, from what a run has written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import Result
 from tftransfer.reports import plots
+from tftransfer.reports.commands import Commands
+from tftransfer.reports.verdict import backbone_until
 from tftransfer.workdir.run_folder import RunFolder
 
+PLOTS_FOLDER = "plots"
+_CURVES = "learning_curves.png"
+_BLOCKS = "trained_blocks.png"
 
-def write_report(run: RunFolder, result: dict[str, Any]) -> None:
-    """Writes `report.md` and `pictures/` of a run with this result."""
-    folder = run.workdir / "pictures"
+
+class _Confusion(NamedTuple):
+    """A confusion matrix, the file of its plot, and the names of its classes."""
+
+    file: str
+    counts: Sequence[Sequence[int]]
+    classes: list[str]
+
+
+def write_report(run: RunFolder, result: Result) -> None:
+    """Writes `report.md` and the folder `plots` of a run.
+
+    Args:
+      run: Folder of the run, with its configuration and metrics.
+      result: Content of `result.json`.
+    """
+    folder = run.workdir / PLOTS_FOLDER
     folder.mkdir(exist_ok=True)
+    _write_plots(run, result, folder)
+    lines = list(_lines(run, result))
+    run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_plots(run: RunFolder, result: Result, folder: Path) -> None:
     if run.metrics():
-        plots.curves(run.metrics(), folder / "curves.png")
-    plots.block_strip(result["phases"], folder / "blocks.png")
-    for name, counts, classes in _confusions(result):
-        plots.confusion(counts, classes, folder / name)
-    (run.workdir / "report.md").write_text("\n".join(_lines(run, result)) + "\n")
+        plots.learning_curves(run.metrics(), folder / _CURVES)
+    plots.trained_blocks(result["phases"], folder / _BLOCKS)
+    for file, counts, classes in _confusions(result):
+        plots.confusion_matrix(counts, classes, folder / file)
 
 
-def _confusions(result: dict[str, Any]) -> list[tuple[str, Any, list[str]]]:
-    """Name of the file, counts and classes of each confusion matrix."""
+def _confusions(result: Result) -> list[_Confusion]:
     if result.get("confusion_matrix"):
-        return [("confusion.png", result["confusion_matrix"], list(result["classes"]))]
-    done = result.get("tasks", {})
+        classes = list(result["classes"])
+        return [_Confusion("confusion_matrix.png", result["confusion_matrix"], classes)]
+    evaluated = result.get("tasks", {})
+    tasks = ProblemType(result["problem_type"]).tasks(result["classes"])
     return [
-        (
-            f"confusion-{number}.png",
-            done[task.name]["confusion_matrix"],
+        _Confusion(
+            f"confusion_matrix-{number}.png",
+            evaluated[task.name]["confusion_matrix"],
             [name.partition("=")[2] for name in result["classes"][task.columns]],
         )
-        for number, task in enumerate(
-            ProblemType(result["problem_type"]).tasks(result["classes"]), 1
-        )
-        if task.name in done
+        for number, task in enumerate(tasks, 1)
+        if task.name in evaluated
     ]
 
 
-def _lines(run: RunFolder, result: dict[str, Any]) -> list[str]:
+def _lines(run: RunFolder, result: Result) -> Iterable[str]:
     experiment = run.experiment
-    lines = [
-        f"# {result['recipe']} of {experiment.backbone}",
+    yield from (f"# {result['recipe']} of {experiment.backbone}", "")
+    yield from (*(f"- {line}" for line in result["verdict"]), "")
+    yield from _metrics_section(result)
+    yield from _task_section(result)
+    yield from ("## What was trained", "", f"![trained blocks]({PLOTS_FOLDER}/{_BLOCKS})", "")
+    yield from (*map(_phase_line, result["phases"]), "")
+    if run.metrics():
+        yield from (f"![learning curves]({PLOTS_FOLDER}/{_CURVES})", "")
+    yield from _adaptation_section(result["phases"])
+    yield from _interpolation_section(result["phases"])
+    commands = Commands(experiment=experiment, workdir=run.workdir)
+    yield from _layer_probe_section(result, commands)
+    yield from ("## Metrics of each class", "", *_class_table(result), "")
+    for file, _, _ in _confusions(result):
+        yield from (f"![confusion matrix]({PLOTS_FOLDER}/{file})", "")
+    seconds = [[name, f"{value:.1f}"] for name, value in result["seconds"].items()]
+    yield from ("## Time", "", *_table(["step", "seconds"], seconds))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _metrics_section(result: Result) -> list[str]:
+    quarantined = result.get("quarantined", 0)
+    skipped = f" {quarantined:,} files were skipped; see quarantine.csv." if quarantined else ""
+    return [
+        "## Metrics",
         "",
-        *(f"- {line}" for line in result["verdict"]),
+        f"{result.get('examples', 0):,} examples of the {result['split']} split; scores are "
+        f"calibrated by the temperature {result['temperature']:.2f}.{skipped}",
         "",
-        "## Figures",
-        "",
-        f"On the {result['split']} split, {result.get('examples', 0):,} examples; scores "
-        f"calibrated by temperature {result['temperature']:.2f}. {_left_out(result)}",
-        "",
-        "| figure | value | 95 % interval |",
-        "|---|---|---|",
-        *_figure_rows(result),
-        *_baseline_rows(result),
-        "",
-        *_task_table(result),
-        "## What trained",
-        "",
-        "![blocks](pictures/blocks.png)",
-        "",
-        *(_phase_line(phase) for phase in result["phases"]),
-        "",
-        *(["![curves](pictures/curves.png)", ""] if run.metrics() else []),
-        *_adaptation(result["phases"]),
-        *_mixes(result["phases"]),
-        *_layer_probe_table(result.get("layer_probes")),
-        "## By class",
-        "",
-        *_class_table(result),
+        *_table(
+            ["metric", "value", "95 % interval"], [*_metric_rows(result), *_baseline_rows(result)]
+        ),
         "",
     ]
-    for name, _, _ in _confusions(result):
-        lines += [f"![confusion matrix](pictures/{name})", ""]
-    lines += ["## Time", "", "| part | seconds |", "|---|---|"]
-    lines += [f"| {name} | {value:.1f} |" for name, value in result["seconds"].items()]
-    return lines
 
 
-def _left_out(result: dict[str, Any]) -> str:
-    count = result.get("quarantined", 0)
-    return f"{count} files could not be used: see quarantine.csv." if count else ""
-
-
-def _figure_rows(result: dict[str, Any]) -> list[str]:
+def _metric_rows(result: Result) -> list[list[str]]:
     intervals = result["test"].get("intervals", {})
     rows = []
     for name, value in result["test"].items():
         if name != "intervals":
             low, high = intervals.get(name, (None, None))
             interval = f"{low:.3f} to {high:.3f}" if low is not None else ""
-            rows.append(f"| {name.replace('_', ' ')} | {value:.3f} | {interval} |")
+            rows.append([name.replace("_", " "), f"{value:.3f}", interval])
     return rows
 
 
-def _task_table(result: dict[str, Any]) -> list[str]:
-    """A row per task: what a network for that task alone is to be compared with."""
-    if not result.get("tasks"):
-        return []
-    rows = []
-    for name, found in result["tasks"].items():
-        low, high = found["test"]["intervals"]["accuracy"]
-        cells = [f"{found['test'][figure]:.3f}" for figure in ("macro_f1", "log_loss")]
-        rows.append(
-            f"| {name} | {found['examples']:,} | {found['test']['accuracy']:.3f} | "
-            f"{low:.3f} to {high:.3f} | {' | '.join(cells)} |"
-        )
+def _baseline_rows(result: Result) -> list[list[str]]:
+    metric = ProblemType(result["problem_type"]).main_metric
     return [
-        "## By task",
-        "",
-        "| task | examples with a label | accuracy | 95 % interval | macro f1 | log loss |",
-        "|---|---|---|---|---|---|",
-        *rows,
-        "",
-    ]
-
-
-def _layer_probe_table(probes: dict[str, Any] | None) -> list[str]:
-    """What a probe on each stage reached before training."""
-    if not probes:
-        return []
-    best = max(probes["accuracy"].values())
-    rows = [
-        f"| {name} | {f'**{value:.3f}**' if value == best else f'{value:.3f}'} |"
-        for name, value in probes["accuracy"].items()
-    ]
-    return [
-        "## Which stage knows most",
-        "",
-        f"Accuracy of a linear probe on each stage before training, cross-validated on "
-        f"{probes['examples']:,} examples that are not the test's. `--backbone=NAME:layer=STAGE` "
-        "ends the network there.",
-        "",
-        "| stage | accuracy |",
-        "|---|---|",
-        *rows,
-        "",
-    ]
-
-
-def _baseline_rows(result: dict[str, Any]) -> list[str]:
-    figure = ProblemType(result["problem_type"]).main_metric
-    return [
-        f"| {figure} of the {name.replace('_', ' ')} | {values[figure]:.3f} | |"
+        [f"{metric} of the {name.replace('_', ' ')} baseline", f"{values[metric]:.3f}", ""]
         for name, values in result["baselines"].items()
     ]
 
 
-def _phase_line(phase: dict[str, Any]) -> str:
-    frozen = ", ".join(phase["frozen_verified"]) or "none"
-    steps = (
-        f"{phase['epochs']} epochs, the best was {phase['best_epoch']} ({phase['stopped']})"
-        if phase["epochs"]
-        else f"no steps; {phase['said']}"
-    )
-    return (
-        f"- **{phase['name']}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, proved "
-        f"unchanged by their hash: {frozen}."
-    )
-
-
-def _adaptation(phases: Sequence[dict[str, Any]]) -> list[str]:
-    """What was seen of the target domain after each phase."""
-    judged = [phase for phase in phases if "judged" in phase]
-    if not judged:
+def _task_section(result: Result) -> list[str]:
+    """A row for each task, for comparison with a network that is trained on that task only."""
+    if not result.get("tasks"):
         return []
-    lines = [
-        "## The target domain, judged without its labels",
-        "",
-        "| after phase | domain gap (0 alike, 2 apart) | reverse validation | |",
-        "|---|---|---|---|",
-    ]
-    for phase in judged:
-        found = phase["judged"]
-        kept = "the run ends with these weights" if phase.get("kept") else ""
-        lines.append(
-            f"| {phase['name']} | {found['domain_gap']:.2f} | {found['reverse_validation']:.3f} "
-            f"| {kept} |"
-        )
-    return [*lines, ""]
+    rows = []
+    for name, task in result["tasks"].items():
+        test = task["test"]
+        low, high = test["intervals"]["accuracy"]
+        metrics = [f"{test[metric]:.3f}" for metric in ("macro_f1", "log_loss")]
+        interval = f"{low:.3f} to {high:.3f}"
+        rows.append([name, f"{task['examples']:,}", f"{test['accuracy']:.3f}", interval, *metrics])
+    header = ["task", "labeled examples", "accuracy", "95 % interval", "macro f1", "log loss"]
+    return ["## Metrics of each task", "", *_table(header, rows), ""]
 
 
-def _mixes(phases: Sequence[dict[str, Any]]) -> list[str]:
-    """The curve of averaged weights, where a phase drew one."""
+def _phase_line(phase: Result) -> str:
+    frozen = ", ".join(phase["frozen_verified"]) or "none"
+    if phase["epochs"]:
+        best, stopped = phase["best_epoch"], phase["stopped"]
+        steps = f"{phase['epochs']} epochs, the best was epoch {best} ({stopped})"
+    else:
+        steps = f"no training steps; {phase['said']}"
+    return (
+        f"- **{phase['name']}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, verified by "
+        f"their hash to be unchanged: {frozen}."
+    )
+
+
+def _adaptation_section(phases: Sequence[Result]) -> list[str]:
+    """The quality of the adaptation to a target domain after each phase."""
+    rows = []
+    for phase in phases:
+        if "judged" in phase:
+            found = phase["judged"]
+            final = "the run ends with these weights" if phase.get("kept") else ""
+            gap, reverse = f"{found['domain_gap']:.2f}", f"{found['reverse_validation']:.3f}"
+            rows.append([phase["name"], gap, reverse, final])
+    if not rows:
+        return []
+    header = ["after the phase", "domain gap (0 to 2)", "reverse validation", ""]
+    return ["## Adaptation to the target domain", "", *_table(header, rows), ""]
+
+
+def _interpolation_section(phases: Sequence[Result]) -> list[str]:
+    """The validation loss of mixtures of the weights before and after the training."""
     curves = [phase["curve"] for phase in phases if "curve" in phase]
     if not curves:
         return []
-    lines = [
-        "## Weights before and after, averaged",
-        "",
-        "| share of the tuned weights | validation loss |",
-        "|---|---|",
+    rows = [[f"{row['mix']:.1f}", f"{row['loss']:.4f}"] for row in curves[-1]]
+    header = ["share of the tuned weights", "validation loss"]
+    return ["## Interpolation of the weights", "", *_table(header, rows), ""]
+
+
+def _layer_probe_section(result: Result, commands: Commands) -> list[str]:
+    """Accuracies of linear probes on the stages before training, if they were measured."""
+    probes = result.get("layer_probes")
+    if not probes:
+        return []
+    values = probes["accuracy"]
+    best = max(values, key=values.__getitem__)
+    rows = [
+        [name, f"**{value:.3f}**" if name == best else f"{value:.3f}"]
+        for name, value in values.items()
     ]
-    lines += [f"| {row['mix']:.1f} | {row['loss']:.4f} |" for row in curves[-1]]
-    return [*lines, ""]
+    command = commands.train(best, backbone=backbone_until(result["backbone"], best))
+    return [
+        "## Features of each stage",
+        "",
+        "Accuracy of a linear probe on each stage before training, cross-validated on "
+        f"{probes['examples']:,} examples outside the test split. To end the network at {best}:",
+        "",
+        f"    {command}",
+        "",
+        *_table(["stage", "accuracy"], rows),
+        "",
+    ]
 
 
-def _class_table(result: dict[str, Any]) -> list[str]:
+def _class_table(result: Result) -> list[str]:
     rows = result["per_class"]
     if not rows:
         return ["None."]
-    names = list(rows[0])
-    table = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    for row in rows:
-        cells = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
-        table.append(f"| {' | '.join(cells)} |")
-    return table
+    cells = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    return _table(list(rows[0]), cells)

@@ -1,128 +1,184 @@
-"""The verdict of a run in words: how it compares, what its biggest problem is, what to try next."""
+"""The verdict of a run: how it compares, its main issue, and the next step."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import Result
 from tftransfer.data.examples import Examples
+from tftransfer.reports.commands import Commands
 
 # Training examples of a class, below which there are few.
-_FEW = 20
+_FEW_EXAMPLES = 20
+# Width of a 95 % interval from which the test split is too small.
+_WIDE_INTERVAL = 0.1
+# Difference of F1 from the mean over classes, from which a class is named.
+_WEAK_CLASS_F1 = 0.05
+# Smallest difference of two accuracies that counts, whatever the number of examples.
+_MIN_DIFFERENCE = 0.02
+_STANDARD_ERRORS = 2
 
 
-def verdict(result: dict[str, Any], examples: Examples, recipe: str) -> list[str]:
-    """Three lines: how it compares, the biggest problem seen, the next command to try."""
-    figure = examples.problem_type.main_metric
+class Issue(NamedTuple):
+    """What limits a run.
+
+    Attributes:
+      text: The issue, without a period.
+      step: What to do, usually a command.
+    """
+
+    text: str
+    step: str
+
+
+def verdict(result: Result, examples: Examples, recipe: str, commands: Commands) -> list[str]:
+    """Returns three lines: how the run compares, its main issue, and the next step.
+
+    Args:
+      result: Content of `result.json` without the verdict.
+      examples: Examples of the run.
+      recipe: Name of the recipe.
+      commands: Commands that follow the run.
+    """
+    metric = examples.problem_type.main_metric
     test = result.get("test") or {}
-    if figure not in test:
+    if metric not in test:
         return [
-            "No examples were left for the test split.",
-            "There are no honest figures.",
-            "Next: tftransfer train with --test_fraction=0.2",
+            "No examples are in the test split.",
+            "Main issue: the run was not evaluated.",
+            f"Next step: {commands.train('tested', test_fraction='0.2')}",
         ]
-    low, high = test["intervals"][figure]
-    said = f"{figure} {test[figure]:.3f} (95 % interval {low:.3f} to {high:.3f})"
-    against = result.get("baselines", {})
-    compared = ", ".join(f"{n.replace('_', ' ')} {v[figure]:.3f}" for n, v in against.items())
-    problem, step = _biggest_problem(result, examples, recipe, figure)
+    low, high = test["intervals"][metric]
+    split = "test split"
     if result["split"] == "val":
-        said += ", on the validation split, on which the epoch was chosen"
+        split = "validation split, on which the epoch was selected"
+    baselines = ", ".join(
+        f"{name.replace('_', ' ')} {values[metric]:.3f}"
+        for name, values in result.get("baselines", {}).items()
+    )
+    issue = next(_issues(result, examples, recipe, commands))
     return [
-        f"{said}; beside it: {compared or 'no baseline'}.",
-        f"Biggest problem: {problem}.",
-        f"Next: {step}",
+        f"{metric} {test[metric]:.3f} (95 % interval {low:.3f} to {high:.3f}) on the {split}; "
+        f"baselines: {baselines or 'none'}.",
+        f"Main issue: {issue.text}.",
+        f"Next step: {issue.step}",
     ]
 
 
-def _biggest_problem(
-    result: dict[str, Any], examples: Examples, recipe: str, figure: str
-) -> tuple[str, str]:
-    test = result["test"]
-    low, high = test["intervals"][figure]
-    probe = result.get("baselines", {}).get("linear_probe", {}).get("validation")
-    reached = result.get("validation", {}).get(figure, -np.inf)
-    majority = result.get("baselines", {}).get("majority", {}).get(figure, -np.inf)
-    smallest = _smallest_class(examples)
+def _issues(result: Result, examples: Examples, recipe: str, commands: Commands) -> Iterator[Issue]:
+    """Yields the issues of a run, the main one first; the last one is that there is none."""
     if recipe == "scratch":
-        return "nothing is transferred", "tftransfer train --recipe=fine_tune"
-    if test[figure] <= majority:
-        chance = "a guess" if examples.problem_type.has_classes else "the mean"
-        return (
-            f"it is no better than {chance}",
-            "tftransfer inspect --data=DIR: do the labels go with the examples?",
-        )
-    if (
-        probe is not None
-        and probe > reached + _noise(result, examples)
-        and recipe != "feature_extraction"
-    ):
-        return (
-            f"the linear probe is better on the validation split ({probe:.3f}): this training lost "
-            "what the source knew",
-            "tftransfer train --recipe=feature_extraction",
-        )
-    better = _better_tap(result)
-    if better:
-        return better
-    if high - low > 0.1:
-        return (
-            f"{result['examples']} test examples leave a wide interval",
-            "label more examples, then tftransfer evaluate with --data=DIR of them",
-        )
-    if smallest and smallest[1] < _FEW:
-        name, count, mean = smallest
-        if count < mean / 2:
-            return (
-                f"class {name} has {count} training examples, others have more",
-                "add examples of it, or --config.recipe.class_weight=balanced",
-            )
-        return f"{mean:.0f} training examples a class are few", "label more of every class"
-    worst = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
-    if examples.problem_type.has_classes and worst["f1"] < test.get("macro_f1", 0) - 0.05:
-        return (
-            f"class {worst['class']} (F1 {worst['f1']:.2f})",
-            "look at its rows in predictions.csv",
-        )
+        yield Issue("nothing is transferred", commands.train("fine_tune", recipe="fine_tune"))
+    yield from _no_better_than_a_guess(result, examples, commands)
+    yield from _worse_than_the_probe(result, examples, recipe, commands)
+    yield from _better_middle_stage(result, commands)
+    yield from _few_test_examples(result, examples, commands)
+    yield from _few_training_examples(examples, recipe, commands)
+    yield from _weak_class(result, examples)
     if recipe == "feature_extraction":
-        return "only the head was trained", "tftransfer train --recipe=fine_tune"
-    return "none stands out", "tftransfer predict, or serve the export/ folder"
+        yield Issue("only the head was trained", commands.train("fine_tune", recipe="fine_tune"))
+    yield Issue("none", f"{commands.predict()}, or serve the folder export/")
 
 
-def _better_tap(result: dict[str, Any]) -> tuple[str, str] | None:
-    """Where a middle stage knows more than the last one, beyond chance."""
+def _no_better_than_a_guess(
+    result: Result, examples: Examples, commands: Commands
+) -> Iterator[Issue]:
+    metric = examples.problem_type.main_metric
+    majority = result.get("baselines", {}).get("majority", {}).get(metric, -np.inf)
+    if result["test"][metric] <= majority:
+        guess = "a guess" if examples.problem_type.has_classes else "the mean"
+        yield Issue(
+            f"the run is no better than {guess}",
+            f"check that the labels match the examples: {commands.inspect()}",
+        )
+
+
+def _worse_than_the_probe(
+    result: Result, examples: Examples, recipe: str, commands: Commands
+) -> Iterator[Issue]:
+    probe = result.get("baselines", {}).get("linear_probe", {}).get("validation")
+    if probe is None or recipe == "feature_extraction":
+        return
+    reached = result.get("validation", {}).get(examples.problem_type.main_metric, -np.inf)
+    accuracy = result.get("validation", {}).get("accuracy", 0.5)
+    if probe > reached + _chance(accuracy, len(examples.where("val"))):
+        yield Issue(
+            f"the linear probe is better on the validation split ({probe:.3f}): the training "
+            "damaged the features of the source",
+            commands.train("feature_extraction", recipe="feature_extraction"),
+        )
+
+
+def _better_middle_stage(result: Result, commands: Commands) -> Iterator[Issue]:
     probes = result.get("layer_probes")
     if not probes:
-        return None
-    values, name = probes["accuracy"], result["backbone"]
+        return
+    values, backbone = probes["accuracy"], result["backbone"]
     last = list(values.values())[-1]
     best = max(values, key=values.__getitem__)
-    if values[best] - last <= _apart_by_chance(last, probes["examples"]):
-        return None
-    return (
-        f"a probe on {best} knows more than one on the last stage ({values[best]:.2f} and "
-        f"{last:.2f}, cross-validated)",
-        f"tftransfer train --backbone={name}{',' if ':' in name else ':'}layer={best}",
-    )
+    if values[best] - last > _chance(last, probes["examples"]):
+        yield Issue(
+            f"a linear probe on {best} is better than on the last stage ({values[best]:.2f} and "
+            f"{last:.2f}, cross-validated)",
+            commands.train(best, backbone=backbone_until(backbone, best)),
+        )
 
 
-def _noise(result: dict[str, Any], examples: Examples) -> float:
-    """How far apart two accuracies of the validation split may be by chance: two deviations."""
-    reached = result.get("validation", {}).get("accuracy", 0.5)
-    return _apart_by_chance(reached, len(examples.where("val")))
+def backbone_until(backbone: str, stage: str) -> str:
+    """Returns the name of a backbone that ends at a stage.
+
+    Example:
+      >>> backbone_until("mobilenet_v2:alpha=0.35", "stage3")
+      'mobilenet_v2:alpha=0.35,layer=stage3'
+    """
+    return f"{backbone}{',' if ':' in backbone else ':'}layer={stage}"
 
 
-def _apart_by_chance(accuracy: float, count: int) -> float:
-    variance = max(accuracy * (1 - accuracy), 0.01) / max(1, count)
-    return max(0.02, 2 * float(np.sqrt(variance)))
+def _few_test_examples(result: Result, examples: Examples, commands: Commands) -> Iterator[Issue]:
+    low, high = result["test"]["intervals"][examples.problem_type.main_metric]
+    if high - low > _WIDE_INTERVAL:
+        yield Issue(
+            f"the interval of {result['examples']:,} test examples is wide",
+            f"label more examples, then {commands.evaluate()}",
+        )
 
 
-def _smallest_class(examples: Examples) -> tuple[str, int, float] | None:
-    """The class of the fewest training examples, their number, and the mean over classes."""
+def _few_training_examples(examples: Examples, recipe: str, commands: Commands) -> Iterator[Issue]:
     if examples.problem_type is not ProblemType.SINGLE_LABEL:
-        return None
+        return
     train = examples.labels[examples.where("train")]
     counts = np.bincount(train, minlength=len(examples.classes))
-    return examples.classes[int(counts.argmin())], int(counts.min()), float(counts.mean())
+    smallest, mean = int(counts.argmin()), float(counts.mean())
+    if counts[smallest] >= _FEW_EXAMPLES:
+        return
+    if counts[smallest] < mean / 2:
+        first, *added = recipe.split("+")
+        balanced = "+".join([f"{first}:class_weight=balanced", *added])
+        command = commands.train("balanced", recipe=balanced)
+        yield Issue(
+            f"class {examples.classes[smallest]} has {counts[smallest]} training examples, "
+            f"{mean:.0f} is the mean over classes",
+            f"add examples of it, or {command}",
+        )
+    yield Issue(f"each class has few training examples, {mean:.0f} on average", "label more")
+
+
+def _weak_class(result: Result, examples: Examples) -> Iterator[Issue]:
+    if not examples.problem_type.has_classes:
+        return
+    weakest = min(result["per_class"], key=lambda row: row.get("f1", 1.0))
+    if weakest["f1"] < result["test"].get("macro_f1", 0) - _WEAK_CLASS_F1:
+        yield Issue(
+            f"class {weakest['class']} has an F1 of {weakest['f1']:.2f}",
+            "look at the rows of the class in predictions.csv",
+        )
+
+
+def _chance(accuracy: float, count: int) -> float:
+    """Difference of two accuracies that chance explains: two standard errors."""
+    variance = max(accuracy * (1 - accuracy), 0.01) / max(1, count)
+    return max(_MIN_DIFFERENCE, _STANDARD_ERRORS * float(np.sqrt(variance)))

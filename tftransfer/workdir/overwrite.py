@@ -40,7 +40,6 @@ _RUN_FILES = (
     "export/assets.extra/*",
     ".export.part/**",
     ".export.old/**",
-    "pictures/*.png",
     "plots/*.png",
     "tensorboard/*/events.out.tfevents.*",
     "tensorboard/**/plugins/**",
