@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ _MAX_CLASSES_WITH_COUNTS = 20
 _MAX_CLASSES_WITH_NAMES = 40
 
 
-def learning_curves(records: Sequence[Mapping], path: Path) -> None:
+def learning_curves(records: Sequence[Result], path: Path) -> None:
     """Plots the loss of all epochs and, in a second plot, the main metric.
 
     Args:
@@ -86,7 +86,7 @@ def learning_curves(records: Sequence[Mapping], path: Path) -> None:
     _save(figure, path)
 
 
-def _plot_curve(axis: Axes, records: Sequence[Mapping], name: str, color: str, label: str) -> None:
+def _plot_curve(axis: Axes, records: Sequence[Result], name: str, color: str, label: str) -> None:
     """A line with a gap between phases, whose losses cannot be compared."""
     x: list[float] = []
     values: list[float] = []
@@ -99,7 +99,7 @@ def _plot_curve(axis: Axes, records: Sequence[Mapping], name: str, color: str, l
     axis.plot(x, values, color=color, marker=".", label=label)
 
 
-def _mark_phases(axis: Axes, records: Sequence[Mapping]) -> None:
+def _mark_phases(axis: Axes, records: Sequence[Result]) -> None:
     previous = None
     for position, record in enumerate(records, 1):
         if record["phase"] != previous:
@@ -195,7 +195,7 @@ def trained_blocks(phases: Sequence[Result], path: Path) -> None:
     _save(figure, path)
 
 
-def intervals(rows: Sequence[Mapping], name: str, path: Path) -> None:
+def intervals(rows: Sequence[Result], name: str, path: Path) -> None:
     """Plots a metric of each recipe as a dot on its 95 % interval.
 
     Args:
