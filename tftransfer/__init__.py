@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tftransfer.data.in_memory import from_waveforms
     from tftransfer.losses.registry import LossInfo, list_losses, register_loss
     from tftransfer.planning.plan import Plan
+    from tftransfer.preprocessing.augmentations import AugmentationInfo, list_augmentations
     from tftransfer.recipes import (
         list_methods,
         list_recipes,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AugmentationInfo",
     "BackboneInfo",
     "Comparison",
     "EpisodeResults",
@@ -86,6 +88,7 @@ __all__ = [
     "export",
     "from_waveforms",
     "inspect",
+    "list_augmentations",
     "list_backbones",
     "list_losses",
     "list_methods",
@@ -141,6 +144,10 @@ _MODULES = {
         "register_loss",
     ),
     "tftransfer.planning.plan": ("Plan",),
+    "tftransfer.preprocessing.augmentations": (
+        "AugmentationInfo",
+        "list_augmentations",
+    ),
     "tftransfer.recipes": (
         "list_methods",
         "list_recipes",

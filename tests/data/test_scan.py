@@ -88,26 +88,29 @@ def _examples(items, labels=None, classes=("a", "b"), problem_type="single_label
 GOOD = _encoded("PNG")
 BAD = {
     "empty": (b"", "the file is empty (0 bytes)"),
-    "html": (b"<!DOCTYPE html><p>404</p>", "not a picture: HTML, XML or SVG text"),
-    "html after blanks": (b"\r\n  <html>", "not a picture: HTML, XML or SVG text"),
-    "tiff": (_encoded("TIFF"), "not a picture: a TIFF file"),
-    "big-endian tiff": (b"MM\x00*" + b"\0" * 20, "not a picture: a TIFF file"),
-    "pdf": (b"%PDF-1.7", "not a picture: a PDF file"),
-    "zip": (b"PK\x03\x04...", "not a picture: a zip archive"),
+    "html": (b"<!DOCTYPE html><p>404</p>", "not an image: HTML, XML or SVG text"),
+    "html after blanks": (b"\r\n  <html>", "not an image: HTML, XML or SVG text"),
+    "tiff": (_encoded("TIFF"), "not an image: a TIFF file"),
+    "big-endian tiff": (b"MM\x00*" + b"\0" * 20, "not an image: a TIFF file"),
+    "pdf": (b"%PDF-1.7", "not an image: a PDF file"),
+    "zip": (b"PK\x03\x04...", "not an image: a zip archive"),
     "git lfs": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-        "not a picture: a Git LFS pointer, not the file itself",
+        "not an image: a Git LFS pointer, not the file itself",
     ),
-    "text": (b"hello", "not a picture: no JPEG, PNG, GIF, BMP or WebP signature"),
-    "audio in RIFF": (b"RIFF\x24\0\0\0WAVEfmt ", "not a picture: no JPEG"),
-    "huge PNG": (_png_of(60_000, 60_000), "60000 × 60000 pixels is more than the cap of 100,000"),
-    "huge JPEG": (_jpeg_of(60_000, 50_000), "60000 × 50000 pixels is more than the cap"),
+    "text": (b"hello", "not an image: no JPEG, PNG, GIF, BMP or WebP signature"),
+    "audio in RIFF": (b"RIFF\x24\0\0\0WAVEfmt ", "not an image: no JPEG"),
+    "huge PNG": (
+        _png_of(60_000, 60_000),
+        "60000 × 60000 pixels are more than the limit of 100,000",
+    ),
+    "huge JPEG": (_jpeg_of(60_000, 50_000), "60000 × 50000 pixels are more than the limit"),
     "header of PNG": (GOOD[:33], "cannot be decoded: "),
     "cut PNG": (GOOD[: len(GOOD) // 2], "cannot be decoded: "),
     "header of JPEG": (_encoded("JPEG", (64, 64))[:400], "cannot be decoded: "),
     "cut JPEG": (_encoded("JPEG", (64, 64))[:-600], "cannot be decoded: "),
-    "palette BMP": (_encoded("BMP", mode="P"), "a BMP with a table of colours"),
-    "compressed BMP": (_with_compression(_encoded("BMP", mode="L")), "a BMP with a table"),
+    "palette BMP": (_encoded("BMP", mode="P"), "a BMP with a color table"),
+    "compressed BMP": (_with_compression(_encoded("BMP", mode="L")), "a BMP with a color table"),
     "signature alone": (b"\xff\xd8\xff", "cannot be decoded: "),
     "flipped bits": (GOOD[:60] + bytes(b ^ 0xFF for b in GOOD[60:]), "cannot be decoded: "),
 }
@@ -256,7 +259,7 @@ def test_scan_hashes_in_order_and_quarantines_bad_files():
     assert found.sha256 == [hashlib.sha256(data).hexdigest() for data in found.items]
     np.testing.assert_array_equal(found.labels, [0, 1, 1])
     assert len(found.splits) == 3
-    html = Quarantined(name="n2", reason="not a picture: HTML, XML or SVG text")
+    html = Quarantined(name="n2", reason="not an image: HTML, XML or SVG text")
     assert found.quarantine == (*before, html)
 
 
@@ -272,7 +275,7 @@ def test_scan_stops_above_max_quarantine(bad, limit, stops):
     with pytest.raises(UserError) as caught:
         scan(_examples(items), max_quarantine=limit)
     assert caught.value.what.startswith(
-        f"{bad} of 20 files cannot be used, the first n{20 - bad}: not a picture: HTML"
+        f"{bad} of 20 files cannot be used, the first n{20 - bad}: not an image: HTML"
     )
     assert f"more than {limit:.0%} by --max_quarantine" in caught.value.remedy
 
@@ -420,11 +423,17 @@ def _frames(kind):
         (_encoded("GIF", (16, 16)), ()),
         (_encoded("PNG", (16, 16), mode="RGBA"), ("with transparency, which is dropped",)),
         (_encoded("PNG", (16, 16), mode="LA"), ("with transparency, which is dropped",)),
-        (_encoded("PNG", (16, 16), mode="I;16"), ("of 16 bits, cut to 8",)),
-        (_encoded("JPEG", (16, 16), mode="CMYK"), ("in CMYK, converted without a profile",)),
-        (_frames("GIF"), ("animated, only the first frame is used",)),
+        (
+            _encoded("PNG", (16, 16), mode="I;16"),
+            ("with 16 bits per channel, of which 8 are used",),
+        ),
+        (
+            _encoded("JPEG", (16, 16), mode="CMYK"),
+            ("in CMYK, converted to RGB without a color profile",),
+        ),
+        (_frames("GIF"), ("animated: only the first frame is used",)),
         (_encoded("PNG", (1, 1)), ("smaller than 8 px on a side",)),
-        (_encoded("PNG", (10, 200)), ("over eight times as long as wide",)),
+        (_encoded("PNG", (10, 200)), ("more than 8 times as long as wide",)),
     ],
 )
 def test_scan_item_warns_of_lossy_conversions(data, warnings):

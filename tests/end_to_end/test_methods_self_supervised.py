@@ -13,7 +13,7 @@ from digit_runs import (
 )
 from sklearn.linear_model import LogisticRegression
 
-from tftransfer.preprocessing.image.augmentation import Augmenter
+from tftransfer.preprocessing.image.augmentation import ImageAugmenter
 from tftransfer.recipes import make_recipe
 
 PROBE = "feature_extraction:epochs=1,augment=none"
@@ -84,7 +84,7 @@ def test_fixmatch_improves_accuracy_on_strong_views(train_recipe):
     )
     # Ten views of each image, so that no single view decides.
     inputs = network_inputs(UNSEEN[0])
-    views = [Augmenter("strong")(inputs, view).numpy() for view in range(10)]
+    views = [ImageAugmenter("strong")(inputs, view).numpy() for view in range(10)]
     labels = np.tile(UNSEEN[1].astype(int) - 5, len(views))
     accuracies = []
     for run in (free, held):

@@ -5,7 +5,7 @@ import pytest
 
 from tftransfer.features.store import FeatureKey
 from tftransfer.features.views import View
-from tftransfer.preprocessing.image.augmentation import Augmenter
+from tftransfer.preprocessing.image.augmentation import ImageAugmenter
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.training.streams import Stream, Streams, balanced_class_weights
 
@@ -54,7 +54,7 @@ def one(**changes):
         "batch_size": 5,
         "seed": 1,
         "decoded": Numbers(),
-        "augmenter": Augmenter("none"),
+        "augmenter": ImageAugmenter("none"),
         "store": Numbers(),
         "class_weight": np.ones(CLASSES, np.float32),
     }
@@ -102,7 +102,7 @@ def test_each_example_is_there_once_per_epoch_with_its_label(keys, batch_size):
 
 @pytest.mark.parametrize("keys", [(), VIEWS])
 def test_groups_change_nothing_but_the_number_of_calls(keys):
-    options = {"keys": keys, "mixup": 0.4, "augmenter": Augmenter("flip")}
+    options = {"keys": keys, "mixup": 0.4, "augmenter": ImageAugmenter("flip")}
     alone, grouped = (stream(**options, most_steps=most) for most in (1, 3))
     assert [len(g["weight"]) for g in alone.epoch(1)] == [1, 1, 1, 1]
     assert [len(g["weight"]) for g in grouped.epoch(1)] == [3, 1]
@@ -126,7 +126,7 @@ def test_padding_has_weight_0_and_is_at_the_end():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
+    "options", [{}, {"augmenter": ImageAugmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
 )
 def test_batches_are_a_function_of_seed_epoch_and_step(options):
     straight = stream(**options)
@@ -216,7 +216,7 @@ def test_the_last_batch_is_filled_with_other_examples():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"augmenter": Augmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
+    "options", [{}, {"augmenter": ImageAugmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
 )
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_an_epoch_can_be_begun_at_any_step(options, start):

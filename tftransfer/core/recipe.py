@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tftransfer.core.augmentation import Augment, as_augmentation
 from tftransfer.core.block_patterns import match_blocks
 from tftransfer.core.loss import STREAMS, Loss
 from tftransfer.utils.errors import UserError, check_known
@@ -109,7 +110,10 @@ class Phase:
       reset: Names or patterns of blocks that get new random weights at the start.
       augment: Augmentation of the training examples: `none`, `strong` or `noise`; also `flip`,
         `shift`, `crop` or `full` for images, `shift`, `mask` or `full` for audio, and `drop` for
-        texts. `auto` chooses by the modality.
+        texts. `auto` chooses by the modality. Or a Keras layer or `Sequential`, a function of a
+        batch (images [n, h, w, 3] from 0 to 255) that is registered with Keras, or several of
+        these. Layers get seeds, so that a resumed run is exact; a random function must have a
+        parameter `seed` for that.
       views: Number of augmented views of each training example whose features are cached; `auto`
         lets the planner choose, `fresh` augments again in every epoch and caches nothing.
       mixup: Parameter of mixup's beta distribution (Zhang et al., 2018); 0 turns mixup off.
@@ -146,7 +150,7 @@ class Phase:
     reference: str = "run"
     reweight: bool = False
     reset: tuple[str, ...] = ()
-    augment: str = "auto"
+    augment: Augment = "auto"
     views: int | str = "auto"
     mixup: float = 0.0
     patience: int = 5
@@ -160,7 +164,10 @@ class Phase:
         check_known("reference", self.reference, ("run", "phase", "before"), f"Phase {self.name!r}")
         schedules = ("cosine", "linear", "constant", "plateau")
         check_known("schedule", self.schedule, schedules, f"Phase {self.name!r}")
-        check_known("augment", self.augment, _AUGMENTS, f"Phase {self.name!r}")
+        augment = as_augmentation(self.augment, f"Phase {self.name!r}")
+        if isinstance(augment, str):
+            check_known("augment", augment, _AUGMENTS, f"Phase {self.name!r}")
+        object.__setattr__(self, "augment", augment)
         if self.epochs < 1:
             raise UserError(f"Phase {self.name!r}: epochs={self.epochs}.", "Set 1 or more.")
         if not 0 < self.learning_rate < _MAX_LEARNING_RATE:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tftransfer.core.augmentation import CustomAugmentation
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.loss import Loss, UnavailableLoss
 from tftransfer.core.recipe import Head, Phase, Recipe
@@ -42,7 +43,7 @@ def register_serializable(cls: C) -> C:
     return cls
 
 
-for _class in (Head, Phase, Recipe, Experiment):
+for _class in (CustomAugmentation, Head, Phase, Recipe, Experiment):
     register_serializable(_class)
 
 
@@ -51,6 +52,8 @@ def to_jsonable(value: object) -> Any:
 
     Of other objects, such as data in memory, only the type is kept.
     """
+    if isinstance(value, CustomAugmentation):
+        return {"type": type(value).__name__, **value.to_json()}
     if isinstance(value, UnavailableLoss):
         return {"type": value.name, **value.stored}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -78,6 +81,8 @@ def from_jsonable(value: JSON) -> Any:
     if isinstance(value, Mapping) and "type" in value:
         cls = _TYPES[str(value["type"])]
         _check_fields(cls, value)
+        if cls is CustomAugmentation:  # its fields are configs of Keras, which stay as they are
+            return CustomAugmentation.from_json(value)
         return cls(**{key: _field(cls, key, item) for key, item in value.items() if key != "type"})
     if isinstance(value, Mapping):
         return {key: from_jsonable(item) for key, item in value.items()}

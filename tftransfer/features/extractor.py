@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.core.augmentation import Augment
 from tftransfer.core.typing import Array, FloatArray, IntArray
 from tftransfer.data.examples import Examples
 from tftransfer.data.length_bucketing import Sequences
@@ -102,7 +103,9 @@ class FeatureExtractor:
         self.fill(key, indices)
         return self.store.get(key, indices)
 
-    def keys(self, phase: PhaseFeatures, indices: IntArray, augment: str) -> tuple[FeatureKey, ...]:
+    def keys(
+        self, phase: PhaseFeatures, indices: IntArray, augment: Augment
+    ) -> tuple[FeatureKey, ...]:
         """Returns the keys of a phase's cached views, whose features are computed if missing.
 
         Empty where the frozen layers run in every epoch.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tftransfer.core.augmentation import Augment
 from tftransfer.core.typing import IntArray
 from tftransfer.preprocessing import Preprocessor
 
@@ -28,7 +29,7 @@ class View:
     """
 
     number: int = 0
-    augment: str = "none"
+    augment: Augment = "none"
     seed: int | None = None
 
     def example_seeds(self, digests: Iterable[bytes]) -> IntArray:
@@ -54,7 +55,7 @@ class Views:
       cached: Number of views whose features are cached; None where every epoch has a fresh one.
     """
 
-    augment: str = "none"
+    augment: Augment = "none"
     seed: int = 0
     cached: int | None = None
 

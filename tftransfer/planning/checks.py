@@ -91,6 +91,16 @@ def preprocessing_warnings(preprocessor: Preprocessor, examples: Examples) -> tu
     return preprocessor.warnings([read_item(examples.items[i]) for i in examples.where("train")])
 
 
+def augmentation_warnings(recipe: Recipe, preprocessor: Preprocessor) -> tuple[str, ...]:
+    """Returns warnings of the phases' augmentations, each applied to a small batch.
+
+    Raises:
+      UserError: An augmentation fails, or changes the shape of the batch.
+    """
+    augmentations = dict.fromkeys(phase.augment for phase in recipe.phases)
+    return tuple(text for each in augmentations for text in preprocessor.check_augmentation(each))
+
+
 def weights_warnings(recipe: Recipe, *, pretrained: bool) -> tuple[str, ...]:
     """Returns a warning where the backbone's weights are random and the recipe expects others."""
     if pretrained or starts_from_random_weights(recipe):

@@ -166,5 +166,6 @@ def _warnings(
         *checks.quarantine_warnings(examples),
         *backbone.remarks,
         *checks.preprocessing_warnings(backbone.preprocessor, examples),
+        *checks.augmentation_warnings(recipe, backbone.preprocessor),
         *checks.weights_warnings(recipe, pretrained=backbone.pretrained),
     )

@@ -132,6 +132,9 @@ def _with_views(
     if planned.phase.views == "fresh":
         reason = "views=fresh augments again in every epoch, so the frozen layers run in each"
         return replace(planned, reason=reason)
+    if not network.backbone.preprocessor.can_store_views(planned.phase.augment):
+        reason = f"{planned.phase.augment} runs again in every epoch, hence the frozen layers too"
+        return replace(planned, reason=reason)
     count = _number_of_views(planned, network, examples)
     size = _feature_bytes(planned, network, examples, count)
     budget, where = _budget(cache)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tftransfer.backbones.backbone import Backbone
+from tftransfer.core.augmentation import CustomAugmentation
 from tftransfer.core.loss import Loss
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.data.examples import Examples
@@ -132,7 +133,12 @@ def with_augmentation(recipe: Recipe, modality: Modality) -> Recipe:
 
 def _augmented(phase: Phase, modality: Modality) -> Phase:
     augment = modality.default_augmentation if phase.augment == "auto" else phase.augment
-    if augment not in modality.augmentations:
+    if isinstance(augment, CustomAugmentation) and not modality.takes_layers:
+        raise UserError(
+            f"Phase {phase.name!r}: augment={augment}, but {modality.plural} take names only.",
+            f"Give one of {', '.join(modality.augmentations)}.",
+        )
+    if isinstance(augment, str) and augment not in modality.augmentations:
         raise unknown_name(f"augment for {modality.plural}", augment, modality.augmentations)
     if phase.mixup and not modality.mixable:
         raise UserError(f"mixup cannot mix {modality.plural}.", "Remove the option mixup.")

@@ -1,4 +1,4 @@
-"""What every kind of input has: an `Modality` for files, a `Preprocessor` for networks."""
+"""Interfaces of a modality: `Modality` for files, `Preprocessor` for networks, `Augmenter`."""
 
 from __future__ import annotations
 
@@ -6,44 +6,50 @@ import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
+
+from tftransfer.core.augmentation import Augment, CustomAugmentation
+from tftransfer.core.typing import Array, Shape, Tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# A reason to leave a file out by its encoded bytes, or None.
+# Returns a reason why encoded bytes cannot be used, or None.
 FileCheck = Callable[[bytes], str | None]
-# What is worth saying of a file, or None.
+# Returns an irregularity of usable bytes, or None.
 FileWarning = Callable[[bytes], str | None]
 
-_CALLS, _FEW = 4 * (os.cpu_count() or 1), 8
+_PARALLEL_CALLS = 4 * (os.cpu_count() or 1)
+# Starting threads takes longer than decoding fewer examples.
+_MIN_PARALLEL_EXAMPLES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """Pictures, text or audio: what their files must satisfy, and how they are spoken of.
+    """Images, texts or audio: checks of files, words for messages, default settings.
 
     Attributes:
       name: `image`, `text` or `audio`.
-      one: what an example is called in messages.
-      many: several of them.
-      rules: what a file must satisfy; the first reason counts.
-      notes: what is worth saying of files that are examples.
-      decode_error: a reason not to use bytes that satisfy the rules, found by decoding them.
-      content: of encoded bytes, what two examples share that are the same.
-      measure: seconds of audio or words of text in encoded bytes; None where that is of no use.
-      length: from the training data's measures and the most that the network reads by default
-        to how much of each example is read, and that choice with its reason in words; None where
-        all is read.
-      middle_layers_matter: whether middle stages of a network often know more than the last.
-      mixable: whether arrays of this kind may be mixed.
-      augments: what `Phase.augment` may be, besides `auto`.
-      augment: what `auto` stands for.
-      argument: of the exported signature, with the examples' encoded bytes.
-      refused: what the export says of bytes that are no example.
-      advice: what data of this kind look like, for a message.
+      singular: Noun for an example in messages.
+      plural: Noun for several examples.
+      checks: Checks that a file must pass; the first reason is reported.
+      warnings: Warnings of usable files.
+      decode_error: Check of bytes that pass the others, by decoding them.
+      content: Returns what equal examples have in common, whose hash identifies them.
+      measure: Returns the duration in seconds or the number of words; None for images.
+      auto_length: Chooses how much of an example the network reads. From the measures of the
+        training data and the largest default of the network, it returns the length and a
+        description of the choice; None for images.
+      middle_layers_matter: Whether a middle stage often has better features than the last one.
+      mixable: Whether mixup applies to the arrays.
+      takes_layers: Whether Keras layers and functions can augment the arrays.
+      augmentations: Name of each augmentation to a description in one line.
+      default_augmentation: Augmentation that `auto` stands for.
+      signature_input: Name of the input of an export that takes encoded bytes.
+      invalid_message: Error of an export for bytes that cannot be decoded.
+      expected_data: Description of usable data, for messages.
     """
 
     name: str
@@ -54,10 +60,11 @@ class Modality:
     decode_error: Callable[[bytes], str | None]
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
-    auto_length: Callable[[np.ndarray, float], tuple[float, str]] | None = None
+    auto_length: Callable[[Array, float], tuple[float, str]] | None = None
     middle_layers_matter: bool = False
     mixable: bool = True
-    augmentations: tuple[str, ...]
+    takes_layers: bool = True
+    augmentations: Mapping[str, str]
     default_augmentation: str
     signature_input: str
     invalid_message: str
@@ -69,28 +76,27 @@ class Augmenter(Protocol):
 
     random: bool
 
-    def __call__(self, inputs: Any, /, *seed: int) -> Any:
-        """A changed batch; the same for the same seed."""
+    def __call__(self, inputs: Tensor, /, *seed: int) -> Tensor:
+        """Augments a batch [n, ...]; the same for the same seed."""
 
-    def per_example(self, inputs: Any, /, seeds: np.ndarray) -> Any:
-        """A changed batch, each row decided by its own seed, int64 [n]."""
+    def per_example(self, inputs: Tensor, /, seeds: Array) -> Tensor:
+        """Augments each example by its own seed, int64 [n], regardless of the others."""
 
 
 class Preprocessor(abc.ABC):
-    """What a network takes of an example, and how encoded bytes become that.
+    """Converts encoded bytes to the input of a network, in TensorFlow operations.
 
-    Decoding is in TensorFlow operations: the same in training, evaluation and serving.
-
-    A field `image_size` or `length` is the experiment's of that name.
+    Training, evaluation and serving therefore decode in the same way.
 
     Attributes:
-      modality: name of the `Modality`.
-      shape: of one example's array.
-      dtype: of it, as decoded; the network's input may be of another, to which it is cast.
-      batched: whether `decode` takes a batch, string [n], too, which is faster than one by one.
-      padding: the value behind the end of a shorter sequence, where the network gives the same
-        without it; None elsewhere.
-      clients: what who loads an export needs or must know, in a line; "" for nothing.
+      modality: Name of the `Modality`.
+      shape: Shape of one example.
+      dtype: Dtype of a decoded example; the network may cast it.
+      batched: Whether `decode` also takes a batch, string [n], which is faster.
+      padding: Value after the end of a shorter sequence, if the network ignores it; else None.
+      client_notes: What clients of an export must install or know, in one line; "" for nothing.
+      image_size: Optional; the setting of that name that gives the same preprocessor again.
+      length: Optional; the setting of that name that gives the same preprocessor again.
     """
 
     modality: ClassVar[str]
@@ -103,113 +109,144 @@ class Preprocessor(abc.ABC):
     @property
     @abc.abstractmethod
     def description(self) -> str:
-        """The form in words for a message, such as `160 px`."""
+        """Size of an example for messages, such as `160 px`."""
 
     @property
     @abc.abstractmethod
     def cache_key(self) -> str:
-        """Text of all that the decoded array depends on, besides the bytes: a key of caches."""
+        """Text with everything that a decoded example depends on, except its bytes."""
 
     @abc.abstractmethod
-    def decode(self, data: Any) -> Any:
-        """The array of one example from its encoded bytes, a scalar string tensor.
+    def decode(self, data: Tensor) -> Tensor:
+        """Decodes one example from its encoded bytes, a scalar string tensor.
 
         Raises:
-          tf.errors.OpError: when run, for bytes that are no example.
+          tf.errors.OpError: When run, for bytes that cannot be decoded.
         """
 
     @abc.abstractmethod
-    def augmenter(self, augment: str) -> Augmenter:
-        """What changes batches of this form at random."""
+    def augmenter(self, augment: Augment) -> Augmenter:
+        """Returns the augmenter of a name, or of Keras layers and functions."""
 
-    def view_augmentation(self, augment: str, view: int) -> str:
-        """What the stored view of a number undergoes; view 0 is often the example itself."""
+    def check_augmentation(self, augment: Augment) -> tuple[str, ...]:
+        """Applies Keras layers and functions to a small batch, before anything trains.
+
+        Args:
+          augment: Augmentation of a phase.
+
+        Returns:
+          Warnings.
+
+        Raises:
+          UserError: The augmentation fails, or changes the shape of the batch.
+        """
+        if not isinstance(augment, CustomAugmentation):
+            return ()
+        from tftransfer.preprocessing.layer_augmentation import CustomAugmenter
+
+        return CustomAugmenter(augment).check(self.shape, self.dtype)
+
+    def can_store_views(self, augment: Augment) -> bool:
+        """Returns whether augmented features can be stored and used again in later runs.
+
+        Not those of functions and one's own layers, whose code may change between runs.
+        """
+        if not isinstance(augment, CustomAugmentation):
+            return True
+        return augment.has_only_keras_layers and not self.check_augmentation(augment)
+
+    def view_augmentation(self, augment: Augment, view: int) -> Augment:
+        """Returns the augmentation of a stored view; view 0 is usually the example itself."""
         return "none" if view == 0 else augment
 
-    def max_views(self, augment: str) -> int:
-        """How many stored views of an example differ; 0 for as many as one likes."""
+    def max_views(self, augment: Augment) -> int:
+        """Returns how many stored views of an example differ; 0 for no limit."""
         return 1 if augment == "none" else 0
 
     def convert(self, item: bytes) -> bytes:
-        """Encoded bytes as `decode` takes them; by default they are taken as they are."""
+        """Converts encoded bytes to a format that `decode` takes; by default they are one."""
         return item
 
-    def within_limits(self, data: Any) -> Any:
-        """The bytes again, failing when run where decoding them would take too much."""
+    def within_limits(self, data: Tensor) -> Tensor:
+        """Returns the bytes, and fails when run if decoding them takes too much memory."""
         return data
 
     @property
-    def raw_input(self) -> tuple[str, tuple[int | None, ...]] | None:
-        """Numbers that an export takes too, undecoded: their name, and the shape of an example."""
+    def raw_input(self) -> tuple[str, Shape] | None:
+        """Name and shape of an undecoded input that an export takes too, or None."""
         return None
 
-    def from_raw(self, numbers: Any) -> Any:
-        """Arrays [n, *shape] of the numbers that `plain` tells of."""
+    def from_raw(self, inputs: Tensor) -> Tensor:
+        """Converts a batch of the inputs that `raw_input` describes, [n, ...] to [n, *shape]."""
         raise NotImplementedError
 
     @property
-    def resources(self) -> Sequence[Any]:
-        """TensorFlow's objects that `decode` looks things up in, which an export must hold."""
+    def resources(self) -> Sequence[tf.saved_model.experimental.TrackableResource]:
+        """TensorFlow resources, such as lookup tables, that an export must track."""
         return ()
 
     def files(self) -> Mapping[str, bytes]:
-        """What a client of an export may want of the form, such as a vocabulary, by file name."""
+        """Returns files for clients of an export, such as a vocabulary, by name."""
         return {}
 
     def warnings(self, items: Sequence[bytes]) -> tuple[str, ...]:
-        """What is worth saying of some examples that are to take this form."""
+        """Returns warnings of training examples, given as encoded bytes."""
         return ()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one example's array, at most 4 a number."""
+        """Size of one example in bytes, with at most 4 bytes per number."""
         return 4 * int(np.prod(self.shape))
 
-    def scaled_batch_size(self, most: int) -> int:
-        """Examples that go forward at once, where `most` of a usual size do."""
-        return most
+    def scaled_batch_size(self, batch_size: int) -> int:
+        """Returns how many examples take the memory of `batch_size` examples of a usual size."""
+        return batch_size
 
     def truncation_warning(self, measure: float) -> str:
-        """What is worth saying of an example of that `Modality.measure`: that it is cut, or ""."""
+        """Returns that an example of that `Modality.measure` is truncated, or ""."""
         return ""
 
-    def decode_valid(self, items: Any) -> tuple[Any, Any]:
-        """Examples of a batch in which some may not be decodable.
+    def decode_valid(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Decodes a batch in which some examples may be invalid.
 
         Args:
-          items: string [n].
+          items: Encoded bytes, string [n].
 
         Returns:
-          The arrays, [n, *shape], zeros for what cannot be decoded; and which can, bool [n].
+          The arrays, [n, *shape], with zeros for invalid examples; and which are valid, bool [n].
         """
         import tensorflow as tf
 
         count, shape, dtype = tf.size(items), list(self.shape), tf.as_dtype(self.dtype)
 
-        # Traced once for both branches below, and without AutoGraph, which takes most of the time.
-        one = tf.function(lambda data: self.decode(self.within_limits(data)), autograph=False)
+        # A function of its own is traced once for both branches of `tf.cond`. AutoGraph would take
+        # most of the time of tracing.
+        decode = tf.function(lambda data: self.decode(self.within_limits(data)), autograph=False)
 
-        def numbered(number: Any, data: Any) -> tuple[Any, Any]:
-            return number, one(data)
+        def decode_numbered(number: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:
+            return number, decode(data)
 
-        def decoded(calls: int | None) -> tuple[Any, Any]:
-            # A dataset can leave out what fails; the blank one at the end is never left out.
-            found = tf.data.Dataset.from_tensor_slices((tf.range(count), items))
-            found = found.map(numbered, num_parallel_calls=calls).ignore_errors()
-            blank = tf.data.Dataset.from_tensors((count, tf.zeros(shape, dtype)))
-            found = found.concatenate(blank).batch(tf.cast(count, tf.int64) + 1)
+        def decode_all(calls: int | None) -> tuple[Tensor, Tensor]:
+            # In a graph only a dataset can skip examples that fail. The zeros at its end ensure
+            # that there is an element if all fail.
+            dataset = tf.data.Dataset.from_tensor_slices((tf.range(count), items))
+            dataset = dataset.map(decode_numbered, num_parallel_calls=calls).ignore_errors()
+            zeros = tf.data.Dataset.from_tensors((count, tf.zeros(shape, dtype)))
+            dataset = dataset.concatenate(zeros).batch(tf.cast(count, tf.int64) + 1)
             options = untuned_options()
             # Optimizing the graph takes longer than running it once.
             options.experimental_optimization.apply_default_optimizations = False
-            decoded: tuple[Any, Any] = found.with_options(options).get_single_element()
-            return decoded
+            return dataset.with_options(options).get_single_element()
 
-        # Threads take longer to start than a few examples to decode.
-        numbers, arrays = tf.cond(count < _FEW, lambda: decoded(None), lambda: decoded(_CALLS))
+        numbers, arrays = tf.cond(
+            count < _MIN_PARALLEL_EXAMPLES,
+            lambda: decode_all(None),
+            lambda: decode_all(_PARALLEL_CALLS),
+        )
         places = numbers[:, None]
-        whole = tf.scatter_nd(places, arrays, tf.stack([count + 1, *shape]))
-        good = tf.scatter_nd(places, tf.ones_like(numbers), tf.stack([count + 1])) > 0
-        return tf.ensure_shape(whole[:count], (None, *shape)), good[:count]
+        rows = tf.scatter_nd(places, arrays, tf.stack([count + 1, *shape]))
+        valid = tf.scatter_nd(places, tf.ones_like(numbers), tf.stack([count + 1])) > 0
+        return tf.ensure_shape(rows[:count], (None, *shape)), valid[:count]
 
 
 def untuned_options() -> tf.data.Options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tftransfer.core.augmentation import Augment
 from tftransfer.core.loss import Loss
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.losses import Consistency, GaussianPrior, NTXent, Reconstruction, SimSiam
@@ -140,7 +141,7 @@ def _pretrained(
     epochs: int,
     learning_rate: float,
     *,
-    augment: str = "strong",
+    augment: Augment = "strong",
 ) -> Recipe:
     """Returns the recipe after a phase without labels, whose weights later phases do not reset."""
     phase = Phase(

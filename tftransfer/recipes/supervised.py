@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict, Unpack
 
+from tftransfer.core.augmentation import Augment
 from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
@@ -33,7 +34,7 @@ class PhaseOptions(TypedDict, total=False):
 class HeadPhaseOptions(PhaseOptions, total=False):
     """Fields of a `Phase` that trains only the head."""
 
-    augment: str
+    augment: Augment
 
 
 @register_recipe
@@ -44,7 +45,7 @@ def scratch(
     learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "auto",
+    augment: Augment = "auto",
     **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Trains the whole network from random weights: the baseline without transfer.
@@ -125,7 +126,7 @@ def fine_tune(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "auto",
+    augment: Augment = "auto",
     dropout: float = 0.0,
     extra_losses: tuple[Loss, ...] = (),
     **phase: Unpack[PhaseOptions],
@@ -176,7 +177,7 @@ def gradual_unfreezing(
     head_learning_rate: float = 1e-3,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "auto",
+    augment: Augment = "auto",
     **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Trains the head, then one more stage in each phase, from the top (Howard & Ruder, 2018).
@@ -225,7 +226,7 @@ def deep_transfer(
     source_rate: float = 0.1,
     label_smoothing: float = 0.1,
     class_weight: str = "none",
-    augment: str = "auto",
+    augment: Augment = "auto",
     **phase: Unpack[PhaseOptions],
 ) -> Recipe:
     """Keeps the first stages of the source and trains new ones above (Yosinski et al., 2014).

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp
 
+from tftransfer.core.augmentation import Augment
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.features.views import Views
@@ -41,7 +42,7 @@ class TeacherOutputs:
             extractor.close()
 
     def beside(
-        self, stream: str, planned: PhasePlan, indices: np.ndarray, augment: str
+        self, stream: str, planned: PhasePlan, indices: np.ndarray, augment: Augment
     ) -> dict[str, Beside]:
         """What a stream carries along: name of a teacher's tensor to a function of the examples."""
         paths = [path.split(".") for loss in planned.phase.losses for path in loss.paths()]
@@ -54,7 +55,9 @@ class TeacherOutputs:
             found["original"] = lambda some, view: self._inputs.fetch(some).astype(np.float32)
         return found
 
-    def _output(self, name: str, planned: PhasePlan, indices: np.ndarray, augment: str) -> Beside:
+    def _output(
+        self, name: str, planned: PhasePlan, indices: np.ndarray, augment: Augment
+    ) -> Beside:
         views = replace(planned.views, augment=augment)
         count = views.cached or 1
         each_view = [self._of_view(name, indices, number, views) for number in range(count)]

@@ -14,7 +14,7 @@ from tftransfer.backbones.audio.yamnet_weights import load_yamnet, our_name
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.recipe import Head
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.preprocessing.audio.decode import waveform
+from tftransfer.preprocessing.audio.decode import decode_waveform
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor
 from tftransfer.utils.errors import UserError
 
@@ -34,7 +34,7 @@ def test_yamnet_scores_equal_the_published_networks(models, bark):
     published = tf.saved_model.load(str(models / "yamnet_savedmodel"))
     ours = with_scores(build_yamnet(96))
     load_yamnet(ours, models / "yamnet_savedmodel")
-    samples = waveform(tf.constant(bark), 15_600)
+    samples = decode_waveform(tf.constant(bark), 15_600)
     patch = LogMelPreprocessor(length=0.975).from_samples(samples)[None]
     scores, embeddings = ours(patch)
     theirs, their_embeddings, log_mel = published(samples)

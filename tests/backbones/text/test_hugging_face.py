@@ -177,7 +177,7 @@ def test_tokenizer_lower_cases_unless_a_file_disables_it(folder, settings, norma
     if normalizer:
         (folder / "tokenizer.json").write_text(json.dumps({"normalizer": normalizer}))
     preprocessor = load_backbone(str(folder), modality="text", length=6).preprocessor
-    small, accented = preprocessor.encoded(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
+    small, accented = preprocessor.encode(tf.constant(["cafe", "CAFÉ"])).numpy().tolist()
     assert (small == accented) == lower
 
 

@@ -39,12 +39,12 @@ def _decoded(data):
 @pytest.mark.parametrize(
     ("kind", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})]
 )
-def test_lossless_formats_come_back_exactly(kind, options):
+def test_decode_of_lossless_formats_is_exact(kind, options):
     np.testing.assert_array_equal(_decoded(_encoded(PIXELS, kind, **options)), PIXELS)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
-def test_lossy_formats_keep_the_colour(kind):
+def test_decode_of_lossy_formats_keeps_the_color(kind):
     pixels = np.broadcast_to(np.array([200, 60, 30], np.uint8), (16, 24, 3))
     found = _decoded(_encoded(pixels, kind, quality=95))
     assert found.shape == (16, 24, 3)
@@ -52,26 +52,26 @@ def test_lossy_formats_keep_the_colour(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP"])
-def test_grey_is_repeated(kind):
+def test_decode_repeats_gray_values(kind):
     found = _decoded(_encoded(np.full((8, 9), 77, np.uint8), kind))
     assert found.shape == (8, 9, 3) and (found == found[..., :1]).all()
     np.testing.assert_allclose(found.astype(int), 77, atol=2)
 
 
-def test_transparency_is_dropped_and_the_colour_below_stays():
+def test_decode_drops_transparency_and_keeps_the_color_below():
     alpha = np.arange(35, dtype=np.uint8).reshape(5, 7, 1)
     both = np.concatenate([PIXELS, alpha], axis=-1)
     np.testing.assert_array_equal(_decoded(_encoded(both, "PNG")), PIXELS)
 
 
-def test_grey_with_transparency():
+def test_decode_of_gray_with_transparency():
     file = io.BytesIO()
     Image.fromarray(PIXELS).convert("LA").save(file, "PNG")
-    grey = np.asarray(Image.fromarray(PIXELS).convert("L"))
-    np.testing.assert_array_equal(_decoded(file.getvalue()), np.repeat(grey[..., None], 3, -1))
+    gray = np.asarray(Image.fromarray(PIXELS).convert("L"))
+    np.testing.assert_array_equal(_decoded(file.getvalue()), np.repeat(gray[..., None], 3, -1))
 
 
-def test_16_bits_are_cut_to_8():
+def test_decode_of_16_bits_uses_the_upper_8():
     wide = np.array([[0x0000, 0x00FF, 0x0100], [0x7F80, 0xAB00, 0xFFFF]], np.uint16)
     found = _decoded(tf.io.encode_png(wide[..., None]).numpy())
     assert found[..., 0].tolist() == [[0x00, 0x00, 0x01], [0x7F, 0xAB, 0xFF]]
@@ -79,29 +79,29 @@ def test_16_bits_are_cut_to_8():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_palettes_become_colours(kind):
-    picture = Image.new("P", (4, 2))
-    picture.putpalette([255, 0, 0, 0, 0, 255] + [0, 0, 0] * 254)
-    picture.putdata([0, 1] * 4)
+def test_decode_of_palettes_gives_colors(kind):
+    image = Image.new("P", (4, 2))
+    image.putpalette([255, 0, 0, 0, 0, 255] + [0, 0, 0] * 254)
+    image.putdata([0, 1] * 4)
     file = io.BytesIO()
-    picture.save(file, kind)
+    image.save(file, kind)
     found = _decoded(file.getvalue())
     assert found.shape == (2, 4, 3)
     assert found[1, 0].tolist() == [255, 0, 0] and found[1, 1].tolist() == [0, 0, 255]
 
 
-def test_of_an_animation_the_first_frame_is_taken():
-    frames = [Image.new("RGB", (6, 3), colour) for colour in ((0, 255, 0), (255, 0, 0))]
+def test_decode_of_an_animation_gives_the_first_frame():
+    frames = [Image.new("RGB", (6, 3), color) for color in ((0, 255, 0), (255, 0, 0))]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     found = _decoded(file.getvalue())
     assert found.shape == (3, 6, 3) and found[1, 1].tolist() == [0, 255, 0]
 
 
-def test_cmyk_keeps_its_hue():
-    picture = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+def test_decode_of_cmyk_keeps_the_hue():
+    image = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=95)
+    image.save(file, "JPEG", quality=95)
     red, green, blue = _decoded(file.getvalue())[8, 8].astype(int)
     assert red > 200 and green < 60 and blue < 60
 
@@ -115,7 +115,7 @@ def _triangle(size, out, *, aware):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def test_the_weights_of_the_reference_by_hand():
+def test_reference_weights_by_hand():
     halved = [[3 / 7, 3 / 7, 1 / 7, 0], [0, 1 / 7, 3 / 7, 3 / 7]]
     np.testing.assert_allclose(_triangle(4, 2, aware=True), halved)
     doubled = [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]]
@@ -138,7 +138,7 @@ def test_resize_by_hand():
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 7), (40, 9), (1, 1), (1, 50), (2, 3)])
 @pytest.mark.parametrize("size", [1, 2, 6])
-def test_resize_is_bilinear_and_area_aware_where_a_side_more_than_halves(shape, size):
+def test_resize_is_bilinear_and_antialiased_if_a_side_more_than_halves(shape, size):
     pixels = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     aware = max(shape) > 2 * size
     rows, columns = (_triangle(side, size, aware=aware) for side in shape)
@@ -148,18 +148,18 @@ def test_resize_is_bilinear_and_area_aware_where_a_side_more_than_halves(shape, 
     assert np.abs(found - expected).max() <= 0.51
 
 
-def test_a_picture_of_the_right_size_is_unchanged():
+def test_resize_of_an_image_of_the_right_size_is_exact():
     pixels = PIXELS[:5, :5]
     np.testing.assert_array_equal(resize(tf.constant(pixels), 5), pixels)
 
 
-def test_black_and_white_stay_at_their_ends():
+def test_resize_keeps_black_and_white():
     pixels = np.kron(np.eye(8, dtype=np.uint8) * 255, np.ones((4, 4), np.uint8))
     found = resize(tf.constant(np.repeat(pixels[..., None], 3, -1)), 48).numpy()
     assert found.min() == 0 and found.max() == 255 and found[40, 2].tolist() == [0, 0, 0]
 
 
-def test_in_a_graph_as_in_eager_mode_with_the_shape_known():
+def test_decode_resized_in_a_graph_equals_eager_mode_and_has_a_static_shape():
     items = [_encoded(PIXELS, "PNG"), _encoded(np.full((9, 3), 50, np.uint8), "PNG")]
     dataset = tf.data.Dataset.from_tensor_slices(items).map(lambda data: decode_resized(data, 4))
     assert dataset.element_spec.shape == (4, 4, 3) and dataset.element_spec.dtype == tf.uint8
@@ -179,44 +179,44 @@ def test_in_a_graph_as_in_eager_mode_with_the_shape_known():
         (1, (12, 15)),
     ],
 )
-def test_a_large_jpeg_is_decoded_at_a_smaller_scale(size, expected):
+def test_decode_of_a_large_jpeg_uses_a_smaller_scale(size, expected):
     smooth = np.linspace(0, 255, 120, dtype=np.uint8)[None, :, None].repeat(90, 0).repeat(3, 2)
     data = _encoded(smooth, "JPEG", quality=98)
-    found = decode(tf.constant(data), at_least=size).numpy()
+    found = decode(tf.constant(data), min_side=size).numpy()
     assert found.shape == (*expected, 3)
     whole = tf.image.resize(decode(tf.constant(data)), expected, antialias=True).numpy()
     assert np.abs(found - whole).mean() < 2
-    png = decode(tf.constant(_encoded(smooth, "PNG")), at_least=size)
+    png = decode(tf.constant(_encoded(smooth, "PNG")), min_side=size)
     assert png.shape == (90, 120, 3)
 
 
-def test_cmyk_and_grey_jpegs_are_decoded_at_a_smaller_scale():
+def test_decode_of_large_cmyk_and_gray_jpegs_uses_a_smaller_scale():
     file = io.BytesIO()
     Image.new("CMYK", (64, 48), (0, 255, 255, 0)).save(file, "JPEG", quality=95)
     red, green, blue = decode_resized(tf.constant(file.getvalue()), 8).numpy()[4, 4].astype(int)
     assert red > 200 and green < 60 and blue < 60
-    grey = _encoded(np.full((48, 64), 77, np.uint8), "JPEG")
-    np.testing.assert_allclose(decode_resized(tf.constant(grey), 8), 77, atol=2)
+    gray = _encoded(np.full((48, 64), 77, np.uint8), "JPEG")
+    np.testing.assert_allclose(decode_resized(tf.constant(gray), 8), 77, atol=2)
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", _encoded(PIXELS, "PNG")[:-30]])
-def test_what_is_no_picture_raises(data):
+def test_decode_of_other_bytes_raises(data):
     for size in (0, 8):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            decode(tf.constant(data), at_least=size)
+            decode(tf.constant(data), min_side=size)
 
 
 def _turned(orientation, **options):
-    """A photograph whose camera was held so, as the EXIF orientation tells."""
-    notes = Image.Exif()
-    notes[0x010F], notes[0x0112] = "Maker", orientation
+    """A photo with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "Maker", orientation
     steps = np.linspace(0, 255, 40 * 60).reshape(40, 60)
     pixels = np.stack([steps, steps[::-1], steps[:, ::-1]], axis=-1).astype(np.uint8)
-    return _encoded(pixels, "JPEG", exif=notes, quality=95, **options)
+    return _encoded(pixels, "JPEG", exif=exif, quality=95, **options)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_what_a_camera_held_turned_is_upright(orientation):
+def test_decode_turns_photos_upright(orientation):
     data = _turned(orientation)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     np.testing.assert_allclose(_decoded(data).astype(int), upright, atol=12)
@@ -227,12 +227,12 @@ def test_what_a_camera_held_turned_is_upright(orientation):
 
 @pytest.mark.parametrize("order", [b"MM", b"II"])
 @pytest.mark.parametrize("jfif", [True, False])
-def test_notes_of_either_byte_order_and_place_are_read(order, jfif):
+def test_decode_reads_exif_of_either_byte_order_and_place(order, jfif):
     data, end = _turned(1), "big" if order == b"MM" else "little"
     entry = b"".join(n.to_bytes(size, end) for n, size in ((0x0112, 2), (3, 2), (1, 4), (6, 2)))
     table = (1).to_bytes(2, end) + entry + bytes(6)
-    notes = b"Exif\0\0" + order + (42).to_bytes(2, end) + (8).to_bytes(4, end) + table
-    segment = b"\xff\xe1" + (len(notes) + 2).to_bytes(2, "big") + notes
+    exif = b"Exif\0\0" + order + (42).to_bytes(2, end) + (8).to_bytes(4, end) + table
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     first = 20 if jfif else 2  # after the JFIF header, or before everything
     body = data[20 + 2 + int.from_bytes(data[22:24], "big") :]
     found = _decoded(data[:first] + segment + body)
@@ -240,7 +240,7 @@ def test_notes_of_either_byte_order_and_place_are_read(order, jfif):
 
 
 @pytest.mark.parametrize("cut", [2, 8, 14, 20, 30])
-def test_notes_that_end_early_turn_nothing(cut):
+def test_decode_ignores_truncated_exif(cut):
     data = _turned(6)
     start = data.index(b"Exif") + 6
     stop = start - 8 + int.from_bytes(data[start - 8 : start - 6], "big")
@@ -248,7 +248,7 @@ def test_notes_that_end_early_turn_nothing(cut):
     assert _decoded(broken).shape in ((40, 60, 3), (60, 40, 3))
 
 
-def test_a_batch_may_hold_what_is_no_picture():
+def test_decode_valid_accepts_invalid_bytes():
     good = [_encoded(PIXELS, kind) for kind in ("PNG", "BMP", "JPEG", "GIF", "WEBP")]
     huge = bytearray(good[0])
     huge[16:24] = (60_000).to_bytes(4, "big") * 2
@@ -263,7 +263,7 @@ def test_a_batch_may_hold_what_is_no_picture():
             np.testing.assert_array_equal(found, wanted)
 
 
-def _promising(kind, at, sides):
+def _with_stated_size(kind, at, sides):
     data = bytearray(_encoded(PIXELS, kind, **({"lossless": True} if kind == "WEBP" else {})))
     data[at : at + len(sides)] = sides
     return bytes(data)
@@ -272,24 +272,24 @@ def _promising(kind, at, sides):
 @pytest.mark.parametrize(
     "data",
     [
-        _promising("PNG", 16, (20_000).to_bytes(4, "big") * 2),
-        _promising("GIF", 6, (60_000).to_bytes(2, "little") * 2),
-        _promising("BMP", 18, struct.pack("<ii", 20_000, -20_000)),
-        _promising("WEBP", 21, (16_383 | 16_383 << 14).to_bytes(4, "little")),
+        _with_stated_size("PNG", 16, (20_000).to_bytes(4, "big") * 2),
+        _with_stated_size("GIF", 6, (60_000).to_bytes(2, "little") * 2),
+        _with_stated_size("BMP", 18, struct.pack("<ii", 20_000, -20_000)),
+        _with_stated_size("WEBP", 21, (16_383 | 16_383 << 14).to_bytes(4, "little")),
     ],
     ids=["PNG", "GIF", "BMP", "WebP"],
 )
-def test_more_pixels_than_the_cap_are_refused_by_scan_and_server(data):
+def test_too_many_pixels_are_refused_by_the_scan_and_the_export(data):
     assert within_pixel_cap(data)
     with pytest.raises(tf.errors.InvalidArgumentError):
         within_cap(tf.constant(data))
 
 
 def _gif_with(frame, size, count=3):
-    """An animation one of whose frames promises another size; its pixels end before."""
-    pictures = [Image.fromarray(np.roll(PIXELS, k, 0)) for k in range(count)]
+    """An animation in which one frame states another size than it has."""
+    images = [Image.fromarray(np.roll(PIXELS, k, 0)) for k in range(count)]
     file = io.BytesIO()
-    pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], optimize=False)
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], optimize=False)
     data, at = bytearray(file.getvalue()), -1
     for _ in range(frame + 1):
         at = data.index(b"\x2c\0\0\0\0", at + 1)
@@ -301,14 +301,14 @@ def _gif_with(frame, size, count=3):
 @pytest.mark.parametrize(
     ("size", "refused"), [((7, 5), False), ((60_000, 60_000), True), ((7, 4), False)]
 )
-def test_every_frame_of_a_gif_counts_in_the_scan_and_in_the_export(frame, size, refused):
+def test_frames_of_a_gif_are_checked_by_the_scan_and_the_export(frame, size, refused):
     data = _gif_with(frame, size)
     assert bool(within_pixel_cap(data)) == refused
     _, good = ImagePreprocessor(8).decode_valid(tf.constant([data, _encoded(PIXELS, "PNG")]))
     assert good.numpy().tolist() == [not refused, True]
 
 
-def test_frames_that_need_a_wide_and_a_high_screen_count_as_both():
+def test_wide_and_high_frames_of_a_gif_count_together():
     data = _gif_with(0, (60_000, 1))
     at = data.index(b"\x2c\0\0\0\0", data.index(b"\x2c\0\0\0\0") + 1)
     data = data[: at + 5] + struct.pack("<HH", 1, 60_000) + data[at + 9 :]
@@ -318,7 +318,7 @@ def test_frames_that_need_a_wide_and_a_high_screen_count_as_both():
 
 
 @pytest.mark.parametrize(("count", "refused"), [(3, False), (4, True)])
-def test_all_frames_of_a_gif_count_together(count, refused):
+def test_pixels_of_all_frames_of_a_gif_count_together(count, refused):
     data = _gif_with(0, (10_000, 10_000), count)
     for frame in range(1, count):
         at = [k for k in range(len(data)) if data.startswith(b"\x2c\0\0\0\0", k)][frame]
@@ -332,7 +332,7 @@ def test_all_frames_of_a_gif_count_together(count, refused):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_export_reads_gifs_as_the_scan_does(seed):
+def test_gif_sizes_in_the_graph_equal_those_in_python(seed):
     rng = np.random.default_rng(seed)
     data = bytearray(_gif_with(int(rng.integers(3)), rng.integers(1, 40_000, 2).tolist()))
     for _ in range(rng.integers(4)):

@@ -1,4 +1,4 @@
-"""WordPiece of odd characters: the ids that Hugging Face's tokenizers have."""
+"""WordPiece of unusual characters: the ids are those of Hugging Face's tokenizers."""
 
 import pytest
 import tensorflow as tf
@@ -47,7 +47,7 @@ WORDS = [
     "Film",
 ]
 IDS = {word: number for number, word in enumerate(WORDS)}
-ODD = {
+UNUSUAL = {
     "a\u00a0film\u3000a\u2009film\u2028a\u2029film": ["a", "film"] * 3,
     "a\tfilm\na\r\nfilm \u1680 a": ["a", "film", "a", "film", "a"],
     "co\u00adoperate zero\u200bwidth \ufefffilm": ["co", "##operate", "zero", "##width", "film"],
@@ -70,21 +70,21 @@ UNCASED = {"lowercase": True, "strip_accents": True}
 
 
 def ids(preprocessor, texts):
-    return [row[row >= 0].tolist() for row in preprocessor.encoded(tf.constant(texts)).numpy()]
+    return [row[row >= 0].tolist() for row in preprocessor.encode(tf.constant(texts)).numpy()]
 
 
-def test_odd_characters_are_blanks_nothing_or_themselves():
-    expected = [[2, *(IDS[piece] for piece in pieces), 3] for pieces in ODD.values()]
-    assert ids(preprocessor(**UNCASED), list(ODD)) == expected
+def test_encode_of_unusual_characters():
+    expected = [[2, *(IDS[piece] for piece in pieces), 3] for pieces in UNUSUAL.values()]
+    assert ids(preprocessor(**UNCASED), list(UNUSUAL)) == expected
 
 
-def test_cased_letters_and_accents_stay():
+def test_encode_cased_keeps_letters_and_accents():
     (found,) = ids(preprocessor(), ["CAFÉ\u00a0café Film a"])
     assert [WORDS[number] for number in found[1:-1]] == ["CAFÉ", "café", "Film", "a"]
 
 
 @pytest.mark.parametrize("settings", [UNCASED, {}, {"lowercase": True}])
-def test_the_tokenizers_of_hugging_face_agree(settings):
+def test_encode_agrees_with_hugging_face(settings):
     library = pytest.importorskip("tokenizers")
     theirs = library.Tokenizer(library.models.WordPiece(IDS, unk_token="[UNK]"))
     theirs.normalizer = library.normalizers.BertNormalizer(
@@ -92,24 +92,29 @@ def test_the_tokenizers_of_hugging_face_agree(settings):
         strip_accents=settings.get("strip_accents", False),
     )
     theirs.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    texts = [*ODD, *(f"a{text}film" for text in ODD), "".join(ODD), " ".join(reversed(ODD))]
+    texts = [
+        *UNUSUAL,
+        *(f"a{text}film" for text in UNUSUAL),
+        "".join(UNUSUAL),
+        " ".join(reversed(UNUSUAL)),
+    ]
     assert ids(preprocessor(**settings), texts) == [
         [2, *theirs.encode(text).ids[:126], 3] for text in texts
     ]
 
 
-def test_a_saved_model_has_the_same_ids(tmp_path):
+def test_encode_in_a_saved_model_is_equal(tmp_path):
     ours = preprocessor(**UNCASED)
     module = tf.Module()
-    module.encoded = tf.function(
-        ours.encoded, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    module.encode = tf.function(
+        ours.encode, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
     )
     tf.saved_model.save(module, str(tmp_path))
-    again = tf.saved_model.load(str(tmp_path)).encoded(tf.constant(list(ODD))).numpy()
-    assert (again == ours.encoded(tf.constant(list(ODD))).numpy()).all()
+    again = tf.saved_model.load(str(tmp_path)).encode(tf.constant(list(UNUSUAL))).numpy()
+    assert (again == ours.encode(tf.constant(list(UNUSUAL))).numpy()).all()
 
 
-def test_the_key_of_caches_tells_how_words_are_parted(monkeypatch):
+def test_cache_key_depends_on_how_words_are_split(monkeypatch):
     before = preprocessor().cache_key
     monkeypatch.setattr("tftransfer.preprocessing.text.subword_preprocessor.PATTERNS", "others")
     assert preprocessor().cache_key != before

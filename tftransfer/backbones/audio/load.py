@@ -29,7 +29,7 @@ from tftransfer.checkpoints.weight_files import load_weights
 from tftransfer.core.run_files import is_run
 from tftransfer.core.typing import KerasModel
 from tftransfer.data.download import local_path
-from tftransfer.preprocessing.audio.checks import LONG
+from tftransfer.preprocessing.audio.checks import LONG_SECONDS
 from tftransfer.preprocessing.audio.preprocessors import LogMelPreprocessor, SpectrogramPreprocessor
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.registry import parse_options
@@ -102,7 +102,7 @@ def max_seconds(name: str) -> float:
     if _is_whisper(base):
         return MAX_SECONDS
     in_patches = base == "yamnet" or (image_name and not is_module(image_name))
-    return MAX_SECONDS_OF_WINDOWS if in_patches else LONG
+    return MAX_SECONDS_OF_WINDOWS if in_patches else LONG_SECONDS
 
 
 def _is_whisper(base: str) -> bool:

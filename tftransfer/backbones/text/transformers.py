@@ -145,7 +145,7 @@ def _preprocessor(found: _Transformer, length: int) -> SubwordPreprocessor:
         min(length, _max_length(found) or length),
         found.tokenizer,
         files=_assets(found),
-        passed_over=type(found.model).__name__ in IGNORES_PADDING,
+        ignores_padding=type(found.model).__name__ in IGNORES_PADDING,
     )
 
 

@@ -1,8 +1,14 @@
-"""Audio: clips of sound in files, by their class or in a table."""
+"""Audio: clips in files, with their class as folder or in a table."""
 
 from __future__ import annotations
 
-from tftransfer.preprocessing.audio.checks import CHECKS, WARNINGS, decode_error, length_of, seconds
+from tftransfer.preprocessing.audio.checks import (
+    CHECKS,
+    WARNINGS,
+    auto_length,
+    decode_error,
+    duration,
+)
 from tftransfer.preprocessing.base import Modality
 
 __all__ = ["MODALITY"]
@@ -14,13 +20,21 @@ MODALITY = Modality(
     checks=CHECKS,
     warnings=WARNINGS,
     decode_error=decode_error,
-    measure=seconds,
-    auto_length=length_of,
+    measure=duration,
+    auto_length=auto_length,
     middle_layers_matter=True,
-    augmentations=("none", "shift", "mask", "full", "strong", "noise"),
+    augmentations={
+        "none": "leaves examples unchanged",
+        "shift": "shifts in time at random, around the ends of the clip",
+        "mask": "masks two stretches of time and two of frequency (SpecAugment)",
+        "full": "shift and mask, and random loudness",
+        "strong": "larger shifts and masks, random loudness and noise, for views that losses "
+        "compare",
+        "noise": "adds normal noise, for auto-encoders",
+    },
     default_augmentation="full",
     signature_input="audio_bytes",
     invalid_message="the clip cannot be decoded; give WAV with PCM samples of 8 to 32 bits or "
     "finite floats",
-    expected_data="a folder with one sub-folder of WAV files per class, or a .csv manifest",
+    expected_data="a folder with one sub-folder of WAV files per class, or a .csv table",
 )

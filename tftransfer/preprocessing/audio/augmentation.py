@@ -1,132 +1,165 @@
-"""Random changes of training clips; each row's are decided by its own seed."""
+"""Random changes of training clips; the seed of a row decides its changes."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-# Of each kind: the largest shift in time, the number of masks on an axis, the largest part of the
-# axis that one covers, the largest change of loudness in decibels, and of noise the deviation.
-_KINDS = {
-    "none": (0.0, 0, 0.0, 0.0, 0.0),
-    "shift": (0.2, 0, 0.0, 0.0, 0.0),
-    "mask": (0.0, 2, 0.12, 0.0, 0.0),
-    "full": (0.2, 2, 0.12, 6.0, 0.0),
-    "strong": (0.5, 2, 0.25, 10.0, 0.1),
-    "noise": (0.0, 0, 0.0, 0.0, 0.3),
+from tftransfer.core.typing import Array, Tensor
+
+_NEPERS_PER_DECIBEL = np.log(10.0) / 20.0
+# Uniform numbers per row, more than any augmentation uses.
+_NUMBERS_PER_ROW = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Strength:
+    """Strength of an augmentation.
+
+    Attributes:
+      shift: Largest shift in time, as a fraction of the clip.
+      masks: Number of masks on each axis.
+      mask_width: Largest width of a mask, as a fraction of the axis.
+      loudness: Largest change of loudness in decibels.
+      noise: Standard deviation of noise, as a fraction of that of the clip.
+    """
+
+    shift: float = 0.0
+    masks: int = 0
+    mask_width: float = 0.0
+    loudness: float = 0.0
+    noise: float = 0.0
+
+
+_STRENGTHS = {
+    "none": _Strength(),
+    "shift": _Strength(shift=0.2),
+    "mask": _Strength(masks=2, mask_width=0.12),
+    "full": _Strength(shift=0.2, masks=2, mask_width=0.12, loudness=6.0),
+    "strong": _Strength(shift=0.5, masks=2, mask_width=0.25, loudness=10.0, noise=0.1),
+    "noise": _Strength(noise=0.3),
 }
-_NEPER = np.log(10.0) / 20.0  # a decibel in nepers
-_DRAWN = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How an array of clips lies.
+    """Axes and units of a batch of clips.
 
     Attributes:
-      time: its axis, counted with the batch's.
-      frequency: its axis; None of waveforms.
-      neper: what is added where the amplitude grows by a factor of e; 0 where it is multiplied.
-      range: of the values, where they are pictures.
+      time: Axis of time, where axis 0 is the batch.
+      frequency: Axis of frequency; None for waveforms.
+      neper: Value that is added if the amplitude grows by a factor of e; 0 if the values are
+        multiplied instead.
+      value_range: Range of the values if they are pixels; else None.
     """
 
     time: int
     frequency: int | None = None
     neper: float = 0.0
-    range: tuple[float, float] | None = None
+    value_range: tuple[float, float] | None = None
 
 
 class ClipAugmenter:
-    """Changes a batch of clips at random.
+    """Augments batches of clips.
+
+    `mask` is SpecAugment (Park et al., 2019).
 
     Args:
-      kind: `none`; `shift`: moves the clip in time, around its ends; `mask`: two stretches of time
-        and two of frequency are blanked (SpecAugment, Park et al., 2019); `full`: both, and
-        loudness; `strong`: more of all and noise, for views that are compared; or `noise`.
-      layout: of the arrays.
+      name: Name of an augmentation of `tftransfer.list_augmentations`.
+      layout: Axes and units of a batch.
     """
 
-    def __init__(self, kind: str, layout: Layout):
-        self.kind, self._layout = kind, layout
-        self.random = kind != "none"
-        self._apply: Any = None
+    def __init__(self, name: str, layout: Layout):
+        self.name, self._layout = name, layout
+        self.random = name != "none"
+        self._apply: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    def __call__(self, inputs: Any, *seed: int) -> Any:
-        """Clips changed, float32 of the shape of `inputs`; the same for the same seed."""
-        rows = np.random.default_rng([int(part) % 2**63 for part in seed])
-        return self.per_example(inputs, rows.integers(2**62, size=len(inputs)))
+    def __call__(self, inputs: Tensor, *seed: int) -> Tensor:
+        """Augments clips, float32 [n, ...]; the same for the same seed."""
+        rng = np.random.default_rng([int(number) % 2**63 for number in seed])
+        return self.per_example(inputs, rng.integers(2**62, size=(np.shape(inputs)[0],)))
 
-    def per_example(self, inputs: Any, seeds: np.ndarray) -> Any:
-        """Clips changed, each decided by its own seed, int64 [n]."""
+    def per_example(self, inputs: Tensor, seeds: Array) -> Tensor:
+        """Augments each clip by its own seed, int64 [n], regardless of the others."""
         if not self.random:
             return inputs
         if self._apply is None:
-            shape = (None, *inputs.shape[1:])
+            shape = (None, *np.shape(inputs)[1:])
+            augment = functools.partial(
+                _augment, strength=_STRENGTHS[self.name], layout=self._layout
+            )
             self._apply = tf.function(
-                functools.partial(_changed, kind=self.kind, layout=self._layout),
+                augment,
                 input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)],
                 autograph=False,
             )
         return self._apply(tf.cast(inputs, tf.float32), tf.constant(seeds, tf.int64))
 
 
-def _changed(x: Any, seeds: Any, *, kind: str, layout: Layout) -> Any:
-    shift, masks, covered, loudness, noise = _KINDS[kind]
-    drawn = tf.map_fn(_drawn, seeds, fn_output_signature=tf.float32)
-    columns = iter(range(_DRAWN))
+def _augment(x: Tensor, seeds: Tensor, *, strength: _Strength, layout: Layout) -> Tensor:
+    numbers = tf.map_fn(_uniform_numbers, seeds, fn_output_signature=tf.float32)
+    columns = iter(range(_NUMBERS_PER_ROW))
 
-    def uniform(low: float, high: float) -> Any:
-        """A number for each row."""
-        return low + (high - low) * drawn[:, next(columns)]
+    def uniform(low: float, high: float) -> Tensor:
+        """Returns a number for each row, float32 [n]."""
+        return low + (high - low) * numbers[:, next(columns)]
 
-    if shift:
-        x = _moved(x, uniform(-shift, shift), layout.time)
-    if loudness:
-        x = _louder(x, uniform(-loudness, loudness), layout)
-    if noise:
-        x = x + noise * _spread(x) * _normal(x, seeds)
+    if strength.shift:
+        x = _shift(x, uniform(-strength.shift, strength.shift), layout.time)
+    if strength.loudness:
+        x = _change_loudness(x, uniform(-strength.loudness, strength.loudness), layout)
+    if strength.noise:
+        x = x + strength.noise * _stddev(x) * _normal_numbers(x, seeds)
     for axis in filter(None, (layout.time, layout.frequency)):
-        for _ in range(masks):
-            x = _masked(x, uniform(0, covered), uniform(0, 1), axis, layout)
-    return x if layout.range is None else tf.clip_by_value(x, *layout.range)
+        for _ in range(strength.masks):
+            x = _mask(x, uniform(0, strength.mask_width), uniform(0, 1), axis, layout)
+    return x if layout.value_range is None else tf.clip_by_value(x, *layout.value_range)
 
 
-def _moved(x: Any, part: Any, axis: int) -> Any:
-    """Moved in time by a part of the length; what leaves at one end comes in at the other."""
+def _shift(x: Tensor, fraction: Tensor, axis: int) -> Tensor:
+    """Shifts by a fraction of the length; what leaves at one end enters at the other."""
     length = tf.shape(x)[axis]
-    by = tf.cast(tf.round(part * tf.cast(length, tf.float32)), tf.int32)
-    places = (tf.range(length)[None] - by[:, None]) % length
+    steps = tf.cast(tf.round(fraction * tf.cast(length, tf.float32)), tf.int32)
+    places = (tf.range(length)[None] - steps[:, None]) % length
     return tf.gather(x, places, axis=axis, batch_dims=1)
 
 
-def _louder(x: Any, decibels: Any, layout: Layout) -> Any:
-    change = tf.reshape(_NEPER * decibels, _column(x))
-    return x + layout.neper * change if layout.neper else x * tf.exp(change)
+def _change_loudness(x: Tensor, decibels: Tensor, layout: Layout) -> Tensor:
+    nepers = tf.reshape(_NEPERS_PER_DECIBEL * decibels, _row_shape(x))
+    return x + layout.neper * nepers if layout.neper else x * tf.exp(nepers)
 
 
-def _spread(x: Any) -> Any:
-    """What noise is measured by: each clip's own deviation."""
+def _stddev(x: Tensor) -> Tensor:
+    """Returns the standard deviation of each clip, [n, 1, ...]."""
     return tf.math.reduce_std(x, axis=list(range(1, len(x.shape))), keepdims=True)
 
 
-def _drawn(seed: Any) -> Any:
-    """All numbers that one row may need, in 0 to 1."""
-    return tf.random.stateless_uniform([_DRAWN], tf.stack([seed, 0]))
+def _uniform_numbers(seed: Tensor) -> Tensor:
+    """Returns all numbers that one row may need, from 0 to 1."""
+    return tf.random.stateless_uniform([_NUMBERS_PER_ROW], tf.stack([seed, 0]))
 
 
-def _normal(x: Any, seeds: Any) -> Any:
-    def draw(seed: Any) -> Any:
+def _normal_numbers(x: Tensor, seeds: Tensor) -> Tensor:
+    def draw(seed: Tensor) -> Tensor:
         return tf.random.stateless_normal(tf.shape(x)[1:], tf.stack([seed, 1]))
 
     return tf.map_fn(draw, seeds, fn_output_signature=tf.float32)
 
 
-def _masked(x: Any, width: Any, place: Any, axis: int, layout: Layout) -> Any:
-    """A stretch of an axis set to the clip's mean, or of a waveform to silence."""
+def _mask(x: Tensor, width: Tensor, place: Tensor, axis: int, layout: Layout) -> Tensor:
+    """Sets a stretch of an axis to the mean of the clip, or of a waveform to silence.
+
+    Args:
+      x: Clips, float32 [n, ...].
+      width: Width of the mask of each row, as a fraction of the axis, [n].
+      place: Place of the mask of each row, from 0 (start) to 1 (end), [n].
+      axis: Axis to mask.
+      layout: Axes and units of the clips.
+    """
     length = tf.cast(tf.shape(x)[axis], tf.float32)
     first = place * (1.0 - width) * length
     at = tf.range(length, dtype=tf.float32)[None]
@@ -134,11 +167,11 @@ def _masked(x: Any, width: Any, place: Any, axis: int, layout: Layout) -> Any:
     shape = [1] * len(x.shape)
     shape[0], shape[axis] = -1, x.shape[axis]
     inside = tf.reshape(inside, shape)
-    blank = 0.0
+    fill: Tensor | float = 0.0
     if layout.frequency is not None:
-        blank = tf.reduce_mean(x, axis=list(range(1, len(x.shape))), keepdims=True)
-    return tf.where(inside, blank, x)
+        fill = tf.reduce_mean(x, axis=list(range(1, len(x.shape))), keepdims=True)
+    return tf.where(inside, fill, x)
 
 
-def _column(x: Any) -> list[int]:
+def _row_shape(x: Tensor) -> list[int]:
     return [-1] + [1] * (len(x.shape) - 1)

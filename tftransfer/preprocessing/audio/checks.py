@@ -1,20 +1,17 @@
-"""What a file must satisfy to be a clip, and what is worth saying: a function each, in lists.
-
-As for pictures: a rule returns a reason to leave the file out, or None; the content
-decides, never the extension; a note leaves nothing out.
-"""
+"""Checks and warnings of audio files, one function each; see `tftransfer.preprocessing.image`."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tftransfer.core.typing import Array
 from tftransfer.preprocessing.audio import compressed
-from tftransfer.preprocessing.audio.wav import FLOAT, RATE, wav_header, wav_samples
+from tftransfer.preprocessing.audio.wav import FLOAT, SAMPLE_RATE, wav_header, wav_samples
 from tftransfer.preprocessing.base import FileCheck, FileWarning
 
-MAX_SAMPLES = 200_000_000
+MAX_SAMPLES = 200_000_000  # over all channels
 _COMPRESSED = {"FLAC": b"fLaC", "Ogg": b"OggS"}
-_NEIGHBOURS = (
+_OTHER_SIGNATURES = (
     (b"ID3", "MP3"),
     (b"RIFX", "a big-endian WAV file"),
     (b"RF64", "an RF64 file"),
@@ -27,29 +24,39 @@ _NEIGHBOURS = (
     (b"%PDF", "a PDF file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
 )
-# Of what is read of a clip, in seconds: the least, and what is long; and how much longer the
-# longest may be than most.
-_SHORTEST, LONG, _ROOM = 0.975, 10.0, 1.3
-LENGTH_TOLERANCE_SECONDS = 0.05  # of a difference in length, in seconds: so little is not cut
-_SILENCE, _FULL, _CLIPPED, _BEYOND = 1e-4, 0.999, 1e-3, 2.0
+# One patch of YAMNet, the shortest input of all networks.
+_MIN_LENGTH_SECONDS = 0.975
+# Longer inputs take noticeably more time and memory.
+LONG_SECONDS = 10.0
+# Lengths of clips that should be equal differ by so much.
+LENGTH_TOLERANCE_SECONDS = 0.05
+# Lengths are rounded up to tenths.
+_STEPS_PER_SECOND = 10
+# All clips are read whole if the longest is at most this times as long as most of them.
+_MAX_OUTLIER_RATIO = 1.3
+# Of full scale.
+_SILENCE_LEVEL = 1e-4
+_CLIPPING_LEVEL = 0.999
+_MAX_LEVEL = 2.0
+_MAX_CLIPPED_FRACTION = 1e-3
 
 
 def audio_format(data: bytes) -> str | None:
-    """WAV, FLAC or Ogg by the first bytes; None for anything else."""
+    """Returns WAV, FLAC or Ogg by the first bytes; None for anything else."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return "WAV"
     return next((name for name, start in _COMPRESSED.items() if data.startswith(start)), None)
 
 
 def known_format(data: bytes) -> str | None:
-    """Files that are no sound of a known format are left out, saying what they are."""
+    """Checks that the format is known."""
     if not data:
         return "empty, 0 bytes"
     if audio_format(data):
         return None
-    for signature, what in _NEIGHBOURS:
+    for signature, description in _OTHER_SIGNATURES:
         if data.startswith(signature):
-            return f"not WAV, FLAC or Ogg: {what}"
+            return f"not WAV, FLAC or Ogg: {description}"
     if data[0] == 0xFF and data[1:2] and data[1] & 0xE0 == 0xE0 and data[1] & 0x06:
         return "not WAV, FLAC or Ogg: MP3"
     if data[4:8] == b"ftyp":
@@ -57,53 +64,53 @@ def known_format(data: bytes) -> str | None:
     return "not WAV, FLAC or Ogg by its first bytes"
 
 
-def decodable(data: bytes) -> str | None:
-    """WAV of an unknown encoding, and what soundfile would have to decode where it is missing."""
-    kind = audio_format(data)
+def supported_encoding(data: bytes) -> str | None:
+    """Checks the sample format of WAV, and that soundfile can read FLAC and Ogg."""
+    name = audio_format(data)
     try:
-        if kind == "WAV":
+        if name == "WAV":
             wav_header(data)
-        elif not compressed.readable():
-            return f"{kind} needs soundfile: {compressed.MISSING}"
+        elif not compressed.is_available():
+            return f"{name} needs soundfile: {compressed.INSTALL}"
         else:
-            compressed.shape_of(data)
+            compressed.read_shape(data)
     except ValueError as error:
-        return f"{kind} that cannot be read: {error}"
+        return f"{name} that cannot be read: {error}"
     return None
 
 
-def whole(data: bytes) -> str | None:
-    """Files that end before their header says are left out."""
+def complete(data: bytes) -> str | None:
+    """Checks that all samples that a WAV header states are in the file."""
     if audio_format(data) != "WAV":
         return None
     header = wav_header(data)
-    if header.there >= header.promised:
+    if header.available >= header.stated:
         return None
-    return f"cut off: {header.there:,} of {header.promised:,} bytes of samples are there"
+    return f"truncated: {header.available:,} of {header.stated:,} bytes of samples"
 
 
-def has_samples(data: bytes) -> str | None:
-    """A header alone is no example, nor are hours of sound."""
+def usable_length(data: bytes) -> str | None:
+    """Checks that there are samples, and at most `MAX_SAMPLES`."""
     frames, channels, _ = _shape(data)
     if not frames:
         return "no samples"
     if frames * channels > MAX_SAMPLES:
-        return f"{frames * channels:,} samples are more than the cap of {MAX_SAMPLES:,}"
+        return f"{frames * channels:,} samples are more than the limit of {MAX_SAMPLES:,}"
     return None
 
 
 def finite(data: bytes) -> str | None:
-    """One NaN would spoil every figure of its batch."""
+    """Checks for NaN, one of which would make the loss of its batch NaN."""
     if audio_format(data) != "WAV" or wav_header(data).code != FLOAT:
         return None
     return None if np.isfinite(wav_samples(data)).all() else "samples that are NaN or infinite"
 
 
-CHECKS: tuple[FileCheck, ...] = (known_format, decodable, whole, has_samples, finite)
+CHECKS: tuple[FileCheck, ...] = (known_format, supported_encoding, complete, usable_length, finite)
 
 
 def decode_error(data: bytes) -> str | None:
-    """A reason not to use FLAC or Ogg: decoding fails, though the first bytes are right."""
+    """Checks FLAC and Ogg by decoding them; WAV needs no decoding."""
     if audio_format(data) == "WAV":
         return None
     try:
@@ -113,80 +120,83 @@ def decode_error(data: bytes) -> str | None:
     return None
 
 
-def seconds(data: bytes) -> float:
-    """How long a clip sounds, of bytes that satisfy the rules."""
+def duration(data: bytes) -> float:
+    """Returns the duration of a usable clip in seconds."""
     frames, _, rate = _shape(data)
     return frames / rate
 
 
-def length_of(measures: np.ndarray, longest: float = LONG) -> tuple[float, str]:
-    """How much of each clip is read: what holds 95 % of short ones, or 99 % of those above 10 s.
+def auto_length(measures: Array, longest: float = LONG_SECONDS) -> tuple[float, str]:
+    """Chooses how many seconds of each clip are used: enough for 95 % of the clips.
+
+    If that is more than 10 s, the length is enough for 99 % of the clips.
 
     Args:
-      measures: seconds of the clips, [n].
-      longest: that the network hears by default.
+      measures: Durations of the training clips in seconds, [n].
+      longest: Largest default length of the network in seconds.
+
+    Returns:
+      The length in seconds, and a description of the choice.
     """
     if not len(measures):
-        return _SHORTEST, f"length {_SHORTEST:g} s: there are no clips to tell"
-    wanted = _holding(measures, float(np.quantile(measures, 0.95)))
-    if wanted > LONG:
-        wanted = max(LONG, _holding(measures, float(np.quantile(measures, 0.99, method="lower"))))
-    length = float(np.clip(np.ceil(10 * wanted - 1e-3) / 10, _SHORTEST, longest))
-    said = f"length {length:g} s: the clips are of {measures.min():.2g} to {measures.max():.3g} s"
-    if longer := int((measures > length + LENGTH_TOLERANCE_SECONDS).sum()):
-        said += f"; {longer:,} longer clips are cut to their middle"
-        said += f", as this network hears {longest:g} s by default" * (length == longest)
-    if length > LONG:
-        said += (
-            f"; that takes {length / LONG:.2g} times the time and memory of {LONG:g} s: "
-            f"--length={LONG:g} would hear their middle alone"
+        return _MIN_LENGTH_SECONDS, f"length {_MIN_LENGTH_SECONDS:g} s: there are no clips"
+    wanted = _without_outliers(measures, float(np.quantile(measures, 0.95)))
+    if wanted > LONG_SECONDS:
+        most = float(np.quantile(measures, 0.99, method="lower"))
+        wanted = max(LONG_SECONDS, _without_outliers(measures, most))
+    rounded = np.ceil(_STEPS_PER_SECOND * wanted - 1e-3) / _STEPS_PER_SECOND
+    length = float(np.clip(rounded, _MIN_LENGTH_SECONDS, longest))
+    text = f"length {length:g} s: the clips have {measures.min():.2g} to {measures.max():.3g} s"
+    longer = int((measures > length + LENGTH_TOLERANCE_SECONDS).sum())
+    if longer:
+        text += f"; the middle of {longer:,} longer clip{'s' * (longer > 1)} is used"
+        text += f", as this network uses {longest:g} s by default" * (length == longest)
+    if length > LONG_SECONDS:
+        text += (
+            f"; that takes {length / LONG_SECONDS:.2g} times the time and memory of "
+            f"{LONG_SECONDS:g} s: --length={LONG_SECONDS:g} uses the middle of each clip only"
         )
-    return length, said
+    return length, text
 
 
-def _holding(measures: np.ndarray, most: float) -> float:
-    """The longest clip, unless it is much longer than most."""
+def _without_outliers(measures: Array, most: float) -> float:
+    """Returns the longest duration, or `most` if the longest is much longer."""
     longest = float(measures.max())
-    return longest if longest <= _ROOM * most else most
+    return longest if longest <= _MAX_OUTLIER_RATIO * most else most
 
 
 def several_channels(data: bytes) -> str | None:
-    """Channels are averaged."""
+    """Warns of several channels, which are averaged."""
     channels = _shape(data)[1]
-    return f"of {channels} channels, mixed into one" if channels > 1 else None
+    return f"with {channels} channels, which are averaged" if channels > 1 else None
 
 
 def other_rate(data: bytes) -> str | None:
-    """Networks hear 16 kHz."""
+    """Warns of other sample rates than 16 kHz."""
     rate = _shape(data)[2]
-    return None if rate == RATE else f"at {rate:,} Hz, resampled to {RATE:,} Hz"
+    return None if rate == SAMPLE_RATE else f"at {rate:,} Hz, resampled to {SAMPLE_RATE:,} Hz"
 
 
 def loudness(data: bytes) -> str | None:
-    """Silence holds nothing to learn, and clipping distorts; networks hear the channels' mean."""
-    samples = _samples(data)
+    """Warns of silence, also of the mean of the channels, and of clipping."""
+    samples = wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
     level = np.abs(samples)
-    if level.max() < _SILENCE:
+    if level.max() < _SILENCE_LEVEL:
         return "silent"
-    if np.abs(samples.mean(axis=1)).max() < _SILENCE:
-        return "silent once mixed, as the channels cancel out"
-    if level.max() > _BEYOND:
-        return "out of range, with samples beyond twice full scale, which is -1 to 1"
-    clipped = (level >= _FULL).mean() > _CLIPPED
-    return "clipped, with over 0.1 % of the samples at full scale" if clipped else None
-
-
-def _samples(data: bytes) -> np.ndarray:
-    """float32 [frames, channels], of bytes that satisfy the rules and can be decoded."""
-    return wav_samples(data if audio_format(data) == "WAV" else compressed.to_wav(data))
+    if np.abs(samples.mean(axis=1)).max() < _SILENCE_LEVEL:
+        return "silent after averaging, as the channels cancel out"
+    if level.max() > _MAX_LEVEL:
+        return "with samples beyond twice full scale, which is -1 to 1"
+    clipped = (level >= _CLIPPING_LEVEL).mean() > _MAX_CLIPPED_FRACTION
+    return "clipped: over 0.1 % of the samples are at full scale" if clipped else None
 
 
 WARNINGS: tuple[FileWarning, ...] = (several_channels, other_rate, loudness)
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:
-    """Frames, channels and rate."""
+    """Returns frames, channels and sample rate in Hz."""
     if audio_format(data) != "WAV":
-        return compressed.shape_of(data)
+        return compressed.read_shape(data)
     header = wav_header(data)
     return header.frames, header.channels, header.rate

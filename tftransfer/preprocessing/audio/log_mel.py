@@ -7,27 +7,27 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tftransfer.preprocessing.audio.wav import RATE
+from tftransfer.core.typing import Array, Shape, Tensor
+from tftransfer.preprocessing.audio.wav import SAMPLE_RATE
 
 
 @dataclass(frozen=True, kw_only=True)
 class MelBands:
-    """What a spectrogram measures; by default as YAMNet hears (Plakal & Ellis, 2020).
+    """Settings of a log-mel spectrogram; by default those of YAMNet (Plakal & Ellis, 2020).
 
     Attributes:
-      rate: samples a second.
-      window: length of the Hann window, in seconds.
-      hop: from one window to the next, in seconds.
-      bands: number of them, on the mel scale of HTK.
-      low: where the lowest begins, in Hz.
-      high: where the highest ends, in Hz.
-      offset: added to the magnitude before the logarithm.
+      rate: Sample rate in Hz.
+      window: Length of the Hann window in seconds.
+      hop: Time between windows in seconds.
+      bands: Number of bands on the mel scale of HTK.
+      low: Lower end of the lowest band in Hz.
+      high: Upper end of the highest band in Hz.
+      offset: Value that is added to the magnitude before the logarithm.
     """
 
-    rate: int = RATE
+    rate: int = SAMPLE_RATE
     window: float = 0.025
     hop: float = 0.010
     bands: int = 64
@@ -37,33 +37,33 @@ class MelBands:
 
     @property
     def window_samples(self) -> int:
-        """Samples under a window."""
+        """Length of the window in samples."""
         return round(self.window * self.rate)
 
     @property
     def hop_samples(self) -> int:
-        """Samples from one window to the next."""
+        """Samples between the starts of windows."""
         return round(self.hop * self.rate)
 
     @property
     def fft(self) -> int:
-        """Points of the Fourier transform: the next power of two."""
+        """Length of the Fourier transform: the next power of two."""
         return 1 << (self.window_samples - 1).bit_length()
 
     def frames(self, samples: int) -> int:
-        """How many windows fit into so many samples."""
+        """Returns the number of windows in a clip."""
         return 1 + (samples - self.window_samples) // self.hop_samples
 
 
-def log_mel(samples: Any, bands: MelBands) -> Any:
-    """log(M |STFT(x)| + offset) with the mel filters M.
+def log_mel(samples: Tensor, bands: MelBands) -> Tensor:
+    """Computes log(M |STFT(x)| + offset) with the mel filters M.
 
     Args:
-      samples: float32 [..., n], full scale at -1 to 1.
-      bands: what is measured.
+      samples: Waveforms, float32 [..., n], from -1 to 1.
+      bands: Settings of the spectrogram.
 
     Returns:
-      float32 [..., frames, bands]; frames = 1 + (n - window) // hop.
+      Spectrograms, float32 [..., frames, bands], with frames = 1 + (n - window) // hop.
     """
     spectrum = tf.signal.stft(
         samples, bands.window_samples, bands.hop_samples, bands.fft, pad_end=False
@@ -73,9 +73,9 @@ def log_mel(samples: Any, bands: MelBands) -> Any:
 
 
 @functools.lru_cache
-def _filters(bands: MelBands) -> np.ndarray:
+def _filters(bands: MelBands) -> Array:
     with tf.init_scope():
-        matrix: np.ndarray = tf.signal.linear_to_mel_weight_matrix(
+        matrix: Array = tf.signal.linear_to_mel_weight_matrix(
             bands.bands, bands.fft // 2 + 1, bands.rate, bands.low, bands.high
         ).numpy()
         return matrix
@@ -83,25 +83,26 @@ def _filters(bands: MelBands) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("tftransfer")
 class LogMel(keras.layers.Layer):
-    """Waveforms [n, samples] to log-mel spectrograms [n, frames, bands], see `log_mel`.
+    """Converts waveforms [n, samples] to log-mel spectrograms [n, frames, bands]; see `log_mel`.
 
     Args:
-      bands: what is measured; a `MelBands` or its fields in a dictionary.
+      bands: Settings of the spectrogram, a `MelBands` or a dictionary of its fields.
+      **kwargs: Arguments of `keras.layers.Layer`.
     """
 
-    def __init__(self, bands: MelBands | dict[str, Any] | None = None, **kwargs: Any):
+    def __init__(self, bands: MelBands | dict[str, float] | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.bands = bands if isinstance(bands, MelBands) else MelBands(**(bands or {}))
+        self.bands = bands if isinstance(bands, MelBands) else MelBands(**(bands or {}))  # type: ignore[arg-type]
 
-    def call(self, waveforms: Any) -> Any:
-        """The spectrograms."""
+    def call(self, waveforms: Tensor) -> Tensor:
+        """Computes the spectrograms."""
         return log_mel(waveforms, self.bands)
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """[n, frames, bands]; frames are open where samples are."""
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Returns [n, frames, bands]; frames are None if samples are."""
         *batch, samples = input_shape
         return (*batch, samples and self.bands.frames(samples), self.bands.bands)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "bands": asdict(self.bands)}

@@ -1,30 +1,44 @@
-"""What networks take of a clip: the waveform, its log-mel spectrogram, or a picture of that."""
+"""Inputs of audio networks: waveform, log-mel spectrogram, or the spectrogram as images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow as tf
 
+from tftransfer.core.augmentation import Augment, CustomAugmentation
+from tftransfer.core.typing import Shape, Tensor
 from tftransfer.preprocessing.audio import compressed
 from tftransfer.preprocessing.audio.augmentation import ClipAugmenter, Layout
-from tftransfer.preprocessing.audio.checks import LENGTH_TOLERANCE_SECONDS, LONG, audio_format
-from tftransfer.preprocessing.audio.decode import KERNEL, fit_length, waveform
+from tftransfer.preprocessing.audio.checks import (
+    LENGTH_TOLERANCE_SECONDS,
+    LONG_SECONDS,
+    audio_format,
+)
+from tftransfer.preprocessing.audio.decode import RESAMPLER_KEY, decode_waveform, fit_length
 from tftransfer.preprocessing.audio.log_mel import MelBands, log_mel
-from tftransfer.preprocessing.audio.wav import RATE
+from tftransfer.preprocessing.audio.wav import SAMPLE_RATE
 from tftransfer.preprocessing.base import Augmenter, Preprocessor
+from tftransfer.preprocessing.layer_augmentation import CustomAugmenter
 
-# In the logarithm's units: a whisper is black, and full scale is white.
-_DARK, _LIGHT = -7.0, 4.0
+# Log energies that are drawn black and white: a whisper, and full scale.
+_BLACK_LOG_ENERGY = -7.0
+_WHITE_LOG_ENERGY = 4.0
+_LOG_ENERGY_RANGE = _WHITE_LOG_ENERGY - _BLACK_LOG_ENERGY
+_PIXEL_RANGE = (0.0, 255.0)
+# Losses compare these views with each other or with the clip, so no view is the clip itself.
+_ALWAYS_RANDOM = ("strong", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipPreprocessor(Preprocessor):
-    """Clips of one length: longer ones are cut to their middle, shorter ones end in silence.
+    """Base of preprocessors for clips of one length.
+
+    The middle of longer clips is used; shorter ones are padded with silence.
 
     Attributes:
-      length: seconds that are heard of a clip.
+      length: Seconds that are used of a clip.
     """
 
     length: float
@@ -35,69 +49,71 @@ class ClipPreprocessor(Preprocessor):
 
     @property
     def samples(self) -> int:
-        """At 16 kHz, that are heard of a clip."""
-        return round(self.length * RATE)
+        """Samples at 16 kHz that are used of a clip."""
+        return round(self.length * SAMPLE_RATE)
 
     @property
     def description(self) -> str:
-        """Such as `5 s`."""
+        """Length, such as `5 s`."""
         return f"{self.length:.3g} s"
 
     @property
     def client_notes(self) -> str:  # type: ignore[override]
-        """What is heard of a longer clip: an export has nobody to tell."""
+        """Format and length, since an export cannot print warnings."""
         return (
-            "clients: send WAV, as FLAC and Ogg are decoded by tftransfer alone; of a longer clip "
-            f"the export hears the middle {self.length:g} s"
+            "clients: send WAV, since only tftransfer decodes FLAC and Ogg; of a longer clip the "
+            f"export uses the middle {self.length:g} s"
         )
 
-    def scaled_batch_size(self, most: int) -> int:
-        """As many as sound no longer than `most` clips of 10 s."""
-        return max(1, int(most * min(1.0, LONG / self.length)))
+    def scaled_batch_size(self, batch_size: int) -> int:
+        """Returns how many clips have at most the duration of `batch_size` clips of 10 s."""
+        return max(1, int(batch_size * min(1.0, LONG_SECONDS / self.length)))
 
     def truncation_warning(self, measure: float) -> str:
-        """Of clips that are longer than what is heard of them."""
+        """Returns that only the middle of a clip of `measure` seconds is used, or ""."""
         longer = measure > self.length + LENGTH_TOLERANCE_SECONDS
-        return f"longer than the {self.length:g} s that are heard, cut to the middle" * longer
+        return f"longer than {self.length:g} s: only the middle is used" * longer
 
-    def from_samples(self, samples: Any) -> Any:
-        """The array of a waveform, float32 [samples] at 16 kHz."""
+    def from_samples(self, samples: Tensor) -> Tensor:
+        """Converts a waveform, float32 [samples] at 16 kHz, to the input of the network."""
         raise NotImplementedError
 
-    def decode(self, data: Any) -> Any:
-        """The array of one clip from its WAV bytes."""
-        return self.from_samples(waveform(data, self.samples))
+    def decode(self, data: Tensor) -> Tensor:
+        """Decodes one clip from its WAV bytes, a scalar string tensor."""
+        return self.from_samples(decode_waveform(data, self.samples))
 
     @property
-    def raw_input(self) -> tuple[str, tuple[int | None, ...]]:
+    def raw_input(self) -> tuple[str, Shape]:
         """`waveform`: float32 [samples] at 16 kHz, of any length."""
         return "waveform", (None,)
 
-    def from_raw(self, numbers: Any) -> Any:
-        """Arrays of waveforms, float32 [n, samples] at 16 kHz."""
+    def from_raw(self, inputs: Tensor) -> Tensor:
+        """Converts waveforms, float32 [n, samples] at 16 kHz of any length."""
         signature = tf.TensorSpec(self.shape, self.dtype)
         return tf.map_fn(
             lambda one: self.from_samples(fit_length(one, self.samples)),
-            numbers,
+            inputs,
             fn_output_signature=signature,
         )
 
     def convert(self, item: bytes) -> bytes:
-        """FLAC and Ogg as WAV."""
+        """Converts FLAC and Ogg to WAV."""
         return item if audio_format(item) in ("WAV", None) else compressed.to_wav(item)
 
-    def augmenter(self, augment: str) -> Augmenter:
-        """Shifts in time, masks, loudness and noise."""
-        return ClipAugmenter(augment, self.layout)
+    def augmenter(self, augment: Augment) -> Augmenter:
+        """Returns the augmenter of a name, or of Keras layers and functions."""
+        if isinstance(augment, CustomAugmentation):
+            return CustomAugmenter(augment, self.layout.value_range)
+        return ClipAugmenter(str(augment), self.layout)
 
-    def view_augmentation(self, augment: str, view: int) -> str:
-        """View 0 is the clip itself, unless views are compared with each other."""
-        return "none" if view == 0 and augment not in ("strong", "noise") else augment
+    def view_augmentation(self, augment: Augment, view: int) -> Augment:
+        """Returns the augmentation of a view: view 0 is usually the clip itself."""
+        return "none" if view == 0 and augment not in _ALWAYS_RANDOM else augment
 
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformPreprocessor(ClipPreprocessor):
-    """float32 [samples] at 16 kHz, -1 to 1: what TF-Hub's modules of audio take."""
+    """Decodes float32 [samples] at 16 kHz from -1 to 1, the input of TF-Hub's audio modules."""
 
     layout: ClassVar[Layout] = Layout(time=1)
 
@@ -108,17 +124,21 @@ class WaveformPreprocessor(ClipPreprocessor):
 
     @property
     def cache_key(self) -> str:
-        """The number of samples, and how they are resampled."""
-        return f"waveform {self.samples} {KERNEL}"
+        """The number of samples and the resampler."""
+        return f"waveform {self.samples} {RESAMPLER_KEY}"
 
-    def from_samples(self, samples: Any) -> Any:
-        """The samples themselves."""
+    def from_samples(self, samples: Tensor) -> Tensor:
+        """Returns the samples unchanged."""
         return samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogMelPreprocessor(ClipPreprocessor):
-    """float32 [frames, bands, 1]: the logarithm of the energy in mel bands, as YAMNet hears."""
+    """Computes float32 [frames, bands, 1]: the log energies in mel bands, the input of YAMNet.
+
+    Attributes:
+      bands: Settings of the spectrogram.
+    """
 
     bands: MelBands = field(default_factory=MelBands)
     layout: ClassVar[Layout] = Layout(time=1, frequency=2, neper=1.0)
@@ -130,32 +150,32 @@ class LogMelPreprocessor(ClipPreprocessor):
 
     @property
     def cache_key(self) -> str:
-        """The number of samples, how they are resampled, and what is measured of them."""
-        return f"log-mel {self.samples} {KERNEL} {self.bands}"
+        """The number of samples, the resampler and the settings of the spectrogram."""
+        return f"log-mel {self.samples} {RESAMPLER_KEY} {self.bands}"
 
-    def from_samples(self, samples: Any) -> Any:
-        """The spectrogram of a waveform."""
+    def from_samples(self, samples: Tensor) -> Tensor:
+        """Computes the spectrogram of a waveform."""
         return tf.ensure_shape(log_mel(samples, self.bands)[..., None], self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrogramPreprocessor(ClipPreprocessor):
-    """float32 [size, windows × size, 3] in 0 to 255: a log-mel spectrogram as pictures in a row.
+    """Computes float32 [size, windows × size, 3] from 0 to 255: a log-mel spectrogram as images.
 
-    Frequency falls from top to bottom, time runs from left to right, and the three colours are
-    equal. The shades are of fixed loudness, from -7 (black) to 4 in the logarithm's units.
+    Frequency decreases from top to bottom, time increases from left to right, and the three
+    channels are equal. Gray values stand for fixed loudness: log energies from -7 (black) to 4.
 
     Attributes:
-      image_size: side of a square, in pixels.
-      windows: squares side by side, of equal parts of the clip.
-      bands: what is measured.
+      image_size: Side of a square image in pixels.
+      windows: Number of square images side by side, each of an equal part of the clip.
+      bands: Settings of the spectrogram.
     """
 
     image_size: int
     windows: int = 1
     bands: MelBands = field(default_factory=lambda: MelBands(bands=128, low=20.0))
     layout: ClassVar[Layout] = Layout(
-        time=2, frequency=1, neper=255.0 / (_LIGHT - _DARK), range=(0.0, 255.0)
+        time=2, frequency=1, neper=255.0 / _LOG_ENERGY_RANGE, value_range=_PIXEL_RANGE
     )
 
     @property
@@ -171,12 +191,13 @@ class SpectrogramPreprocessor(ClipPreprocessor):
 
     @property
     def cache_key(self) -> str:
-        """The size, and what `LogMelPreprocessor` depends on."""
-        return f"spectrogram {self.shape} {self.samples} {KERNEL} {self.bands} {_DARK} {_LIGHT}"
+        """The size, the number of samples, the resampler and the settings of the spectrogram."""
+        levels = f"{_BLACK_LOG_ENERGY} {_WHITE_LOG_ENERGY}"
+        return f"spectrogram {self.shape} {self.samples} {RESAMPLER_KEY} {self.bands} {levels}"
 
-    def from_samples(self, samples: Any) -> Any:
-        """The picture of a waveform."""
-        shades = (log_mel(samples, self.bands) - _DARK) / (_LIGHT - _DARK)
-        picture = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]
-        picture = tf.image.resize(picture, self.shape[:2], antialias=True)
-        return tf.ensure_shape(tf.repeat(255.0 * picture, 3, axis=-1), self.shape)
+    def from_samples(self, samples: Tensor) -> Tensor:
+        """Draws the spectrogram of a waveform."""
+        shades = (log_mel(samples, self.bands) - _BLACK_LOG_ENERGY) / _LOG_ENERGY_RANGE
+        image = tf.transpose(tf.clip_by_value(shades, 0.0, 1.0))[::-1, :, None]
+        image = tf.image.resize(image, self.shape[:2], antialias=True)
+        return tf.ensure_shape(tf.repeat(255.0 * image, 3, axis=-1), self.shape)

@@ -1,15 +1,20 @@
-"""What a file must satisfy to be an example, and what is worth saying: a function each, in lists.
+"""Checks and warnings of image files, one function each.
 
-A rule looks at the encoded bytes and returns a reason to leave the file out, or
-None. Content decides, never the extension. A note does not leave anything out.
+A check takes encoded bytes and returns a reason why they cannot be used, or None. A warning
+returns an irregularity of usable bytes, or None. The content decides, never the extension.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+
+from tftransfer.preprocessing.base import FileCheck, FileWarning
 
 MAX_PIXELS = 100_000_000
+# Of all frames of an animation together.
+_MAX_ANIMATION_PIXELS = 3 * MAX_PIXELS
+_MIN_SIDE_PIXELS = 8
+_MAX_ASPECT_RATIO = 8
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -18,8 +23,8 @@ _SIGNATURES = (
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),
 )
-_RAMP = bytes(range(256))
-_NEIGHBOURS = (
+_GRAY_RAMP = bytes(range(256))
+_OTHER_SIGNATURES = (
     (b"II*\x00", "a TIFF file"),
     (b"MM\x00*", "a TIFF file"),
     (b"%PDF", "a PDF file"),
@@ -30,7 +35,7 @@ _NEIGHBOURS = (
 
 
 def image_format(data: bytes) -> str | None:
-    """JPEG, PNG, GIF, BMP or WebP by the first bytes; None for anything else."""
+    """Returns JPEG, PNG, GIF, BMP or WebP by the first bytes; None for anything else."""
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
             return name
@@ -40,45 +45,45 @@ def image_format(data: bytes) -> str | None:
 
 
 def known_format(data: bytes) -> str | None:
-    """Files that are no picture of a known format are left out, saying what they are."""
+    """Checks that the format is known."""
     if image_format(data):
         return None
-    for signature, what in _NEIGHBOURS:
+    for signature, description in _OTHER_SIGNATURES:
         if data.lstrip()[:64].startswith(signature):
-            return f"not a picture: {what}"
-    return "not a picture: no JPEG, PNG, GIF, BMP or WebP signature"
+            return f"not an image: {description}"
+    return "not an image: no JPEG, PNG, GIF, BMP or WebP signature"
 
 
 def within_pixel_cap(data: bytes) -> str | None:
-    """Pictures whose header promises more than `MAX_PIXELS` are left out before decoding."""
+    """Checks that the header states at most `MAX_PIXELS`, before anything is decoded."""
     size = header_size(data)
     if size and size[0] * size[1] > MAX_PIXELS:
-        return f"{size[0]} × {size[1]} pixels is more than the cap of {MAX_PIXELS:,}"
+        return f"{size[0]} × {size[1]} pixels are more than the limit of {MAX_PIXELS:,}"
     return None
 
 
 def frames_within_cap(data: bytes) -> str | None:
-    """Animations are left out that take more memory than a picture of `MAX_PIXELS` in colour."""
+    """Checks the pixels of all frames of a GIF: TensorFlow decodes them all to return the first."""
     frames = _gif_frames(data) if image_format(data) == "GIF" else []
-    if sum(width * height for width, height in frames) > 3 * MAX_PIXELS:
+    if sum(width * height for width, height in frames) > _MAX_ANIMATION_PIXELS:
         return f"an animation of {len(frames):,} frames, too many to decode"
     return None
 
 
 def plain_bmp(data: bytes) -> str | None:
-    """BMP files with a table of colours are left out: TensorFlow takes the indices for greys."""
+    """Checks that a BMP has no color table: TensorFlow reads the indices as gray values."""
     if image_format(data) != "BMP" or len(data) < 54:
         return None
     pixels, header = struct.unpack("<II", data[10:18])
     bits, compression = struct.unpack("<HI", data[28:34])
     table = data[14 + header : pixels]
-    greys = all(table[channel::4] == _RAMP[: len(table) // 4] for channel in range(3))
-    if bits == 8 and (compression or not greys):
-        return "a BMP with a table of colours or compressed pixels; save it as PNG"
+    is_gray = all(table[channel::4] == _GRAY_RAMP[: len(table) // 4] for channel in range(3))
+    if bits == 8 and (compression or not is_gray):
+        return "a BMP with a color table or compressed pixels; save it as PNG"
     return None
 
 
-CHECKS: tuple[Callable[[bytes], str | None], ...] = (
+CHECKS: tuple[FileCheck, ...] = (
     known_format,
     within_pixel_cap,
     frames_within_cap,
@@ -87,76 +92,80 @@ CHECKS: tuple[Callable[[bytes], str | None], ...] = (
 
 
 def header_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the header says, where it can be read cheaply."""
-    kind = image_format(data)
-    if kind == "PNG" and len(data) >= 24:
+    """Returns the width and height in pixels that the header states, or None."""
+    name = image_format(data)
+    if name == "PNG" and len(data) >= 24:
         return struct.unpack(">II", data[16:24])
-    if kind == "GIF" and len(data) >= 10:
+    if name == "GIF" and len(data) >= 10:
         widths, heights = zip(struct.unpack("<HH", data[6:10]), *_gif_frames(data))
-        return max(widths), max(heights)  # what the decoder makes room for
-    if kind == "BMP" and len(data) >= 26:
+        return max(widths), max(heights)  # the decoder allocates this size
+    if name == "BMP" and len(data) >= 26:
         width, height = struct.unpack("<ii", data[18:26])
         return abs(width), abs(height)
-    if kind == "WebP" and len(data) >= 30:
+    if name == "WebP" and len(data) >= 30:
         return _webp_size(data)
-    if kind == "JPEG":
+    if name == "JPEG":
         frame = _jpeg_frame(data)
         return frame[:2] if frame else None
     return None
 
 
 def animated(data: bytes) -> str | None:
-    """Only the first frame becomes pixels."""
+    """Warns of animations."""
     gif = image_format(data) == "GIF" and len(_gif_frames(data)) > 1
     webp = data[8:16] == b"WEBPVP8X" and data[20:21] and data[20] & 2
-    return "animated, only the first frame is used" if gif or webp else None
+    return "animated: only the first frame is used" if gif or webp else None
 
 
 def transparent(data: bytes) -> str | None:
-    """Colours stay as they are below the transparency."""
+    """Warns of transparency; the colors below it are kept."""
     png = image_format(data) == "PNG" and (data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data)
     webp = data[8:16] == b"WEBPVP8X" and data[20:21] and data[20] & 16
     return "with transparency, which is dropped" if png or webp else None
 
 
-def deep(data: bytes) -> str | None:
-    """The lower half of 16 bits is lost."""
+def sixteen_bits(data: bytes) -> str | None:
+    """Warns of 16 bits per channel, of which the lower 8 are lost."""
     png = image_format(data) == "PNG" and data[24:25] == b"\x10"
-    return "of 16 bits, cut to 8" if png else None
+    return "with 16 bits per channel, of which 8 are used" if png else None
 
 
-def for_print(data: bytes) -> str | None:
-    """CMYK becomes RGB without a colour profile."""
+def cmyk(data: bytes) -> str | None:
+    """Warns of CMYK, which becomes RGB without a color profile."""
     frame = _jpeg_frame(data) if image_format(data) == "JPEG" else None
-    return "in CMYK, converted without a profile" if frame and frame[2] == 4 else None
+    return "in CMYK, converted to RGB without a color profile" if frame and frame[2] == 4 else None
 
 
-def odd_shape(data: bytes) -> str | None:
-    """Little is left of these when they become a square."""
-    width, height = header_size(data) or (16, 16)
-    if min(width, height) < 8:
-        return "smaller than 8 px on a side"
-    long = max(width, height) > 8 * min(width, height)
-    return "over eight times as long as wide" if long else None
+def unusual_shape(data: bytes) -> str | None:
+    """Warns of small or narrow images, which lose most detail when resized to a square."""
+    width, height = header_size(data) or (_MIN_SIDE_PIXELS, _MIN_SIDE_PIXELS)
+    if min(width, height) < _MIN_SIDE_PIXELS:
+        return f"smaller than {_MIN_SIDE_PIXELS} px on a side"
+    narrow = max(width, height) > _MAX_ASPECT_RATIO * min(width, height)
+    return f"more than {_MAX_ASPECT_RATIO} times as long as wide" if narrow else None
 
 
-WARNINGS: tuple[Callable[[bytes], str | None], ...] = (
+WARNINGS: tuple[FileWarning, ...] = (
     animated,
     transparent,
-    deep,
-    for_print,
-    odd_shape,
+    sixteen_bits,
+    cmyk,
+    unusual_shape,
 )
 
 
 def _gif_frames(data: bytes) -> list[tuple[int, int]]:
-    """Width and height of the frames, which need not fit on the screen of the header."""
+    """Returns width and height of the frames, which may be larger than the screen of the header.
+
+    A GIF is a header, then blocks: an image (0x2C) or an extension (0x21), each followed by
+    sub-blocks with their length in the first byte, up to one of length 0.
+    """
     frames: list[tuple[int, int]] = []
-    position = 13 + _gif_table(data, 10)
+    position = 13 + _color_table_bytes(data, 10)
     while position + 9 < len(data) and data[position] in (0x21, 0x2C):
         if data[position] == 0x2C:
             frames.append(struct.unpack("<HH", data[position + 5 : position + 9]))
-            position += 11 + _gif_table(data, position + 9)
+            position += 11 + _color_table_bytes(data, position + 9)
         else:
             position += 2
         while data[position : position + 1] not in (b"", b"\0"):
@@ -165,28 +174,31 @@ def _gif_frames(data: bytes) -> list[tuple[int, int]]:
     return frames
 
 
-def _gif_table(data: bytes, at: int) -> int:
-    """Bytes of the table of colours that the flags at a place promise."""
-    flags = data[at] if at < len(data) else 0
+def _color_table_bytes(data: bytes, position: int) -> int:
+    """Returns the size of the GIF color table that the flags at a position announce."""
+    flags = data[position] if position < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    kind = data[12:16]
-    if kind == b"VP8 ":
+    chunk = data[12:16]
+    if chunk == b"VP8 ":
         width, height = struct.unpack("<HH", data[26:30])
         return width & 0x3FFF, height & 0x3FFF
-    if kind == b"VP8L":
+    if chunk == b"VP8L":
         (bits,) = struct.unpack("<I", data[21:25])
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8X":
+    if chunk == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
         return width + 1, height + 1
     return None
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
-    """Width, height and number of channels."""
+    """Returns width, height and number of channels of the frame header, or None.
+
+    A JPEG is a list of segments: 0xFF, a marker, and a length that includes its own two bytes.
+    """
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker, length = data[position + 1], struct.unpack(">H", data[position + 2 : position + 4])
@@ -194,6 +206,6 @@ def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
             height, width = struct.unpack(">HH", data[position + 5 : position + 9])
             return width, height, data[position + 9]
         position += 2 + length[0]
-        while data[position : position + 2] == b"\xff\xff":  # fill bytes
+        while data[position : position + 2] == b"\xff\xff":  # fill bytes between segments
             position += 1
     return None

@@ -1,125 +1,148 @@
-"""Encoded bytes to pixels, in TensorFlow operations: the same in training and serving."""
+"""Decoding of images to pixels in TensorFlow operations, the same in training and serving."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
+from tftransfer.core.typing import Tensor
 from tftransfer.preprocessing.image.checks import MAX_PIXELS
 
-# JPEG decoders can leave out work where a half, a quarter or an eighth of the size is enough.
-_RATIOS = (1, 2, 4, 8)
-_2_14 = 1 << 14
-_EXIF, _EXIF_AT = b"Exif\x00\x00", (6, 24)
+# A JPEG decoder saves work if a half, a quarter or an eighth of the size suffices.
+_JPEG_RATIOS = (1, 2, 4, 8)
+# Sizes in WebP headers have 14 bits.
+_TWO_TO_14 = 1 << 14
+_EXIF = b"Exif\x00\x00"
+# Cameras write EXIF data first, or after the 20 bytes of a JFIF header.
+_EXIF_OFFSETS_BYTES = (6, 24)
+_MAX_EXIF_BYTES = 4096
+_MAX_EXIF_ENTRIES = 200
+_EXIF_ENTRY_BYTES = 12
+_ORIENTATION_TAG = 0x0112
+# Larger than all WebP, PNG and BMP headers.
+_HEADER_BYTES = 32
 
 
-def decode(data: Any, at_least: int = 0) -> Any:
+def decode(data: Tensor, min_side: int = 0) -> Tensor:
     """Decodes JPEG, PNG, GIF (first frame), BMP or WebP.
 
     Args:
-      data: a scalar string tensor.
-      at_least: a JPEG may come out smaller by 2, 4 or 8, both its sides being at least so many
-        pixels; 0 keeps its size.
+      data: Encoded bytes, a scalar string tensor.
+      min_side: A JPEG may be decoded at a half, a quarter or an eighth of its size if both sides
+        have at least this many pixels; 0 keeps its size.
 
     Returns:
-      uint8 [height, width, 3]; grey is repeated, transparency dropped, 16 bits cut to 8, and what a
-      camera held turned is turned upright.
+      Pixels, uint8 [height, width, 3]. Gray values are repeated, transparency is dropped, 16 bits
+      become 8, and photos are turned upright by their EXIF orientation.
     """
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
-    pixels = tf.cond(jpeg, lambda: _decode_jpeg(data, at_least), lambda: _decode_any(data))
+    pixels = tf.cond(jpeg, lambda: _decode_jpeg(data, min_side), lambda: _decode_any(data))
     pixels.set_shape([None, None, 3])
     return pixels
 
 
-def _decode_jpeg(data: Any, at_least: int) -> Any:
-    pixels = _decode_scaled(data, at_least) if at_least else _decode_any(data)
-    # Cameras write their notes first, or after the 20 bytes of a JFIF header.
-    first, second = (tf.equal(tf.strings.substr(data, at, 6), _EXIF) for at in _EXIF_AT)
-    at = tf.where(first, _EXIF_AT[0], _EXIF_AT[1]) + len(_EXIF)
-    return tf.cond(first | second, lambda: _upright(pixels, _orientation(data, at)), lambda: pixels)
+def _decode_jpeg(data: Tensor, min_side: int) -> Tensor:
+    pixels = _decode_scaled(data, min_side) if min_side else _decode_any(data)
+    offsets = _EXIF_OFFSETS_BYTES
+    first, second = (tf.equal(tf.strings.substr(data, each, 6), _EXIF) for each in offsets)
+    start = tf.where(first, *offsets) + len(_EXIF)
+    return tf.cond(
+        first | second, lambda: _upright(pixels, _orientation(data, start)), lambda: pixels
+    )
 
 
-def _orientation(data: Any, at: Any) -> Any:
-    """The tag of that name, 1 to 8, of the TIFF header at a place; 1 where there is none."""
-    notes = tf.cast(tf.io.decode_raw(tf.strings.substr(data, at, 4096), tf.uint8), tf.int32)
-    notes = tf.pad(notes, [[0, 16]])
-    little = tf.equal(notes[0], ord("I"))
+def _orientation(data: Tensor, start: Tensor) -> Tensor:
+    """Returns the EXIF orientation, 1 to 8, of a TIFF header; 1 (upright) if there is none.
 
-    def number(place: Any) -> Any:
-        low, high = (tf.gather(notes, tf.minimum(place + k, tf.size(notes) - 1)) for k in (0, 1))
-        return tf.where(little, low + 256 * high, high + 256 * low)
+    TensorFlow ignores EXIF, so the header is parsed in the graph. A TIFF header states its byte
+    order and the offset of a table of entries of 12 bytes: tag, type, count, value.
 
-    table = tf.where(little, number(4), number(6))  # the low half of 32 bits
-    entries = table + 2 + 12 * tf.range(tf.minimum(number(table), 200))
-    found = tf.boolean_mask(number(entries + 8), tf.equal(number(entries), 0x0112))
+    Args:
+      data: Encoded bytes, a scalar string tensor.
+      start: Offset of the TIFF header in bytes.
+    """
+    header = tf.io.decode_raw(tf.strings.substr(data, start, _MAX_EXIF_BYTES), tf.uint8)
+    header = tf.pad(tf.cast(header, tf.int32), [[0, 16]])
+    little_endian = tf.equal(header[0], ord("I"))
+
+    def number(offset: Tensor | int) -> Tensor:
+        """Returns the 16-bit number at an offset; offsets beyond the end are clamped."""
+        last = tf.size(header) - 1
+        low, high = (tf.gather(header, tf.minimum(offset + k, last)) for k in (0, 1))
+        return tf.where(little_endian, low + 256 * high, high + 256 * low)
+
+    table = tf.where(little_endian, number(4), number(6))  # the lower 16 of 32 bits
+    count = tf.minimum(number(table), _MAX_EXIF_ENTRIES)
+    entries = table + 2 + _EXIF_ENTRY_BYTES * tf.range(count)
+    found = tf.boolean_mask(number(entries + 8), tf.equal(number(entries), _ORIENTATION_TAG))
     value = tf.concat([found, [1]], 0)[0]
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
-def _upright(pixels: Any, orientation: Any) -> Any:
-    def turned() -> Any:
-        # Of whole numbers, oneDNN writes to stderr that it cannot transpose them.
+def _upright(pixels: Tensor, orientation: Tensor) -> Tensor:
+    """Mirrors and rotates pixels to orientation 1."""
+
+    def transposed() -> Tensor:
+        # `tf.transpose` of integers makes oneDNN print errors, so pixels are gathered by index.
         height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
         places = tf.range(width)[:, None] + width * tf.range(height)[None]
         return tf.gather(tf.reshape(pixels, [-1, 3]), places)
 
-    ways = [
+    branches = [
         lambda: pixels,
         lambda: pixels[:, ::-1],
         lambda: pixels[::-1, ::-1],
         lambda: pixels[::-1],
-        turned,
-        lambda: turned()[:, ::-1],
-        lambda: turned()[::-1, ::-1],
-        lambda: turned()[::-1],
+        transposed,
+        lambda: transposed()[:, ::-1],
+        lambda: transposed()[::-1, ::-1],
+        lambda: transposed()[::-1],
     ]
-    return tf.switch_case(orientation - 1, ways)
+    return tf.switch_case(orientation - 1, branches)
 
 
-def _decode_any(data: Any) -> Any:
+def _decode_any(data: Tensor) -> Tensor:
     pixels = tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
     pixels.set_shape([None, None, 3])
     return pixels
 
 
-def _decode_scaled(data: Any, at_least: int) -> Any:
-    times = tf.reduce_min(tf.image.extract_jpeg_shape(data)[:2]) // at_least
-    which = tf.add_n([tf.cast(times >= ratio, tf.int32) for ratio in _RATIOS[1:]])
+def _decode_scaled(data: Tensor, min_side: int) -> Tensor:
+    times = tf.reduce_min(tf.image.extract_jpeg_shape(data)[:2]) // min_side
+    index = tf.add_n([tf.cast(times >= ratio, tf.int32) for ratio in _JPEG_RATIOS[1:]])
     return tf.switch_case(
-        which, [lambda r=r: tf.image.decode_jpeg(data, channels=3, ratio=r) for r in _RATIOS]
+        index, [lambda r=r: tf.image.decode_jpeg(data, channels=3, ratio=r) for r in _JPEG_RATIOS]
     )
 
 
-def resize(pixels: Any, size: int) -> Any:
-    """Scales to a square, both sides on their own, by bilinear interpolation.
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """Resizes an image to a square by bilinear interpolation; the aspect ratio is not kept.
 
-    A side that shrinks to less than half is averaged over the area that each new pixel covers;
-    above that the two nearest pixels are nearly all of that area, and are found faster.
+    If a side shrinks to less than half, each new pixel is the mean over its area (antialiasing).
+    Otherwise the nearest pixels cover almost that area, and plain interpolation is faster.
 
     Args:
-      pixels: uint8 [height, width, 3].
-      size: side of the result in pixels.
+      pixels: Pixels, uint8 [height, width, 3].
+      size: Side of the result in pixels.
 
     Returns:
-      uint8 [size, size, 3].
+      Pixels, uint8 [size, size, 3].
     """
     scaled = tf.cond(
         tf.reduce_max(tf.shape(pixels)[:2]) > 2 * size,
         lambda: tf.image.resize(pixels, (size, size), method="bilinear", antialias=True),
         lambda: tf.image.resize(pixels, (size, size), method="bilinear"),
     )
-    # Interpolation stays within 0 to 255; the half makes the cast round.
+    # The values are within 0 to 255, and the cast truncates, so adding a half rounds.
     return tf.ensure_shape(tf.cast(scaled + 0.5, tf.uint8), [size, size, 3])
 
 
-def within_cap(data: Any) -> Any:
-    """The bytes, failing where a picture's header promises more pixels than `MAX_PIXELS`."""
+def within_cap(data: Tensor) -> Tensor:
+    """Returns the bytes, and fails when run if the header states more than `MAX_PIXELS`."""
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
     pixels = tf.cond(
         jpeg,
         lambda: tf.reduce_prod(tf.image.extract_jpeg_shape(data, tf.int64)[:2]),
-        lambda: _promised(data),
+        lambda: _header_pixels(data),
     )
     with tf.control_dependencies(
         [tf.debugging.assert_less_equal(pixels, tf.constant(MAX_PIXELS, tf.int64))]
@@ -127,71 +150,100 @@ def within_cap(data: Any) -> Any:
         return tf.identity(data)
 
 
-def _promised(data: Any) -> Any:
-    """Pixels by the header of anything but a JPEG; 0 where it tells nothing."""
-    head = tf.io.decode_raw(tf.strings.substr(data, 0, 32), tf.uint8)
-    head = tf.cast(tf.pad(head, [[0, 32 - tf.size(head)]]), tf.int64)
+def _header_pixels(data: Tensor) -> Tensor:
+    """Returns the pixels that the header of any format but JPEG states; 0 for other bytes.
 
-    def number(at: int, count: int, *, big: bool = False) -> Any:
-        places = [count - 1 - k if big else k for k in range(count)]
-        return tf.add_n([head[at + k] * (1 << 8 * place) for k, place in enumerate(places)])
+    TensorFlow can read the size of JPEG files only, so the other headers are parsed in the graph.
+    An export thus refuses a small file that would decode to gigabytes.
+    """
+    head = tf.io.decode_raw(tf.strings.substr(data, 0, _HEADER_BYTES), tf.uint8)
+    head = tf.cast(tf.pad(head, [[0, _HEADER_BYTES - tf.size(head)]]), tf.int64)
 
-    def starts(signature: bytes, at: int = 0) -> Any:
-        return tf.reduce_all(head[at : at + len(signature)] == list(signature))
+    def number(offset: int, count: int, *, big_endian: bool = False) -> Tensor:
+        powers = [count - 1 - k if big_endian else k for k in range(count)]
+        return tf.add_n([head[offset + k] * (1 << 8 * power) for k, power in enumerate(powers)])
 
-    return tf.case(
-        [
-            (starts(b"\x89PNG"), lambda: number(16, 4, big=True) * number(20, 4, big=True)),
-            (starts(b"GIF8"), lambda: _gif_pixels(data)),
-            (starts(b"BM"), lambda: _signed(number(18, 4)) * _signed(number(22, 4))),
-            (starts(b"VP8 ", 12), lambda: (number(26, 2) % _2_14) * (number(28, 2) % _2_14)),
-            (
-                starts(b"VP8L", 12),
-                lambda: (number(21, 4) % _2_14 + 1) * (number(21, 4) // _2_14 % _2_14 + 1),
-            ),
-            (starts(b"VP8X", 12), lambda: (number(24, 3) + 1) * (number(27, 3) + 1)),
-        ],
-        default=lambda: tf.constant(0, tf.int64),
-    )
+    def starts(signature: bytes, offset: int = 0) -> Tensor:
+        return tf.reduce_all(head[offset : offset + len(signature)] == list(signature))
+
+    def png() -> Tensor:
+        return number(16, 4, big_endian=True) * number(20, 4, big_endian=True)
+
+    def bmp() -> Tensor:
+        return _magnitude(number(18, 4)) * _magnitude(number(22, 4))
+
+    def webp_lossy() -> Tensor:
+        return (number(26, 2) % _TWO_TO_14) * (number(28, 2) % _TWO_TO_14)
+
+    def webp_lossless() -> Tensor:
+        bits = number(21, 4)
+        return (bits % _TWO_TO_14 + 1) * (bits // _TWO_TO_14 % _TWO_TO_14 + 1)
+
+    def webp_extended() -> Tensor:
+        return (number(24, 3) + 1) * (number(27, 3) + 1)
+
+    cases = [
+        (starts(b"\x89PNG"), png),
+        (starts(b"GIF8"), lambda: _gif_pixels(data)),
+        (starts(b"BM"), bmp),
+        (starts(b"VP8 ", 12), webp_lossy),
+        (starts(b"VP8L", 12), webp_lossless),
+        (starts(b"VP8X", 12), webp_extended),
+    ]
+    return tf.case(cases, default=lambda: tf.constant(0, tf.int64))
 
 
-def _gif_pixels(data: Any) -> Any:
-    """The screen that holds the header's and every frame, or a third of all frames: see `rules`."""
+def _gif_pixels(data: Tensor) -> Tensor:
+    """Returns the pixels of a GIF: the largest frame, or a third of all frames if that is more.
+
+    TensorFlow allocates all frames although only the first one is used, and frames may be larger
+    than the screen that the header states. So all blocks are walked in the graph; `checks` has the
+    same walk in Python, and explains the format.
+    """
     numbers = tf.pad(tf.io.decode_raw(data, tf.uint8), [[0, 16]])
     end = tf.size(numbers) - 16
 
-    def byte(at: Any) -> Any:
-        return tf.cast(numbers[tf.minimum(at, end)], tf.int32)
+    def byte(position: Tensor | int) -> Tensor:
+        return tf.cast(numbers[tf.minimum(position, end)], tf.int32)
 
-    def size(at: Any) -> Any:
-        return tf.stack([byte(at) + 256 * byte(at + 1), byte(at + 2) + 256 * byte(at + 3)])
+    def size(position: Tensor | int) -> Tensor:
+        low, high = (tf.stack([byte(position + k), byte(position + k + 2)]) for k in (0, 1))
+        return low + 256 * high
 
-    def table(at: Any) -> Any:
-        return tf.where(byte(at) >= 128, 3 * tf.bitwise.left_shift(2, byte(at) % 8), 0)
+    def color_table(position: Tensor | int) -> Tensor:
+        flags = byte(position)
+        return tf.where(flags >= 128, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
 
-    def after_blocks(at: Any) -> Any:
-        (at,) = tf.while_loop(lambda at: byte(at) > 0, lambda at: (at + 1 + byte(at),), (at,))
-        return at + 1
+    def after_sub_blocks(position: Tensor) -> Tensor:
+        (position,) = tf.while_loop(
+            lambda p: byte(p) > 0, lambda p: (p + 1 + byte(p),), (position,)
+        )
+        return position + 1
 
-    def following(at: Any, screen: Any, total: Any) -> Any:
-        frame = tf.where(tf.equal(byte(at), 0x2C), size(at + 5), 0)
-        skipped = tf.where(tf.equal(byte(at), 0x2C), 11 + table(at + 9), 2)
+    def next_block(
+        position: Tensor, screen: Tensor, total: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        is_frame = tf.equal(byte(position), 0x2C)
+        frame = tf.where(is_frame, size(position + 5), 0)
+        header = tf.where(is_frame, 11 + color_table(position + 9), 2)
         total += tf.reduce_prod(tf.cast(frame, tf.int64))
-        return after_blocks(at + skipped), tf.maximum(screen, frame), total
+        return after_sub_blocks(position + header), tf.maximum(screen, frame), total
 
-    def more(at: Any, *_: Any) -> Any:
-        return (at + 9 < end) & (tf.equal(byte(at), 0x21) | tf.equal(byte(at), 0x2C))
+    def has_block(position: Tensor, screen: Tensor, total: Tensor) -> Tensor:
+        marker = byte(position)
+        return (position + 9 < end) & (tf.equal(marker, 0x21) | tf.equal(marker, 0x2C))
 
-    start = (13 + table(10), size(6), tf.constant(0, tf.int64))
-    _, screen, total = tf.while_loop(more, following, start)
+    start = (13 + color_table(10), size(6), tf.constant(0, tf.int64))
+    _, screen, total = tf.while_loop(has_block, next_block, start)
+    # The frames of an animation may have three times as many pixels together; see `checks`.
     return tf.maximum(tf.reduce_prod(tf.cast(screen, tf.int64)), (total + 2) // 3)
 
 
-def _signed(number: Any) -> Any:
-    """The size of 32 bits whose sign is a direction."""
+def _magnitude(number: Tensor) -> Tensor:
+    """Returns the magnitude of a signed 32-bit size; the sign of a BMP height is a direction."""
     return tf.minimum(number, (1 << 32) - number)
 
 
-def decode_resized(data: Any, size: int) -> Any:
-    """Decoded and scaled to uint8 [size, size, 3] from a scalar string tensor."""
-    return resize(decode(data, at_least=size), size)
+def decode_resized(data: Tensor, size: int) -> Tensor:
+    """Decodes and resizes an image, a scalar string tensor, to uint8 [size, size, 3]."""
+    return resize(decode(data, min_side=size), size)

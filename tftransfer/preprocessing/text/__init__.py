@@ -1,26 +1,41 @@
-"""Text: files in UTF-8, UTF-16 or Latin-1, or cells of a table."""
+"""Texts: files in UTF-8, UTF-16 or Latin-1, or cells of a table."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tftransfer.core.typing import Array
 from tftransfer.preprocessing.base import Modality
-from tftransfer.preprocessing.text.checks import CHECKS, WARNINGS, bare, count_words
+from tftransfer.preprocessing.text.checks import CHECKS, WARNINGS, count_words, strip_text
 
-# Marks apart and long words in pieces: of English a word is about 1.4 tokens.
-_TOKENS_PER_WORD, _MARKS, _STEP = 1.4, 2, 8
-_HELD, _MOST = 99, 512
+__all__ = ["MODALITY"]
+
+# An English word is about 1.4 tokens: punctuation is separate, and long words are split.
+_TOKENS_PER_WORD = 1.4
+_START_AND_END_TOKENS = 2
+_LENGTH_MULTIPLE = 8
+_MAX_LENGTH_TOKENS = 512
+_PERCENT_OF_WHOLE_TEXTS = 99
 
 
-def _length(words: np.ndarray, longest: float = np.inf) -> tuple[float, str]:
-    """Tokens that hold nearly all of the texts, rounded up; longer texts will be cut."""
-    most = float(np.percentile(words, _HELD)) if len(words) else 0.0
-    wanted = int(_STEP * np.ceil((_TOKENS_PER_WORD * most + _MARKS) / _STEP))
-    length = int(min(max(wanted, _STEP), _MOST, longest))
-    middle = float(np.median(words)) if len(words) else 0.0
+def _auto_length(words: Array, longest: float = np.inf) -> tuple[float, str]:
+    """Chooses how many tokens of each text are used: enough for 99 % of the texts.
+
+    Args:
+      words: Words of the training texts, [n].
+      longest: Largest default length of the network in tokens.
+
+    Returns:
+      The length in tokens, and a description of the choice.
+    """
+    most = float(np.percentile(words, _PERCENT_OF_WHOLE_TEXTS)) if len(words) else 0.0
+    tokens = _TOKENS_PER_WORD * most + _START_AND_END_TOKENS
+    rounded = int(_LENGTH_MULTIPLE * np.ceil(tokens / _LENGTH_MULTIPLE))
+    length = int(min(max(rounded, _LENGTH_MULTIPLE), _MAX_LENGTH_TOKENS, longest))
+    median = float(np.median(words)) if len(words) else 0.0
     return float(length), (
-        f"length {length} tokens: of the training texts {_HELD} % have at most {most:.0f} words "
-        f"(characters where no blanks part words), half at most {middle:.0f}"
+        f"length {length} tokens: {_PERCENT_OF_WHOLE_TEXTS} % of the training texts have at most "
+        f"{most:.0f} words (characters in scripts without spaces), half at most {median:.0f}"
     )
 
 
@@ -31,14 +46,20 @@ MODALITY = Modality(
     checks=CHECKS,
     warnings=WARNINGS,
     decode_error=lambda data: None,
-    content=lambda data: bare(data).encode(),
+    content=lambda data: strip_text(data).encode(),
     measure=count_words,
-    auto_length=_length,
+    auto_length=_auto_length,
     mixable=False,
-    augmentations=("none", "drop", "strong", "noise"),
+    takes_layers=False,
+    augmentations={
+        "none": "leaves examples unchanged",
+        "drop": "drops 10 % of the tokens or words at random",
+        "strong": "drops 30 % of the tokens or words at random, for views that losses compare",
+        "noise": "replaces 15 % of the tokens, or swaps as many words, for auto-encoders",
+    },
     default_augmentation="none",
     signature_input="text",
-    invalid_message="not a text: it is empty or holds NUL characters",
+    invalid_message="the text is empty or contains NUL characters",
     expected_data="a .csv, .tsv or .jsonl with the columns text and label, or a folder with one "
     "sub-folder of .txt files per class",
 )

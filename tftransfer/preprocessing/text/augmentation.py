@@ -3,75 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-# Of the tokens, that are hidden or, in `noise`, exchanged.
-_SHARES = {"drop": 0.1, "strong": 0.3, "noise": 0.15}
+from tftransfer.core.typing import Array, Tensor
+
+# Fraction of the tokens or words that change.
+_FRACTIONS = {"drop": 0.1, "strong": 0.3, "noise": 0.15}
 
 
-class _PerRow:
-    """Changes each row by random numbers of its own."""
+class _RowAugmenter:
+    """Base of augmenters that change one row at a time.
 
-    def __init__(self, kind: str):
-        self.kind = kind
-        self.random = kind != "none"
-        self._share = _SHARES.get(kind, 0.0)
+    Args:
+      name: Name of an augmentation of `tftransfer.list_augmentations`.
+    """
 
-    def __call__(self, inputs: Any, *seed: int) -> np.ndarray:
-        """A changed batch; the same for the same seed."""
+    def __init__(self, name: str):
+        self.name = name
+        self.random = name != "none"
+        self._fraction = _FRACTIONS.get(name, 0.0)
+
+    def __call__(self, inputs: Tensor, *seed: int) -> Array:
+        """Augments a batch [n, ...]; the same for the same seed."""
         rng = np.random.default_rng(seed)
-        return self._changed(inputs, lambda: rng)
+        return self._augment(inputs, lambda: rng)
 
-    def per_example(self, inputs: Any, seeds: np.ndarray) -> np.ndarray:
-        """A changed batch, each row decided by its own seed, int64 [n], whatever is beside."""
+    def per_example(self, inputs: Tensor, seeds: Array) -> Array:
+        """Augments each example by its own seed, int64 [n], regardless of the others."""
         generators = iter([np.random.default_rng(seed) for seed in seeds.tolist()])
-        return self._changed(inputs, lambda: next(generators))
+        return self._augment(inputs, lambda: next(generators))
 
-    def _changed(self, inputs: Any, generator: Callable[[], np.random.Generator]) -> np.ndarray:
+    def _augment(self, inputs: Tensor, next_generator: Callable[[], np.random.Generator]) -> Array:
         rows = np.array(inputs)
         for number in range(len(rows) if self.random else 0):
-            rows[number] = self._row(rows[number], generator())
+            rows[number] = self._augment_row(rows[number], next_generator())
         return rows
 
-    def _row(self, row: Any, rng: np.random.Generator) -> Any:
+    def _augment_row(self, row: Array, rng: np.random.Generator) -> Array | bytes:
         raise NotImplementedError
 
 
-class TokenAugmenter(_PerRow):
-    """Hides tokens, or exchanges them for others (`noise`).
-
-    Word dropout as in Iyyer et al., 2015 (`drop` a tenth, `strong` three tenths).
+class TokenAugmenter(_RowAugmenter):
+    """Drops tokens (word dropout, Iyyer et al., 2015), or replaces them by others (`noise`).
 
     Args:
-      kind: `none`, `drop`, `strong` or `noise`.
-      hidden: id of what stands for a token that is hidden.
-      kept: ids that are not changed, such as padding.
-      size: of the vocabulary.
+      name: `none`, `drop`, `strong` or `noise`.
+      mask_id: Id that replaces a dropped token.
+      kept_ids: Ids that do not change, such as padding.
+      vocabulary_size: Number of ids.
     """
 
-    def __init__(self, kind: str, *, hidden: int, kept: Sequence[int], size: int):
-        super().__init__(kind)
-        self._hidden, self._kept, self._size = hidden, list(kept), size
+    def __init__(self, name: str, *, mask_id: int, kept_ids: Sequence[int], vocabulary_size: int):
+        super().__init__(name)
+        self._mask_id, self._kept_ids, self._size = mask_id, list(kept_ids), vocabulary_size
 
-    def _row(self, row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        chosen = rng.random(row.shape) < self._share
-        others = rng.integers(0, self._size, row.shape) if self.kind == "noise" else self._hidden
-        free = ~np.isin(row, self._kept)
-        if (chosen | ~free).all():  # something is to be left to learn from
+    def _augment_row(self, row: Array, rng: np.random.Generator) -> Array:
+        chosen = rng.random(row.shape) < self._fraction
+        is_noise = self.name == "noise"
+        others = rng.integers(0, self._size, row.shape) if is_noise else self._mask_id
+        free = ~np.isin(row, self._kept_ids)
+        if (chosen | ~free).all():  # at least one token must remain
             return row
         return np.where(chosen & free, others, row).astype(row.dtype)
 
 
-class WordAugmenter(_PerRow):
-    """Leaves words out of strings, or lets two neighbours change places (`noise`)."""
+class WordAugmenter(_RowAugmenter):
+    """Drops words of strings, or swaps neighboring words (`noise`)."""
 
-    def _row(self, row: bytes, rng: np.random.Generator) -> bytes:
-        words = row.split()
-        chosen = rng.random(len(words)) < self._share
-        if self.kind == "noise":
+    def _augment_row(self, row: Array, rng: np.random.Generator) -> bytes:
+        text = bytes(row)
+        words = text.split()
+        chosen = rng.random(len(words)) < self._fraction
+        if self.name == "noise":
             for place in np.flatnonzero(chosen[:-1]):
                 words[place : place + 2] = words[place : place + 2][::-1]
             return b" ".join(words)
-        return row if chosen.all() else b" ".join(np.array(words, object)[~chosen])
+        return text if chosen.all() else b" ".join(np.array(words, object)[~chosen])

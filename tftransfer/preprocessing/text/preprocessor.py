@@ -1,4 +1,4 @@
-"""Texts as networks take them: strings, or ids of words; in TensorFlow operations."""
+"""Inputs of text networks: strings, or ids of words; in TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -6,128 +6,145 @@ import abc
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
+from tftransfer.core.augmentation import Augment
+from tftransfer.core.typing import Array, Tensor
 from tftransfer.preprocessing.base import Augmenter, Preprocessor
 from tftransfer.preprocessing.text.augmentation import TokenAugmenter, WordAugmenter
 from tftransfer.preprocessing.text.checks import MAX_BYTES
 from tftransfer.utils.text_encoding import decode_text
 
-# Letters and digits with what joins them inside a word, or one mark of another kind.
+# Letters and digits with hyphens and apostrophes between them, or one other character.
 _WORD = r"[\pL\pM\pN_]+(?:['’\-][\pL\pM\pN_]+)*|[^\s\pL\pM\pN_]"
-# As Python's `strip` has it, at the beginning and at the end.
-_AROUND = r"^[\s\pZ\x0b\x1c-\x1f\x{85}]+|[\s\pZ\x0b\x1c-\x1f\x{85}]+$"
-_BREAK, _JOINS = "\x1f", r"['’\-]"
-# Words seen less often say little of how frequent they are; fewer words say little of an order.
-_SEEN, _ENOUGH, _AGREES = 5, 30, 0.5
+# Outer white space, as Python's `strip` defines it.
+_OUTER_SPACE = r"^[\s\pZ\x0b\x1c-\x1f\x{85}]+|[\s\pZ\x0b\x1c-\x1f\x{85}]+$"
+# A control character that texts do not contain separates words.
+_SEPARATOR = "\x1f"
+_JOINING = r"['’\-]"
+# For the correlation of the order of the words with their frequency. Rarer words have no certain
+# frequency, and fewer words no certain correlation.
+_MIN_COUNT = 5
+_MIN_WORDS = 30
+_MIN_CORRELATION = 0.5
 
 
-def as_utf8(data: Any) -> Any:
-    """Strings of any shape in UTF-8, from UTF-8, UTF-16 with its mark, or else Windows-1252.
+def as_utf8(data: Tensor) -> Tensor:
+    """Converts strings of any shape to UTF-8 without outer white space.
 
-    White space around them is left out.
+    As in `tftransfer.utils.text_encoding`: text with a byte order mark is UTF-16 or UTF-8, other
+    text UTF-8 if it is valid, else Windows-1252.
     """
 
-    def transcoded(encoding: str) -> Any:
+    def transcode(encoding: str) -> Tensor:
         return tf.strings.unicode_transcode(data, encoding, "UTF-8", errors="replace")
 
-    utf8 = transcoded("UTF-8")
+    utf8 = transcode("UTF-8")
     head = tf.strings.substr(data, 0, 2)
-    marked = tf.equal(tf.strings.substr(data, 0, 3), b"\xef\xbb\xbf")
-    text = tf.where(tf.equal(utf8, data) | marked, utf8, transcoded("windows-1252"))
-    text = tf.where(tf.equal(head, b"\xff\xfe"), transcoded("UTF-16LE"), text)
-    text = tf.where(tf.equal(head, b"\xfe\xff"), transcoded("UTF-16BE"), text)
+    has_mark = tf.equal(tf.strings.substr(data, 0, 3), b"\xef\xbb\xbf")
+    text = tf.where(tf.equal(utf8, data) | has_mark, utf8, transcode("windows-1252"))
+    text = tf.where(tf.equal(head, b"\xff\xfe"), transcode("UTF-16LE"), text)
+    text = tf.where(tf.equal(head, b"\xfe\xff"), transcode("UTF-16BE"), text)
     text = tf.strings.regex_replace(text, "^\ufeff", "")
-    return tf.strings.regex_replace(text, _AROUND, "")
+    return tf.strings.regex_replace(text, _OUTER_SPACE, "")
 
 
-def is_text(utf8: Any) -> Any:
-    """Whether strings in UTF-8 say something and hold no NUL, bool of their shape."""
-    # RE2 stops at no NUL, but its pattern must not hold one.
-    said = tf.strings.regex_full_match(utf8, r"(?s).*[^\s\pZ].*")
-    return said & ~tf.strings.regex_full_match(utf8, r"(?s).*\x00.*")
+def is_text(utf8: Tensor) -> Tensor:
+    """Returns whether strings in UTF-8 have more than white space, and no NUL; bool."""
+    has_text = tf.strings.regex_full_match(utf8, r"(?s).*[^\s\pZ].*")
+    # RE2 matches NUL characters, but its pattern must not contain one.
+    return has_text & ~tf.strings.regex_full_match(utf8, r"(?s).*\x00.*")
 
 
 class TextPreprocessor(Preprocessor):
-    """What all forms of text have in common: `encoded` makes arrays of a batch of strings."""
+    """Base of preprocessors for texts, which encode a batch of strings at once."""
 
     modality: ClassVar[str] = "text"
     batched: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def encoded(self, utf8: Any) -> Any:
-        """Arrays [n, *shape] of strings in UTF-8 [n]."""
+    def encode(self, utf8: Tensor) -> Tensor:
+        """Converts strings in UTF-8 [n] to arrays [n, *shape]."""
 
-    def decode(self, data: Any) -> Any:
-        """The array of one text, or of a batch; not in UTF-8, they are read as `decode_text` does.
+    def decode(self, data: Tensor) -> Tensor:
+        """Decodes one text or a batch, in any encoding that `as_utf8` detects.
+
+        Args:
+          data: Encoded bytes, string [] or [n].
 
         Raises:
-          tf.errors.InvalidArgumentError: when run, for an empty text or one with NUL.
+          tf.errors.InvalidArgumentError: When run, for a text that is empty or has NUL characters.
         """
         utf8 = as_utf8(data)
-        with tf.control_dependencies(
-            [tf.debugging.Assert(tf.reduce_all(is_text(utf8)), ["no text"])]
-        ):
+        valid = tf.reduce_all(is_text(utf8))
+        with tf.control_dependencies([tf.debugging.Assert(valid, ["not a text"])]):
             texts = tf.identity(utf8)
-        return self.encoded(texts) if texts.shape.rank else self.encoded(texts[None])[0]
+        return self.encode(texts) if texts.shape.rank else self.encode(texts[None])[0]
 
-    def within_limits(self, data: Any) -> Any:
-        """The bytes again, failing for more than `MAX_BYTES`."""
+    def within_limits(self, data: Tensor) -> Tensor:
+        """Returns the bytes, and fails when run for more than `MAX_BYTES`."""
         small = tf.strings.length(data) <= MAX_BYTES
         with tf.control_dependencies([tf.debugging.Assert(small, ["too long"])]):
             return tf.identity(data)
 
-    def decode_valid(self, items: Any) -> tuple[Any, Any]:
-        """As the base's; all at once, which is faster."""
+    def decode_valid(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Decodes a batch in which some texts may be invalid, all at once, which is faster.
+
+        Args:
+          items: Encoded bytes, string [n].
+
+        Returns:
+          The arrays, [n, *shape], with zeros for invalid texts; and which are valid, bool [n].
+        """
         small = tf.strings.length(items) <= MAX_BYTES
         utf8 = as_utf8(tf.where(small, items, ""))
-        good = is_text(utf8)
-        arrays = tf.ensure_shape(self.encoded(tf.where(good, utf8, "x")), (None, *self.shape))
-        keep = tf.reshape(good, [-1] + [1] * len(self.shape))
-        return tf.where(keep, arrays, tf.zeros_like(arrays)), good
+        valid = is_text(utf8)
+        arrays = tf.ensure_shape(self.encode(tf.where(valid, utf8, "x")), (None, *self.shape))
+        mask = tf.reshape(valid, [-1] + [1] * len(self.shape))
+        return tf.where(mask, arrays, tf.zeros_like(arrays)), valid
 
 
 class StringPreprocessor(TextPreprocessor):
-    """The string itself, for networks that part it into words on their own."""
+    """Returns the string itself, for networks with a tokenizer inside."""
 
     shape: tuple[int, ...] = ()
     dtype = "string"
 
     @property
     def description(self) -> str:
-        """In words."""
+        """Type of the input."""
         return "strings"
 
     @property
     def cache_key(self) -> str:
-        """Of caches."""
+        """The encoding."""
         return "strings in UTF-8"
 
-    def encoded(self, utf8: Any) -> Any:
-        """The strings."""
+    def encode(self, utf8: Tensor) -> Tensor:
+        """Returns the strings unchanged."""
         return utf8
 
-    def augmenter(self, augment: str) -> Augmenter:
-        """Leaves words out, or lets them change places."""
-        return WordAugmenter(augment)
+    def augmenter(self, augment: Augment) -> Augmenter:
+        """Returns the augmenter of a name, which drops or swaps words."""
+        return WordAugmenter(str(augment))
 
 
 class WordPreprocessor(TextPreprocessor):
-    """Ids of words in lower case: int32 [length], 0 where there are no more.
+    """Converts texts to ids of words, int32 [length], padded with 0.
 
-    A word is letters and digits, with the hyphens and apostrophes inside it; any other mark stands
-    alone. A word without an id is taken by its parts, and passed over if they have none; where
-    words are hashed, all have one.
+    A word is a sequence of letters and digits with hyphens and apostrophes inside; any other
+    character is a word too. A word that is not in the vocabulary is split at its hyphens and
+    apostrophes, and parts that are not in it either are dropped. Hashed words all have an id.
 
     Args:
-      length: most words that count, from the beginning.
-      words: the vocabulary; the first has the id 1.
-      buckets: instead, each word has an id by its hash, from 1 to this number.
-      cased: capitals stay.
-      ranked: the network takes the words for ordered, the most frequent first.
+      length: Number of words that are used, from the start.
+      words: Vocabulary; the first word has the id 1.
+      buckets: If above 0, number of ids by hash instead of a vocabulary.
+      cased: Whether upper case is kept; otherwise words become lower case.
+      ranked: Whether the network assumes that words are sorted by frequency, descending.
     """
 
     dtype = "int32"
@@ -147,87 +164,96 @@ class WordPreprocessor(TextPreprocessor):
         self._buckets = buckets
         ids = _ids(words)
         self._digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()
-        self.table: Any = None if buckets else _table(ids)
+        self.table: tf.lookup.StaticHashTable | None = None if buckets else _table(ids)
 
     @property
     def description(self) -> str:
-        """In words."""
+        """Length in words."""
         return f"{self.shape[0]} words"
 
     @property
     def cache_key(self) -> str:
-        """Of caches: length, vocabulary and the rule by which text is parted."""
+        """The length, the vocabulary and the definition of a word."""
         return repr((self.shape, self._digest, self._buckets, self._cased, _WORD))
 
     @property
-    def resources(self) -> Sequence[Any]:
-        """The lookup table, for exports."""
+    def resources(self) -> Sequence[tf.saved_model.experimental.TrackableResource]:
+        """The lookup table, which an export must track."""
         return [] if self.table is None else [self.table]
 
     def files(self) -> dict[str, bytes]:
-        """The vocabulary, a word a line, for clients of an export."""
+        """Returns the vocabulary, one word per line, for clients of an export."""
         return {} if self._buckets else {"vocabulary.txt": "\n".join([*self.words, ""]).encode()}
 
-    def split(self, utf8: Any) -> Any:
-        """Words of strings [n] as a ragged tensor of strings [n, words]."""
+    def split(self, utf8: Tensor) -> tf.RaggedTensor:
+        """Splits strings [n] into words, a ragged tensor of strings [n, words]."""
         if not self._cased:
             utf8 = tf.strings.lower(utf8, encoding="utf-8")
         utf8 = tf.strings.regex_replace(utf8, "’", "'")
-        broken = tf.strings.regex_replace(utf8, _WORD, rf"{_BREAK}\0{_BREAK}")
-        parts = tf.strings.split(broken, _BREAK)
-        blank = tf.strings.regex_full_match(parts.values, r"[\s\pZ]*")
-        return tf.ragged.boolean_mask(parts, parts.with_values(~blank))
+        separated = tf.strings.regex_replace(utf8, _WORD, rf"{_SEPARATOR}\0{_SEPARATOR}")
+        pieces = tf.strings.split(separated, _SEPARATOR)
+        blank = tf.strings.regex_full_match(pieces.values, r"[\s\pZ]*")
+        return tf.ragged.boolean_mask(pieces, pieces.with_values(~blank))
 
-    def encoded(self, utf8: Any) -> Any:
-        """Ids, int32 [n, length]."""
+    def encode(self, utf8: Tensor) -> Tensor:
+        """Converts strings in UTF-8 [n] to ids, int32 [n, length]."""
         words = self.split(utf8)
         if self._buckets:
             ids = tf.strings.to_hash_bucket_fast(words.values, self._buckets) + 1
             ids = words.with_values(tf.cast(ids, tf.int32))
         else:
-            ids = self._looked_up(words)
+            ids = self._look_up(words)
         return ids.to_tensor(shape=(None, self.shape[0]))
 
-    def _looked_up(self, words: Any) -> Any:
-        """Ids of words that are known, or of their parts, as a ragged tensor."""
+    def _look_up(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns ids of known words, or of their parts, int32 [n, ids]."""
+        assert self.table is not None
         known = self.table.lookup(words.values) > 0
-        parts = tf.strings.regex_replace(words.values, _JOINS, _BREAK)
-        parts = tf.strings.split(tf.where(known, words.values, parts), _BREAK)
+        parts = tf.strings.regex_replace(words.values, _JOINING, _SEPARATOR)
+        parts = tf.strings.split(tf.where(known, words.values, parts), _SEPARATOR)
         ids = words.with_values(parts.with_values(self.table.lookup(parts.values)))
         ids = tf.cast(ids.merge_dims(1, 2), tf.int32)
         return tf.ragged.boolean_mask(ids, ids > 0)
 
     def warnings(self, items: Sequence[bytes]) -> tuple[str, ...]:
-        """How many of the words of some texts have an id, and how many texts are cut."""
+        """Returns how many training texts are truncated, and how many of their words have a vector.
+
+        Args:
+          items: Encoded bytes of the training texts.
+        """
         if not items:
             return ()
         words = self.split(tf.constant([decode_text(item).encode() for item in items]))
-        cut = float(tf.reduce_mean(tf.cast(words.row_lengths() > self.shape[0], tf.float32)))
-        said = [f"{cut:.1%} of the training texts are longer than {self.shape[0]} words and cut"]
-        if not self._buckets:
-            is_word = tf.strings.regex_full_match(words.values, r".*[\pL\pN].*")
-            every = tf.boolean_mask(words.values, is_word)
-            ids = self.table.lookup(every).numpy()
-            known = ids > 0
-            modalities = len(set(every.numpy()[known])) / max(1, len(set(every.numpy())))
-            said.append(
-                f"{known.sum() / max(1, len(known)):.1%} of the words in the training texts have "
-                f"a vector, {modalities:.1%} of the different ones"
-            )
-            if self._ranked and (agreed := _agreement(ids[known])) < _AGREES:
-                said.append(
-                    f"the words' order is hardly that of their frequency in the training texts "
-                    f"(Spearman {agreed:.2f}), which sif takes for granted; pool=mean does without"
-                )
-        return tuple(said[not cut :])
+        longer = float(tf.reduce_mean(tf.cast(words.row_lengths() > self.shape[0], tf.float32)))
+        truncated = f"{longer:.1%} of the training texts have more than {self.shape[0]} words and "
+        warnings = [f"{truncated}are truncated"] if longer else []
+        return (*warnings, *(() if self._buckets else self._coverage(words)))
 
-    def augmenter(self, augment: str) -> Augmenter:
-        """Hides words, or exchanges them."""
-        return TokenAugmenter(augment, hidden=0, kept=(0,), size=self.size + 1)
+    def _coverage(self, words: tf.RaggedTensor) -> list[str]:
+        assert self.table is not None
+        is_word = tf.strings.regex_full_match(words.values, r".*[\pL\pN].*")
+        all_words = tf.boolean_mask(words.values, is_word)
+        ids = self.table.lookup(all_words).numpy()
+        known = ids > 0
+        distinct = len(set(all_words.numpy()[known])) / max(1, len(set(all_words.numpy())))
+        warnings = [
+            f"{known.sum() / max(1, len(known)):.1%} of the words in the training texts have a "
+            f"vector, {distinct:.1%} of the distinct words"
+        ]
+        if self._ranked and (correlation := _rank_correlation(ids[known])) < _MIN_CORRELATION:
+            warnings.append(
+                "the order of the words differs from that of their frequency in the training texts "
+                f"(Spearman {correlation:.2f}), which pool=sif assumes; pool=mean does not"
+            )
+        return warnings
+
+    def augmenter(self, augment: Augment) -> Augmenter:
+        """Returns the augmenter of a name, which drops or replaces words."""
+        return TokenAugmenter(str(augment), mask_id=0, kept_ids=(0,), vocabulary_size=self.size + 1)
 
 
 def _ids(words: Sequence[str]) -> dict[str, int]:
-    """Of words, and of those whose accents are written apart, or not, where words have any."""
+    """Returns ids from 1; words with accents are also found in other Unicode normal forms."""
     ids = {word: number for number, word in enumerate(words, 1)}
     for word in words:
         if not word.isascii():
@@ -236,18 +262,18 @@ def _ids(words: Sequence[str]) -> dict[str, int]:
     return ids
 
 
-def _agreement(ids: np.ndarray) -> float:
-    """Spearman's correlation of the words' order and how often each is seen, 1 for too few."""
+def _rank_correlation(ids: Array) -> float:
+    """Returns Spearman's correlation of rank and frequency; 1 if there are too few words."""
     from scipy.stats import spearmanr
 
-    seen, counts = np.unique(ids, return_counts=True)
-    often = counts >= _SEEN
-    if often.sum() < _ENOUGH or len(set(counts[often])) == 1:
+    distinct, counts = np.unique(ids, return_counts=True)
+    frequent = counts >= _MIN_COUNT
+    if frequent.sum() < _MIN_WORDS or len(set(counts[frequent])) == 1:
         return 1.0
-    return float(spearmanr(-seen[often], counts[often]).statistic)
+    return float(spearmanr(-distinct[frequent], counts[frequent]).statistic)
 
 
-def _table(ids: Mapping[str, int]) -> Any:
+def _table(ids: Mapping[str, int]) -> tf.lookup.StaticHashTable:
     values = tf.constant(list(ids.values()), tf.int64)
     initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(list(ids)), values)
     return tf.lookup.StaticHashTable(initializer, default_value=0)

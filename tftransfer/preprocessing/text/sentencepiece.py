@@ -1,28 +1,35 @@
-"""SentencePiece models that last as long as the process."""
+"""SentencePiece models that survive a new random seed."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from tftransfer.core.typing import Tensor
 from tftransfer.utils.keras_internals import is_sentencepiece, set_sentencepiece_resource
+
+if TYPE_CHECKING:
+    import keras_hub
 
 
 class _Model(tf.saved_model.experimental.TrackableResource):
-    """A model under a name of its own, by which it is found again.
+    """A SentencePiece model with a name in the resource manager.
 
-    TensorFlow Text gives it no name: then the cache of kernels owns it, and `tf.random.set_seed`,
-    which `keras.utils.set_random_seed` calls, empties that cache.
+    TensorFlow Text gives it no name. Then the kernel cache owns the model, and
+    `tf.random.set_seed`, which `keras.utils.set_random_seed` calls, empties that cache.
+
+    Args:
+      model: Serialized SentencePiece model.
     """
 
     def __init__(self, model: bytes):
         super().__init__()
         self._model = model
-        _ = self.resource_handle  # this makes it
+        _ = self.resource_handle  # creates the resource
 
-    def _create_resource(self) -> Any:
+    def _create_resource(self) -> Tensor:
         from tensorflow_text.python.ops import sentencepiece_tokenizer
 
         return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(
@@ -30,11 +37,11 @@ class _Model(tf.saved_model.experimental.TrackableResource):
         )
 
 
-def keep_model(tokenizer: Any) -> None:
-    """Lets a tokenizer of KerasHub outlive a new seed; one without SentencePiece stays as it is.
+def make_persistent(tokenizer: keras_hub.tokenizers.Tokenizer) -> None:
+    """Makes the SentencePiece model of a tokenizer survive a new random seed.
 
     Args:
-      tokenizer: changed in place.
+      tokenizer: Tokenizer of KerasHub, changed in place; others than SentencePiece stay unchanged.
     """
     if is_sentencepiece(tokenizer):
         set_sentencepiece_resource(tokenizer, _Model(tokenizer.proto))
