@@ -57,7 +57,14 @@ def test_train_dry_run_prints_the_plan_and_writes_nothing(call, digits, tmp_path
         f"--workdir={tmp_path / 'run'}",
     )
     assert done.returncode == 0, done.stderr
-    for needed in ("block", "parameters", "phase 1", "peak rate", "cost", "nothing was trained"):
+    for needed in (
+        "block",
+        "parameters",
+        "phase 1",
+        "learning rate",
+        "cost",
+        "nothing was trained",
+    ):
         assert needed in done.stdout
     assert not (tmp_path / "run").exists()
 

@@ -36,6 +36,7 @@ from tftransfer.training.trainer import Trainer
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import locked
+from tftransfer.utils.progress import waiting
 from tftransfer.utils.timing import Clock
 from tftransfer.workdir.overwrite import check_deletable, delete_run
 from tftransfer.workdir.run_folder import RunFolder, write_predictions
@@ -216,7 +217,7 @@ def _run_plan(
     trainer = Trainer(plan, folder, callbacks=callbacks, strategy=strategy)
     signals.call_before_forced_exit(trainer.saver.keep)
     try:
-        with clock.measure("baselines"):
+        with clock.measure("baselines"), waiting("measuring baselines"):
             measured = measure_before_training(plan, trainer)
         with clock.measure("training"):
             phases = trainer.fit()

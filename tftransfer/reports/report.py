@@ -11,6 +11,7 @@ from tftransfer.core.typing import Result
 from tftransfer.reports import plots
 from tftransfer.reports.commands import Commands
 from tftransfer.reports.verdict import backbone_until
+from tftransfer.utils.progress import waiting
 from tftransfer.workdir.run_folder import RunFolder
 
 PLOTS_FOLDER = "plots"
@@ -26,6 +27,7 @@ class _Confusion(NamedTuple):
     classes: list[str]
 
 
+@waiting("writing the report and its plots")
 def write_report(run: RunFolder, result: Result) -> None:
     """Writes `report.md` and the folder `plots` of a run.
 

@@ -19,6 +19,7 @@ from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.serving.signatures import ServedModel
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import atomic_folder
+from tftransfer.utils.progress import waiting
 
 LOGGER = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class ExportReport(TypedDict):
     examples: int
 
 
+@waiting("exporting and comparing with the network")
 def export_network(
     network: Network,
     examples: Examples,
