@@ -46,7 +46,7 @@ def test_methods_with_a_softmax_are_an_error_for_other_labels(train_recipe, prob
         match = "needs one class per example"
         check_error(train_recipe, match, recipe, target_data=DARK, **settings)
     for solve in ("prototypes", "cosine"):
-        check_error(train_recipe, "closed form", f"few_shot:solve={solve}", **settings)
+        check_error(train_recipe, "is for single_label", f"few_shot:solve={solve}", **settings)
 
 
 def test_few_shot_ridge_solves_a_regression(train_recipe):

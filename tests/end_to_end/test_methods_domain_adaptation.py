@@ -55,8 +55,14 @@ def features_of_both(run):
     return outputs(run, KNOWN[0])["features"], outputs(run, DARK)["features"]
 
 
+def adaptation_quality(phase):
+    """What a phase's result has about the target domain."""
+    values = [value for value in phase.values() if isinstance(value, dict)]
+    return next(value for value in values if "domain_gap" in value)
+
+
 def domain_gap(run):
-    return run.result["phases"][-1]["judged"]["domain_gap"]
+    return adaptation_quality(run.result["phases"][-1])["domain_gap"]
 
 
 def mean_distance(run):
@@ -102,7 +108,8 @@ def test_adda_trains_the_stages_for_the_target_and_harm_is_undone(adapted_run, u
     run = adapted_run(f"{ADAPTED}+adda:epochs=2,learning_rate=1e-3")
     tuned, adda = run.result["phases"]
     assert adda["rates"] == {"stage1": 1, "stage2": 1, "stage3": 1, "head": 0, "domain": 10}
-    assert adda["judged"]["reverse_validation"] < tuned["judged"]["reverse_validation"]
+    before, after = (adaptation_quality(phase)["reverse_validation"] for phase in (tuned, adda))
+    assert after < before
     assert tuned["kept"]
     before, after = (weights.read(each.weights) for each in (unadapted, run))
     assert all(np.array_equal(value, after[name]) for name, value in before.items())
@@ -173,7 +180,7 @@ def test_adaptation_ignores_labels_of_the_target(train_recipe):
         for some in (labels, labels[::-1])
     )
     assert first["weights_sha256"] == second["weights_sha256"]
-    assert first["phases"][-1]["judged"] == second["phases"][-1]["judged"]
+    assert adaptation_quality(first["phases"][-1]) == adaptation_quality(second["phases"][-1])
 
 
 @pytest.mark.slow
