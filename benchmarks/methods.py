@@ -194,7 +194,7 @@ def cifar():
         "student alone": base,
         "logits": f"{base}+distill:teacher={FIRST}",
         "features": f"{base}+distill_features:teacher={FIRST}",
-        "logits, also of unlabeled images": f"{base}+distill:teacher={FIRST},unlabelled=1",
+        "logits, also of unlabeled images": f"{base}+distill:teacher={FIRST},unlabelled=true",
     }
     alone, longer = "scratch:epochs=60", "scratch:epochs=330"
     unlabelled = {

@@ -103,7 +103,7 @@ def views_plot(path):
         marker="o",
         label="cached views, mean (gray: each split)",
     )
-    fresh = np.mean(rows["-1"]["log_loss"])
+    fresh = np.mean(rows["fresh"]["log_loss"])
     axes.axhline(fresh, color=_ORANGE, linestyle="--", label="fresh augmentation in every epoch")
     axes.set_xticks(range(len(views)), views)
     axes.set_xlabel("cached views per training image")

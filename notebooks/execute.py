@@ -28,6 +28,7 @@ def execute(path, folder):
       folder: Working directory of its cells.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.pop("MPLBACKEND", None)  # plots are drawn in the notebook
     book = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(book, timeout=TIMEOUT_SECONDS, resources=resources).execute()

@@ -6,7 +6,7 @@ import wave
 import numpy as np
 from PIL import Image
 
-_PER_CLASS = 12
+_PER_CLASS = 24
 _FLOWERS = ("daisy", "rose", "tulip")
 
 
@@ -38,6 +38,16 @@ def flat_folder(count=3 * _PER_CLASS):
 
 def one_image(path):
     _image(path, 1, 999)
+
+
+def table_of_groups(path):
+    rows = ["file,species,garden"]
+    for label, name in enumerate(_FLOWERS):
+        for number in range(_PER_CLASS):
+            file = f"{name}-{number:02}.png"
+            _image(path.parent / file, label, number)
+            rows.append(f"{file},{name},{('north', 'south', 'east', 'west')[number % 4]}")
+    path.write_text("\n".join(rows) + "\n")
 
 
 def table_of_tasks(path):
@@ -115,6 +125,7 @@ MAKERS = {
     "webcam_labeled": class_folders(_FLOWERS, 4),
     "many_photos": flat_folder(),
     "photos/table.csv": table_of_tasks,
+    "photos/labels.csv": table_of_groups,
     "reviews.tsv": reviews,
     "new_reviews.jsonl": new_reviews,
     "glove.6B.100d.txt": word_vectors,

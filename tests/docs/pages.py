@@ -14,12 +14,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 RUN, SHOWN = ("sh", "python"), ("text", "json", "csv")
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 # Pretrained weights need a network, so small networks with random weights take their place.
+_DEFAULT_BACKBONE = "mobilenet_v2"
+_USES_BACKBONE = ("train", "compare", "episodes")
 _STAND_INS = {
     "mobilenet_v2": "small_cnn:width=4,depth=5",
     "efficientnet_v2_b0": "small_cnn:width=4,depth=5",
     "resnet50": "small_cnn:width=8,depth=5",
 }
 _RANDOM = ("yamnet",)
+_IMAGE_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -69,19 +72,23 @@ def write_placeholders(page, folder):
 
 def offline_command(words):
     """The command with small random networks in place of pretrained ones."""
-    flags = dict(word.partition("=")[::2] for word in words if word.startswith("--backbone="))
-    name = flags.get("--backbone", "").partition(":")[0]
-    for known, small in _STAND_INS.items():
-        if name == known:
-            words = [f"--backbone={small}" if w.startswith("--backbone=") else w for w in words]
-    without = not any(word.startswith("--weights=") for word in words)
-    return [*words, "--weights=none"] if without and name in (*_STAND_INS, *_RANDOM) else words
+    flags = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
+    default = _DEFAULT_BACKBONE if words[0] in _USES_BACKBONE else ""
+    name = flags.get("--backbone", default).partition(":")[0]
+    if name not in (*_STAND_INS, *_RANDOM):
+        return words
+    changes = {} if "--weights" in flags else {"--weights": "none"}
+    if name in _STAND_INS:
+        changes |= {"--backbone": _STAND_INS[name], "--image_size": str(_IMAGE_SIZE)}
+    kept = [word for word in words[1:] if word.partition("=")[0] not in changes]
+    return [words[0], *(f"{flag}={value}" for flag, value in changes.items()), *kept]
 
 
 def offline_code(code):
     """The Python code with small random networks in place of pretrained ones."""
     for name, small in _STAND_INS.items():
         code = re.sub(rf'backbone="{name}(?::[^"]*)?"', f'backbone="{small}", weights="none"', code)
+        code = re.sub(r"image_size=\d+", f"image_size={_IMAGE_SIZE}", code)
     for name in _RANDOM:
         code = re.sub(rf'(backbone="{name}(?::[^"]*)?")', r'\1, weights="none"', code)
     return code
@@ -127,8 +134,10 @@ def run_page(page, folder):
             exec(compile(code, str(page), "exec"), names)
 
 
-def has_code(page):
-    return any(block.language in RUN for block in blocks(page))
+def is_run(page):
+    """Whether blocks of the page are run; `test_contributing.py` runs those of CONTRIBUTING.md."""
+    has_code = any(block.language in RUN for block in blocks(page))
+    return has_code and page.name != "CONTRIBUTING.md"
 
 
 def all_commands():

@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from pages import PAGES, ROOT, RUN, SHOWN, all_commands, blocks, has_code, name_of, run_page
+from pages import PAGES, ROOT, RUN, SHOWN, all_commands, blocks, is_run, name_of, run_page
 
 import tftransfer
 from tftransfer.cli.commands import COMMANDS
@@ -49,6 +49,16 @@ def test_python_of_a_page_compiles_and_uses_public_names(page):
             assert used <= {*dir(tftransfer), *modules}, f"{name_of(page)}:{block.line}"
 
 
+@page_names
+def test_recipe_in_the_text_of_a_page_has_known_names_and_options(page):
+    recipes, methods = tftransfer.recipes.RECIPES, tftransfer.recipes.METHODS
+    for spec in re.findall(r"`(\+?[a-z_0-9]+(?:[:+][^`\s]*)?)`", page.read_text()):
+        first = re.split(r"[:+]", spec.removeprefix("+"))[0]
+        if first in methods or (first in recipes and re.search(r"[:+]", spec)):
+            base = "fine_tune" if first in methods else ""
+            tftransfer.recipes.parse_recipe(f"{base}+{spec.removeprefix('+')}".removeprefix("+"))
+
+
 def anchors(page):
     """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
@@ -89,7 +99,7 @@ def test_readme_is_short():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", list(filter(has_code, PAGES)), ids=name_of)
+@pytest.mark.parametrize("page", list(filter(is_run, PAGES)), ids=name_of)
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch, request):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     if ENCODER in page.read_text():
