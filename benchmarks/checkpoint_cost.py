@@ -91,7 +91,7 @@ def measure_cost(folder, blocks):
     with (
         switch.patched(),
         mock.patch.object(Network, "digest", timed(Network.digest, hash_seconds)),
-        mock.patch.object(PhaseLoop, "_taken", timed(PhaseLoop._taken, snapshot_seconds)),
+        mock.patch.object(PhaseLoop, "_snapshot", timed(PhaseLoop._snapshot, snapshot_seconds)),
     ):
         tftransfer.train(experiment, folder / "run", export=False, callbacks=[switch])
     total = time.monotonic() - began

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from results import interval, stored_results, table_of_shots, with_interval
 
+from tftransfer.evaluation.adaptation_quality import best_run
 from tftransfer.evaluation.few_shot_episodes import table as table_of_episodes
-from tftransfer.training.domain_adaptation import best_run
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks" / "methods.md"
 _BASELINE = "source only"
@@ -62,8 +62,6 @@ def selection_without_labels(title, rows):
             if name == _BASELINE or run["accuracy"] != baseline[seed]["accuracy"]
         }
         adaptation = {name: run["adaptation"] for name, run in runs.items()}
-        for each in adaptation.values():
-            each["moved"] = each["class_frequency_distance"]
         validation = {name: run["validation"] for name, run in runs.items()}
         name = best_run(adaptation, validation, _VALIDATION_EXAMPLES[title])
         selected.append(runs[name]["accuracy"])

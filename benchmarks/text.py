@@ -25,7 +25,7 @@ from results import interval, run_missing_seeds, with_interval
 from selection import best_by_validation, best_layer
 
 import tftransfer
-from tftransfer.training.trainer import Trainer
+from tftransfer.training import phase_inputs, phase_loop
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("sst2", "", "folder of train.tsv and test.tsv")
@@ -159,9 +159,9 @@ class Bench:
     def padding(self, seed):
         """Seconds of an epoch on sentences at full length, and without common padding."""
         fields = {"backbone": FLAGS.minilm, "labels_per_class": 320, "validation_fraction": 0.0}
-        default, seconds = Trainer.shortener, {}
+        default, seconds = phase_inputs.shortener, {}
         for name, shortener in (("full length", lambda *_: None), ("without padding", default)):
-            Trainer.shortener = shortener
+            phase_inputs.shortener = phase_loop.shortener = shortener
             self.train(fields, seed, "fine_tune:unfreeze=7,head_epochs=1,epochs=3")
             lines = (self.folder / str(self.count) / "metrics.jsonl").read_text().splitlines()
             seconds[name] = float(np.median([json.loads(line)["seconds"] for line in lines[1:]]))

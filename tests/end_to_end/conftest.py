@@ -1,11 +1,14 @@
-"""Runs of single methods on scikit-learn's digits."""
+"""Runs on scikit-learn's digits: of single methods, and interrupted ones."""
 
 import functools
+import signal
 
+import interruptions
 import pytest
 from digit_runs import DARK, KNOWN, NEW, SIZE, WHOLE
 
 import tftransfer
+from tftransfer.training import pacing
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +47,23 @@ def adapted_run(train_recipe):
 @pytest.fixture(scope="session")
 def digit_teacher(recipe_run):
     return recipe_run(WHOLE.format("train", 10))
+
+
+@pytest.fixture(scope="session")
+def whole_run(source_run, digits, tmp_path_factory):
+    """The run that `interruptions.train` makes when nothing interrupts it."""
+    return interruptions.train(source_run, digits, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def interruptible():
+    """Handles SIGINT even where a shell runs the tests as a background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def short_groups(monkeypatch):
+    """Every epoch has several groups of steps."""
+    monkeypatch.setattr(pacing, "_MAX_STEPS", 8)

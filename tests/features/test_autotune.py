@@ -157,3 +157,23 @@ def test_multiplications_include_a_sequential_model_inside():
     assert autotune._multiplications(model) == 36 * (9 * 3 * 4 + 4 * 2 + 2 * 4)
     empty = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
     assert autotune._multiplications(keras.Model(pixels, empty(pixels))) == 8 * 8 * 3 * 3
+
+
+def test_fastest_forward_prefers_the_selection_of_the_run(tmp_path, monkeypatch, log_lines):
+    pixels = keras.Input((32, 32, 3))
+    model = keras.Model([pixels], [keras.layers.Conv2D(8, 3)(pixels)])
+    rates = iter([1.0, 2.0, 2.0, 1.0])
+    monkeypatch.setattr(autotune, "_rate", lambda *_: next(rates))
+    cache_file, run_file = tmp_path / "autotune.json", tmp_path / "run" / "autotune.json"
+
+    def selections():
+        return [line for line in log_lines if "frozen layers run by" in line]
+
+    autotune.fastest_forward(model, 10**8, cache_file=cache_file, run_file=run_file)
+    cache_file.unlink()
+    autotune.fastest_forward(model, 10**8, cache_file=cache_file, run_file=run_file)
+    assert len(selections()) == 1 and not cache_file.exists()
+    autotune.fastest_forward(model, 10**8, cache_file=cache_file, run_file=None)
+    assert "by constants" in selections()[0] and "by litert" in selections()[1]
+    autotune.fastest_forward(model, 10**8, cache_file=cache_file, run_file=run_file)
+    assert len(selections()) == 2

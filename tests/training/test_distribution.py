@@ -66,4 +66,4 @@ def test_two_replicas_equal_one(digits, tmp_path):
 
 def test_a_batch_that_cannot_be_parted_is_an_error(digits, tmp_path):
     told = run(digits / "source", tmp_path, 31)
-    assert "--batch_size=31 cannot be parted over 2 devices" in told["error"]
+    assert "--batch_size=31 is not divisible by the number of devices (2)" in told["error"]

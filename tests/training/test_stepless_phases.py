@@ -1,4 +1,4 @@
-"""What a head that is solved is told of the examples."""
+"""What the solver of a head is given: features, labels, and the units of cross-validation."""
 
 from types import SimpleNamespace
 
@@ -32,20 +32,20 @@ def examples_of(labels, problem_type, classes, **changes):
 def solved(examples):
     dense = keras.layers.Dense(len(examples.classes))
     dense.build((None, 40))
-    trainer = SimpleNamespace(
-        plan=SimpleNamespace(examples=examples),
+    context = SimpleNamespace(
+        examples=examples,
         targets=examples.targets(),
         extractor=SimpleNamespace(features=lambda rows: FEATURES[rows]),
         network=SimpleNamespace(blocks={"head": [dense]}),
     )
-    stepless_phases._solve(SimpleNamespace(phase=SimpleNamespace(solve="logistic")), trainer)
+    stepless_phases._solve(context, "logistic")
     return dense.get_weights()
 
 
-@pytest.mark.parametrize("together", ["sha256", "groups"])
-def test_the_penalty_is_chosen_without_parting_copies_or_groups(together):
+@pytest.mark.parametrize("field", ["sha256", "groups"])
+def test_solve_selects_the_penalty_without_splitting_copies_or_groups(field):
     units = [f"{number // 3:064}" for number in NUMBERS]
-    examples = examples_of(NUMBERS // 3 % 2, "single_label", ("a", "b"), **{together: units})
+    examples = examples_of(NUMBERS // 3 % 2, "single_label", ("a", "b"), **{field: units})
     train = examples.where("train")
     x, y = FEATURES[train], examples.targets()[train]
     expected = closed_form.logistic(x, y, units=[units[row] for row in train])
@@ -55,7 +55,7 @@ def test_the_penalty_is_chosen_without_parting_copies_or_groups(together):
     assert np.abs(kernel).max() < 0.2 * np.abs(closed_form.logistic(x, y)[0]).max()
 
 
-def test_each_task_has_the_units_of_its_own_examples():
+def test_solve_with_several_tasks_uses_the_units_of_the_labeled_examples():
     labels = np.stack([NUMBERS // 3 % 2, np.where(NUMBERS % 2, NUMBERS // 6 % 2, -1)], axis=1)
     units = [f"{number // 3:064}" for number in NUMBERS]
     classes = ("one=a", "one=b", "two=a", "two=b")

@@ -1,4 +1,4 @@
-"""Batches are a function of (seed, epoch, step), each example once, padding without weight."""
+"""Batches are a function of (seed, epoch, step); each example once, padding without weight."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ VIEWS = tuple(
 
 
 class Numbers:
-    """Pictures, and stored features of views, whose every value tells which they are."""
+    """Images and cached features of views whose every value identifies the example and the view."""
 
     size = 2
 
@@ -34,9 +34,9 @@ class Numbers:
         return [values[:, None].repeat(2, axis=1), -values[:, None]]
 
 
-def stream(*, most_steps=64, **changes):
+def stream(*, max_steps=64, **changes):
     """One stream, as a phase reads it."""
-    return Alone({"train": one(**changes)}, most_steps=most_steps)
+    return Alone({"train": one(**changes)}, max_steps=max_steps)
 
 
 class Alone(Streams):
@@ -89,7 +89,7 @@ def same(first, second):
 
 @pytest.mark.parametrize("keys", [(), VIEWS[:1], VIEWS])
 @pytest.mark.parametrize("batch_size", [1, 5, 17, 40])
-def test_each_example_is_there_once_per_epoch_with_its_label(keys, batch_size):
+def test_epoch_has_each_example_once_with_its_label(keys, batch_size):
     batches = list(batches_of(stream(keys=keys, batch_size=batch_size), 0))
     assert len(batches) == -(-len(INDICES) // batch_size)
     assert sorted(np.concatenate([real(batch) for batch in batches])) == sorted(INDICES)
@@ -101,16 +101,16 @@ def test_each_example_is_there_once_per_epoch_with_its_label(keys, batch_size):
 
 
 @pytest.mark.parametrize("keys", [(), VIEWS])
-def test_groups_change_nothing_but_the_number_of_calls(keys):
+def test_epoch_in_groups_has_the_same_batches(keys):
     options = {"keys": keys, "mixup": 0.4, "augmenter": ImageAugmenter("flip")}
-    alone, grouped = (stream(**options, most_steps=most) for most in (1, 3))
+    alone, grouped = (stream(**options, max_steps=most) for most in (1, 3))
     assert [len(g["weight"]) for g in alone.epoch(1)] == [1, 1, 1, 1]
     assert [len(g["weight"]) for g in grouped.epoch(1)] == [3, 1]
     for a, b in zip(batches_of(alone, 1), batches_of(grouped, 1), strict=True):
         assert same(a, b)
 
 
-def test_a_group_is_bounded_in_bytes():
+def test_group_is_bounded_in_bytes():
     class Large(Numbers):
         def get(self, key, indices):
             return [np.zeros((len(indices), 1 << 18), np.float32)]
@@ -119,7 +119,7 @@ def test_a_group_is_bounded_in_bytes():
     assert stream(keys=VIEWS, store=Large()).group == 1
 
 
-def test_padding_has_weight_0_and_is_at_the_end():
+def test_epoch_padding_has_weight_0_and_is_at_the_end():
     weights = [batch["weight"].tolist() for batch in batches_of(stream(), 3)]
     assert weights == [[1, 1, 1, 1, 1]] * 3 + [[1, 1, 0, 0, 0]]
     assert stream().steps == 4
@@ -128,7 +128,7 @@ def test_padding_has_weight_0_and_is_at_the_end():
 @pytest.mark.parametrize(
     "options", [{}, {"augmenter": ImageAugmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
 )
-def test_batches_are_a_function_of_seed_epoch_and_step(options):
+def test_epoch_is_a_function_of_seed_and_number(options):
     straight = stream(**options)
     epochs = [list(batches_of(straight, epoch)) for epoch in range(3)]
     resumed = list(batches_of(stream(**options), 2))
@@ -138,7 +138,7 @@ def test_batches_are_a_function_of_seed_epoch_and_step(options):
         assert [real(b).tolist() for b in other] != [real(b).tolist() for b in resumed]
 
 
-def test_a_view_is_drawn_for_each_example_and_all_its_tensors_agree():
+def test_epoch_draws_a_view_for_each_example_and_all_its_tensors_agree():
     batches = [batch for epoch in range(20) for batch in batches_of(stream(keys=VIEWS), epoch)]
     views = np.concatenate([np.asarray(b["inputs"][0])[:, 0] // 100 for b in batches])
     shares = np.bincount(views.astype(int)) / len(views)
@@ -148,7 +148,7 @@ def test_a_view_is_drawn_for_each_example_and_all_its_tensors_agree():
         np.testing.assert_array_equal(first[:, :1], -second)
 
 
-def test_the_store_is_left_as_it_was():
+def test_epoch_does_not_change_the_store():
     kept = np.arange(3 * COUNT, dtype=np.float32).reshape(3, COUNT, 1)
 
     class Kept:
@@ -162,7 +162,7 @@ def test_the_store_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("keys", [(), VIEWS[:1]])
-def test_mixup_mixes_inputs_and_labels_by_one_share(keys):
+def test_mixup_mixes_inputs_and_labels_by_the_same_share(keys):
     targets = np.eye(COUNT, dtype=np.float32)
     plain = list(batches_of(stream(keys=keys, targets=targets), 0))
     mixed = list(batches_of(stream(keys=keys, targets=targets, mixup=0.4), 0))
@@ -184,7 +184,7 @@ def test_mixup_mixes_inputs_and_labels_by_one_share(keys):
     assert all(0 <= share <= 1 for share in shares)
 
 
-def test_class_weights_go_with_every_batch():
+def test_epoch_has_class_weights_in_every_batch():
     weight = np.float32([1, 2, 3])
     for batch in batches_of(stream(class_weight=weight), 0):
         np.testing.assert_array_equal(batch["class_weight"], weight)
@@ -200,14 +200,14 @@ def test_class_weights_go_with_every_batch():
         ([4, 0], [0.5, 0]),
     ],
 )
-def test_balanced_class_weights_by_hand(counts, expected):
+def test_balanced_class_weights_equal_hand_computed_values(counts, expected):
     targets = np.eye(len(counts))[np.repeat(np.arange(len(counts)), counts)]
     got = balanced_class_weights(targets)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
     assert got.dtype == np.float32
 
 
-def test_the_last_batch_is_filled_with_other_examples():
+def test_epoch_completes_the_last_batch_with_other_examples():
     """Copies of the few that are left would upset the statistics of BatchNorm."""
     (*_, last) = batches_of(stream(batch_size=8), 0)
     assert len(INDICES) % 8 == 1
@@ -219,26 +219,26 @@ def test_the_last_batch_is_filled_with_other_examples():
     "options", [{}, {"augmenter": ImageAugmenter("full")}, {"keys": VIEWS}, {"mixup": 0.4}]
 )
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
-def test_an_epoch_can_be_begun_at_any_step(options, start):
+def test_epoch_from_any_step_equals_the_rest_of_a_whole_one(options, start):
     whole = list(batches_of(stream(**options), 1))
     rest = list(batches_of(stream(**options), 1, start=start))
     assert len(rest) == len(whole) - start
     assert all(same(a, b) for a, b in zip(whole[start:], rest))
 
 
-def test_groups_are_as_large_as_is_asked_for():
+def test_epoch_groups_have_the_requested_number_of_steps():
     wanted = iter([1, 2, 9])
-    groups = list(stream(keys=VIEWS).epoch(0, most=lambda: next(wanted)))
+    groups = list(stream(keys=VIEWS).epoch(0, max_steps=lambda: next(wanted)))
     assert [len(group["weight"]) for group in groups] == [1, 2, 1]
 
 
 @pytest.mark.parametrize("step", range(4))
-def test_a_batch_is_named_by_epoch_and_step(step):
+def test_batch_of_epoch_and_step_has_its_indices(step):
     found = stream()
     assert found.batch(2, step).tolist() == real(list(batches_of(found, 2))[step]).tolist()
 
 
-def test_alike_lengths_share_batches_of_an_epoch_and_a_resumed_one_sees_the_same():
+def test_epoch_with_lengths_puts_similar_ones_in_a_batch_reproducibly():
     lengths = np.arange(COUNT) % 7
     found = one(lengths=lengths)
     order, _, weight = found._drawn(3)
@@ -248,9 +248,9 @@ def test_alike_lengths_share_batches_of_an_epoch_and_a_resumed_one_sees_the_same
     assert np.ptp(lengths[order[:full]].reshape(-1, 5), axis=1).mean() < 3
 
 
-def test_alike_lengths_share_batches_of_a_stream_that_begins_anew():
+def test_repeated_stream_with_lengths_puts_similar_ones_in_a_batch():
     lengths = np.arange(COUNT) % 7
-    found = one(lengths=lengths, endless=8)
+    found = one(lengths=lengths, steps_per_epoch=8)
     for epoch in range(3):
         order, _, weight = found._drawn(epoch)
         assert len(order) == 40 and weight.all()

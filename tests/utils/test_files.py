@@ -71,3 +71,16 @@ def test_atomic_folder_is_replaced_where_the_system_cannot_swap_names(tmp_path, 
         (temporary / "new.txt").write_text("new")
     assert os.listdir(folder) == ["new.txt"]
     assert os.listdir(tmp_path) == ["export"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_publish_replaces_a_folder_as_a_whole(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    for content in ("one", "two"):
+        part = tmp_path / ".export.part"
+        (part / "deep").mkdir(parents=True)
+        (part / "deep" / "file").write_text(content)
+        files.publish(part, tmp_path / "export")
+        assert (tmp_path / "export" / "deep" / "file").read_text() == content
+        assert [path.name for path in tmp_path.iterdir()] == ["export"]

@@ -25,7 +25,7 @@ class AsyncSaver:
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._saves = 0
         self._unsaved: Checkpoint | None = None
         self._writer = ThreadPoolExecutor(1)
@@ -67,13 +67,13 @@ class AsyncSaver:
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that can be read; later ones are numbered after all there are."""
-        found = checkpoints.load_newest(self._folder)
+        found = checkpoints.load_newest(self.folder)
         if found is None:
             return None
         checkpoint, remarks = found
         for remark in remarks:
             LOGGER.info(remark)
-        self._saves = max(checkpoints.numbers(self._folder))
+        self._saves = max(checkpoints.numbers(self.folder))
         return checkpoint
 
     def _written(self) -> None:
@@ -83,12 +83,12 @@ class AsyncSaver:
         except OSError as error:
             self._writing = None
             raise UserError(
-                f"A checkpoint could not be written in {self._folder}: {error.strerror}.",
+                f"A checkpoint could not be written in {self.folder}: {error.strerror}.",
                 "Make room there, then go on with --resume.",
             ) from None
 
     def _save(self, number: int, checkpoint: Checkpoint) -> None:
         started = time.monotonic()
-        checkpoints.save(self._folder, number, checkpoint)
+        checkpoints.save(self.folder, number, checkpoint)
         self._saved_at = time.monotonic()
         self._seconds = self._saved_at - started

@@ -13,11 +13,11 @@ from tftransfer.commands import single_task_baselines
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.serialization import write_json
 from tftransfer.core.typing import FloatArray
+from tftransfer.evaluation.adaptation_quality import best_run, final_metrics
 from tftransfer.metrics.intervals import mean_interval
 from tftransfer.metrics.probabilities import mean_over_tasks
 from tftransfer.reports.plots import intervals
 from tftransfer.runs.run import Run
-from tftransfer.training import domain_adaptation
 from tftransfer.utils.tabular import Row, Tabular
 
 # What is compared per example where the main metric has no value for a single one.
@@ -31,7 +31,10 @@ _BY_TARGET_DOMAIN = (
     "labels among the recipes that are not worse on the validation split and in reverse validation"
 )
 # Columns for the target domain: key of the row, and title in the table.
-_TARGET_COLUMNS = {"reverse_validation": "reverse validation", "moved": "frequency shift"}
+_TARGET_COLUMNS = {
+    "reverse_validation": "reverse validation",
+    "class_frequency_distance": "class frequency distance",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Comparison(Tabular):
       rows: One row per recipe: `recipe`, `value` of the metric on the test split with its 95 %
         interval `low` and `high`, `validation_loss`, `behind` (how much more the winner has, per
         example) with its interval `behind_low` and `behind_high`, and `seconds`; with a target
-        domain also `reverse_validation` and `moved`.
+        domain also `reverse_validation` and `class_frequency_distance`.
       metric: Name of the main metric, such as `accuracy`.
       winner: The recipe with the lowest calibrated loss on the validation split, or the best one
         for the target domain.
@@ -90,11 +93,11 @@ def compare_runs(runs: Mapping[str, Run], metric: str, validation_examples: int)
     """
     results = {name: run.result for name, run in runs.items()}
     losses = {name: _validation_loss(result) for name, result in results.items()}
-    target = {name: domain_adaptation.final(result["phases"]) for name, result in results.items()}
+    target = {name: final_metrics(result["phases"]) for name, result in results.items()}
     winner, reason = min(losses, key=losses.__getitem__), _BY_VALIDATION_LOSS
     if all(target.values()):
         accuracy = {name: result["validation"]["accuracy"] for name, result in results.items()}
-        winner = domain_adaptation.best_run(target, accuracy, validation_examples)
+        winner = best_run(target, accuracy, validation_examples)
         reason = _BY_TARGET_DOMAIN
     best = values_per_example(runs[winner])
     rows = []

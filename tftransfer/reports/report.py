@@ -150,7 +150,7 @@ def _phase_line(phase: Result) -> str:
         best, stopped = phase["best_epoch"], phase["stopped"]
         steps = f"{phase['epochs']} epochs, the best was epoch {best} ({stopped})"
     else:
-        steps = f"no training steps; {phase['said']}"
+        steps = f"no training steps; {phase['summary']}"
     return (
         f"- **{phase['name']}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, verified by "
         f"their hash to be unchanged: {frozen}."
@@ -161,8 +161,8 @@ def _adaptation_section(phases: Sequence[Result]) -> list[str]:
     """The quality of the adaptation to a target domain after each phase."""
     rows = []
     for phase in phases:
-        if "judged" in phase:
-            found = phase["judged"]
+        if "adaptation" in phase:
+            found = phase["adaptation"]
             final = "the run ends with these weights" if phase.get("kept") else ""
             gap, reverse = f"{found['domain_gap']:.2f}", f"{found['reverse_validation']:.3f}"
             rows.append([phase["name"], gap, reverse, final])

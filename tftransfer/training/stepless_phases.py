@@ -1,9 +1,9 @@
-"""Phases without steps: heads solved on frozen features, statistics measured, weights averaged."""
+"""Phases without steps: heads solved in closed form, statistics measured, weights averaged."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import numpy as np
 
 from tftransfer.checkpoints import weights
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.core.typing import Array, IntArray, KerasLayer, Variable
 from tftransfer.data.examples import Examples
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
@@ -18,49 +19,61 @@ from tftransfer.models.adabn import measure_statistics
 from tftransfer.models.inference import predict_batches
 from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.probes.closed_form import SOLVERS
+from tftransfer.training.context import TrainingContext
+from tftransfer.training.reference_weights import Reference
 from tftransfer.utils import signals
 
 _MIXES = np.linspace(0.0, 1.0, 11)
-_BATCH = 64
+_BATCH_SIZE = 64
 
 
-def without_steps(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
-    """Does what the phase is for; a record of it for `result.json`."""
+def run_stepless_phase(
+    context: TrainingContext, planned: PhasePlan, reference: Reference
+) -> dict[str, Any]:
+    """Runs a phase that solves a head, measures statistics or averages weights.
+
+    Args:
+      context: What the training reads.
+      planned: The phase.
+      reference: The weights to interpolate with.
+
+    Returns:
+      A record of the phase for `result.json`.
+    """
     began = time.monotonic()
     if planned.phase.batch_norm == "adapt":
-        said = _adapt_statistics(planned, trainer)
+        record = _adapt_statistics(context, planned)
     elif planned.phase.solve == "interpolate":
-        said = _interpolate(planned, trainer, reference)
+        record = _interpolate(context, planned, reference)
     else:
-        said = _solve(planned, trainer)
-    return {"epochs": 0, "best_epoch": 0, "seconds": time.monotonic() - began, **said}
+        record = _solve(context, planned.phase.solve)
+    return {"epochs": 0, "best_epoch": 0, "seconds": time.monotonic() - began, **record}
 
 
-def _solve(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
-    """The head `head` as the solution of a linear problem."""
-    examples, solve = trainer.plan.examples, planned.phase.solve
+def _solve(context: TrainingContext, solver: str) -> dict[str, Any]:
+    """Sets the head named `head` to the solution of a linear problem."""
+    examples = context.examples
     train = examples.where("train")
-    features, targets = trainer.extractor.features(train), trainer.targets[train]
-    layers = trainer.network.blocks["head"]
+    features, targets = context.extractor.features(train), context.targets[train]
+    layers = context.network.blocks["head"]
     for layer in layers:
         if isinstance(layer, keras.layers.UnitNormalization):
-            features = layer(features).numpy()
-        if isinstance(layer, keras.layers.Normalization):  # the head's own unit comes after
+            features = np.asarray(layer(features))
+        if isinstance(layer, keras.layers.Normalization):  # the head's last layer adds the unit
             targets = (targets - layer.mean.numpy()) / np.sqrt(layer.variance.numpy())
-    kernel, bias = _solution(solve, features, targets, examples, np.asarray(units(examples))[train])
+    unit_of_row = np.asarray(units(examples))[train]
+    kernel, bias = _solution(solver, features, targets, examples, unit_of_row)
     linear = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
     linear.set_weights([kernel, bias])
-    return {"stopped": "solved", "said": f"{solve} on {len(train):,} frozen features"}
+    return {"stopped": "solved", "summary": f"{solver} on {len(train):,} frozen features"}
 
 
 def _solution(
-    solve: str, features: np.ndarray, targets: np.ndarray, examples: Examples, own: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    def solved(
-        rows: np.ndarray, labels: np.ndarray, problem_type: ProblemType
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return SOLVERS[solve](
-            features[rows], labels[rows], problem_type=problem_type, units=own[rows]
+    solver: str, features: Array, targets: Array, examples: Examples, unit_of_row: Array
+) -> tuple[Array, Array]:
+    def solved(rows: IntArray, labels: Array, problem_type: ProblemType) -> tuple[Array, Array]:
+        return SOLVERS[solver](
+            features[rows], labels[rows], problem_type=problem_type, units=unit_of_row[rows]
         )
 
     if not examples.tasks:
@@ -73,61 +86,71 @@ def _solution(
     return np.concatenate(kernels, axis=1), np.concatenate(biases)
 
 
-def _adapt_statistics(planned: PhasePlan, trainer: Any) -> dict[str, Any]:
-    """BatchNorm's statistics of the target stream, in place of the source's."""
-    target = trainer.plan.examples.where("target")
-    trained = [block for block, rate in planned.rates.items() if rate]
-    layers = [layer for block in trained for layer in trainer.network.blocks[block]]
+def _adapt_statistics(context: TrainingContext, planned: PhasePlan) -> dict[str, Any]:
+    """Measures BatchNorm statistics on the target domain (AdaBN, Li et al., 2017)."""
+    target = context.examples.where("target")
     count = measure_statistics(
-        trainer.network.backbone.model,
-        layers,
-        _checked(_batches(trainer.extractor.decoded, target)),
+        context.network.backbone.model,
+        _trained_layers(context, planned),
+        _interruptible(_batches(context.extractor.decoded, target)),
     )
-    said = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
-    return {"stopped": "measured", "said": said}
+    summary = f"statistics of {count} BatchNorm layers measured on {len(target):,} target examples"
+    return {"stopped": "measured", "summary": summary}
 
 
-def _batches(decoded: InputPipeline, indices: np.ndarray) -> Iterator[np.ndarray]:
-    return decoded.batches(indices, decoded.preprocessor.scaled_batch_size(_BATCH))
-
-
-def _checked(batches: Any) -> Any:
-    for batch in batches:
-        signals.raise_if_stop_requested()
-        yield batch
-
-
-def _interpolate(planned: PhasePlan, trainer: Any, reference: Any) -> dict[str, Any]:
-    """Between the weights of the reference and those of now (WiSE-FT, Wortsman et al., 2022)."""
-    network, val = trainer.network, trainer.plan.examples.where("val")
-    blocks = [block for block, rate in planned.rates.items() if rate]
-    ends = [
-        (variable, reference.values[id(variable)].numpy(), variable.numpy())
-        for block in blocks
-        for variable in network.variables(block)
+def _interpolate(
+    context: TrainingContext, planned: PhasePlan, reference: Reference
+) -> dict[str, Any]:
+    """Averages the present weights and those of the reference (WiSE-FT, Wortsman et al., 2022)."""
+    pairs = [
+        (variable, np.asarray(reference.values[id(variable)]), variable.numpy())
+        for block in _trained_blocks(planned)
+        for variable in context.network.variables(block)
     ]
-    layers = [layer for block in blocks for layer in network.blocks[block]]
+    layers = _trained_layers(context, planned)
     curve = []
     for mix in _MIXES:
-        _mix(ends, layers, mix)
-        trainer.extractor.weights_changed()
-        curve.append({"mix": float(mix), **_validated(trainer, val)})
+        _assign_mix(pairs, layers, mix)
+        context.extractor.weights_changed()
+        curve.append({"mix": float(mix), **_validate(context)})
     best = min(curve, key=lambda row: row["loss"])
-    _mix(ends, layers, best["mix"])
-    said = f"{best['mix']:.1f} of the tuned weights and {1 - best['mix']:.1f} of those before"
-    return {"stopped": "interpolated", "said": said, "curve": curve}
+    _assign_mix(pairs, layers, best["mix"])
+    summary = f"{best['mix']:.1f} of the tuned weights and {1 - best['mix']:.1f} of those before"
+    return {"stopped": "interpolated", "summary": summary, "curve": curve}
 
 
-def _mix(ends: list[tuple[Any, np.ndarray, np.ndarray]], layers: list[Any], mix: float) -> None:
-    for variable, then, now in ends:
-        variable.assign((1 - mix) * then + mix * now)
+def _assign_mix(
+    pairs: Iterable[tuple[Variable, Array, Array]], layers: Iterable[KerasLayer], mix: float
+) -> None:
+    for variable, before, tuned in pairs:
+        variable.assign((1 - mix) * before + mix * tuned)
     weights.settle(layers)
 
 
-def _validated(trainer: Any, val: np.ndarray) -> dict[str, float]:
-    problem_type, tasks = trainer.plan.examples.problem_type, trainer.plan.examples.tasks
-    inputs = ((batch,) for batch in _batches(trainer.extractor.decoded, val))
-    logits = predict_batches(lambda batch: trainer.network.predict(batch)["logits"], inputs)
-    values = problem_type.probabilities(logits, tasks=tasks)
-    figures = problem_type.metrics(values, trainer.targets[val], tasks)
-    return {"loss": figures.get("log_loss", figures.get("mean_absolute_error", np.inf)), **figures}
+def _validate(context: TrainingContext) -> dict[str, float]:
+    examples, val = context.examples, context.examples.where("val")
+    inputs = ((batch,) for batch in _batches(context.extractor.decoded, val))
+    logits = predict_batches(lambda batch: context.network.predict(batch)["logits"], inputs)
+    problem_type, tasks = examples.problem_type, examples.tasks
+    scores = problem_type.probabilities(logits, tasks=tasks)
+    values = problem_type.metrics(scores, context.targets[val], tasks)
+    return {"loss": values.get("log_loss", values.get("mean_absolute_error", np.inf)), **values}
+
+
+def _trained_blocks(planned: PhasePlan) -> list[str]:
+    return [block for block, rate in planned.rates.items() if rate]
+
+
+def _trained_layers(context: TrainingContext, planned: PhasePlan) -> Sequence[KerasLayer]:
+    blocks = context.network.blocks
+    return [layer for block in _trained_blocks(planned) for layer in blocks[block]]
+
+
+def _batches(decoded: InputPipeline, indices: IntArray) -> Iterator[Array]:
+    return decoded.batches(indices, decoded.preprocessor.scaled_batch_size(_BATCH_SIZE))
+
+
+def _interruptible(batches: Iterable[Array]) -> Iterator[Array]:
+    for batch in batches:
+        signals.raise_if_stop_requested()
+        yield batch

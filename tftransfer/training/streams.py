@@ -1,9 +1,9 @@
-"""Streams of training batches: which examples, in which order, at which cut of the network.
+"""Streams of training batches: which examples, in which order, from which layer's features.
 
-The order is a function of (seed, epoch, step) alone, so that a resumed run sees
-what an uninterrupted one would. Every batch is full: the last of an epoch is filled
-up with others, of weight 0, so shapes never change. Batches come in groups, stacked along a
-first axis, so that one call of the compiled step takes several.
+The order is a function of (seed, epoch, step) alone, so that a resumed run trains on the batches
+of an uninterrupted one. Every batch is full: the last one of an epoch is completed with other
+examples of weight 0, so that shapes never change. Batches come in groups, stacked along a first
+axis, so that one call of the compiled step takes several.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.typing import Array, IntArray
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.length_bucketing import batches_by_length
 from tftransfer.features.store import FeatureKey, FeatureStore
 from tftransfer.preprocessing import Augmenter
 
 _GROUP_BYTES = 8 << 20
-_MIXUP, _VIEWS, _COMPANY = 1, 2, 3  # random numbers of their own
+# Each use of random numbers has its own seed.
+_MIXUP_SEED = 1
+_VIEWS_SEED = 2
+_LENGTHS_SEED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,54 +33,55 @@ class Stream:
     """Training batches of some examples.
 
     Attributes:
-      indices: of the examples, int64 [n].
-      targets: labels of all examples, float32 [N, k].
-      batch_size: examples per step.
-      seed: of order and augmentation.
-      order: streams that share this number share the order of their examples.
-      draw: streams that share this number too share views and augmentation.
-      endless: steps of an epoch of the stream that this one goes beside; it begins anew as often
-        as needed, and all its batches are full. 0 where an epoch is one pass over the examples.
-      decoded: the examples, for a stream from the input.
-      augmenter: changes them, for a stream from the input.
-      store: the frozen prefix's features, for a stream from a cut.
-      keys: of the stored views.
-      prefix: from the input to the cut, where nothing is stored; None where the cut is the input.
-      beside: name to a function from indices and views to further tensors, such as a teacher's.
-      mixup: parameter of the Beta distribution; 0 for none.
-      class_weight: weight of each class, float32 [k].
-      weight: of each example of all, float32 [N]; None for 1.
-      lengths: of the sequences of all, int64 [N], where alike ones are to share a batch.
+      indices: Indices of the stream's examples, int64 [n].
+      targets: Labels of all examples, float32 [N, k].
+      batch_size: Number of examples per step.
+      seed: Seed of order and augmentation.
+      order: Streams with the same number have the same order of examples.
+      draw: Streams with the same number also have the same views and augmentation.
+      steps_per_epoch: Number of steps of an epoch where another stream determines it; this stream
+        then repeats as often as needed, and all its batches are full. 0 where an epoch is one pass
+        over the examples.
+      decoded: The decoded examples, for a stream from the input.
+      augmenter: Augments them, for a stream from the input.
+      store: The cached features, for a stream from a higher boundary.
+      keys: Keys of the cached views.
+      frozen_layers: The network from the input to the boundary, where nothing is cached; None
+        where the boundary is the input.
+      extra_fields: Functions from indices and views to further tensors, such as a teacher's, by
+        their names.
+      mixup: Parameter of the Beta distribution; 0 for none.
+      class_weight: Weight of each class, float32 [k].
+      weight: Weight of each of all examples, float32 [N]; None for 1.
+      lengths: Lengths of all sequences, int64 [N], where similar ones are to share a batch.
     """
 
-    indices: np.ndarray
-    targets: np.ndarray
+    indices: IntArray
+    targets: Array
     batch_size: int
     seed: int
     order: int = 0
     draw: int = 0
-    endless: int = 0
+    steps_per_epoch: int = 0
     decoded: InputPipeline
     augmenter: Augmenter
     store: FeatureStore
     keys: tuple[FeatureKey, ...] = ()
-    prefix: Callable[..., list[Any]] | None = None
-    beside: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = field(
-        default_factory=dict
-    )
+    frozen_layers: Callable[..., list[Array]] | None = None
+    extra_fields: Mapping[str, Callable[[IntArray, IntArray], Array]] = field(default_factory=dict)
     mixup: float = 0.0
-    class_weight: np.ndarray
-    weight: np.ndarray | None = None
-    lengths: np.ndarray | None = None
+    class_weight: Array
+    weight: Array | None = None
+    lengths: Array | None = None
 
     @property
     def steps(self) -> int:
-        """Steps per epoch."""
-        return self.endless or -(-len(self.indices) // self.batch_size)
+        """Number of steps per epoch."""
+        return self.steps_per_epoch or -(-len(self.indices) // self.batch_size)
 
     @functools.cached_property
     def batch_bytes(self) -> int:
-        """Bytes of the inputs of a step."""
+        """Size of the inputs of a step in bytes."""
         if self.keys:
             example = sum(x.nbytes for x in self.store.get(self.keys[0], self.indices[:1]))
         else:
@@ -84,25 +89,25 @@ class Stream:
         return example * self.batch_size
 
     def epoch(
-        self, epoch: int, *, start: int = 0, most: Callable[[], int]
+        self, epoch: int, *, start: int = 0, max_steps: Callable[[], int]
     ) -> Iterator[dict[str, Any]]:
-        """The batches of an epoch, a group at a time.
+        """Yields the batches of an epoch, one group at a time.
 
         Args:
-          epoch: which, from 0.
-          start: the step to begin with.
-          most: steps of the next group; asked for each anew.
+          epoch: Index of the epoch, from 0.
+          start: Index of the step to begin with.
+          max_steps: Returns the largest number of steps of the next group; called for each group.
 
         Yields:
-          inputs: tensors [s, batch, ...]; label [s, batch, k]; weight [s, batch]; share [s, 1];
-          class_weight [s, k]; and what stands beside, each [s, batch, ...].
+          `inputs`, a tuple of tensors [s, batch, ...]; `label` [s, batch, k]; `weight` [s, batch];
+          `share` [s, 1]; `class_weight` [s, k]; and the extra fields, each [s, batch, ...].
         """
         order, views, weight = self._drawn(epoch)
         rest = order[start * self.batch_size :]
         batches = iter(()) if self.keys else self.decoded.batches(rest, self.batch_size)
         first = start
         while first < self.steps:
-            steps = np.arange(first, min(first + most(), self.steps))
+            steps = np.arange(first, min(first + max_steps(), self.steps))
             first = int(steps[-1]) + 1
             some = slice(steps[0] * self.batch_size, first * self.batch_size)
             if self.keys:
@@ -112,19 +117,19 @@ class Stream:
                 inputs = self._fresh(batches, epoch, steps)
             yield self._group(inputs, order[some], views[some], weight[some], epoch, steps)
 
-    def batch(self, epoch: int, step: int) -> np.ndarray:
-        """Indices of the examples of one batch, int64 [m]."""
+    def batch(self, epoch: int, step: int) -> IntArray:
+        """Returns the indices of the examples of one batch, int64 [m]."""
         order, _, weight = self._drawn(epoch)
         some = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return order[some][weight[some] > 0]
 
-    def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Index, view and weight of every place in an epoch's batches."""
-        order = self._endless_order(epoch) if self.endless else self._pass(epoch)
+    def _drawn(self, epoch: int) -> tuple[Array, Array, Array]:
+        """Returns index, view and weight of every place in an epoch's batches."""
+        order = self._repeated(epoch) if self.steps_per_epoch else self._pass(epoch)
         if self.lengths is not None:
-            rng = self._rng(epoch, self.order, 0, _COMPANY)
+            rng = self._rng(epoch, self.order, 0, _LENGTHS_SEED)
             order = batches_by_length(order, self.lengths, self.batch_size, rng)
-        rng = self._rng(epoch, self.order, self.draw, _VIEWS)
+        rng = self._rng(epoch, self.order, self.draw, _VIEWS_SEED)
         views = rng.integers(0, max(1, len(self.keys)), len(order))
         weight = np.ones(len(order), np.float32)
         fill = self.steps * self.batch_size - len(order)
@@ -132,10 +137,10 @@ class Stream:
         # Other examples fill the last batch: copies of a few would upset BatchNorm's statistics.
         return np.resize(order, len(weight)), np.resize(views, len(weight)), weight
 
-    def _pass(self, number: int) -> np.ndarray:
+    def _pass(self, number: int) -> Array:
         return self._rng(number, self.order).permutation(self.indices)
 
-    def _endless_order(self, epoch: int) -> np.ndarray:
+    def _repeated(self, epoch: int) -> Array:
         size = len(self.indices)
         first, last = epoch * self.steps * self.batch_size, (epoch + 1) * self.steps
         last *= self.batch_size
@@ -148,46 +153,48 @@ class Stream:
 
     def _group(
         self,
-        inputs: list,
-        indices: np.ndarray,
-        views: np.ndarray,
-        weight: np.ndarray,
+        inputs: list[Array],
+        indices: IntArray,
+        views: IntArray,
+        weight: Array,
         epoch: int,
-        steps: np.ndarray,
+        steps: IntArray,
     ) -> dict[str, Any]:
         label = self.targets[indices].reshape(len(steps), self.batch_size, -1)
         if self.weight is not None:
             weight = weight * self.weight[indices]
         weight = weight.reshape(len(steps), self.batch_size)
-        beside = {
-            name: _in_steps(found(indices, views), len(steps))
-            for name, found in self.beside.items()
+        extra = {
+            name: _split_steps(values(indices, views), len(steps))
+            for name, values in self.extra_fields.items()
         }
         if self.mixup:
-            inputs, label, beside = self._mixed(inputs, label, beside, weight, epoch, steps)
+            inputs, label, extra = self._mix_group(inputs, label, extra, weight, epoch, steps)
         return {
             "inputs": tuple(inputs),
             "label": label,
             "weight": weight,
             "share": np.ones((len(steps), 1), np.float32),
             "class_weight": np.tile(self.class_weight, (len(steps), 1)),
-            **beside,
+            **extra,
         }
 
-    def _fresh(self, batches: Iterator[np.ndarray], epoch: int, steps: np.ndarray) -> list:
-        parts = []
+    def _fresh(self, batches: Iterator[Array], epoch: int, steps: IntArray) -> list[Array]:
+        batch_inputs = []
         numbers = [n for n in (self.order, self.draw) if n]
         for step in steps:
-            changed = self.augmenter(next(batches), self.seed, epoch, int(step), *numbers)
-            parts.append(self.prefix(changed) if self.prefix else [changed])
-        if len(parts) == 1:
-            return [np.asarray(x)[None] for x in parts[0]]
-        return [np.stack(tensors) for tensors in zip(*parts)]
+            augmented = self.augmenter(next(batches), self.seed, epoch, int(step), *numbers)
+            batch_inputs.append(
+                self.frozen_layers(augmented) if self.frozen_layers else [augmented]
+            )
+        if len(batch_inputs) == 1:
+            return [np.asarray(x)[None] for x in batch_inputs[0]]
+        return [np.stack(tensors) for tensors in zip(*batch_inputs)]
 
-    def _stored(self, indices: np.ndarray, views: np.ndarray) -> list[np.ndarray]:
+    def _stored(self, indices: IntArray, views: IntArray) -> list[Array]:
         if len(self.keys) == 1:
             return self.store.get(self.keys[0], indices)
-        mixed: list[np.ndarray] = []
+        mixed: list[Array] = []
         for view, key in enumerate(self.keys):
             here = views == view
             tensors = self.store.get(key, indices[here])
@@ -196,84 +203,84 @@ class Stream:
                 whole[here] = tensor
         return mixed
 
-    def _mixed(
+    def _mix_group(
         self,
-        inputs: list,
-        label: np.ndarray,
-        beside: dict,
-        weight: np.ndarray,
+        inputs: list[Array],
+        label: Array,
+        extra: dict[str, Array],
+        weight: Array,
         epoch: int,
-        steps: np.ndarray,
-    ) -> tuple[list, np.ndarray, dict]:
-        """Mixup (Zhang et al., 2018) of each step: of inputs, or of features at the cut."""
-        arrays = [*map(np.asarray, inputs), label, *beside.values()]
+        steps: IntArray,
+    ) -> tuple[list[Array], Array, dict[str, Array]]:
+        """Applies mixup (Zhang et al., 2018) to each step: to inputs, or to cached features."""
+        arrays = [*map(np.asarray, inputs), label, *extra.values()]
         mixed = [
             self._mix([x[k] for x in arrays], epoch, step, int((weight[k] > 0).sum()))
             for k, step in enumerate(steps)
         ]
-        stacked = [np.stack(parts) for parts in zip(*mixed)]
+        stacked = [np.stack(steps_of_one) for steps_of_one in zip(*mixed)]
         count = len(inputs)
-        return stacked[:count], stacked[count], dict(zip(beside, stacked[count + 1 :]))
+        return stacked[:count], stacked[count], dict(zip(extra, stacked[count + 1 :]))
 
-    def _mix(self, arrays: list[np.ndarray], epoch: int, step: int, real: int) -> list:
-        rng = self._rng(epoch, step, 0, _MIXUP)
+    def _mix(self, arrays: list[Array], epoch: int, step: int, real: int) -> list[Array]:
+        rng = self._rng(epoch, step, 0, _MIXUP_SEED)
         share = np.float32(rng.beta(self.mixup, self.mixup))
         partner = np.resize(rng.permutation(real), len(arrays[0]))
         return [share * x + (1 - share) * x[partner] for x in arrays]
 
 
 class Streams:
-    """The streams that a phase reads, side by side; the first gives the length of an epoch.
+    """The streams that a phase reads; the first one determines the length of an epoch.
 
     Args:
-      streams: by name.
-      most_steps: batches of a group, where 8 MiB hold so many.
+      streams: The streams by name.
+      max_steps: Largest number of batches in a group; fewer where they exceed 8 MiB.
     """
 
-    def __init__(self, streams: Mapping[str, Stream], *, most_steps: int = 64):
+    def __init__(self, streams: Mapping[str, Stream], *, max_steps: int = 64):
         self._streams = dict(streams)
         self._first = next(iter(self._streams.values()))
         self.steps, self.batch_size = self._first.steps, self._first.batch_size
-        self._most_steps = most_steps
+        self._max_steps = max_steps
 
     @functools.cached_property
     def group(self) -> int:
-        """Steps of a full group, as far as memory and `most_steps` go."""
+        """Number of steps of a full group."""
         fit = _GROUP_BYTES // sum(stream.batch_bytes for stream in self._streams.values())
-        return int(min(max(1, fit), self._most_steps, self.steps))
+        return int(min(max(1, fit), self._max_steps, self.steps))
 
     def epoch(
-        self, epoch: int, *, start: int = 0, most: Callable[[], int] | None = None
+        self, epoch: int, *, start: int = 0, max_steps: Callable[[], int] | None = None
     ) -> Iterator[dict[str, dict[str, Any]]]:
-        """Groups of batches by the name of their stream; see `Stream.epoch`.
+        """Yields groups of batches by the name of their stream; see `Stream.epoch`.
 
         Args:
-          epoch: which, from 0.
-          start: the step to begin with.
-          most: steps of the next group, if `group` allows.
+          epoch: Index of the epoch, from 0.
+          start: Index of the step to begin with.
+          max_steps: Returns the number of steps of the next group, at most `group`.
         """
         count = 0
         groups = {
-            name: stream.epoch(epoch, start=start, most=lambda: count)
+            name: stream.epoch(epoch, start=start, max_steps=lambda: count)
             for name, stream in self._streams.items()
         }
         while start < self.steps:
-            count = min(self.group, most()) if most else self.group
+            count = min(self.group, max_steps()) if max_steps else self.group
             yield {name: next(each) for name, each in groups.items()}
             start += count
 
-    def batch(self, epoch: int, step: int) -> np.ndarray:
-        """Indices of the examples of one batch of all streams, int64 [m]."""
+    def batch(self, epoch: int, step: int) -> IntArray:
+        """Returns the indices of the examples of one batch of all streams, int64 [m]."""
         found = [stream.batch(epoch, step) for stream in self._streams.values()]
         return np.unique(np.concatenate(found)) if len(found) > 1 else found[0]
 
 
-def _in_steps(array: np.ndarray, steps: int) -> np.ndarray:
+def _split_steps(array: Array, steps: int) -> Array:
     return array.reshape(steps, -1, *array.shape[1:])
 
 
-def balanced_class_weights(targets: np.ndarray) -> np.ndarray:
-    """`n / (classes × n of the class)`, float32 [k]; 0 for a class without examples."""
+def balanced_class_weights(targets: Array) -> Array:
+    """Returns `n / (classes × n of the class)`, float32 [k]; 0 for a class without examples."""
     counts = targets.sum(axis=0)
     share = len(targets) / (len(counts) * np.maximum(counts, 1))
     return np.where(counts > 0, share, 0).astype(np.float32)
