@@ -159,9 +159,9 @@ class Bench:
     def padding(self, seed):
         """Seconds of an epoch on sentences at full length, and without common padding."""
         fields = {"backbone": FLAGS.minilm, "labels_per_class": 320, "validation_fraction": 0.0}
-        default, seconds = phase_inputs.shortener, {}
-        for name, shortener in (("full length", lambda *_: None), ("without padding", default)):
-            phase_inputs.shortener = phase_loop.shortener = shortener
+        default, seconds = phase_inputs.padding_trimmer, {}
+        for name, trimmer in (("full length", lambda *_: None), ("without padding", default)):
+            phase_inputs.padding_trimmer = phase_loop.padding_trimmer = trimmer
             self.train(fields, seed, "fine_tune:unfreeze=7,head_epochs=1,epochs=3")
             lines = (self.folder / str(self.count) / "metrics.jsonl").read_text().splitlines()
             seconds[name] = float(np.median([json.loads(line)["seconds"] for line in lines[1:]]))
