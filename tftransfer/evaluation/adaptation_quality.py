@@ -130,7 +130,7 @@ def final_metrics(phases: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """
     kept = [phase for phase in phases if phase.get("kept")]
     last = phases[-1] if phases[-1].get("without_target") or not kept else kept[-1]
-    return last.get("adaptation", {})
+    return dict(last.get("adaptation", {}))
 
 
 def adaptation_warnings(
@@ -172,4 +172,4 @@ def adaptation_warnings(
 def _tolerance(shares: Sequence[float], count: int) -> float:
     """Returns by how much sums of shares of `count` examples may differ by chance."""
     variance = sum(p * (1 - p) for p in shares) / max(1, count)
-    return max(_TOLERANCE, _STANDARD_ERRORS * variance**0.5)
+    return max(_TOLERANCE, _STANDARD_ERRORS * float(np.sqrt(variance)))
