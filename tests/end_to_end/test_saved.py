@@ -72,7 +72,7 @@ def test_predict_unreadable_files_get_an_error(tuned_run, tmp_path):
     (tmp_path / "b.png").write_bytes(b"")
     rows = tftransfer.predict(tuned_run.workdir, [tmp_path])
     assert [row["error"] for row in rows] == [
-        "not a picture: HTML, XML or SVG text",
+        "not an image: HTML, XML or SVG text",
         "the file is empty (0 bytes)",
     ]
 
@@ -152,7 +152,7 @@ def test_inspect_names_skipped_files_and_duplicates(image_folder):
     red = sorted((image_folder / "red").glob("*.png"))[0]
     shutil.copy(red, image_folder / "blue" / "copy.png")
     text = tftransfer.inspect(data=str(image_folder))
-    assert "skipped: 1" in text and "page.jpg: not a picture" in text
+    assert "skipped: 1" in text and "page.jpg: not an image" in text
     assert "with different labels" in text and "copy.png" in text
 
 
