@@ -74,6 +74,12 @@ def test_list_backbones_has_parameters_input_and_options(run_main):
     assert code == 0 and sum(line.startswith("  small_cnn ") for line in lines) == 2
 
 
+@pytest.mark.slow
+def test_list_augmentations_has_the_modalities_of_each(run_main):
+    code, lines, _ = run_main("list", "augmentations", "flip")
+    assert code == 0 and lines[:3] == ["flip", "  mirrors left and right at random", "  for image"]
+
+
 def test_list_configs_has_the_first_line_of_each(run_main):
     _, lines, _ = run_main("list", "configs")
     for name in shipped_configs.shipped_configs():

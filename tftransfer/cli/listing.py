@@ -189,6 +189,19 @@ def _common_fields() -> Mapping[str, str]:
     return parse_docstring(Loss.__doc__ or "").arguments
 
 
+def _augmentations() -> list[Entry]:
+    from tftransfer.cli.tensorflow_start import quiet_tensorflow
+
+    with quiet_tensorflow():
+        from tftransfer.preprocessing.augmentations import list_augmentations
+
+        infos = list_augmentations()
+    return [
+        Entry(name=info.name, summary=info.description, facts=f"for {', '.join(info.modalities)}")
+        for info in infos
+    ]
+
+
 def _configs() -> list[Entry]:
     from tftransfer.cli.shipped_configs import config_summary, shipped_configs
 
@@ -202,5 +215,10 @@ TOPICS = {
     "recipes": Topic("recipe", "Ways to transfer, for --recipe.", _recipes),
     "methods": Topic("method", "Additions to a recipe, as in --recipe=fine_tune+METHOD.", _methods),
     "losses": Topic("loss", "Losses of recipes, for recipes that are written in Python.", _losses),
+    "augmentations": Topic(
+        "augmentation",
+        "Augmentations, for the option of recipes as in --recipe=fine_tune:augment=NAME.",
+        _augmentations,
+    ),
     "configs": Topic("config", "Shipped settings, for --config.", _configs),
 }
