@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tftransfer.features import autotune
+from tftransfer.features.forward_variants import CONSTANTS, GRAPH, LITERT, VARIANTS, Candidate
 from tftransfer.models.inference import dtype_policy
 
 SIZE = 160
@@ -125,10 +125,9 @@ def make_variants(module, constructor, options, path):
     variants = {}
     for policy, prefix in (("float32", ""), ("mixed_bfloat16", "bf16 ")):
         with dtype_policy(policy):
-            candidate = autotune.Candidate(network(module, constructor, options, path))
-        for name, make in autotune.VARIANTS.items():
-            if not prefix or name in ("graph", "constants"):
-                variants[prefix + name] = make(candidate)
+            candidate = Candidate(network(module, constructor, options, path))
+        for name in (GRAPH, CONSTANTS) if prefix else (GRAPH, CONSTANTS, LITERT):
+            variants[prefix + name] = VARIANTS[name](candidate)
     return variants
 
 

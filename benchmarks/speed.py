@@ -24,7 +24,7 @@ from results import write_results
 
 import tftransfer
 from tftransfer.backbones.cache import process_backbone_cache
-from tftransfer.features import autotune
+from tftransfer.features.forward_variants import CONSTANTS, GRAPH, LITERT, VARIANTS, Candidate
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("flowers", "", "folder of the flower photographs")
@@ -135,8 +135,8 @@ def features(folder):
     x = keras.applications.mobilenet_v2.preprocess_input(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(x)))
     variants = {"model.predict": lambda x: model.predict(x, batch_size=BATCH, verbose=0)}
-    candidate = autotune.Candidate(model)
-    variants |= {name: make(candidate) for name, make in autotune.VARIANTS.items()}
+    candidate = Candidate(model)
+    variants |= {name: VARIANTS[name](candidate) for name in (GRAPH, CONSTANTS, LITERT)}
     seconds = {name: [] for name in variants}
     for forward in variants.values():
         forward(images[:64])
