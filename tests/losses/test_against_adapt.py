@@ -1,4 +1,4 @@
-"""One step of each adversarial method, and CORAL, beside the library adapt's own."""
+"""One step of each adversarial method, and CORAL, compared with the library adapt."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ SOURCE, TARGET = (
     (0.5 + 1.5 * RNG.normal(size=(ROWS, WIDTH))).astype("float32"),
 )
 LABELS = np.eye(CLASSES, dtype="float32")[RNG.integers(0, CLASSES, ROWS)]
-# Small, as adapt adds 1e-6 to a probability before its logarithm.
+# Small, because adapt adds 1e-6 to a probability before its logarithm.
 ENCODER = 0.3 * RNG.normal(size=(WIDTH, WIDTH)).astype("float32")
 TASK = 0.3 * RNG.normal(size=(WIDTH, CLASSES)).astype("float32")
 
@@ -31,7 +31,7 @@ def linear(kernel, **options):
 
 
 def theirs(method, discriminator, **options):
-    """Kernels of encoder and discriminator after one step of adapt's."""
+    """Kernels of encoder and discriminator after one step by adapt."""
     method = getattr(feature_based, method)
     networks = {"encoder": linear(ENCODER), "task": linear(TASK, activation="softmax")}
     if discriminator is not None:
@@ -47,7 +47,7 @@ def theirs(method, discriminator, **options):
 
 
 def ours(loss, discriminator, *, task=True):
-    """The same kernels after a step by one of our losses, the discriminator's signs turned round.
+    """The same kernels after one step by our loss; the discriminator has the opposite sign.
 
     With us a discriminator's score is above 0 for the target, with adapt for the source.
     """
@@ -65,7 +65,7 @@ def ours(loss, discriminator, *, task=True):
                 f"{stream}.weight": tf.ones(ROWS),
                 f"{stream}.logits": features @ TASK,
             }
-        # Without a phase before, adapt takes the source's rows themselves for its features.
+        # Without an earlier phase, the features of adapt are the rows of the source.
         values["train.reference.features"] = tf.constant(SOURCE)
         values["train.reference.weight"] = tf.ones(ROWS)
         total = loss(StepTensors(values, None, apply_head, 1.0))
@@ -84,27 +84,27 @@ def discriminator():
     return 0.3 * RNG.normal(size=(WIDTH, 1)).astype("float32")
 
 
-def test_dann(discriminator):
+def test_dann_step_equals_adapt(discriminator):
     loss = losses.Domain(reversal=0.7, reversal_ramp=0.0)
     got = ours(lambda tensors: 2.0 * loss(tensors), -discriminator)
     for one, other in zip(got, theirs("DANN", discriminator, lambda_=0.7)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_adda(discriminator):
+def test_adda_step_equals_adapt(discriminator):
     loss = losses.Domain(
         source="train.reference.features", target="target.features", objective="inverted_labels"
     )
     encoder, head = ours(loss, -discriminator, task=False)
     their_encoder, their_head = theirs("ADDA", discriminator, pretrain=False)
-    # Our lie counts as theirs does; telling apart, the mean of both domains, counts half as much.
+    # The inverted loss has the same weight; our discriminator loss is a mean, theirs a sum.
     np.testing.assert_allclose(encoder, their_encoder, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
         2 * (head - discriminator), their_head - discriminator, rtol=1e-3, atol=1e-5
     )
 
 
-def test_cdan():
+def test_cdan_step_equals_adapt():
     discriminator = 0.3 * RNG.normal(size=(WIDTH * CLASSES, 1)).astype("float32")
     loss = losses.Domain(conditioned_on="logits", reversal=0.7, reversal_ramp=0.0)
     got = ours(lambda tensors: 2.0 * loss(tensors), -discriminator)
@@ -112,7 +112,7 @@ def test_cdan():
     np.testing.assert_allclose(got[1], found[1], rtol=1e-4, atol=1e-5)
 
 
-def test_coral():
+def test_coral_equals_adapt():
     loss = losses.CORAL(ramp=0.0)
     got, _ = ours(lambda tensors: 3.0 * loss(tensors), np.zeros((WIDTH, 1), "float32"), task=False)
     (found,) = theirs("DeepCORAL", None, lambda_=3.0)

@@ -1,4 +1,4 @@
-"""What every function of `functional` must do; one table, which none may be missing from."""
+"""Properties of every function in `functional`, by one table of all of them."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +15,7 @@ X, Y = (RNG.normal(size=(N, D)).astype(np.float32) for _ in range(2))
 Z, T = ((2 * RNG.normal(size=(N, K))).astype(np.float32) for _ in range(2))
 MAPS, OTHER_MAPS = (RNG.normal(size=(N, 2, 3, D)).astype(np.float32) for _ in range(2))
 P = np.full((N, K), 1 / K, np.float32)
-CENTRES = RNG.normal(size=(K, D)).astype(np.float32)
+CENTERS = RNG.normal(size=(K, D)).astype(np.float32)
 LABEL = np.eye(K, dtype=np.float32)[[0, 1, 2, 1, 0, 3]]
 VALUES = RNG.random(N).astype(np.float32)
 W = np.float32([1, 1, 1, 1, 1, 0])
@@ -24,7 +24,7 @@ TASKS = np.float32([0.5, 1, 2])
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A function, its arguments, and how many of the first may hold anything."""
+    """A function, its arguments, and how many of the first ones may have any value."""
 
     function: object
     args: tuple
@@ -57,7 +57,7 @@ CASES = {
         function=F.cosine_distance, args=(MAPS, OTHER_MAPS), free=2, shape=(N,)
     ),
     "cosine_logits": Case(
-        function=lambda x, c: F.cosine_logits(x, c, 10.0), args=(X, CENTRES), free=2, shape=(N, K)
+        function=lambda x, c: F.cosine_logits(x, c, 10.0), args=(X, CENTERS), free=2, shape=(N, K)
     ),
     "cosine_pairs": Case(
         function=F.cosine_pairs, args=(X, LABEL, W), free=1, shape=(N,), weights=1
@@ -92,7 +92,7 @@ CASES = {
         function=lambda w, w0: F.l2_sp([(w, w0)]), args=(X, Y), free=2, shape=(), batched=False
     ),
     "linear_gradient_norm": Case(
-        function=lambda z, y, w: F.linear_gradient_norm(z, y, w, CENTRES.T),
+        function=lambda z, y, w: F.linear_gradient_norm(z, y, w, CENTERS.T),
         args=(Z, LABEL, W),
         free=1,
         shape=(),
@@ -109,7 +109,7 @@ CASES = {
         shape=(N,),
         weights=1,
     ),
-    "prototype_logits": Case(function=F.prototype_logits, args=(X, CENTRES), free=2, shape=(N, K)),
+    "prototype_logits": Case(function=F.prototype_logits, args=(X, CENTERS), free=2, shape=(N, K)),
     "prototypes": Case(function=F.prototypes, args=(X, LABEL, W), free=1, shape=(K, D), weights=1),
     "prototypical": Case(
         function=lambda x, y, w: F.prototypical(x, y, 0.2, w),
@@ -148,7 +148,7 @@ table = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 def run(case, args, jit=False, signature=None):
-    """The value, and the gradients of the sum of its squares in the free arguments."""
+    """The value, and the gradients of a sum of it and its squares by the free arguments."""
 
     def both(*tensors):
         with tf.GradientTape() as tape:
@@ -163,12 +163,12 @@ def run(case, args, jit=False, signature=None):
     return [np.asarray(part) for part in function(*tensors)]
 
 
-def test_no_function_is_missing_from_the_table():
+def test_table_contains_every_function():
     assert sorted(CASES) == F.__all__
 
 
 @table
-def test_shape_and_float32(case):
+def test_functions_return_float32_of_the_expected_shape(case):
     value = case.function(*map(tf.constant, case.args))
     assert value.dtype == tf.float32
     assert value.shape == case.shape
@@ -176,7 +176,7 @@ def test_shape_and_float32(case):
 
 @table
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_half_precision_is_computed_in_float32(case, dtype):
+def test_functions_of_half_precision_are_computed_in_float32(case, dtype):
     half = [tf.cast(arg, dtype) for arg in case.args]
     got = case.function(*half)
     assert got.dtype == tf.float32
@@ -185,7 +185,7 @@ def test_half_precision_is_computed_in_float32(case, dtype):
 
 
 @table
-def test_values_and_gradients_are_finite_at_extremes(case):
+def test_functions_at_extremes_have_finite_values_and_gradients(case):
     kept = case.args[case.free :]
     no_weight = kept[: len(kept) - case.weights] + (np.zeros_like(W),) * case.weights
     for names in product(EXTREMES, repeat=case.free):
@@ -200,7 +200,7 @@ def test_values_and_gradients_are_finite_at_extremes(case):
 
 @table
 @pytest.mark.parametrize("batch", ["static", "unknown"])
-def test_xla_equals_eager(case, batch):
+def test_functions_under_xla_equal_eager_execution(case, batch):
     unknown = batch == "unknown" and case.batched
     signature = [
         tf.TensorSpec((None, *np.shape(arg)[1:]) if unknown else np.shape(arg), tf.float32)
@@ -212,7 +212,7 @@ def test_xla_equals_eager(case, batch):
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.weights])
 @pytest.mark.parametrize("padding", [0, 1e4, 1e30, np.nan])
-def test_rows_of_weight_0_do_not_count(name, padding):
+def test_functions_ignore_rows_of_weight_zero(name, padding):
     case = CASES[name]
     padded = [np.concatenate([arg, np.full_like(arg[:2], padding)]) for arg in case.args]
     for place in range(len(case.args) - case.weights, len(case.args)):

@@ -31,11 +31,11 @@ def supervised_contrastive(x, label, t):
 
 
 @pytest.mark.parametrize("t", [0.05, 0.5, 2.0])
-def test_nt_xent(t):
+def test_nt_xent_equals_numpy(t):
     np.testing.assert_allclose(functional.nt_xent(A, B, t), nt_xent(A, B, t), rtol=1e-4)
 
 
-def test_nt_xent_by_hand():
+def test_nt_xent_equals_value_by_hand():
     rows = np.float32([[1, 0], [0, 1]])
     np.testing.assert_allclose(
         functional.nt_xent(rows, rows, 1.0), [np.log(np.e + 2) - 1] * 2, rtol=1e-5
@@ -43,20 +43,20 @@ def test_nt_xent_by_hand():
     np.testing.assert_allclose(functional.nt_xent(A[:1], B[:1], 0.5), [0], atol=1e-6)
 
 
-def test_nt_xent_sees_neither_the_order_of_views_nor_lengths():
+def test_nt_xent_does_not_depend_on_the_order_of_views_or_on_lengths():
     expected = functional.nt_xent(A, B, 0.5)
     np.testing.assert_allclose(functional.nt_xent(B, A, 0.5), expected, rtol=1e-4)
     np.testing.assert_allclose(functional.nt_xent(7 * A, 0.2 * B, 0.5), expected, rtol=1e-4)
 
 
-def test_nt_xent_leaves_pairs_out():
+def test_nt_xent_ignores_pairs_of_weight_zero():
     weight = np.float32([1, 0, 1, 1, 0])
     expected = np.zeros(5)
     expected[[0, 2, 3]] = nt_xent(A[[0, 2, 3]], B[[0, 2, 3]], 0.5)
     np.testing.assert_allclose(functional.nt_xent(A, B, 0.5, weight), expected, rtol=1e-4)
 
 
-def test_negative_cosine():
+def test_negative_cosine_equals_numpy_and_stops_the_gradient():
     expected = -(normalize(A) * normalize(B)).sum(axis=1)
     np.testing.assert_allclose(functional.negative_cosine(A, B), expected, rtol=1e-4)
     p, z = tf.Variable(A), tf.Variable(B)
@@ -68,7 +68,7 @@ def test_negative_cosine():
 
 
 @pytest.mark.parametrize("t", [0.1, 1.0])
-def test_supervised_contrastive(t):
+def test_supervised_contrastive_equals_numpy(t):
     x, label = RNG.normal(size=(8, 3)), np.array([0, 1, 0, 2, 1, 0, 1, 3])
     expected = supervised_contrastive(x, label, t)
     one_hot = np.eye(4)[label]
@@ -94,7 +94,7 @@ def cosine_pairs(x, label):
     return losses
 
 
-def test_cosine_pairs():
+def test_cosine_pairs_equals_numpy():
     x, label = RNG.normal(size=(8, 3)), np.array([0, 1, 0, 2, 1, 0, 1, 3])
     one_hot, weight = np.eye(4)[label], np.float32([1, 1, 0, 1, 1, 1, 0, 1])
     got = functional.cosine_pairs(x, one_hot)
@@ -105,12 +105,12 @@ def test_cosine_pairs():
     np.testing.assert_array_equal(kept[~left], 0)
 
 
-def test_cosine_pairs_are_content_with_a_direction_for_each_class():
+def test_cosine_pairs_with_one_orthogonal_direction_per_class_is_zero():
     rows, label = np.eye(3)[[0, 1, 1, 2, 0]], np.eye(3)[[0, 1, 1, 2, 0]]
     np.testing.assert_allclose(functional.cosine_pairs(5 * rows, label), np.zeros(5), atol=1e-6)
 
 
-def test_with_one_example_per_class_and_two_views_it_is_nt_xent():
+def test_supervised_contrastive_with_one_example_per_class_equals_nt_xent():
     label = np.eye(5)
     both = functional.supervised_contrastive(
         np.concatenate([A, B]), np.concatenate([label, label]), 0.5

@@ -1,4 +1,4 @@
-"""The loss of several tasks against NumPy; what is unknown counts nowhere."""
+"""The loss of several tasks against NumPy; unknown labels are ignored."""
 
 import math
 
@@ -24,7 +24,7 @@ NUMBERS = np.float32([0.3, -0.7])
 
 
 class Tensors(dict):
-    """A step's tensors, and the head's weights."""
+    """Tensors of a step, and the weights of the head."""
 
     def __init__(self, logits=LOGITS, numbers=NUMBERS, label=LABEL):
         rows = tf.convert_to_tensor(numbers) + tf.zeros((N, 1))
@@ -55,18 +55,18 @@ def each_by_hand():
 
 
 @pytest.mark.parametrize("weights", [(), (0.5, 2.0)])
-def test_fixed_weights(weights):
+def test_multi_task_with_fixed_weights_equals_numpy(weights):
     got = float(MultiTask(sizes=SIZES, weights=weights)(Tensors()))
     assert got == pytest.approx(float(np.dot(weights or (1, 1), each_by_hand())), rel=1e-5)
 
 
-def test_uncertainty():
+def test_multi_task_with_uncertainty_equals_numpy():
     got = float(MultiTask(sizes=SIZES, balance="uncertainty", trained="train.balance")(Tensors()))
     expected = (np.exp(-NUMBERS) * each_by_hand() + NUMBERS / 2).sum()
     assert got == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_norm_in_closed_form_is_that_of_the_tape():
+def test_linear_gradient_norm_equals_the_norm_by_a_gradient_tape():
     x, kernel = tf.Variable(X), tf.constant(KERNEL)
     for columns in COLUMNS:
         known = LABEL[:, columns].sum(axis=1) * WEIGHT
@@ -81,7 +81,7 @@ def test_the_norm_in_closed_form_is_that_of_the_tape():
         assert float(got) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_gradnorm():
+def test_multi_task_with_gradnorm_equals_numpy():
     loss = MultiTask(sizes=SIZES, balance="gradnorm", trained="train.balance", alpha=1.5)
     losses, weights = each_by_hand(), 2 * softmax(NUMBERS)
     norms = []
@@ -97,7 +97,7 @@ def test_gradnorm():
     assert got == pytest.approx(float((weights * losses).sum() + slowness), rel=1e-4)
 
 
-def test_gradnorms_weights_learn_from_the_norms_alone():
+def test_multi_task_with_gradnorm_trains_the_weights_by_the_norms_only():
     loss = MultiTask(sizes=SIZES, balance="gradnorm", trained="train.balance")
     logits, numbers = tf.Variable(LOGITS), tf.Variable(NUMBERS)
     with tf.GradientTape() as tape:
@@ -112,7 +112,7 @@ def test_gradnorms_weights_learn_from_the_norms_alone():
 
 @pytest.mark.parametrize("balance", ["fixed", "uncertainty", "gradnorm"])
 @pytest.mark.parametrize("class_weight", ["none", "balanced"])
-def test_an_unknown_label_counts_nowhere(balance, class_weight):
+def test_multi_task_ignores_examples_with_an_unknown_label(balance, class_weight):
     loss = MultiTask(
         sizes=SIZES,
         balance=balance,
@@ -135,14 +135,14 @@ def test_an_unknown_label_counts_nowhere(balance, class_weight):
     assert not any(np.any(each) for each in unknown)
 
 
-def test_a_task_without_labels_in_a_batch_is_0():
+def test_multi_task_of_a_task_without_labels_in_the_batch_is_zero():
     label = LABEL.copy()
     label[:, COLUMNS[1]] = 0
     got = float(MultiTask(sizes=SIZES)(Tensors(label=label)))
     assert got == pytest.approx(each_by_hand()[0], rel=1e-5)
 
 
-def test_what_cannot_be_is_said():
+def test_multi_task_with_an_unknown_balance_or_a_frozen_head_is_an_error():
     with pytest.raises(UserError, match="'gradnrm'") as caught:
         MultiTask(balance="gradnrm")
     assert "gradnorm" in caught.value.remedy

@@ -1,4 +1,4 @@
-"""The penalties against NumPy, and that they do not depend on what they should not."""
+"""The penalties against NumPy, and their invariances."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ RNG = np.random.default_rng(3)
 F, F0 = (RNG.normal(size=(3, 4, 4, 6)).astype(np.float32) for _ in range(2))
 
 
-def test_delta_with_channel_weights():
+def test_delta_with_channel_weights_equals_numpy():
     weight = RNG.random(6)
     expected = [
         0.5 * sum(weight[c] * ((F - F0)[i, ..., c] ** 2).mean() for c in range(6)) for i in range(3)
@@ -27,7 +27,7 @@ def test_delta_does_not_depend_on_resolution():
     np.testing.assert_allclose(pooled, functional.delta(F[:, :1, :1], F0[:, :1, :1]))
 
 
-def test_delta_is_0_at_the_reference_which_gets_no_gradient():
+def test_delta_at_the_reference_is_zero_and_the_reference_gets_no_gradient():
     reference = tf.Variable(F0)
     with tf.GradientTape() as tape:
         value = functional.delta(F, reference)
@@ -37,7 +37,7 @@ def test_delta_is_0_at_the_reference_which_gets_no_gradient():
 
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5), (6, 6), (1, 4)])
 @pytest.mark.parametrize("count", [1, 3, 100])
-def test_batch_spectral_shrinkage_is_that_of_an_svd(shape, count):
+def test_batch_spectral_shrinkage_equals_an_svd(shape, count):
     features = RNG.normal(size=shape)
     singular = np.sort(np.linalg.svd(features, compute_uv=False))
     got = functional.batch_spectral_shrinkage(features, count)
@@ -45,7 +45,7 @@ def test_batch_spectral_shrinkage_is_that_of_an_svd(shape, count):
 
 
 @pytest.mark.parametrize("shape", [(5, 8), (8, 5)])
-def test_the_gradient_of_batch_spectral_shrinkage_is_that_of_an_svd(shape):
+def test_batch_spectral_shrinkage_gradient_equals_that_of_an_svd(shape):
     features = RNG.normal(size=shape)
     u, s, vt = np.linalg.svd(features, full_matrices=False)
     x = tf.constant(features, tf.float32)
@@ -56,14 +56,14 @@ def test_the_gradient_of_batch_spectral_shrinkage_is_that_of_an_svd(shape):
     np.testing.assert_allclose(tape.gradient(value, x), expected, atol=1e-3)
 
 
-def test_batch_spectral_shrinkage_counts_rows_of_any_weight_above_0_alike():
+def test_batch_spectral_shrinkage_treats_all_weights_above_zero_equally():
     features, weight = RNG.normal(size=(6, 4)), np.float32([0.2, 3, 0, 1.5, 0.1, 0.7])
     got = functional.batch_spectral_shrinkage(features, 2, weight)
     expected = functional.batch_spectral_shrinkage(features[weight > 0], 2)
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
 
-def test_batch_spectral_shrinkage_without_rank_or_rows():
+def test_batch_spectral_shrinkage_without_rank_or_rows_is_zero():
     assert float(functional.batch_spectral_shrinkage(np.ones((4, 6)))) == pytest.approx(0, abs=1e-5)
     assert float(functional.batch_spectral_shrinkage(np.ones((4, 6)), 9, np.zeros(4))) == 0
     whole = functional.batch_spectral_shrinkage(np.ones((4, 6)), 4)

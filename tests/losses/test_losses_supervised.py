@@ -1,4 +1,4 @@
-"""The supervised losses where `tests/losses/test_losses.py` does not look."""
+"""Further properties of the supervised losses."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def gradient(function, x):
     return tape.gradient(value, x).numpy()
 
 
-def test_cross_entropy_is_that_of_sklearn():
+def test_cross_entropy_equals_scikit_learn():
     logits = RNG.normal(size=(8, 3))
     label = np.arange(8) % 3
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -29,21 +29,21 @@ def test_cross_entropy_is_that_of_sklearn():
 
 @pytest.mark.parametrize("z", [-30.0, -1.0, 0.0, 0.5, 30.0])
 @pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
-def test_the_gradient_of_binary_cross_entropy_is_p_less_y(z, y):
+def test_binary_cross_entropy_gradient_is_probability_minus_label(z, y):
     got = gradient(lambda x: functional.binary_cross_entropy(x, [[y]]), np.float32([[z]]))
     np.testing.assert_allclose(got, [[expit(z) - y]], rtol=1e-5, atol=1e-12)
 
 
-def test_binary_cross_entropy_keeps_small_losses():
+def test_binary_cross_entropy_of_small_losses_keeps_its_precision():
     got = functional.binary_cross_entropy(np.float32([[20], [-20]]), np.float32([[1], [0]]))
     np.testing.assert_allclose(got, [np.log1p(np.exp(-20.0))] * 2, rtol=1e-5)
 
 
-def test_squared_error_of_a_vector_by_hand():
+def test_squared_error_of_a_vector_equals_value_by_hand():
     got = functional.squared_error(np.float32([1, 2]), np.float32([3, 2]))
     np.testing.assert_array_equal(got, [4, 0])
 
 
-def test_the_gradient_of_a_weighted_mean_is_the_share_of_the_weight():
+def test_weighted_mean_gradient_is_the_share_of_the_weight():
     share = gradient(lambda v: functional.weighted_mean(v, [1, 3, 0]), np.float32([5, 6, 7]))
     np.testing.assert_allclose(share, [0.25, 0.75, 0])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tftransfer.losses import functional
 
 
-def test_uncertainty_weighted_by_hand_and_at_its_least():
+def test_uncertainty_weighted_equals_values_by_hand_and_has_its_minimum_at_twice_the_loss():
     assert float(functional.uncertainty_weighted(3.0, 0.0)) == 3
     got = float(functional.uncertainty_weighted(3.0, np.log(2)))
     assert got == pytest.approx(1.5 + 0.5 * np.log(2), rel=1e-5)
@@ -17,7 +17,7 @@ def test_uncertainty_weighted_by_hand_and_at_its_least():
     assert float(tape.gradient(value, s)) == pytest.approx(0, abs=1e-6)
 
 
-def test_gradnorm_by_hand():
+def test_gradnorm_equals_value_by_hand():
     losses, first, norms = [1.0, 1.0], [2.0, 4.0], tf.Variable([3.0, 1.0])
     # q = 1/2, 1/4; r = 4/3, 2/3; targets = 2 r^2.
     with tf.GradientTape() as tape:
@@ -27,7 +27,7 @@ def test_gradnorm_by_hand():
     assert float(functional.gradnorm(losses, first, norms, 0.0)) == 2
 
 
-def test_gradnorm_gives_only_the_norms_a_gradient():
+def test_gradnorm_gradient_reaches_the_norms_only():
     losses, first = tf.Variable([1.0, 3.0]), tf.Variable([2.0, 4.0])
     with tf.GradientTape() as tape:
         value = functional.gradnorm(losses, first, [3.0, 1.0], 1.5)

@@ -78,9 +78,10 @@ def learning_curves(records: Sequence[Result], path: Path) -> None:
         _plot_curve(axes[1], records, name, _METRIC_COLORS[name], label)
     for axis in axes:
         _mark_phases(axis, records)
+        axis.set_xlim(0.5, len(records) + 0.5)
         axis.set_xlabel("epoch, all phases")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.locator_params(axis="x", integer=True)
+        axis.locator_params(axis="x", integer=True, min_n_ticks=1)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(frameon=False, fontsize=_SMALL_POINTS)
     _save(figure, path)
