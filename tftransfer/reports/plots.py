@@ -262,7 +262,7 @@ def _figure(
     top: float = _MARGIN_INCHES,
     columns: int = 1,
 ) -> tuple[Figure, Sequence[Axes]]:
-    """Makes a figure with a row of axes, all of one size; sizes and margins are in inches.
+    """Makes a `Figure` with a row of axes, all of one size; sizes and margins are in inches.
 
     Matplotlib can find the margins itself, which takes longer than to draw everything.
     """
