@@ -15,6 +15,12 @@ class AugmentationInfo:
       name: Value of `Phase.augment` and of the recipe option `augment`.
       description: What it does, in one line.
       modalities: Modalities in which the name has this description.
+
+    Example:
+      >>> import tftransfer
+      >>> infos = {info.name: info for info in tftransfer.list_augmentations()}
+      >>> infos["flip"].modalities
+      ('image',)
     """
 
     name: str
