@@ -16,8 +16,11 @@ SOURCES = {module_name(path): ast.parse(path.read_text()) for path in PACKAGE.rg
 
 
 def imported(name):
-    """Modules of the package that a module imports at its top."""
+    """Modules of the package that are imported with a module: its packages, and those it names."""
+    yield from (each for each in SOURCES if name.startswith(f"{each}."))
     for node in SOURCES[name].body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in SOURCES)
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (each for each in (node.module, *names) if each in SOURCES)
