@@ -312,10 +312,10 @@ def test_write_quarantine_escapes_names(tmp_path):
     write_quarantine(path, [])
     assert path.read_text().split() == ["name,reason"]
     odd = "a,\n\udcff.jpg"
-    write_quarantine(path, [Quarantined(name=odd, reason='says "no"')])
+    write_quarantine(path, [Quarantined(name=odd, reason='has "no"')])
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert rows == [["name", "reason"], ["a,\n\\udcff.jpg", 'says "no"']]
+    assert rows == [["name", "reason"], ["a,\n\\udcff.jpg", 'has "no"']]
 
 
 def test_targets_are_one_hot_for_single_labels():

@@ -43,11 +43,11 @@ def test_read_source_reads_texts_from_every_table_format(table, name):
 
 
 def test_read_table_keeps_quotes_inside_unquoted_cells(table):
-    text = 'text\tlabel\n" um , no . "\t0\nhe said " hi\t1\n"odd\t0\nplain\t1\n'
+    text = 'text\tlabel\n" um , no . "\t0\nshe wrote " hi\t1\n"odd\t0\nplain\t1\n'
     found = read_source(table(text, "t.tsv"))
     assert [item.decode() for item in found.items] == [
         '" um , no . "',
-        'he said " hi',
+        'she wrote " hi',
         '"odd',
         "plain",
     ]

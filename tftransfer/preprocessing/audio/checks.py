@@ -136,7 +136,7 @@ def auto_length(measures: Array, longest: float = LONG_SECONDS) -> tuple[float, 
       longest: Largest default length of the network in seconds.
 
     Returns:
-      The length in seconds, and a description of the choice.
+      The length in seconds, and a description of it.
     """
     if not len(measures):
         return _MIN_LENGTH_SECONDS, f"length {_MIN_LENGTH_SECONDS:g} s: there are no clips"

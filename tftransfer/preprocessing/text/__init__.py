@@ -26,7 +26,7 @@ def _auto_length(words: Array, longest: float = np.inf) -> tuple[float, str]:
       longest: Largest default length of the network in tokens.
 
     Returns:
-      The length in tokens, and a description of the choice.
+      The length in tokens, and a description of it.
     """
     most = float(np.percentile(words, _PERCENT_OF_WHOLE_TEXTS)) if len(words) else 0.0
     tokens = _TOKENS_PER_WORD * most + _START_AND_END_TOKENS
