@@ -5,6 +5,7 @@ import signal
 
 import interruptions
 import pytest
+from bad_input_tools import Place
 from digit_runs import DARK, KNOWN, NEW, SIZE, WHOLE
 
 import tftransfer
@@ -67,3 +68,9 @@ def interruptible():
 def short_groups(monkeypatch):
     """Every epoch has several groups of steps."""
     monkeypatch.setattr(pacing, "_MAX_STEPS", 8)
+
+
+@pytest.fixture
+def place(image_folder, tmp_path, monkeypatch):
+    """A folder of good images for tests of bad inputs, and room for other files."""
+    return Place(image_folder, tmp_path, monkeypatch)

@@ -170,7 +170,7 @@ def read_item(item: str | bytes) -> bytes:
 def with_classes(
     examples: Examples, classes: tuple[str, ...], problem_type: ProblemType
 ) -> Examples:
-    """Returns the examples with labels that index `classes`, a superset of their own classes.
+    """Returns the examples with labels that index `classes`, a superset of theirs.
 
     Args:
       examples: Examples to convert.

@@ -95,10 +95,8 @@ def choose_length(given: float, backbone: PathLike | KerasModel, examples: Examp
     if given or modality.auto_length is None:
         return AutoSetting(name="length", value=given)
     measures = examples.measures[examples.where("train")]
-    length, text = modality.auto_length(measures, max_length(backbone, modality.name))
-    # The text is `length 4.2 s: reason`.
-    shown, _, reason = text.partition(": ")
-    return AutoSetting(name="length", value=length, unit=shown.split()[-1], reason=reason)
+    length, reason = modality.auto_length(measures, max_length(backbone, modality.name))
+    return AutoSetting(name="length", value=length, unit=modality.length_unit, reason=reason)
 
 
 def choose_batch_size(given: int, recipe: Recipe, examples: Examples) -> AutoSetting:

@@ -40,8 +40,9 @@ class Modality:
       content: Returns what equal examples have in common, whose hash identifies them.
       measure: Returns the duration in seconds or the number of words; None for images.
       auto_length: Chooses how much of an example the network reads. From the measures of the
-        training data and the largest default of the network, it returns the length and a
-        description of the choice; None for images.
+        training data and the largest default of the network, it returns the length and the reason;
+        None for images.
+      length_unit: Unit of that length, such as `s`.
       middle_layers_matter: Whether a middle stage often has better features than the last one.
       mixable: Whether mixup applies to the arrays.
       takes_layers: Whether Keras layers and functions can augment the arrays.
@@ -61,6 +62,7 @@ class Modality:
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
     auto_length: Callable[[Array, float], tuple[float, str]] | None = None
+    length_unit: str = ""
     middle_layers_matter: bool = False
     mixable: bool = True
     takes_layers: bool = True
@@ -219,8 +221,8 @@ class Preprocessor(abc.ABC):
 
         count, shape, dtype = tf.size(items), list(self.shape), tf.as_dtype(self.dtype)
 
-        # A function of its own is traced once for both branches of `tf.cond`. AutoGraph would take
-        # most of the time of tracing.
+        # Both branches of `tf.cond` share one traced function. AutoGraph would take most of the
+        # time of tracing.
         decode = tf.function(lambda data: self.decode(self.within_limits(data)), autograph=False)
 
         def decode_numbered(number: Tensor, data: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ MODALITY = Modality(
     decode_error=decode_error,
     measure=duration,
     auto_length=auto_length,
+    length_unit="s",
     middle_layers_matter=True,
     augmentations={
         "none": "leaves examples unchanged",

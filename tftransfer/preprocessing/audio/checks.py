@@ -136,17 +136,17 @@ def auto_length(measures: Array, longest: float = LONG_SECONDS) -> tuple[float, 
       longest: Largest default length of the network in seconds.
 
     Returns:
-      The length in seconds, and a description of it.
+      The length in seconds, and the reason.
     """
     if not len(measures):
-        return _MIN_LENGTH_SECONDS, f"length {_MIN_LENGTH_SECONDS:g} s: there are no clips"
+        return _MIN_LENGTH_SECONDS, "there are no clips"
     wanted = _without_outliers(measures, float(np.quantile(measures, 0.95)))
     if wanted > LONG_SECONDS:
         most = float(np.quantile(measures, 0.99, method="lower"))
         wanted = max(LONG_SECONDS, _without_outliers(measures, most))
     rounded = np.ceil(_STEPS_PER_SECOND * wanted - 1e-3) / _STEPS_PER_SECOND
     length = float(np.clip(rounded, _MIN_LENGTH_SECONDS, longest))
-    text = f"length {length:g} s: the clips have {measures.min():.2g} to {measures.max():.3g} s"
+    text = f"the clips have {measures.min():.2g} to {measures.max():.3g} s"
     longer = int((measures > length + LENGTH_TOLERANCE_SECONDS).sum())
     if longer:
         text += f"; the middle of {longer:,} longer clip{'s' * (longer > 1)} is used"

@@ -26,7 +26,7 @@ def _auto_length(words: Array, longest: float = np.inf) -> tuple[float, str]:
       longest: Largest default length of the network in tokens.
 
     Returns:
-      The length in tokens, and a description of it.
+      The length in tokens, and the reason.
     """
     most = float(np.percentile(words, _PERCENT_OF_WHOLE_TEXTS)) if len(words) else 0.0
     tokens = _TOKENS_PER_WORD * most + _START_AND_END_TOKENS
@@ -34,8 +34,8 @@ def _auto_length(words: Array, longest: float = np.inf) -> tuple[float, str]:
     length = int(min(max(rounded, _LENGTH_MULTIPLE), _MAX_LENGTH_TOKENS, longest))
     median = float(np.median(words)) if len(words) else 0.0
     return float(length), (
-        f"length {length} tokens: {_PERCENT_OF_WHOLE_TEXTS} % of the training texts have at most "
-        f"{most:.0f} words (characters in scripts without spaces), half at most {median:.0f}"
+        f"{_PERCENT_OF_WHOLE_TEXTS} % of the training texts have at most {most:.0f} words "
+        f"(characters in scripts without spaces), half at most {median:.0f}"
     )
 
 
@@ -49,6 +49,7 @@ MODALITY = Modality(
     content=lambda data: strip_text(data).encode(),
     measure=count_words,
     auto_length=_auto_length,
+    length_unit="tokens",
     mixable=False,
     takes_layers=False,
     augmentations={
