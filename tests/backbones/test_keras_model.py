@@ -168,6 +168,7 @@ def test_load_backbone_of_a_sequential():
     backbone = load_backbone(trained(model))
     expected = keras.Model(model.inputs, model.get_layer("conv2").output)(images(), training=False)
     np.testing.assert_allclose(output(backbone), expected, rtol=1e-5)
+    assert [stage.stride for stage in backbone.stages] == [2, 4]
     assert "random layers are removed (flip, zoom)" in backbone.remarks[1]
     assert [layer.name for layer in backbone.model.layers][1:] == ["rescale", "conv1", "conv2"]
 

@@ -83,8 +83,9 @@ def cut_into_stages(model: KerasModel) -> tuple[Stage, ...]:
         position=len(nodes) - 1,
         tensors=tuple(model.outputs),
         stride=max(strides[id(tensor)] for tensor in model.outputs),
+        pooling=_is_pooling(nodes[-1].operation),
     )
-    return _build_stages(nodes, [*_choose_ends(_candidates(model, nodes, strides)), last])
+    return _build_stages(nodes, [*_choose_ends(_candidates(model, nodes, strides), last), last])
 
 
 def cut_after(model: KerasModel, names: Sequence[str]) -> tuple[Stage, ...]:
@@ -147,16 +148,26 @@ def _candidates(
                     tensors=tuple(alive.values()),
                     stride=strides[next(iter(alive))],
                     width=sum(tensor.shape[-1] or 0 for tensor in alive.values()),
-                    pooling="Pooling" in type(node.operation).__name__ and len(alive) == 1,
+                    pooling=_is_pooling(node.operation) and len(alive) == 1,
                     convolutions=convolutions,
                 )
             )
     return found
 
 
-def _choose_ends(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+def _is_pooling(operation: Operation) -> bool:
+    return "Pooling" in type(operation).__name__
+
+
+def _choose_ends(candidates: Sequence[_Candidate], last: _Candidate) -> list[_Candidate]:
+    """Returns the last candidate of each stride but the lowest resolution's.
+
+    Args:
+      candidates: Points before the last call.
+      last: The point after it, where the last stage ends.
+    """
     groups: dict[float, list[_Candidate]] = {}
-    for candidate in candidates:
+    for candidate in [*candidates, last] if not last.pooling else candidates:
         groups.setdefault(candidate.stride, []).append(candidate)
     strides = [stride for stride in sorted(groups) if stride < math.inf]
     ends = []
