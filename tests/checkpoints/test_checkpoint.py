@@ -74,7 +74,7 @@ def a_list(path):
 
 
 @pytest.mark.parametrize(
-    "name, damage, said",
+    "name, damage, message",
     [
         ("weights.npz", cut, "weights.npz does not match its sha256"),
         ("weights.npz", flip, "weights.npz does not match its sha256"),
@@ -87,17 +87,17 @@ def a_list(path):
         ("manifest.json", a_list, "damaged"),
     ],
 )
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, name, damage, said):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, name, damage, message):
     save(tmp_path, 1, 2)
     damage(tmp_path / "00000002" / name)
     got, remarks = checkpoints.load_newest(tmp_path)
     same(got, checkpoint(1))
     assert len(remarks) == 1
     assert "00000002" in remarks[0]
-    assert said in remarks[0]
+    assert message in remarks[0]
 
 
-def test_when_all_are_damaged_the_user_is_told(tmp_path):
+def test_load_newest_all_damaged_is_an_error(tmp_path):
     save(tmp_path, 1, 2)
     for number in (1, 2):
         cut(tmp_path / f"{number:08d}" / "weights.npz")
@@ -189,20 +189,20 @@ def test_blocks_come_back_by_place_whatever_their_layers_are_called(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "blocks, said",
+    "blocks, message",
     [
         ({"stage1": 5}, r"stage1/0000/.* has the shape \(2, 3\), the network's .* \(2, 5\)"),
         ({"stage9": 3}, "no weights for stage9"),
     ],
 )
-def test_weights_that_do_not_fit_are_named_and_nothing_is_assigned(tmp_path, blocks, said):
+def test_weights_that_do_not_fit_are_named_and_nothing_is_assigned(tmp_path, blocks, message):
     stored = weights.collect({"stage1": layers()})
     target = {name: layers(units) for name, units in blocks.items()}
     target = {"first": layers(), **target}
     stored |= weights.collect({"first": layers()})
     for variable in weights.variables_of(target["first"]):
         variable.assign(np.full(variable.shape, 9.0))
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         weights.assign_blocks(target, stored, tmp_path / "w.npz")
     assert all((v.numpy() == 9).all() for v in weights.variables_of(target["first"]))
 

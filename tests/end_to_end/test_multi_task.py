@@ -13,8 +13,9 @@ import tensorflow as tf
 import tftransfer
 from tftransfer.checkpoints import weights
 from tftransfer.cli import main
-from tftransfer.commands.compare import per_example
-from tftransfer.commands.single_task_baselines import of_task, train_alone
+from tftransfer.commands.comparison import values_per_example
+from tftransfer.commands.single_task_baselines import examples_of_task, train_alone
+from tftransfer.recipes import parse_recipe
 from tftransfer.utils import signals
 
 TASKS = ("digit", "is even", "above4")
@@ -68,7 +69,7 @@ def run(table, tmp_path_factory):
     return tftransfer.train(experiment(table, SCRATCH), folder)
 
 
-def test_all_tasks_are_learnt_and_judged_apart(run):
+def test_train_all_tasks_learn_and_are_evaluated_separately(run):
     result = run.result
     assert result["problem_type"] == "multi_task" and len(result["classes"]) == 14
     assert list(result["tasks"]) == list(TASKS)
@@ -92,7 +93,7 @@ def test_what_a_run_leaves_names_every_task(run):
         "predicted is even",
     ]
     assert len(rows) == 400 and sum(row[1] == "" for row in rows) in range(30, 37)
-    assert per_example(run).mean() == pytest.approx(run.result["test"]["accuracy"])
+    assert values_per_example(run).mean() == pytest.approx(run.result["test"]["accuracy"])
     report = (run.workdir / "report.md").read_text()
     assert "## Metrics of each task" in report and "| is even | " in report
     assert {path.name for path in (run.workdir / "plots").glob("confusion*")} == {
@@ -106,7 +107,7 @@ def test_the_run_serves_what_it_predicts(run, table, capsys):
     files = [table.parent / f"{number}.png" for number in (300, 301, 302)]
     served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     data = [file.read_bytes() for file in files]
-    answer = served(image_bytes=tf.constant([*data, b"no picture"]))
+    answer = served(image_bytes=tf.constant([*data, b"no image"]))
     ours = tftransfer.predict(run.workdir, files)
     expected = [list(row["scores"].values()) for row in ours]
     np.testing.assert_allclose(answer["scores"].numpy()[:3], expected, atol=1e-5)
@@ -157,7 +158,7 @@ def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_to_the_same_bits(table, tmp_path):
+def test_resume_stopped_run_ends_with_the_same_bits(table, tmp_path):
     wanted = experiment(table, "scratch:augment=shift,epochs=3+multi_task:balance=uncertainty")
     whole = tftransfer.train(wanted, tmp_path / "whole", export=False)
 
@@ -189,7 +190,7 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
     result = found.runs[found.winner].result
     assert [row["task"] for row in found.tasks] == list(TASKS)
     for number, row in enumerate(found.tasks, 1):
-        alone = tftransfer.load(tmp_path / f"{found.winner}-alone-{number}").result
+        alone = tftransfer.load(f"{found.runs[found.winner].workdir}-alone-{number}").result
         assert row["alone"] == alone["test"]["accuracy"]
         assert row["together"] == result["tasks"][row["task"]]["test"]["accuracy"]
         assert row["gain"] == pytest.approx(row["together"] - row["alone"])
@@ -197,22 +198,22 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
     assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
 
 
-def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, log_lines):
+def test_single_task_baseline_without_labels_is_skipped(table, tmp_path, log_lines):
     examples = tftransfer.plan(experiment(table, "scratch")).examples
     labels = examples.labels.copy()
     labels[examples.splits == "test", 2] = -1
     trained = []
 
-    def train(wanted, place, **options):
-        trained.append((wanted.recipe, wanted.problem_type, place.name, len(options["examples"])))
+    def train(wanted, place, own):
+        recipe = str(wanted.recipe)
+        trained.append((recipe, wanted.problem_type, place.name, len(own)))
 
     found = train_alone(
         train,
-        "multi_task:epochs=3,balance=fixed+l2_sp",
+        parse_recipe("multi_task:epochs=3,balance=fixed+l2_sp"),
         experiment(table, "scratch"),
-        str(tmp_path / "best-alone"),
+        tmp_path / "best-alone",
         replace(examples, labels=labels),
-        resume=False,
     )
     assert list(found) == ["digit", "is even"] and "above4 is not trained alone" in log_lines[-1]
     known = (labels[:, 0] >= 0).sum()
@@ -221,7 +222,7 @@ def test_a_task_that_cannot_be_judged_is_not_trained_alone(table, tmp_path, log_
 
 def test_the_examples_of_one_task(table):
     examples = tftransfer.plan(experiment(table, "scratch")).examples
-    even = of_task(examples, 1)
+    even = examples_of_task(examples, 1)
     assert (even.problem_type, even.classes) == ("single_label", ("even", "odd"))
     assert len(even) == (examples.labels[:, 1] >= 0).sum() < len(examples)
     names = dict(zip(examples.names, examples.labels[:, 1]))
@@ -236,11 +237,11 @@ def test_the_examples_of_one_task(table):
             "There are 3 tasks",
         ),
         ("scratch+multi_task:balance=gradnrm", "gradnrm"),
-        ("few_shot+multi_task", "no phase that trains on labels by steps"),
+        ("few_shot+multi_task", "no phase that trains on labels by optimizer steps"),
         ("scratch+entropy", "needs one class per example"),
     ],
 )
-def test_what_does_not_go_with_the_tasks_is_said(recipe, what, table):
+def test_method_unfit_for_tasks_is_refused(recipe, what, table):
     given = experiment(table, recipe, target_data=str(table.parent))
     with pytest.raises(tftransfer.UserError, match=what):
         tftransfer.plan(given)

@@ -1,4 +1,4 @@
-"""Several labels per picture, and numbers: from the table to the SavedModel."""
+"""Several labels per image, and numbers: from the table to the SavedModel."""
 
 import csv
 
@@ -11,7 +11,7 @@ import tftransfer
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    """Pictures with a red and or a green half, and a grey of known brightness."""
+    """Images with a red half, a green half or both, and gray ones of known brightness."""
     folder = tmp_path_factory.mktemp("squares")
     rng = np.random.default_rng(0)
     several, numbers = [["path", "label"]], [["path", "brightness", "contrast"]]
@@ -25,10 +25,10 @@ def squares(tmp_path_factory):
         name = f"several{index}.png"
         (folder / name).write_bytes(tf.io.encode_png(picture).numpy())
         several.append([name, "|".join(names)])
-        grey = rng.uniform(0.1, 0.9)
-        flat = np.full((16, 16, 3), int(255 * grey), np.uint8)
-        (folder / f"grey{index}.png").write_bytes(tf.io.encode_png(flat).numpy())
-        numbers.append([f"grey{index}.png", f"{grey:.4f}", f"{1 - grey:.4f}"])
+        gray = rng.uniform(0.1, 0.9)
+        flat = np.full((16, 16, 3), int(255 * gray), np.uint8)
+        (folder / f"gray{index}.png").write_bytes(tf.io.encode_png(flat).numpy())
+        numbers.append([f"gray{index}.png", f"{gray:.4f}", f"{1 - gray:.4f}"])
     for name, rows in (("several.csv", several), ("numbers.csv", numbers)):
         with (folder / name).open("w", newline="") as file:
             csv.writer(file).writerows(rows)
@@ -72,15 +72,15 @@ def test_regression_of_two_columns(squares, tmp_path):
     assert result["baselines"]["majority"]["r2"] < 0.05
     assert [row["class"] for row in result["per_class"]] == ["brightness", "contrast"]
     served = tf.saved_model.load(str(done.export_dir)).signatures["serving_default"]
-    data = tf.constant([(squares / "grey0.png").read_bytes()])
+    data = tf.constant([(squares / "gray0.png").read_bytes()])
     answer = served(image_bytes=data)
-    ours = tftransfer.predict(tmp_path, [squares / "grey0.png"])[0]["values"]
+    ours = tftransfer.predict(tmp_path, [squares / "gray0.png"])[0]["values"]
     np.testing.assert_allclose(answer["values"].numpy()[0], list(ours.values()), atol=1e-5)
     assert [x.decode() for x in answer["columns"].numpy()[0]] == ["brightness", "contrast"]
     assert "mean absolute error" in (tmp_path / "report.md").read_text()
 
 
-def test_the_target_can_be_said(squares, tmp_path):
+def test_problem_type_given_overrides_the_guess(squares, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(squares / "numbers.csv"), problem_type="single_label", backbone="small_cnn"
     )
@@ -112,8 +112,8 @@ def test_arrays_and_datasets_train_too(tmp_path):
     assert tftransfer.evaluate(tmp_path / "a", (images, labels)).examples == 80
 
 
-def test_regression_in_any_unit(squares, tmp_path):
-    """With the default rate: labels around 300 are learnt like labels around 0."""
+def test_regression_any_unit_is_learned(squares, tmp_path):
+    """With the default rate: labels around 300 are learned like labels around 0."""
     with (squares / "numbers.csv").open() as file:
         rows = list(csv.DictReader(file))
     lines = [f"{row['path']},{300 + 50 * float(row['brightness'])}" for row in rows]

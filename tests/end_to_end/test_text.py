@@ -69,7 +69,7 @@ def run(data, vectors, tmp_path_factory):
     return trained(experiment(data, weights=str(vectors)), tmp_path_factory.mktemp("run") / "run")
 
 
-def test_words_are_learnt_from(run):
+def test_train_word_vectors_learns(run):
     assert run.result["test"]["accuracy"] > 0.85 and run.result["modality"] == "text"
     said = (run.workdir / "environment.json").read_text()
     assert "100.0% of the words in the training texts have a vector" in said
@@ -162,7 +162,7 @@ def test_a_run_on_texts_is_a_source_for_texts_alone(run, data, image_folder, tmp
         trained(experiment(data, **pictures), tmp_path / "x")
 
 
-def test_setfit_finds_what_tells_classes_apart(tmp_path):
+def test_setfit_separates_the_classes(tmp_path):
     many = [f"word{number}" for number in range(400)]
     write(tmp_path / "train.tsv", sentences(60, 1, many))
     write(tmp_path / "test.tsv", sentences(200, 2, many))

@@ -1,4 +1,4 @@
-"""Two devices give what one gives; in a process of its own, since devices are set up once."""
+"""Two devices give what one gives; in a separate process, since devices are set up once."""
 
 import json
 import subprocess
@@ -64,6 +64,6 @@ def test_two_replicas_equal_one(digits, tmp_path):
     assert told["accuracies"][0] == told["accuracies"][1]
 
 
-def test_a_batch_that_cannot_be_parted_is_an_error(digits, tmp_path):
+def test_batch_not_divisible_by_replicas_is_an_error(digits, tmp_path):
     told = run(digits / "source", tmp_path, 31)
     assert "--batch_size=31 is not divisible by the number of devices (2)" in told["error"]

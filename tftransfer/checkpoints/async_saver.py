@@ -84,7 +84,7 @@ class AsyncSaver:
             self._writing = None
             raise UserError(
                 f"A checkpoint could not be written in {self.folder}: {error.strerror}.",
-                "Make room there, then go on with --resume.",
+                "Free disk space there, then resume with --resume.",
             ) from None
 
     def _save(self, number: int, checkpoint: Checkpoint) -> None:

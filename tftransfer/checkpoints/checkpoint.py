@@ -20,7 +20,7 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to go on: groups of arrays, and the position and history as JSON."""
+    """What a run needs to resume: groups of arrays, and the position and history as JSON."""
 
     groups: Mapping[str, Mapping[str, np.ndarray]]
     state: Mapping[str, Any]

@@ -51,7 +51,7 @@ def make_optimizer(
     Args:
       phase: names the optimizer, rate, schedule and decay.
       multiplier: variable to its block's rate multiplier.
-      steps: optimiser steps of the whole phase, for the schedule.
+      steps: Optimizer steps of the whole phase, for the schedule.
       replicas: over how many of them the gradients will be summed after they are clipped.
     """
     name = phase.optimizer.lower()

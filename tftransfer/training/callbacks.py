@@ -8,7 +8,7 @@ import keras
 
 
 class PhaseCallbacks:
-    """Calls Keras callbacks; each phase is a training of its own to them.
+    """Calls Keras callbacks; each phase is a separate training to them.
 
     Args:
       callbacks: Instances of `keras.callbacks.Callback`.
