@@ -26,12 +26,12 @@ class Place:
 
     Attributes:
       root: Folder of 36 good images in three classes.
-      beside: Folder for other files.
+      outside: Folder for other files.
       patch: Monkeypatch of the test.
     """
 
     root: Path
-    beside: Path
+    outside: Path
     patch: pytest.MonkeyPatch = field(repr=False)
 
     def write(self, name, data=b""):
@@ -55,7 +55,7 @@ def run_command(place, *flags, name="train"):
 
 def train_in_folder(place, *flags):
     """Trains without an export; returns the exit code and the folder of the run."""
-    run = place.beside / "run"
+    run = place.outside / "run"
     return run_command(place, f"--workdir={run}", "--noexport", *flags), run
 
 

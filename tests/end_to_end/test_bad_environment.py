@@ -23,7 +23,7 @@ def read_only(place):
 
 
 def full(place):
-    usage = shutil.disk_usage(place.beside)
+    usage = shutil.disk_usage(place.outside)
     place.patch.setattr(preflight.shutil, "disk_usage", lambda _: usage._replace(free=1000))
 
 
@@ -41,9 +41,9 @@ BEFORE_TRAINING = {
 def test_environment_that_would_fail_later_stops_before_training(place, capsys, case):
     make, message = BEFORE_TRAINING[case]
     make(place)
-    assert run_command(place, f"--workdir={place.beside / 'run'}") == 2
+    assert run_command(place, f"--workdir={place.outside / 'run'}") == 2
     assert re.search(message, first_of_two_lines(capsys))
-    assert not (place.beside / "run").exists()
+    assert not (place.outside / "run").exists()
 
 
 def incidents(run):
@@ -71,7 +71,7 @@ def test_full_disk_keeps_the_previous_checkpoint(place, capsys):
     real = weight_arrays.write
 
     def write(path, values):
-        if checkpoint.load_newest(place.beside / "run" / "checkpoints"):
+        if checkpoint.load_newest(place.outside / "run" / "checkpoints"):
             raise OSError(28, "No space left on device", str(path))
         return real(path, values)
 

@@ -50,8 +50,8 @@ def write_three_of_a_class(place):
 
 
 def link_out(place):
-    (place.beside / "other.png").write_bytes(PNG)
-    (place.root / "red" / "link.png").symlink_to(place.beside / "other.png")
+    (place.outside / "other.png").write_bytes(PNG)
+    (place.root / "red" / "link.png").symlink_to(place.outside / "other.png")
 
 
 def write_classes_of_two_cases(place):
@@ -113,15 +113,15 @@ def test_usable_folder_is_used_and_irregularities_get_a_warning(place, capsys, c
 
 def flat_folder(place):
     for number in range(3):
-        (place.beside / "flat").mkdir(exist_ok=True)
-        (place.beside / "flat" / f"{number}.png").write_bytes(PNG)
-    return f"--data={place.beside / 'flat'}"
+        (place.outside / "flat").mkdir(exist_ok=True)
+        (place.outside / "flat" / f"{number}.png").write_bytes(PNG)
+    return f"--data={place.outside / 'flat'}"
 
 
 def one_class(place):
-    (place.beside / "one" / "only").mkdir(parents=True)
-    (place.beside / "one" / "only" / "1.png").write_bytes(PNG)
-    return f"--data={place.beside / 'one'}"
+    (place.outside / "one" / "only").mkdir(parents=True)
+    (place.outside / "one" / "only" / "1.png").write_bytes(PNG)
+    return f"--data={place.outside / 'one'}"
 
 
 def unreadable_class(place):
@@ -160,7 +160,7 @@ def archive(name, content, *, large=False):
     """Returns a function that writes an archive with one member."""
 
     def make(place):
-        path = place.beside / name
+        path = place.outside / name
         data = bytes(200 << 20) if large else PNG
         if name.endswith(".zip"):
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:

@@ -9,7 +9,7 @@ from tftransfer.data import load
 
 def own_config(place):
     """Writes a config whose recipe names an unknown block."""
-    path = place.beside / "mine.py"
+    path = place.outside / "mine.py"
     path.write_text(
         "import tftransfer\n\n\ndef get_config():\n"
         "    losses = (tftransfer.losses.CrossEntropy(),)\n"
@@ -47,7 +47,7 @@ def test_unknown_name_stops_before_training(place, capsys, case):
 def test_wrong_name_is_reported_before_any_file_is_read(place, fields, near):
     place.patch.setattr(load, "scan", lambda *some, **more: pytest.fail("the files were read"))
     given = {"data": str(place.root), "backbone": "small_cnn", "weights": "none", **fields}
-    experiment, folder = tftransfer.Experiment(**given), place.beside / "run"
+    experiment, folder = tftransfer.Experiment(**given), place.outside / "run"
     recipes = ["scratch", experiment.recipe]
     for name, more in (("train", {}), ("compare", {"recipes": recipes}), ("plan", {})):
         where = () if name == "plan" else (folder,)

@@ -16,7 +16,7 @@ from tftransfer.data.in_memory import from_arrays
 
 
 def path_that_leads_out(place):
-    (place.beside / "out.png").write_bytes(PNG)
+    (place.outside / "out.png").write_bytes(PNG)
     return f"--data={place.table(cells('../out.png,red'))}"
 
 

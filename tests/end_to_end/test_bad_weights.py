@@ -24,15 +24,15 @@ class Writes(tf.Module):
 
 
 def module(place):
-    tf.saved_model.save(Writes(place.beside / "written"), str(place.beside / "module"))
-    return f"--backbone={place.beside / 'module'}"
+    tf.saved_model.save(Writes(place.outside / "written"), str(place.outside / "module"))
+    return f"--backbone={place.outside / 'module'}"
 
 
 def weights(change=None, backbone="small_cnn"):
     """Returns a function that writes weights of a backbone, changes the file, returns flags."""
 
     def make(place):
-        path = place.beside / "x.weights.h5"
+        path = place.outside / "x.weights.h5"
         load_backbone(backbone, weights="none", image_size=32).model.save_weights(path)
         if change:
             change(path)
@@ -57,18 +57,18 @@ def write_keras_2(path):
 def with_lambda(place):
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
-    model.save(place.beside / "x.keras")
-    return f"--weights={place.beside / 'x.keras'}", "--recipe=feature_extraction"
+    model.save(place.outside / "x.keras")
+    return f"--weights={place.outside / 'x.keras'}", "--recipe=feature_extraction"
 
 
 def wrong_hash(place):
-    (place.beside / "mine.py").write_text(
+    (place.outside / "mine.py").write_text(
         "import tftransfer\nfrom tftransfer.backbones.image.small_cnn import small_cnn\n\n"
         "known = {'x.weights.h5': 'ab' * 32}\n\n\n"
         "@tftransfer.register_backbone('pinned', image_size=32, sha256=known)\n"
         "def build(image_size):\n    return small_cnn(image_size)\n"
     )
-    return *weights()(place), f"--register={place.beside / 'mine.py'}", "--backbone=pinned"
+    return *weights()(place), f"--register={place.outside / 'mine.py'}", "--backbone=pinned"
 
 
 UNUSABLE = {
