@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tftransfer import recipes
+from tftransfer.core.augmentation import CustomAugmentation
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.core.serialization import from_jsonable, to_jsonable
@@ -131,6 +132,15 @@ def test_make_recipe_takes_fields_of_the_phase_as_options():
     assert (scratch.batch_norm, scratch.patience) == ("frozen", 3)
     held = make_recipe("l2_sp:optimizer=sgd", stages=3).phases[1]
     assert held.optimizer == "sgd"
+
+
+@pytest.mark.parametrize("name", ["scratch", "feature_extraction", "fine_tune"])
+def test_make_recipe_augment_takes_keras_layers(name):
+    import keras
+
+    layers = [keras.layers.RandomFlip("horizontal")]
+    recipe = make_recipe({"name": name, "augment": layers})
+    assert isinstance(recipe.phases[-1].augment, CustomAugmentation)
 
 
 def test_feature_extraction_options_reach_the_head():

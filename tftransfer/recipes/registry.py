@@ -184,5 +184,8 @@ def _types_of(hint: object) -> tuple[type, ...]:
 
 def _own_option(parameter: inspect.Parameter) -> Option:
     default = parameter.default
+    hints = typing.get_type_hints(Phase)
+    if parameter.name in hints:  # an option such as `augment` accepts what the field of Phase does
+        return Option(name=parameter.name, default=default, types=_types_of(hints[parameter.name]))
     kinds = [kind for kind in (bool, int, float, str, tuple) if isinstance(default, kind)]
     return Option(name=parameter.name, default=default, types=tuple(kinds[:1]))
