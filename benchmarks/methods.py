@@ -307,7 +307,7 @@ def episodes():
         row_name = f"episodes: {name}"
         if folder and re.search(FLAGS.only, row_name):
             experiment = tftransfer.Experiment(data=folder, **mobilenet(160))
-            rows = tftransfer.episodes(experiment)
+            rows = list(tftransfer.episodes(experiment).rows)
             print(row_name, *table_of_episodes(rows), sep="\n", flush=True)
             write_results("methods", {row_name: {"episodes": rows}}, sys.argv)
 
