@@ -54,7 +54,7 @@ def test_long_text_ends_in_the_end_token(tiny_bert):
     backbone = load_backbone(str(tiny_bert[0]), length=5)
     assert encoded(backbone, "good " * 9).numpy().tolist() == [[2, 6, 6, 6, 3]]
     assert (
-        "50.0% of the training texts are longer than 5"
+        "50.0% of the training texts have more than 5 tokens"
         in backbone.preprocessor.warnings([b"good " * 9, b"good"])[0]
     )
 
