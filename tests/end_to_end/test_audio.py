@@ -27,7 +27,7 @@ def tone(hertz, number, rate):
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory):
-    """Three pitches by four players, at two rates."""
+    """Three pitches by four players, at two sample rates."""
     root = tmp_path_factory.mktemp("tones")
     for name, hertz in HERTZ.items():
         (root / name).mkdir()
@@ -53,61 +53,63 @@ def run(tones, tmp_path_factory):
     return tftransfer.train(experiment, tmp_path_factory.mktemp("audio"))
 
 
-def test_train_pitches_transfer_to_other_players(run):
+def test_run_learns_pitches_of_other_players_and_splits_by_player(run):
     assert run.result["test"]["accuracy"] > 0.9
     split = json.loads((run.workdir / "split.json").read_text())
     place = {name: number for number, name in enumerate(split["columns"])}
-    by_part = {}
+    by_split = {}
     for row in split["examples"]:
         player = row[place["name"]].partition("_")[2]
-        by_part.setdefault(row[place["split"]], set()).add(player)
-    assert len(by_part) == 3 and sum(map(len, by_part.values())) == 4
-    assert "cut off" in (run.workdir / "quarantine.csv").read_text()
+        by_split.setdefault(row[place["split"]], set()).add(player)
+    assert len(by_split) == 3 and sum(map(len, by_split.values())) == 4
+    assert "truncated" in (run.workdir / "quarantine.csv").read_text()
 
 
-def test_evaluate_run_gives_its_own_metrics(run):
+def test_evaluate_without_data_equals_the_result(run):
     again = tftransfer.evaluate(run.workdir)
     assert again.metrics["accuracy"] == run.result["test"]["accuracy"]
 
 
-def test_the_export_takes_wav_bytes_and_waveforms(run, tones):
+def test_export_takes_wav_bytes_and_waveforms(run, tones):
     served = tf.saved_model.load(str(run.export_dir))
     sound = tone(300, 99, 16_000)
     by_bytes = served.signatures["serving_default"](
-        audio_bytes=tf.constant([encode_wav(sound), b"no clip"])
+        audio_bytes=tf.constant([encode_wav(sound), b"not a clip"])
     )
     by_wave = served.signatures["waveform"](waveform=tf.constant(sound[None]))
     assert by_bytes["label"].numpy().tolist() == [b"low", b""]
     assert b"WAV" in by_bytes["error"].numpy()[1]
     np.testing.assert_allclose(by_bytes["scores"][0], by_wave["scores"][0], atol=1e-5)
     assert by_wave["label"].numpy().tolist() == [b"low"]
-    said = (run.export_dir / "assets.extra" / "CLIENTS.txt").read_text()
-    assert "uses the middle 1.2 s" in said
+    notes = (run.export_dir / "assets.extra" / "CLIENTS.txt").read_text()
+    assert "of a longer clip the export uses the middle 1.2 s" in notes
 
 
-def test_the_export_refuses_what_training_refuses_and_answers_for_the_rest(run):
+def test_export_refuses_clips_that_training_refuses_and_scores_the_others(run):
     served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     sound, broken = tone(300, 99, 16_000), []
     for place, value in ((3, np.nan), (-1, np.inf)):
         broken.append(sound.copy())
         broken[-1][place] = value
-    said = served(audio_bytes=tf.constant([encode_wav(each) for each in (*broken, sound)]))
-    assert said["label"].numpy().tolist() == [b"", b"", b"low"]
-    assert [bool(error) for error in said["error"].numpy()] == [True, True, False]
-    assert np.isnan(said["scores"][:2]).all() and np.isfinite(said["scores"][2]).all()
+    answer = served(audio_bytes=tf.constant([encode_wav(each) for each in (*broken, sound)]))
+    assert answer["label"].numpy().tolist() == [b"", b"", b"low"]
+    assert [bool(error) for error in answer["error"].numpy()] == [True, True, False]
+    assert np.isnan(answer["scores"][:2]).all() and np.isfinite(answer["scores"][2]).all()
 
 
-def test_files_and_waveforms_are_predicted(run, tones):
-    said = tftransfer.predict(run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"])
-    assert said[0]["label"] == "low" and "cut off" in said[1]["error"]
+def test_predict_takes_files_and_waveforms(run, tones):
+    found = tftransfer.predict(
+        run.workdir, [tones / "low" / "1_a.wav", tones / "low" / "cut_a.wav"]
+    )
+    assert found[0]["label"] == "low" and "truncated" in found[1]["error"]
     sound = tone(300, 99, 16_000)
-    forms = [sound, np.int16(sound * 32_767), np.stack([sound, sound], axis=1), sound.tolist()]
-    assert [each["label"] for each in tftransfer.predict(run.workdir, forms)] == ["low"] * 4
+    waveforms = [sound, np.int16(sound * 32_767), np.stack([sound, sound], axis=1), sound.tolist()]
+    assert [each["label"] for each in tftransfer.predict(run.workdir, waveforms)] == ["low"] * 4
     with pytest.raises(UserError, match="Clip 1 is None"):
         tftransfer.predict(run.workdir, [sound, None])
 
 
-def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, tmp_path):
+def test_evaluate_needs_no_groups(run, tones, tmp_path):
     for file in tones.glob("*/[0-9]*_a.wav"):
         place = tmp_path / file.parent.name / f"{file.stem.replace('_a', '')}.wav"
         place.parent.mkdir(exist_ok=True)
@@ -115,7 +117,7 @@ def test_groups_of_the_training_data_do_not_matter_to_an_evaluation(run, tones, 
     assert tftransfer.evaluate(run.workdir, tmp_path).metrics["accuracy"] > 0.5
 
 
-def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(run, tones, tmp_path):
+def test_predict_and_evaluate_take_tables_of_clips_of_one_class(run, tones, tmp_path):
     files = sorted((tones / "low").glob("[0-9]*.wav"))[:4]
     (tmp_path / "m.csv").write_text("\n".join(["wav,class", *(f"{file},low" for file in files)]))
     rows = tftransfer.predict(run.workdir, [tmp_path / "m.csv"])
@@ -123,21 +125,19 @@ def test_tables_of_clips_are_predicted_and_clips_of_one_class_evaluated(run, ton
     assert tftransfer.evaluate(run.workdir, tmp_path / "m.csv").metrics["accuracy"] == 1.0
 
 
-def test_predict_clip_longer_than_the_input_warns(run, tmp_path, log_lines):
+def test_predict_warns_of_clips_that_are_truncated(run, tmp_path, log_lines):
     long, short = np.tile(tone(300, 99, 16_000), 20), tone(300, 98, 16_000)
-    lines = log_lines
     found = tftransfer.predict(run.workdir, [short, long, long])
-    assert "warning" not in found[0] and "cut to the middle" in found[1]["warning"]
+    assert "warning" not in found[0] and "only the middle is used" in found[1]["warning"]
     assert found[1]["label"] == "low"
-    (line,) = [line for line in lines if "cut" in line]
-    assert line.startswith("2 clips longer than the") and line.endswith("#1 ...")
+    (line,) = [line for line in log_lines if "the middle is used" in line]
+    assert line.startswith("2 clips longer than 1.2 s") and line.endswith("#1 ...")
 
 
 @pytest.mark.parametrize(
-    ("backbone", "expected_seconds"),
-    [("mobilenet_v2:alpha=0.35,window=5", 20.0), ("small_cnn", 10.0)],
+    ("backbone", "length"), [("mobilenet_v2:alpha=0.35,window=5", 20.0), ("small_cnn", 10.0)]
 )
-def test_long_clips_networks_with_windows_use_all_of_them(backbone, expected_seconds):
+def test_plan_of_long_clips_uses_all_of_them_if_the_network_has_windows(backbone, length):
     waves = np.random.default_rng(0).uniform(-1, 1, (20, 20_000)).astype(np.float32)
     experiment = tftransfer.Experiment(
         data=tftransfer.from_waveforms(waves, [0, 1] * 10, rate=1000),
@@ -147,12 +147,12 @@ def test_long_clips_networks_with_windows_use_all_of_them(backbone, expected_sec
         recipe="feature_extraction",
     )
     plan = make_plan(experiment, cache_bytes=0)
-    assert plan.network.backbone.preprocessor.length == plan.experiment.length == expected_seconds
-    said = next(str(each) for each in plan.auto_settings if each.name == "length")
-    assert ("cut to their middle" in said) == (expected_seconds == 10.0)
+    assert plan.network.backbone.preprocessor.length == plan.experiment.length == length
+    setting = next(str(each) for each in plan.auto_settings if each.name == "length")
+    assert ("longer clips is used" in setting) == (length == 10.0)
 
 
-def test_default_length_depends_on_the_name_of_the_network(run):
+def test_max_length_follows_from_the_name_of_the_backbone(run):
     def of(name):
         return max_length(name, "audio")
 
@@ -161,24 +161,24 @@ def test_default_length_depends_on_the_name_of_the_network(run):
     assert max_length("mobilenet_v2", "image") == np.inf
 
 
-def test_run_on_clips_as_backbone_refuses_images(run, tones, image_folder, tmp_path):
+def test_run_is_a_backbone_for_clips_and_not_for_images(run, tones, image_folder, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(image_folder), backbone=str(run.workdir), recipe="feature_extraction"
     )
-    with pytest.raises(UserError, match="clips, and the data are images"):
+    with pytest.raises(UserError, match="trained on clips, but the data are images"):
         tftransfer.train(experiment, tmp_path / "run")
     source = load_backbone(f"{run.workdir}:layer=stage2", modality="audio")
     assert [stage.name for stage in source.stages] == ["stage1", "stage2"]
 
 
-def test_layer_probe_keeps_players_in_one_fold(tones):
-    said = inspect(
+def test_inspect_compares_stages_by_a_probe_that_keeps_players_together(tones):
+    report = inspect(
         data=str(tones), backbone="small_cnn:depth=3", weights="none", group_by=r"_(\w)\."
     )
-    assert "linear probe on each stage" in said and "stage3" in said and " best" in said
+    assert "linear probe on each stage" in report and "stage3" in report and " best" in report
 
 
-def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path):
+def test_report_of_a_run_on_clips_compares_the_stages(run, tones, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(tones),
         backbone=str(run.workdir),
@@ -193,11 +193,13 @@ def test_the_report_of_a_run_on_sounds_compares_the_stages(run, tones, tmp_path)
         and layer_probes["examples"] > 30
     )
     text = (found.workdir / "report.md").read_text()
-    assert "## Which stage knows most" in text and "| stage2 |" in text
-    assert "layer_probes" not in run.result  # nothing was known before: from scratch
+    assert "## Features of each stage" in text and "| stage2 |" in text
+    assert (
+        "layer_probes" not in run.result
+    )  # trained from scratch, so there are no earlier features
 
 
-def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones, tmp_path):
+def test_layer_probes_use_labeled_examples_only(run, tones, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(tones),
         target_data=str(tones),
@@ -210,7 +212,7 @@ def test_targets_without_labels_are_not_asked_which_stage_knows_most(run, tones,
     assert found.result["layer_probes"]["examples"] <= len(list(tones.rglob("*.wav")))
 
 
-def test_too_few_groups_leave_nothing_to_compare():
+def test_probe_layers_of_too_few_groups_is_empty():
     labels = np.repeat([0, 1], 10)
     examples = Examples(
         names=list(map(str, range(20))),
@@ -225,7 +227,7 @@ def test_too_few_groups_leave_nothing_to_compare():
     assert layer_probes.probe_layers(values, examples) == {}
 
 
-def test_classes_of_few_examples_leave_nothing_to_compare(run):
+def test_probe_sampled_layers_of_small_classes_is_none(run):
     few = Examples(
         names=list("abcdef"),
         items=[b""] * 6,
@@ -239,7 +241,7 @@ def test_classes_of_few_examples_leave_nothing_to_compare(run):
     assert layer_probes.probe_sampled_layers(network, few) is None
 
 
-def test_of_many_classes_some_are_compared_whole():
+def test_probe_sample_of_many_classes_has_some_of_them_completely():
     labels = np.repeat(np.arange(100), 9)
     examples = Examples(
         names=list(map(str, range(900))),
@@ -253,7 +255,7 @@ def test_of_many_classes_some_are_compared_whole():
     assert len(some) == 200 and (np.unique(some, return_counts=True)[1] == 5).all()
 
 
-def test_image_network_takes_spectrograms():
+def test_image_backbone_for_audio_reads_spectrograms():
     backbone = load_backbone(
         "mobilenet_v2:alpha=0.35", weights="none", modality="audio", image_size=64, length=1.0
     )
@@ -265,6 +267,6 @@ def test_image_network_takes_spectrograms():
     assert len(backbone.stages) > 3
 
 
-def test_a_backbone_of_clips_alone_is_described_without_data():
-    said = inspect(backbone="yamnet", weights="none")
-    assert "stage14" in said and "0.975 s" in said
+def test_inspect_describes_an_audio_backbone_without_data():
+    text = inspect(backbone="yamnet", weights="none")
+    assert "stage14" in text and "0.975 s" in text

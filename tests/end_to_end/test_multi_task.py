@@ -24,15 +24,15 @@ BALANCED = ["uncertainty", "gradnorm", pytest.param("fixed", marks=pytest.mark.s
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """scikit-learn's digits: 200 to learn from, 60 to choose on, 400 to test; some cells empty."""
+    """scikit-learn's digits: 200 for training, 60 for validation, 400 for testing."""
     from sklearn.datasets import load_digits
 
     folder, rng = tmp_path_factory.mktemp("tasks"), np.random.default_rng(0)
     found = load_digits()
     rows = [["path", *TASKS, "split"]]
     for number, index in enumerate(rng.permutation(len(found.target))[:660]):
-        picture = (found.images[index][..., None] * 15.9).astype(np.uint8)
-        (folder / f"{number}.png").write_bytes(tf.io.encode_png(picture).numpy())
+        image = (found.images[index][..., None] * 15.9).astype(np.uint8)
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(image).numpy())
         digit = int(found.target[index])
         cells = [str(digit), "odd" if digit % 2 else "even", "yes" if digit > 4 else "no"]
         if number % 4 == 1:
@@ -69,7 +69,7 @@ def run(table, tmp_path_factory):
     return tftransfer.train(experiment(table, SCRATCH), folder)
 
 
-def test_train_all_tasks_learn_and_are_evaluated_separately(run):
+def test_run_learns_all_tasks_and_evaluates_each(run):
     result = run.result
     assert result["problem_type"] == "multi_task" and len(result["classes"]) == 14
     assert list(result["tasks"]) == list(TASKS)
@@ -83,7 +83,7 @@ def test_train_all_tasks_learn_and_are_evaluated_separately(run):
     assert "accuracy" in result["verdict"][0]
 
 
-def test_what_a_run_leaves_names_every_task(run):
+def test_files_of_a_run_name_every_task(run):
     header, *rows = csv.reader(run.folder.predictions.open())
     assert header[:5] == [
         "name",
@@ -103,23 +103,23 @@ def test_what_a_run_leaves_names_every_task(run):
     assert counts.shape == (10, 10) and counts.sum() == run.result["tasks"]["digit"]["examples"]
 
 
-def test_the_run_serves_what_it_predicts(run, table, capsys):
+def test_export_answers_like_predict(run, table, capsys):
     files = [table.parent / f"{number}.png" for number in (300, 301, 302)]
     served = tf.saved_model.load(str(run.export_dir)).signatures["serving_default"]
     data = [file.read_bytes() for file in files]
-    answer = served(image_bytes=tf.constant([*data, b"no image"]))
+    answer = served(image_bytes=tf.constant([*data, b"not an image"]))
     ours = tftransfer.predict(run.workdir, files)
     expected = [list(row["scores"].values()) for row in ours]
     np.testing.assert_allclose(answer["scores"].numpy()[:3], expected, atol=1e-5)
     for task in TASKS:
-        said = [label.decode() for label in answer[f"label_{task}"].numpy()]
-        assert said == [*(row["labels"][task] for row in ours), ""]
+        labels = [label.decode() for label in answer[f"label_{task}"].numpy()]
+        assert labels == [*(row["labels"][task] for row in ours), ""]
     assert run.result["export"]["max_difference"] <= 1e-5
     main.main(["predict", f"--workdir={run.workdir}", str(files[0])])
     assert '"digit": ' in capsys.readouterr().out
 
 
-def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path):
+def test_evaluate_of_the_run_and_of_a_table_of_a_single_task(run, table, tmp_path):
     again = tftransfer.evaluate(run.workdir)
     assert again.metrics["accuracy"] == pytest.approx(run.result["test"]["accuracy"])
     with table.open() as file:
@@ -135,7 +135,7 @@ def test_evaluate_its_own_table_and_one_of_a_single_task(run, table, tmp_path):
 
 
 @pytest.mark.parametrize("balance", BALANCED)
-def test_each_balance_learns(balance, table, tmp_path):
+def test_multi_task_learns_with_every_balance(balance, table, tmp_path):
     done = tftransfer.train(
         experiment(table, f"{SCRATCH}+multi_task:balance={balance}"), tmp_path, export=False
     )
@@ -149,7 +149,7 @@ def test_each_balance_learns(balance, table, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["fine_tune", "feature_extraction", "few_shot"])
-def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path):
+def test_other_recipes_learn_several_tasks(recipe, run, table, tmp_path):
     changed = experiment(table, recipe, epochs=2)
     changed = tftransfer.Experiment(**{**vars(changed), "backbone": str(run.workdir)})
     done = tftransfer.train(changed, tmp_path, export=False)
@@ -158,7 +158,7 @@ def test_the_other_recipes_take_tasks(recipe, run, table, tmp_path):
 
 
 @pytest.mark.slow
-def test_resume_stopped_run_ends_with_the_same_bits(table, tmp_path):
+def test_stopped_run_resumes_to_the_same_weights(table, tmp_path):
     wanted = experiment(table, "scratch:augment=shift,epochs=3+multi_task:balance=uncertainty")
     whole = tftransfer.train(wanted, tmp_path / "whole", export=False)
 
@@ -179,7 +179,7 @@ def test_resume_stopped_run_ends_with_the_same_bits(table, tmp_path):
 
 
 @pytest.mark.slow
-def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
+def test_compare_uses_the_mean_over_tasks(table, tmp_path):
     recipes = ["scratch:augment=none", "scratch:augment=none+multi_task:balance=gradnorm"]
     found = tftransfer.compare(experiment(table, "scratch"), tmp_path, recipes, epochs=2)
     assert found.metric == "accuracy"
@@ -198,7 +198,7 @@ def test_recipes_are_compared_by_the_mean_over_tasks(table, tmp_path):
     assert "| above4 | " in str(found) and "| above4 | " in (tmp_path / "comparison.md").read_text()
 
 
-def test_single_task_baseline_without_labels_is_skipped(table, tmp_path, log_lines):
+def test_train_alone_skips_a_task_without_test_labels(table, tmp_path, log_lines):
     examples = tftransfer.plan(experiment(table, "scratch")).examples
     labels = examples.labels.copy()
     labels[examples.splits == "test", 2] = -1
@@ -220,7 +220,7 @@ def test_single_task_baseline_without_labels_is_skipped(table, tmp_path, log_lin
     assert trained[0] == ("fine_tune:epochs=3+l2_sp", "single_label", "best-alone-1", known)
 
 
-def test_the_examples_of_one_task(table):
+def test_examples_of_task_selects_the_examples_of_one_task(table):
     examples = tftransfer.plan(experiment(table, "scratch")).examples
     even = examples_of_task(examples, 1)
     assert (even.problem_type, even.classes) == ("single_label", ("even", "odd"))
@@ -230,7 +230,7 @@ def test_the_examples_of_one_task(table):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "what"),
+    ("recipe", "message"),
     [
         (
             {"name": "scratch+multi_task", "balance": "fixed", "weights": (1, 2)},
@@ -241,13 +241,13 @@ def test_the_examples_of_one_task(table):
         ("scratch+entropy", "needs one class per example"),
     ],
 )
-def test_method_unfit_for_tasks_is_refused(recipe, what, table):
+def test_plan_refuses_recipes_that_do_not_suit_the_tasks(recipe, message, table):
     given = experiment(table, recipe, target_data=str(table.parent))
-    with pytest.raises(tftransfer.UserError, match=what):
+    with pytest.raises(tftransfer.UserError, match=message):
         tftransfer.plan(given)
 
 
-def test_one_task_has_nothing_to_weigh(digits):
+def test_multi_task_of_a_single_task_is_an_error(digits):
     with pytest.raises(tftransfer.UserError, match="the problem type is single_label") as caught:
         tftransfer.plan(experiment(digits / "target", "multi_task"))
     assert "several label columns" in caught.value.remedy

@@ -1,4 +1,4 @@
-"""Several labels per image, and numbers: from the table to the SavedModel."""
+"""Several labels per image, and regression: from the table to the SavedModel."""
 
 import csv
 
@@ -11,19 +11,19 @@ import tftransfer
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    """Images with a red half, a green half or both, and gray ones of known brightness."""
+    """Images with a red or a green half or both, and gray ones of known brightness."""
     folder = tmp_path_factory.mktemp("squares")
     rng = np.random.default_rng(0)
     several, numbers = [["path", "label"]], [["path", "brightness", "contrast"]]
     for index in range(120):
-        picture = rng.integers(0, 60, (16, 16, 3), dtype=np.uint8)
+        image = rng.integers(0, 60, (16, 16, 3), dtype=np.uint8)
         names = [name for name in ("green", "red") if rng.random() < 0.6]
         if "red" in names:
-            picture[:8, :, 0] = 220
+            image[:8, :, 0] = 220
         if "green" in names:
-            picture[8:, :, 1] = 220
+            image[8:, :, 1] = 220
         name = f"several{index}.png"
-        (folder / name).write_bytes(tf.io.encode_png(picture).numpy())
+        (folder / name).write_bytes(tf.io.encode_png(image).numpy())
         several.append([name, "|".join(names)])
         gray = rng.uniform(0.1, 0.9)
         flat = np.full((16, 16, 3), int(255 * gray), np.uint8)
@@ -43,7 +43,7 @@ def run(data, folder, **options):
     return tftransfer.train(experiment, folder)
 
 
-def test_several_labels(squares, tmp_path):
+def test_several_labels_are_learned_and_exported(squares, tmp_path):
     done = run(squares / "several.csv", tmp_path, epochs=20, learning_rate=3e-3)
     result = done.result
     assert result["problem_type"] == "multi_label" and result["classes"] == ["green", "red"]
@@ -63,7 +63,7 @@ def test_several_labels(squares, tmp_path):
 
 
 @pytest.mark.slow
-def test_regression_of_two_columns(squares, tmp_path):
+def test_regression_of_two_columns_is_learned_and_exported(squares, tmp_path):
     done = run(squares / "numbers.csv", tmp_path, epochs=40, learning_rate=5e-3)
     result = done.result
     assert result["problem_type"] == "regression"
@@ -80,7 +80,7 @@ def test_regression_of_two_columns(squares, tmp_path):
     assert "mean absolute error" in (tmp_path / "report.md").read_text()
 
 
-def test_problem_type_given_overrides_the_guess(squares, tmp_path):
+def test_problem_type_that_the_table_does_not_suit_is_an_error(squares, tmp_path):
     experiment = tftransfer.Experiment(
         data=str(squares / "numbers.csv"), problem_type="single_label", backbone="small_cnn"
     )
@@ -89,7 +89,7 @@ def test_problem_type_given_overrides_the_guess(squares, tmp_path):
 
 
 @pytest.mark.slow
-def test_arrays_and_datasets_train_too(tmp_path):
+def test_arrays_and_a_dataset_of_the_same_images_give_the_same_weights(tmp_path):
     rng = np.random.default_rng(1)
     labels = np.repeat([0, 1], 40)
     images = rng.integers(0, 50, (80, 16, 16), dtype=np.uint8)
@@ -112,8 +112,7 @@ def test_arrays_and_datasets_train_too(tmp_path):
     assert tftransfer.evaluate(tmp_path / "a", (images, labels)).examples == 80
 
 
-def test_regression_any_unit_is_learned(squares, tmp_path):
-    """With the default rate: labels around 300 are learned like labels around 0."""
+def test_regression_of_labels_around_300_is_learned_at_the_default_rate(squares, tmp_path):
     with (squares / "numbers.csv").open() as file:
         rows = list(csv.DictReader(file))
     lines = [f"{row['path']},{300 + 50 * float(row['brightness'])}" for row in rows]

@@ -1,4 +1,4 @@
-"""CIFAR-10 as the source of CIFAR-100, by its weights and its features, as configs/ has it."""
+"""CIFAR-10 as the source of CIFAR-100, by weights and features, with the shipped configs."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SMALL = ("--xla=off", "--batch_size=32", "--epochs=2", "--noexport")
 
 
 class MadeUpCifar10(tfds.core.GeneratorBasedBuilder):
-    """Noise, in the size, the splits and the classes of the real one."""
+    """Noise with the size, splits and classes of the real dataset."""
 
     VERSION = tfds.core.Version("1.0.0")
     CLASSES = 10
@@ -33,9 +33,9 @@ class MadeUpCifar10(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(0), "test": self._generate_examples(1)}
 
     def _generate_examples(self, seed):
-        pictures = np.random.default_rng(seed).integers(0, 256, (300, 32, 32, 3), np.uint8)
-        for number, picture in enumerate(pictures):
-            yield number, {"image": picture, "label": number % self.CLASSES}
+        images = np.random.default_rng(seed).integers(0, 256, (300, 32, 32, 3), np.uint8)
+        for number, image in enumerate(images):
+            yield number, {"image": image, "label": number % self.CLASSES}
 
 
 class MadeUpCifar100(MadeUpCifar10):
@@ -52,7 +52,7 @@ def prepared(builder_class, folder):
 
 
 @pytest.mark.slow
-def test_cifar10_teaches_cifar100(tmp_path, monkeypatch):
+def test_distillation_config_transfers_from_cifar10_to_cifar100(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def train(config, name, *flags):
