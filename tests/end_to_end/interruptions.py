@@ -94,4 +94,6 @@ def json_lines(path):
 def outcome(run):
     """Everything that a run records, without times."""
     records = json_lines(run.workdir / "metrics.jsonl")
-    return without_times(run.result), {(each["phase"], each["epoch"]): each for each in records}
+    # The verdict names the run's own folder in its commands.
+    result = json.loads(json.dumps(run.result).replace(str(run.workdir), "WORKDIR"))
+    return without_times(result), {(each["phase"], each["epoch"]): each for each in records}
