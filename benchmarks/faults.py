@@ -131,7 +131,8 @@ def start(name, folder):
 def digest(folder):
     """sha256 of the results, metrics, weights and predictions of a finished run, without times."""
     run = folder / "run"
-    result = json.loads((run / "result.json").read_text())
+    # The verdict names the folder of the run in its commands.
+    result = json.loads((run / "result.json").read_text().replace(str(run), "RUN"))
     newest = {}
     for line in (run / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
