@@ -143,7 +143,8 @@ def report_plot(path):
     """The learning curves and the blocks of a run's report, one above the other."""
     with tempfile.TemporaryDirectory() as folder:
         run = train_on_digits(Path(folder))
-        plots = [imread(next(run.workdir.glob(f"p*/{name}.png"))) for name in ("curves", "blocks")]
+        names = ("learning_curves", "trained_blocks")
+        plots = [imread(run.workdir / "plots" / f"{name}.png") for name in names]
     heights = [image.shape[0] / image.shape[1] for image in plots]
     figure = Figure(figsize=(8, 8 * sum(heights)), layout="constrained")
     for axes, image in zip(figure.subplots(2, height_ratios=heights), plots):
