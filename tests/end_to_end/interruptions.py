@@ -47,20 +47,15 @@ class AfterSteps(keras.callbacks.Callback):
             self.action()
 
 
-class InsidePhase(AfterSteps):
-    """Calls a function once, in an epoch of a phase, after a number of its groups of steps."""
+class InsideEpoch(AfterSteps):
+    """Calls a function once, in an epoch of the run, after a number of its groups of steps."""
 
-    def __init__(self, phase, epoch, count, action):
+    def __init__(self, epoch, count, action):
         super().__init__(count, action)
-        self.phase, self.epoch, self.inside = phase, epoch, False
-
-    def on_train_begin(self, logs=None):
-        self.phase -= 1
-        self.epochs_begun = 0
+        self.epoch, self.inside = epoch, False
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epochs_begun += 1
-        self.inside = (self.phase, self.epochs_begun) == (0, self.epoch)
+        self.inside = epoch == self.epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if self.inside:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from interruptions import (
-    InsidePhase,
+    InsideEpoch,
     experiment,
     json_lines,
     outcome,
@@ -121,7 +121,7 @@ def test_loss_not_finite_after_a_resume_inside_an_epoch_goes_back_to_its_start(
         loss_of_phase_not_finite_once(patch, epoch=2, step=8)
         whole = train_two_domains(source_run, digits, tmp_path / "whole", recipe)
     with pytest.raises(signals.Stopped):
-        stop = InsidePhase(2, 2, 1, request_stop)
+        stop = InsideEpoch(2, 1, request_stop)
         train_two_domains(source_run, digits, tmp_path / "run", recipe, stop)
     loss_of_phase_not_finite_once(monkeypatch, epoch=2, step=8)
     resumed = train_two_domains(source_run, digits, tmp_path / "run", recipe)

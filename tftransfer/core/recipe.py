@@ -11,11 +11,18 @@ from dataclasses import dataclass
 
 from tftransfer.core.augmentation import Augment, as_augmentation
 from tftransfer.core.block_patterns import match_blocks
+from tftransfer.core.keras_config import (
+    KerasConfig,
+    OptimizerSpec,
+    ScheduleSpec,
+    fields_of_optimizer,
+)
 from tftransfer.core.loss import STREAMS, Loss
 from tftransfer.utils.errors import UserError, check_known
 
 # Augmentations of all modalities; a `Modality` lists those that apply to it.
 _AUGMENTS = ("auto", "none", "flip", "shift", "crop", "full", "mask", "drop", "strong", "noise")
+_SCHEDULES = ("cosine", "linear", "constant", "plateau")
 _MAX_LEARNING_RATE = 100
 _RANGES = {
     "lora": (0, 10_000),
@@ -89,10 +96,14 @@ class Phase:
       losses: Losses whose weighted sum is minimized.
       epochs: Maximum number of passes over the training examples.
       learning_rate: Peak learning rate of a block whose multiplier is 1.
-      optimizer: Name of a Keras optimizer in any case, such as `adamw` or `sgd`.
+      optimizer: Name of a Keras optimizer in any case, such as `adamw` or `sgd`. Or an optimizer,
+        such as `keras.optimizers.SGD(0.1)`: a new one of its configuration is made, and its
+        learning rate, weight decay and clipping replace those of the phase, without warm-up.
       weight_decay: Decoupled weight decay, for optimizers that support it.
       schedule: Learning rate after the warm-up: `cosine` or `linear` (both to zero), `constant`, or
-        `plateau` (a third after every three epochs without a better validation metric).
+        `plateau` (a third after every three epochs without a better validation metric). Or a
+        schedule of Keras, such as `keras.optimizers.schedules.CosineDecay(0.1, 1000)`, a function
+        of the steps of the phase, which replaces the learning rate and the warm-up.
       warmup: Fraction of the steps during which the learning rate rises linearly from zero.
       clip_norm: Maximum global norm of the gradients; 0 turns clipping off.
       batch_norm: Batch normalization in the trained stages: `frozen` keeps its statistics, scale
@@ -139,9 +150,9 @@ class Phase:
     losses: tuple[Loss, ...]
     epochs: int = 10
     learning_rate: float = 1e-3
-    optimizer: str = "adamw"
+    optimizer: OptimizerSpec = "adamw"
     weight_decay: float = 1e-4
-    schedule: str = "cosine"
+    schedule: ScheduleSpec = "cosine"
     warmup: float = 0.1
     clip_norm: float = 1.0
     batch_norm: str = "frozen"
@@ -162,8 +173,12 @@ class Phase:
             "batch_norm", self.batch_norm, ("frozen", "train", "adapt"), f"Phase {self.name!r}"
         )
         check_known("reference", self.reference, ("run", "phase", "before"), f"Phase {self.name!r}")
-        schedules = ("cosine", "linear", "constant", "plateau")
-        check_known("schedule", self.schedule, schedules, f"Phase {self.name!r}")
+        owner = f"Phase {self.name!r}"
+        resolved = fields_of_optimizer(self.optimizer, self.schedule, owner)
+        for name, value in resolved.items():
+            object.__setattr__(self, name, value)
+        if isinstance(self.schedule, str):
+            check_known("schedule", self.schedule, _SCHEDULES, owner)
         augment = as_augmentation(self.augment, f"Phase {self.name!r}")
         if isinstance(augment, str):
             check_known("augment", augment, _AUGMENTS, f"Phase {self.name!r}")
@@ -187,6 +202,13 @@ class Phase:
                     f"Phase {self.name!r}: the learning-rate multiplier of {block} is {rate}.",
                     "Set 0 or more.",
                 )
+
+    @property
+    def optimizer_summary(self) -> str:
+        """The optimizer, the learning rate and its schedule in words."""
+        if isinstance(self.schedule, KerasConfig) or isinstance(self.optimizer, KerasConfig):
+            return f"{self.optimizer}, {self.schedule}"
+        return f"{self.optimizer}, peak learning rate {self.learning_rate:g}, {self.schedule}"
 
     @property
     def has_steps(self) -> bool:
@@ -296,8 +318,8 @@ def _describe_phase(number: int, phase: Phase) -> list[str]:
     )
     lines = [
         f"  {number}. {phase.name}: trains {rates or 'nothing'}; other blocks are frozen",
-        f"     {phase.optimizer}, peak learning rate {phase.learning_rate:g}, {phase.schedule}, "
-        f"up to {phase.epochs} epochs; augment {phase.augment}; batch_norm {phase.batch_norm}",
+        f"     {phase.optimizer_summary}, up to {phase.epochs} epochs; augment {phase.augment}; "
+        f"batch_norm {phase.batch_norm}",
         f"     minimizes {losses}",
     ]
     if phase.reset:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from tftransfer.core.augmentation import CustomAugmentation
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.keras_config import KerasConfig
 from tftransfer.core.loss import Loss, UnavailableLoss
 from tftransfer.core.recipe import Head, Phase, Recipe
 from tftransfer.core.typing import JSON
@@ -43,7 +44,7 @@ def register_serializable(cls: C) -> C:
     return cls
 
 
-for _class in (CustomAugmentation, Head, Phase, Recipe, Experiment):
+for _class in (CustomAugmentation, KerasConfig, Head, Phase, Recipe, Experiment):
     register_serializable(_class)
 
 
@@ -52,7 +53,7 @@ def to_jsonable(value: object) -> Any:
 
     Of other objects, such as data in memory, only the type is kept.
     """
-    if isinstance(value, CustomAugmentation):
+    if isinstance(value, (CustomAugmentation, KerasConfig)):
         return {"type": type(value).__name__, **value.to_json()}
     if isinstance(value, UnavailableLoss):
         return {"type": value.name, **value.stored}
@@ -80,6 +81,8 @@ def from_jsonable(value: JSON) -> Any:
     """
     if isinstance(value, Mapping) and "type" in value:
         cls = _TYPES[str(value["type"])]
+        if cls is KerasConfig:
+            return KerasConfig.from_json(value)
         _check_fields(cls, value)
         if cls is CustomAugmentation:  # its fields are configs of Keras, which stay as they are
             return CustomAugmentation.from_json(value)

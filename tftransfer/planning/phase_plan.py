@@ -15,7 +15,7 @@ from tftransfer.features.disk_cache import FeatureCache
 from tftransfer.features.phase_features import PhaseFeatures
 from tftransfer.features.views import Views
 from tftransfer.models.network import INPUT, Network
-from tftransfer.optim.optimizers import optimizer_named
+from tftransfer.optim.optimizers import check_optimizer
 from tftransfer.probes.closed_form import SOLVERS
 
 # Each cached view costs one pass of the frozen layers over the training examples. On 2,000 images,
@@ -69,7 +69,7 @@ def plan_phase(
     Raises:
       UserError: There is no such optimizer, solver or block.
     """
-    optimizer_named(phase.optimizer)
+    check_optimizer(phase)
     if phase.solve and phase.solve != "interpolate":
         SOLVERS[phase.solve]  # an unknown name is an error
     rates = phase.rates(list(network.blocks))

@@ -182,8 +182,8 @@ def _phase_lines(
     count = len(examples.where(split_of_stream(planned.streams[0], examples)))
     steps = -(-count // batch_size) * phase.epochs
     return [
-        f"phase {number}  {phase.name}: {losses}; {phase.optimizer}, peak learning rate "
-        f"{phase.learning_rate:g}, {phase.schedule}, at most {phase.epochs} epochs = {steps:,} "
+        f"phase {number}  {phase.name}: {losses}; {phase.optimizer_summary}, "
+        f"at most {phase.epochs} epochs = {steps:,} "
         f"steps of {batch_size}{streams}; trains {parameters:,} parameters",
         f"         {_frozen_layers(planned.boundary)}: {planned.reason}",
         f"         each step runs {', '.join(_blocks_per_step(planned, network))}; "
@@ -199,7 +199,7 @@ def _phase_row(planned: PhasePlan, network: Network) -> Row:
         "trains": ", ".join(trained),
         "parameters": sum(network.parameters(block) for block in trained),
         "losses": " + ".join(type(loss).__name__ for loss in phase.losses),
-        "optimizer": phase.optimizer if phase.has_steps else "",
+        "optimizer": str(phase.optimizer) if phase.has_steps else "",
         "learning rate": phase.learning_rate if phase.has_steps else None,
         "epochs": phase.epochs if phase.has_steps else None,
         "frozen layers": planned.reason,

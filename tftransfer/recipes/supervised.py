@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict, Unpack
 
 from tftransfer.core.augmentation import Augment
+from tftransfer.core.keras_config import OptimizerSpec, ScheduleSpec
 from tftransfer.core.loss import Loss
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
@@ -15,9 +16,9 @@ from tftransfer.recipes.registry import register_recipe
 class PhaseOptions(TypedDict, total=False):
     """Fields of `Phase` that recipes pass on, as documented there."""
 
-    optimizer: str
+    optimizer: OptimizerSpec
     weight_decay: float
-    schedule: str
+    schedule: ScheduleSpec
     warmup: float
     clip_norm: float
     batch_norm: str

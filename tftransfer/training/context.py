@@ -11,7 +11,7 @@ from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.models.network import Network
-from tftransfer.training.callbacks import PhaseCallbacks
+from tftransfer.training.callbacks import RunCallbacks
 from tftransfer.training.teacher_outputs import TeacherOutputs
 from tftransfer.utils.timing import Clock
 from tftransfer.workdir.run_folder import RunFolder
@@ -46,7 +46,7 @@ class TrainingContext:
     strategy: tf.distribute.Strategy
     run: RunFolder
     saver: AsyncSaver
-    callbacks: PhaseCallbacks
+    callbacks: RunCallbacks
     clock: Clock
     batch_size: int
     seed: int

@@ -32,6 +32,11 @@ class RunState:
         self._trained = list(network.blocks)
         self.records: list[dict[str, Any]] = []
 
+    @property
+    def epochs_run(self) -> int:
+        """Number of epochs of all finished phases."""
+        return sum(int(record["epochs"]) for record in self.records)
+
     def begin_phase(self, frozen: Iterable[str]) -> None:
         """Copies the weights of the blocks that do not train, once for all snapshots."""
         frozen = set(frozen)

@@ -23,7 +23,7 @@ from tftransfer.models.network import FEATURES, Network
 from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.planning.plan import Plan
 from tftransfer.training import domain_adaptation
-from tftransfer.training.callbacks import PhaseCallbacks
+from tftransfer.training.callbacks import RunCallbacks
 from tftransfer.training.context import TrainingContext
 from tftransfer.training.microbatches import check_batch_size
 from tftransfer.training.network_logits import NetworkLogits
@@ -44,8 +44,9 @@ class Trainer:
     Args:
       plan: A checked plan.
       run: A started run.
-      callbacks: Keras callbacks; they see the network's model and one optimizer per phase. Those of
-        batches are called once for a group of steps, as with Keras's `steps_per_execution`.
+      callbacks: Keras callbacks, see `RunCallbacks`. Their model is that of the network, and
+        its optimizer that of the phase. Methods of batches are called once for a group of steps, as
+        with Keras's `steps_per_execution`.
       strategy: A strategy of `tf.distribute`, in whose scope the network was made; None is the
         present one.
 
@@ -75,7 +76,7 @@ class Trainer:
             strategy=strategy,
             run=run,
             saver=self.saver,
-            callbacks=PhaseCallbacks(callbacks),
+            callbacks=RunCallbacks(callbacks),
             clock=plan.clock,
             batch_size=plan.batch_size,
             seed=plan.experiment.seed,
@@ -104,6 +105,7 @@ class Trainer:
                 self._context, self._phases, self._state.records
             )
             self._run_phases(self._planned_count, start, resume)
+            self._context.callbacks.end_run()
         except BaseException:
             with contextlib.suppress(Exception):  # the first error is the one to report
                 self.saver.write()
@@ -203,13 +205,13 @@ class Trainer:
             self._context, self._state, number, planned, reference, self._density_ratios
         )
         loop.run(resume)
-        self._logits.reuse(planned.boundary, loop.forward, loop.validation_batch_size)
+        self._logits.reuse(planned.boundary, loop.validation.forward, loop.validation_batch_size)
         return {
             "epochs": loop.epochs_run,
-            "best_epoch": loop.best_epoch,
+            "best_epoch": loop.best.epoch,
             "stopped": loop.stopped,
             "seconds": loop.seconds,
-            "summary": f"best epoch {loop.best_epoch} of {loop.epochs_run}",
+            "summary": f"best epoch {loop.best.epoch} of {loop.epochs_run}",
         }
 
     def _phase_reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:

@@ -165,37 +165,62 @@ def optimizer_with_rates(
 ) -> type[keras.optimizers.Optimizer]:
     """Returns a subclass of an optimizer that scales the learning rate of each variable.
 
-    The rate of a variable is `learning_rate × multiplier(variable) × scale`, in the update and in
-    decoupled weight decay. `scale` is a variable of the optimizer, 1 at the start, and so part of
-    its state in checkpoints.
+    The rate of a variable is `learning_rate × multiplier(variable)`, in the update and in decoupled
+    weight decay. `learning_rate` is the schedule's value times `scale`. Callbacks can read and set
+    it; what they set replaces the schedule. `scale` (1 at the start) and the assigned rate are
+    variables of the optimizer, and so part of its state in checkpoints.
 
     Args:
       base: A class of `keras.optimizers`.
       multiplier: Returns the factor of a model's variable.
     """
+    import keras
     from keras import ops
 
     class Scaled(base):  # type: ignore[misc, valid-type]
         def build(self, variables: Sequence[keras.Variable]) -> None:
-            self._multipliers = [multiplier(variable) for variable in variables]
+            self._multipliers: list[float] = [multiplier(variable) for variable in variables]
             super().build(variables)
             self.scale = self.add_variable((), "ones", "float32", name="scale")
+            unassigned = keras.initializers.Constant(-1.0)
+            self._assigned = self.add_variable((), unassigned, "float32", name="assigned_rate")
 
-        def _factor(self, variable: keras.Variable) -> Any:
-            return self._multipliers[self._get_variable_index(variable)] * self.scale
+        def _get_current_learning_rate(self) -> Any:
+            rate = super()._get_current_learning_rate()
+            if not self.built:
+                return rate
+            return ops.where(self._assigned >= 0, self._assigned, rate) * self.scale
+
+        @property
+        def learning_rate(self) -> Any:
+            return self._get_current_learning_rate()
+
+        @learning_rate.setter
+        def learning_rate(self, value: Any) -> None:
+            if self.built:
+                self._assigned.assign(value / self.scale)
+            else:
+                base.learning_rate.fset(self, value)
+
+        def _multiplier(self, variable: keras.Variable) -> float:
+            factor: float = self._multipliers[self._get_variable_index(variable)]
+            return factor
 
         def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
-            return super().update_step(gradient, variable, learning_rate * self._factor(variable))
+            rate = learning_rate * self._multiplier(variable)
+            return super().update_step(gradient, variable, rate)
 
         def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
             if not self.weight_decay:
                 return
             for variable in variables:
                 if self._use_weight_decay(variable):
-                    rate = ops.cast(self.learning_rate * self._factor(variable), variable.dtype)
+                    rate = self.learning_rate * self._multiplier(variable)
+                    rate = ops.cast(rate, variable.dtype)
                     variable.assign(variable - variable * rate * self.weight_decay)
 
-    Scaled.__name__ = base.__name__
+    # Saved models name the class of Keras, so that they load without this package.
+    Scaled.__name__, Scaled.__module__ = base.__name__, base.__module__
     return Scaled
 
 
