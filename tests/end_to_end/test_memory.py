@@ -7,8 +7,8 @@ from interruptions import train
 
 import tftransfer
 from tftransfer.checkpoints import weights
-from tftransfer.training import phase_loop
 from tftransfer.training.train_step import TrainStep
+from tftransfer.training.validation import Validation
 
 
 def out_of_memory():
@@ -57,9 +57,9 @@ def test_out_of_memory_for_one_example_is_an_error(source_run, digits, tmp_path,
 def test_out_of_memory_in_validation_splits_its_batches(
     source_run, digits, tmp_path, monkeypatch, log_lines
 ):
-    real, sizes = phase_loop.PhaseLoop._build, []
+    real, sizes = Validation.__init__, []
 
-    def build(self, *arguments):
+    def init(self, *arguments):
         real(self, *arguments)
         whole = self.forward
 
@@ -76,7 +76,7 @@ def test_out_of_memory_in_validation_splits_its_batches(
         "validation_fraction": 0.3,
     }
     plain = train(source_run, digits, tmp_path / "plain", **changes)
-    monkeypatch.setattr(phase_loop.PhaseLoop, "_build", build)
+    monkeypatch.setattr(Validation, "__init__", init)
     run = train(source_run, digits, tmp_path / "split", **changes)
     assert max(sizes) > 40 and sizes[-1] <= 32
     assert sum("out of memory" in line for line in log_lines) == 3

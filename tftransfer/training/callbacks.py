@@ -11,7 +11,7 @@ from tftransfer.utils.errors import UserError
 Logs = dict[str, float]
 
 # They count epochs without improvement, which does not continue in a phase with other losses and
-# a new optimizer: each phase is a training of its own to them.
+# a new optimizer: each phase is a separate training to them.
 _PER_PHASE = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
 
