@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -95,7 +96,7 @@ class PhaseLoop:
         self._make_step = step_factory(
             context, planned, reference, self.optimizer, variables, steps
         )
-        self.step = self._make_step(microbatches=1)
+        self.step, self._rate_assigned = self._make_step(microbatches=1), False
 
     @property
     def steps(self) -> int:
@@ -108,10 +109,14 @@ class PhaseLoop:
         return self._sums.steps
 
     @property
+    def _inner_optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer without the one that scales the loss."""
+        return getattr(self.optimizer, "inner_optimizer", self.optimizer)
+
+    @property
     def scale(self) -> Variable:
         """The optimizer's factor of all learning rates."""
-        variable: Variable = getattr(self.optimizer, "inner_optimizer", self.optimizer).scale
-        return variable
+        return self._inner_optimizer.scale
 
     @property
     def validation_batch_size(self) -> int:
@@ -168,6 +173,13 @@ class PhaseLoop:
         if microbatches != self.step.microbatches:
             self.step = self._make_step(microbatches=microbatches)
 
+    def _follow_assigned_rate(self) -> None:
+        """Compiles the step again once a callback has assigned a learning rate."""
+        assigned = self._inner_optimizer.rate_assigned
+        if assigned != self._rate_assigned:
+            self._rate_assigned = assigned
+            self.step = self._make_step(microbatches=self._recovery.microbatches)
+
     def _finished(self, epoch: int) -> bool:
         if self.step_done:  # a callback's request inside an epoch takes effect at its end
             return False
@@ -193,6 +205,7 @@ class PhaseLoop:
             progress.add(self.step_done)
             for group in groups:
                 self._callbacks.on_train_batch_begin(self.step_done)
+                self._follow_assigned_rate()
                 with self._pacing, _out_of_memory_raised():
                     values = {name: np.asarray(v) for name, v in self.step(group).items()}
                 self._count(values, epoch)
@@ -270,6 +283,7 @@ class PhaseLoop:
             retries=self._recovery.retries,
             microbatches=self._recovery.microbatches,
             rate_lowered_at=self._rate_lowered_at,
+            rate_assigned=self._inner_optimizer.rate_assigned,
             stop_requested=bool(self.network.model.stop_training),
             **self.best.position(),
         )
@@ -285,6 +299,7 @@ class PhaseLoop:
         self.epochs_run, self._rate_lowered_at = int(state["epoch"]), int(state["rate_lowered_at"])
         self._sums.restore(state["sums"], int(state["step"]))
         self._stop_requested = bool(state["stop_requested"])
+        self._inner_optimizer.rate_assigned = bool(state["rate_assigned"])
         self._recovery.retries = int(state["retries"])
         self._set_microbatches(int(state["microbatches"]))
 

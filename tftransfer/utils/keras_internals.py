@@ -165,58 +165,62 @@ def optimizer_with_rates(
 ) -> type[keras.optimizers.Optimizer]:
     """Returns a subclass of an optimizer that scales the learning rate of each variable.
 
-    The rate of a variable is `learning_rate × multiplier(variable)`, in the update and in decoupled
-    weight decay. `learning_rate` is the schedule's value times `scale`. Callbacks can read and set
-    it; what they set replaces the schedule. `scale` (1 at the start) and the assigned rate are
-    variables of the optimizer, and so part of its state in checkpoints.
+    The rate of a variable is `schedule × multiplier(variable) × scale`, in the update and in
+    decoupled weight decay. `learning_rate` is `schedule × scale`. Callbacks can read and set it;
+    what they set replaces the schedule. Where `rate_assigned` becomes true, a compiled step must be
+    compiled again: the graph of an optimizer that nobody assigns to stays as it is, bit by bit.
+    `scale` (1 at the start) and the assigned rate are variables of the optimizer, and so part of
+    its state in checkpoints.
 
     Args:
       base: A class of `keras.optimizers`.
       multiplier: Returns the factor of a model's variable.
     """
-    import keras
     from keras import ops
 
     class Scaled(base):  # type: ignore[misc, valid-type]
         def build(self, variables: Sequence[keras.Variable]) -> None:
-            self._multipliers: list[float] = [multiplier(variable) for variable in variables]
+            self._multipliers = [multiplier(variable) for variable in variables]
             super().build(variables)
+            self.rate_assigned = False
             self.scale = self.add_variable((), "ones", "float32", name="scale")
-            unassigned = keras.initializers.Constant(-1.0)
-            self._assigned = self.add_variable((), unassigned, "float32", name="assigned_rate")
+            self._assigned = self.add_variable((), "zeros", "float32", name="assigned_rate")
 
-        def _get_current_learning_rate(self) -> Any:
-            rate = super()._get_current_learning_rate()
-            if not self.built:
-                return rate
-            return ops.where(self._assigned >= 0, self._assigned, rate) * self.scale
+        def _schedule(self) -> Any:
+            if self.built and self.rate_assigned:
+                return self._assigned
+            return self._get_current_learning_rate()
 
         @property
         def learning_rate(self) -> Any:
-            return self._get_current_learning_rate()
+            return self._schedule() * self.scale if self.built else self._schedule()
 
         @learning_rate.setter
         def learning_rate(self, value: Any) -> None:
             if self.built:
                 self._assigned.assign(value / self.scale)
+                self.rate_assigned = True
             else:
                 base.learning_rate.fset(self, value)
 
-        def _multiplier(self, variable: keras.Variable) -> float:
-            factor: float = self._multipliers[self._get_variable_index(variable)]
-            return factor
+        def _factor(self, variable: keras.Variable) -> Any:
+            return self._multipliers[self._get_variable_index(variable)] * self.scale
+
+        def _backend_update_step(
+            self, grads: Any, trainable_variables: Any, learning_rate: Any
+        ) -> Any:
+            # Keras passes `learning_rate`, which includes the scale that `_factor` has too.
+            return super()._backend_update_step(grads, trainable_variables, self._schedule())
 
         def update_step(self, gradient: Any, variable: keras.Variable, learning_rate: Any) -> Any:
-            rate = learning_rate * self._multiplier(variable)
-            return super().update_step(gradient, variable, rate)
+            return super().update_step(gradient, variable, learning_rate * self._factor(variable))
 
         def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
             if not self.weight_decay:
                 return
             for variable in variables:
                 if self._use_weight_decay(variable):
-                    rate = self.learning_rate * self._multiplier(variable)
-                    rate = ops.cast(rate, variable.dtype)
+                    rate = ops.cast(self._schedule() * self._factor(variable), variable.dtype)
                     variable.assign(variable - variable * rate * self.weight_decay)
 
     # Saved models name the class of Keras, so that they load without this package.
