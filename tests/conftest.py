@@ -28,6 +28,19 @@ def own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_registrations(monkeypatch):
+    """What a test registers is registered in that test only."""
+    from tftransfer import api  # noqa: F401, it imports all that registers something
+    from tftransfer.backbones.registry import BACKBONES
+    from tftransfer.core.serialization import _TYPES
+    from tftransfer.losses.registry import _LOSSES
+    from tftransfer.recipes.registry import METHODS, RECIPES
+
+    for registry in (BACKBONES, RECIPES, METHODS, _LOSSES, _TYPES):
+        monkeypatch.setattr(registry, "_entries", dict(registry))
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -8,7 +8,7 @@ from tftransfer.backbones.image.load import image_backbone_names
 from tftransfer.backbones.image.small_cnn import small_cnn
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.names import is_module, modality_of_name, split_layer, with_layer
-from tftransfer.backbones.registry import BACKBONES, register_backbone
+from tftransfer.backbones.registry import register_backbone
 from tftransfer.utils.errors import UserError
 
 
@@ -121,12 +121,6 @@ def test_is_module_missing_path_is_an_error(tmp_path):
         is_module(f"{tmp_path}/absent")
 
 
-@pytest.fixture
-def register(monkeypatch):
-    monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES))
-    return register_backbone
-
-
 def trained_cnn(size):
     """A builder that always loads its own weights."""
     model = small_cnn(size, width=4, depth=1)
@@ -137,8 +131,8 @@ def trained_cnn(size):
     return model
 
 
-def test_register_backbone_with_its_own_weights_is_known_to_be_pretrained(register):
-    register("trained", image_size=16)(trained_cnn)
+def test_register_backbone_with_its_own_weights_is_known_to_be_pretrained():
+    register_backbone("trained", image_size=16)(trained_cnn)
     backbone = load_backbone("trained")
     assert backbone.pretrained and backbone.weights == "those of trained's builder"
     with pytest.raises(UserError, match="no random weights"):
@@ -147,8 +141,8 @@ def test_register_backbone_with_its_own_weights_is_known_to_be_pretrained(regist
         load_backbone("trained", weights="none")
 
 
-def test_register_backbone_parameter_weights_gives_trained_or_random_ones(register):
-    @register("either", image_size=16)
+def test_register_backbone_parameter_weights_gives_trained_or_random_ones():
+    @register_backbone("either", image_size=16)
     def either(size, weights="pretrained"):
         return trained_cnn(size) if weights else small_cnn(size, width=4, depth=1)
 
@@ -163,17 +157,19 @@ def test_register_backbone_parameter_weights_gives_trained_or_random_ones(regist
 
 
 @pytest.mark.parametrize("pretrained", [None, False])
-def test_register_backbone_with_random_weights_is_not_pretrained(register, pretrained):
-    register("plain", image_size=16, pretrained=pretrained)(lambda size: small_cnn(size, 4, 1))
+def test_register_backbone_with_random_weights_is_not_pretrained(pretrained):
+    register_backbone("plain", image_size=16, pretrained=pretrained)(
+        lambda size: small_cnn(size, 4, 1)
+    )
     assert not load_backbone("plain", weights="none").pretrained
     with pytest.raises(UserError, match="plain has no pretrained weights"):
         load_backbone("plain")
 
 
-def test_register_backbone_declared_pretrained_is_not_built_twice(register):
+def test_register_backbone_declared_pretrained_is_not_built_twice():
     calls = []
 
-    @register("declared", image_size=16, pretrained=True)
+    @register_backbone("declared", image_size=16, pretrained=True)
     def declared(size):
         calls.append(size)
         return trained_cnn(size)

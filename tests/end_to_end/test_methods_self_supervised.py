@@ -44,16 +44,16 @@ def test_simclr_features_are_better_than_random_ones(train_recipe):
 @pytest.mark.parametrize("method", ["simclr", slow_param("simsiam")])
 def test_two_view_streams_have_the_same_images(train_recipe, monkeypatch, method):
     """In every epoch: 300 images do not fill its batches."""
-    from tftransfer.training import trainer
+    from tftransfer.training import phase_inputs
 
     found = []
 
-    class Recorded(trainer.Streams):
+    class Recorded(phase_inputs.Streams):
         def __init__(self, streams, **options):
             super().__init__(streams, **options)
             found.append(dict(streams))
 
-    monkeypatch.setattr(trainer, "Streams", Recorded)
+    monkeypatch.setattr(phase_inputs, "Streams", Recorded)
     train_recipe(f"{PROBE}+{method}:pretrain_epochs=1", unlabelled_data=UNSEEN[0], **FRESH)
     first, second = (found[0][name] for name in ("view_a", "view_b"))
     for epoch in range(3):

@@ -9,6 +9,7 @@ import pytest
 from interruptions import RECIPE, AfterSteps, experiment, train
 
 import tftransfer
+from tftransfer.commands import resume as resume_module
 from tftransfer.commands import train as train_module
 
 
@@ -78,9 +79,9 @@ def swapped(first, second):
     ("key", "value", "message"),
     [
         ("tensorflow", "2.99.0", r"TensorFlow \(.* then, 2.99.0 now\)"),
-        ("keras", "4.0.0", "other Keras"),
-        ("numpy", "9.9", "other NumPy"),
-        ("tftransfer", "9.9", "other tftransfer"),
+        ("keras", "4.0.0", "different Keras"),
+        ("numpy", "9.9", "different NumPy"),
+        ("tftransfer", "9.9", "different tftransfer"),
         ("cpus", 97, "number of CPUs"),
         ("intra_op_threads", 31, "intra-op threads"),
         ("inter_op_threads", 31, "inter-op"),
@@ -91,8 +92,8 @@ def swapped(first, second):
 def test_resume_in_another_environment_is_refused_by_name(
     source_run, digits, half_run, monkeypatch, key, value, message
 ):
-    real = train_module.environment()
-    monkeypatch.setattr(train_module, "environment", lambda: real | {key: value})
+    real = resume_module.environment()
+    monkeypatch.setattr(resume_module, "environment", lambda: real | {key: value})
     with pytest.raises(tftransfer.UserError, match=message):
         resume(source_run, digits, half_run)
 

@@ -32,12 +32,6 @@ LOSS = {
 }
 
 
-@pytest.fixture
-def restored_registries(monkeypatch):
-    monkeypatch.setattr(RECIPES, "_entries", dict(RECIPES))
-    monkeypatch.setattr(METHODS, "_entries", dict(METHODS))
-
-
 def blocks(stages):
     return [*(f"stage{k}" for k in range(1, stages + 1)), "head"]
 
@@ -158,7 +152,7 @@ def test_recipe_options_of_several_parts_are_united():
     assert not {"losses", "train"} & set(fine_tune)
 
 
-def test_register_recipe_with_a_new_name_and_a_taken_one(restored_registries):
+def test_register_recipe_with_a_new_name_and_a_taken_one():
     @register_recipe
     def mine(*, problem_type: str = "single_label", rate: float = 0.5, **phase):
         return Recipe(name="mine", phases=(Phase(name=problem_type, train={}, losses=(), **phase),))

@@ -225,7 +225,9 @@ def _config_of(value: object, field: str, owner: str) -> KerasConfig:
 
 
 def _not_of_keras(value: object, field: str, owner: str) -> UserError:
-    given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+    given = type(value).__name__ if value is not None else "None"
+    if isinstance(value, type):
+        given = f"the class {value.__name__}"
     library = (value if isinstance(value, type) else type(value)).__module__.partition(".")[0]
     origin = f" of {library}" if library not in ("builtins", "__main__") else ""
     return UserError(f"{owner}: {field} is {given}{origin}, not one of Keras 3.", _WANTED[field])

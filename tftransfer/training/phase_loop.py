@@ -15,7 +15,7 @@ from tftransfer.checkpoints.checkpoint import Checkpoint
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, Variable
 from tftransfer.planning.phase_plan import PhasePlan
-from tftransfer.training.best_weights import BestWeights
+from tftransfer.training.best_epoch import BestEpoch
 from tftransfer.training.context import TrainingContext
 from tftransfer.training.epoch_logs import EpochSums, summary
 from tftransfer.training.pacing import StepPacing
@@ -60,7 +60,7 @@ class PhaseLoop:
 
     Attributes:
       epochs_run: Number of finished epochs.
-      best: The weights of the best epoch.
+      best: The best epoch so far and its weights.
       stopped: Why the phase ended.
       seconds: Duration of the phase, in seconds.
       validation: Evaluates the network on the validation split.
@@ -82,7 +82,7 @@ class PhaseLoop:
         self._sums, self._pacing, self._callbacks = EpochSums(), StepPacing(), context.callbacks
         self._rate_lowered_at, self._stop_requested = 0, False
         blocks = self.network.blocks
-        self.best = BestWeights({b: blocks[b] for b, rate in planned.rates.items() if rate})
+        self.best = BestEpoch({b: blocks[b] for b, rate in planned.rates.items() if rate})
         self.streams = make_streams(context, planned, density_ratios)
         self.validation = Validation(context, planned, reference)
         self._recovery = Recovery(
@@ -190,7 +190,7 @@ class PhaseLoop:
             return True
         patience = max(self.phase.patience, -(-_MIN_PATIENCE_STEPS // self.steps))
         validated = self.phase.patience and len(self.validation.indices)
-        if validated and epoch - self.best.epoch >= patience:
+        if validated and epoch - self.best.number >= patience:
             self.stopped = f"no better validation value for {patience} epochs"
             return True
         return False
@@ -249,7 +249,7 @@ class PhaseLoop:
         check_finite(optimized_variables(self.optimizer), self.epochs_run, self.step_done - 1)
 
     def _lower_rate_on_plateau(self) -> None:
-        waited = self.epochs_run - max(self.best.epoch, self._rate_lowered_at)
+        waited = self.epochs_run - max(self.best.number, self._rate_lowered_at)
         if self.phase.schedule == "plateau" and waited >= _PLATEAU_EPOCHS:
             self._rate_lowered_at = self.epochs_run
             self.scale.assign(self.scale / _PLATEAU_DIVISOR)
@@ -276,7 +276,7 @@ class PhaseLoop:
         return self._state.snapshot(
             self._number,
             self.epochs_run,
-            best=self.best.arrays,
+            best=self.best.weights,
             optimizer=optimizer,
             step=self.step_done,
             sums=self._sums.sums,

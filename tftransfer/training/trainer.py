@@ -208,10 +208,10 @@ class Trainer:
         self._logits.reuse(planned.boundary, loop.validation.forward, loop.validation_batch_size)
         return {
             "epochs": loop.epochs_run,
-            "best_epoch": loop.best.epoch,
+            "best_epoch": loop.best.number,
             "stopped": loop.stopped,
             "seconds": loop.seconds,
-            "summary": f"best epoch {loop.best.epoch} of {loop.epochs_run}",
+            "summary": f"best epoch {loop.best.number} of {loop.epochs_run}",
         }
 
     def _phase_reference(self, number: int, phase: Phase, inside: bool) -> Reference | None:

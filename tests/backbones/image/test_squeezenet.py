@@ -18,8 +18,7 @@ SHA256 = "2d935d8c102ad1232484a77da8e6fbdf3ff4ab608974a0d8b6283115ffff204f"
 
 
 @pytest.fixture
-def config(monkeypatch):
-    monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES))
+def config():
     return import_config()
 
 
