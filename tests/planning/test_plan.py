@@ -80,8 +80,9 @@ def test_plan_prints_data_settings_warnings_blocks_and_phases():
     assert [setting.name for setting in found.auto_settings] == ["precision", "xla", "batch_size"]
     lines = str(found).splitlines()
     assert lines[0].startswith("data      58 train, 6 val, 16 test; single_label, 2 classes")
-    assert lines[1].startswith("backbone  small_cnn")
-    assert lines[2].startswith("auto      precision float32: the safe value on a ")
+    assert [line.split()[0] for line in lines[1:4]] == ["modality", "problem", "classes"]
+    assert lines[4].startswith("backbone  small_cnn")
+    assert lines[5].startswith("auto      precision float32: the safe value on a ")
     assert any(line.startswith("warning   the backbone has random weights") for line in lines)
     (header,) = [line for line in lines if line.startswith("block ")]
     assert header.split() == ["block", "parameters", "head", "tune"]

@@ -17,6 +17,7 @@ from tftransfer.core.experiment import Experiment
 from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.data.examples import Examples, read_item
 from tftransfer.data.load import read_examples
+from tftransfer.data.understanding import shown_name, understood
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
@@ -94,15 +95,15 @@ def _of_data(examples: Examples) -> list[str]:
     splits = ("train", "val", "test")
     lines = [
         f"{len(examples):,} examples, {examples.problem_type.describe(examples.classes)}",
+        *(f"{topic}: {text}" for topic, text in understood(examples)),
         f"{'':<24}" + "".join(f"{split:>8}" for split in splits),
     ]
     if not examples.problem_type.has_classes:
-        lines += _columns(examples)
         lines.append(f"{'examples':<24}" + _row(len(examples.where(split)) for split in splits))
     else:
         counts = [examples.targets()[examples.where(split)].sum(axis=0) for split in splits]
         for name, *row in zip(examples.classes, *counts):
-            lines.append(f"{name[:23]:<24}" + _row(row))
+            lines.append(f"{shown_name(name):<23} " + _row(row))
     lines += _formats_and_sizes(examples) if examples.modality == "image" else _lengths(examples)
     lines += _duplicates(examples)
     lines += [f"note: {remark}" for remark in examples.warnings]
@@ -113,14 +114,6 @@ def _of_data(examples: Examples) -> list[str]:
 
 def _row(counts: Iterable[float]) -> str:
     return "".join(f"{int(count):>8,}" for count in counts)
-
-
-def _columns(examples: Examples) -> list[str]:
-    low, high, mean = (f(examples.labels, axis=0) for f in (np.min, np.max, np.mean))
-    return [
-        f"{name}: {a:.4g} to {b:.4g}, mean {m:.4g}"
-        for name, a, b, m in zip(examples.classes, low, high, mean)
-    ]
 
 
 def _formats_and_sizes(examples: Examples) -> list[str]:

@@ -20,6 +20,7 @@ from tftransfer.core.experiment import Experiment
 from tftransfer.core.serialization import to_jsonable, write_json
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples
+from tftransfer.data.understanding import understood
 from tftransfer.evaluation.evaluate import evaluate_logits
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.features.shared_cache import SharedCaches
@@ -256,6 +257,7 @@ def _finish(
         "architecture": network.backbone.architecture,
         "backbone": network.backbone.name,
         "quarantined": len(examples.quarantine),
+        "data": [*map(list, understood(examples)), *(["note", text] for text in plan.warnings)],
         "recipe": plan.recipe.name,
         **measured,
         "classes": examples.classes,

@@ -69,6 +69,8 @@ class Examples:
         scan fills it.
       groups: Group of each example, such as its speaker, that a split must keep together; "" if
         unknown.
+      modality_reason: Why the examples have their modality, if it was inferred.
+      problem_reason: Why they have their problem type, and the flag that selects another.
 
     Example:
       >>> import numpy as np
@@ -94,6 +96,8 @@ class Examples:
     modality: str = "image"
     measures: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     groups: Sequence[str] = ()
+    modality_reason: str = ""
+    problem_reason: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problem_type", ProblemType(self.problem_type))

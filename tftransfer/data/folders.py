@@ -59,6 +59,7 @@ def from_folder(root: Path, *, to_train: bool = True) -> Examples:
             *_link_warnings(root, [folder for folder, _ in class_folders], paths),
             *_system_file_warnings(root),
         ),
+        problem_reason="each folder is a class",
     )
 
 

@@ -10,6 +10,7 @@ from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Phase, Recipe
 from tftransfer.data.examples import SPLITS, UNLABELLED, Examples
 from tftransfer.data.stream_specs import split_of_stream
+from tftransfer.data.understanding import understood
 from tftransfer.features.disk_cache import FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.models.network import FEATURES, INPUT, Network
@@ -126,6 +127,7 @@ class Plan(Tabular):
         backbone = self.network.backbone
         settings = {
             "data": _data_line(self.examples),
+            **_understood_settings(self.examples),
             "backbone": f"{backbone.name}, {backbone.preprocessor.description}",
             "weights": backbone.weights,
             "batch size": self.batch_size,
@@ -141,6 +143,7 @@ class Plan(Tabular):
         backbone = self.network.backbone
         lines = [
             f"data      {_data_line(self.examples)}",
+            *(f"{topic:<10}{text}" for topic, text in understood(self.examples)),
             f"backbone  {backbone.name}, weights {backbone.weights}, "
             f"{backbone.preprocessor.description}",
             *(f"auto      {setting}" for setting in self.auto_settings),
@@ -150,6 +153,14 @@ class Plan(Tabular):
         for number, planned in enumerate(self.phases, 1):
             lines += _phase_lines(number, planned, self.network, self.examples, self.batch_size)
         return "\n".join(lines)
+
+
+def _understood_settings(examples: Examples) -> dict[str, str]:
+    """Returns what was understood by topic; several lines of a topic become one value."""
+    settings: dict[str, str] = {}
+    for topic, text in understood(examples):
+        settings[topic] = f"{settings[topic]}; {text}" if topic in settings else text
+    return settings
 
 
 def _data_line(examples: Examples) -> str:

@@ -71,6 +71,7 @@ def _lines(run: RunFolder, result: Result) -> Iterable[str]:
     experiment = run.experiment
     yield from (f"# {result['recipe']} of {experiment.backbone}", "")
     yield from (*(f"- {line}" for line in result["verdict"]), "")
+    yield from _data_section(result)
     yield from _metrics_section(result)
     yield from _task_section(result)
     yield from ("## What was trained", "", f"![trained blocks]({PLOTS_FOLDER}/{_BLOCKS})", "")
@@ -92,6 +93,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _data_section(result: Result) -> list[str]:
+    """What was understood of the data, as a code block, in which names are literal."""
+    lines = [f"    {topic:<10}{text}" for topic, text in result.get("data", ())]
+    return ["## Data", "", *lines, ""] if lines else []
 
 
 def _metrics_section(result: Result) -> list[str]:
