@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         load,
         plan,
         predict,
+        report,
         train,
     )
     from tftransfer.backbones.listing import BackboneInfo, list_backbones
@@ -103,6 +104,7 @@ __all__ = [
     "register_loss",
     "register_method",
     "register_recipe",
+    "report",
     "set_verbosity",
     "train",
 ]
@@ -118,6 +120,7 @@ _MODULES = {
         "load",
         "plan",
         "predict",
+        "report",
         "train",
     ),
     "tftransfer.backbones.listing": (

@@ -6,6 +6,7 @@ from tftransfer.commands.evaluate import evaluate
 from tftransfer.commands.export import export
 from tftransfer.commands.inspect import inspect
 from tftransfer.commands.predict import predict
+from tftransfer.commands.report import report
 from tftransfer.commands.train import train
 from tftransfer.planning.make_plan import make_plan as plan
 from tftransfer.runs.run import load
@@ -19,5 +20,6 @@ __all__ = [
     "load",
     "plan",
     "predict",
+    "report",
     "train",
 ]

@@ -159,6 +159,13 @@ _ALL = (
         examples=("tftransfer export --workdir=runs/photos --folder=served/1",),
     ),
     Command(
+        name="report",
+        required=("workdir",),
+        flags=("workdir",),
+        texts={"workdir": _FINISHED_RUN},
+        examples=("tftransfer report --workdir=runs/photos",),
+    ),
+    Command(
         name="inspect",
         flags=(
             *(name for name in EXPERIMENT_FLAGS if name not in _TRAINING_FLAGS),

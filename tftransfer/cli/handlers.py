@@ -114,6 +114,11 @@ def run_export(arguments: Arguments) -> None:
     )
 
 
+def run_report(arguments: Arguments) -> None:
+    """Writes the report of a run again and prints its file."""
+    _print(f"report: {api.report(_workdir(arguments.flags))}")
+
+
 def run_episodes(arguments: Arguments) -> None:
     """Prints the accuracy over few-shot episodes."""
     given = arguments.flags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from tftransfer.metrics.intervals import mean_interval
 from tftransfer.metrics.probabilities import mean_over_tasks
 from tftransfer.reports.plots import intervals
 from tftransfer.runs.run import Run
+from tftransfer.utils.markdown import escape
 from tftransfer.utils.tabular import Row, Tabular
+
+LOGGER = logging.getLogger(__name__)
 
 # What is compared per example where the main metric has no value for a single one.
 _PAIRED_BY = {
@@ -182,7 +186,7 @@ def _table(comparison: Comparison) -> list[str]:
     ]
     for row in comparison.rows:
         mark = " (winner)" if row["recipe"] == comparison.winner else ""
-        name = row["recipe"].replace("|", "\\|")
+        name = escape(row["recipe"])
         lines.append(
             f"| {name}{mark} | {row['value']:.3f} | {row['low']:.3f} to "
             f"{row['high']:.3f} | {row['behind']:.3f} | {row['validation_loss']:.3f} "
@@ -212,7 +216,6 @@ def write_comparison(comparison: Comparison, epochs: int, folder: Path) -> None:
             "tasks": comparison.tasks,
         },
     )
-    intervals(comparison.rows, comparison.metric, folder / "comparison.png")
     lines = [
         "# Comparison",
         "",
@@ -221,6 +224,10 @@ def write_comparison(comparison: Comparison, epochs: int, folder: Path) -> None:
         "![intervals](comparison.png)",
         *single_task_baselines.table(comparison.tasks, comparison.winner),
         "",
-        *comparison.verdict,
+        *map(escape, comparison.verdict),
     ]
-    (folder / "comparison.md").write_text("\n".join(lines) + "\n")
+    (folder / "comparison.md").write_text("\n".join(lines) + "\n", "utf-8", "backslashreplace")
+    try:
+        intervals(comparison.rows, comparison.metric, folder / "comparison.png")
+    except Exception as error:  # whatever it is, the results are written
+        LOGGER.warning(f"comparison.png could not be drawn: {type(error).__name__}: {error}")

@@ -16,6 +16,7 @@ from tftransfer.metrics.intervals import mean_interval
 from tftransfer.recipes import RecipeSpec
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
+from tftransfer.utils.markdown import escape
 from tftransfer.utils.tabular import Row
 
 LOGGER = logging.getLogger(__name__)
@@ -125,14 +126,14 @@ def table(rows: Sequence[Row], winner: str) -> list[str]:
         return []
     lines = [
         "",
-        f"Each task in one network for all tasks ({winner}), and in a separate network: the same "
-        "recipe for as many epochs, on the examples that have a label for the task.",
+        f"Each task in one network for all tasks ({escape(winner)}), and in a separate network: "
+        "the same recipe for as many epochs, on the examples that have a label for the task.",
         "",
         "| task | with the others | alone | gain | 95 % interval |",
         "|---|---|---|---|---|",
     ]
     return lines + [
-        f"| {row['task']} | {row['together']:.3f} | {row['alone']:.3f} | {row['gain']:+.3f} | "
-        f"{row['low']:+.3f} to {row['high']:+.3f} |"
+        f"| {escape(row['task'])} | {row['together']:.3f} | {row['alone']:.3f} "
+        f"| {row['gain']:+.3f} | {row['low']:+.3f} to {row['high']:+.3f} |"
         for row in rows
     ]

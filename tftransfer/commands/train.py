@@ -7,32 +7,25 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tftransfer.backbones.cache import process_backbone_cache
-from tftransfer.checkpoints import weights
 from tftransfer.commands.before_training import measure_before_training
+from tftransfer.commands.finish import finish
 from tftransfer.commands.resume import as_started, write_inputs
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.serialization import to_jsonable, write_json
+from tftransfer.core.serialization import to_jsonable
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples
-from tftransfer.data.understanding import understood
-from tftransfer.evaluation.evaluate import evaluate_logits
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES
 from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.preflight import check_disk_space, preflight, run_bytes
-from tftransfer.preprocessing import get_modality
 from tftransfer.reports.commands import Commands
-from tftransfer.reports.report import write_report
-from tftransfer.reports.verdict import verdict
 from tftransfer.runs.run import Run
-from tftransfer.serving.saved_model import export_network
 from tftransfer.training.trainer import Trainer
 from tftransfer.utils import signals
 from tftransfer.utils.errors import UserError
@@ -40,7 +33,7 @@ from tftransfer.utils.files import locked
 from tftransfer.utils.progress import waiting
 from tftransfer.utils.timing import Clock
 from tftransfer.workdir.overwrite import check_deletable, delete_run
-from tftransfer.workdir.run_folder import RunFolder, write_predictions
+from tftransfer.workdir.run_folder import RunFolder
 
 LOGGER = logging.getLogger(__name__)
 
@@ -140,9 +133,7 @@ def train(
         )
         lock.acquire()
         if exists and folder.finished:
-            LOGGER.info(
-                f"{folder.workdir} is finished already; give another --workdir, or --overwrite"
-            )
+            _log_finished(folder, plan, export)
         else:
             _run_plan(folder, _resumed(folder, plan) if exists else plan, strategy, options)
         return Run(folder.workdir)
@@ -207,10 +198,20 @@ def _resumed(folder: RunFolder, plan: Plan) -> Plan:
     return as_started(folder, plan)
 
 
+def _log_finished(folder: RunFolder, plan: Plan, export: bool) -> None:
+    """Reports that the run is finished, and how to make what it lacks."""
+    LOGGER.info(f"{folder.workdir} is finished already; give another --workdir, or --overwrite")
+    commands = Commands(experiment=plan.experiment, workdir=folder.workdir)
+    if not folder.report.is_file():
+        LOGGER.info(f"it has no report; to write it: {commands.report()}")
+    if export and not folder.export_dir.is_dir():
+        LOGGER.info(f"it has no export; to write it: {commands.export()}")
+
+
 def _run_plan(
     folder: RunFolder, plan: Plan, strategy: tf.distribute.Strategy, options: _TrainOptions
 ) -> None:
-    """Trains, evaluates and reports; `result.json` is written last and marks the run finished."""
+    """Trains, evaluates, exports and reports."""
     clock = plan.clock
     write_inputs(folder, plan)
     LOGGER.info(str(plan))
@@ -222,19 +223,12 @@ def _run_plan(
             measured = measure_before_training(plan, trainer)
         with clock.measure("training"):
             phases = trainer.fit()
-        result = _finish(folder, plan, trainer, measured | {"phases": phases}, options.export)
+        finish(folder, plan, trainer, measured | {"phases": phases}, export=options.export)
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to report
             trainer.close()
         raise
     trainer.close()
-    with clock.measure("report"):
-        write_report(folder, to_jsonable(result | {"seconds": clock.rounded()}))
-    write_json(folder.workdir / "result.json", result | {"seconds": clock.rounded()})
-    folder.delete_phase_weights()
-    for line in result["verdict"]:
-        LOGGER.info(line)
-    LOGGER.info(f"report: {folder.report}")
 
 
 def _tensorboard(folder: RunFolder, profile: bool) -> keras.callbacks.Callback:
@@ -243,47 +237,3 @@ def _tensorboard(folder: RunFolder, profile: bool) -> keras.callbacks.Callback:
         write_graph=False,
         profile_batch=(_FIRST_PROFILED_STEP, _LAST_PROFILED_STEP) if profile else 0,
     )
-
-
-def _finish(
-    folder: RunFolder, plan: Plan, trainer: Trainer, measured: dict[str, Any], export: bool
-) -> dict[str, Any]:
-    """Evaluates and writes the final weights; returns the content of `result.json`."""
-    network, examples, clock = plan.network, plan.examples, plan.clock
-    with clock.measure("evaluation"):
-        result = evaluate_logits(trainer.logits, examples, seed=plan.experiment.seed)
-    write_predictions(folder.predictions, result.pop("predictions"))
-    result |= {
-        "architecture": network.backbone.architecture,
-        "backbone": network.backbone.name,
-        "quarantined": len(examples.quarantine),
-        "data": [*map(list, understood(examples)), *(["note", text] for text in plan.warnings)],
-        "recipe": plan.recipe.name,
-        **measured,
-        "classes": examples.classes,
-        "problem_type": examples.problem_type,
-        "weights_sha256": network.digest(network.blocks),
-        "modality": examples.modality,
-    }
-    result["verdict"] = verdict(
-        result,
-        examples,
-        plan.recipe.name,
-        Commands(experiment=plan.experiment, workdir=folder.workdir),
-    )
-    weights.store(folder.weights, weights.collect(network.blocks))
-    if export:
-        with clock.measure("export"):
-            result["export"] = _export(folder, plan, result["temperature"])
-    return result
-
-
-def _export(folder: RunFolder, plan: Plan, temperature: float) -> dict[str, Any]:
-    """Exports a SavedModel; returns how it was checked."""
-    report = export_network(plan.network, plan.examples, folder.export_dir, temperature=temperature)
-    LOGGER.info(
-        f"exported to {folder.export_dir}: scores equal the network's within "
-        f"{report['max_difference']:.1g} on {report['examples']} "
-        f"{get_modality(plan.examples.modality).plural}"
-    )
-    return {name: value for name, value in report.items() if name != "folder"}

@@ -45,6 +45,16 @@ class Commands:
         """Returns the command that evaluates the run on other data, in a folder to be named."""
         return _command("evaluate", {"workdir": str(self.workdir), "data": "FOLDER"})
 
+    def report(self) -> str:
+        """Returns the command that writes the report of the run again."""
+        return _command("report", {"workdir": str(self.workdir)})
+
+    def export(self) -> str:
+        """Returns the command that exports the run again."""
+        if self.experiment.data_is_in_memory:
+            return f"tftransfer.export({str(self.workdir)!r}, data=experiment.data)"
+        return _command("export", {"workdir": str(self.workdir)})
+
     def predict(self) -> str:
         """Returns the command that predicts files to be named."""
         return f"{_command('predict', {'workdir': str(self.workdir)})} FILE"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tftransfer.core.typing import Result
+from tftransfer.reports.plot_text import labels, literal_text, width_inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,12 +47,13 @@ _CELL_INCHES = 0.5
 _MIN_MATRIX_INCHES = 1.6
 _MAX_MATRIX_INCHES = 11.0
 _COLOR_BAR_INCHES = 1.1
-_MAX_NAME_CHARACTERS = 28
+_MAX_RECIPE_CHARACTERS = 70
 # Numbers of classes up to which a confusion matrix has counts, and names.
 _MAX_CLASSES_WITH_COUNTS = 20
-_MAX_CLASSES_WITH_NAMES = 40
+MAX_CLASSES_WITH_NAMES = 40
 
 
+@literal_text
 def learning_curves(records: Sequence[Result], path: Path) -> None:
     """Plots the loss of all epochs and, in a second plot, the main metric.
 
@@ -102,13 +104,14 @@ def _plot_curve(axis: Axes, records: Sequence[Result], name: str, color: str, la
 
 def _mark_phases(axis: Axes, records: Sequence[Result]) -> None:
     previous = None
+    names = labels([record["phase"] for record in records])
     for position, record in enumerate(records, 1):
         if record["phase"] != previous:
             axis.axvline(position - 0.5, color=_LIGHT_GRAY, linewidth=1, linestyle="--")
             axis.text(
                 position - 0.4,
                 1.01,
-                record["phase"],
+                names[position - 1],
                 transform=axis.get_xaxis_transform(),
                 fontsize=_SMALL_POINTS,
                 color=_GRAY,
@@ -116,6 +119,7 @@ def _mark_phases(axis: Axes, records: Sequence[Result]) -> None:
             previous = record["phase"]
 
 
+@literal_text
 def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], path: Path) -> None:
     """Plots the share of each true class (rows) by predicted class (columns), with the counts.
 
@@ -127,9 +131,9 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], pa
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = min(_MAX_MATRIX_INCHES, max(_MIN_MATRIX_INCHES, _CELL_INCHES * len(classes)))
-    named = len(classes) <= _MAX_CLASSES_WITH_NAMES
-    names = [_shortened(name) for name in classes]
-    margin = _width_inches(names) if named else 0.3
+    named = len(classes) <= MAX_CLASSES_WITH_NAMES
+    names = labels(classes) if named else []
+    margin = width_inches(names) if named else 0.3
     figure, (axis,) = _figure(
         side, side, left=0.3 + margin, bottom=0.45 + 0.6 * margin, right=_COLOR_BAR_INCHES
     )
@@ -152,6 +156,7 @@ def confusion_matrix(counts: Sequence[Sequence[int]], classes: Sequence[str], pa
     _save(figure, path)
 
 
+@literal_text
 def trained_blocks(phases: Sequence[Result], path: Path) -> None:
     """Plots a row for each phase and a cell for each block, colored by its rate multiplier.
 
@@ -162,13 +167,14 @@ def trained_blocks(phases: Sequence[Result], path: Path) -> None:
     if not phases:
         return
     blocks = list(phases[0]["rates"])
-    names = [phase["name"] for phase in phases]
+    shown = labels([*(phase["name"] for phase in phases), *blocks])
+    names, block_names = shown[: len(phases)], shown[len(phases) :]
     figure, (axis,) = _figure(
         max(5.5, 1.1 * len(blocks)),
         0.55 * len(phases),
         bottom=0.25,
         top=0.55,
-        left=0.1 + _width_inches(names),
+        left=0.1 + width_inches(names),
     )
     for row, phase in enumerate(phases):
         for column, block in enumerate(blocks):
@@ -178,7 +184,7 @@ def trained_blocks(phases: Sequence[Result], path: Path) -> None:
             _write(axis, column + 0.5, row + 0.5, text, rate >= 1, _DARK_GRAY)
     axis.set_xlim(0, len(blocks))
     axis.set_ylim(len(phases), 0)
-    axis.set_xticks(np.arange(len(blocks)) + 0.5, blocks, fontsize=_SMALL_POINTS)
+    axis.set_xticks(np.arange(len(blocks)) + 0.5, block_names, fontsize=_SMALL_POINTS)
     axis.set_yticks(np.arange(len(phases)) + 0.5, names, fontsize=_SMALL_POINTS)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -196,6 +202,7 @@ def trained_blocks(phases: Sequence[Result], path: Path) -> None:
     _save(figure, path)
 
 
+@literal_text
 def intervals(rows: Sequence[Result], name: str, path: Path) -> None:
     """Plots a metric of each recipe as a dot on its 95 % interval.
 
@@ -204,9 +211,9 @@ def intervals(rows: Sequence[Result], name: str, path: Path) -> None:
       name: Name of the metric.
       path: PNG file to write.
     """
-    names = [row["recipe"] for row in rows]
+    names = labels([row["recipe"] for row in rows], max_characters=_MAX_RECIPE_CHARACTERS)
     figure, (axis,) = _figure(
-        5.0, 0.5 * len(rows) + 0.4, left=0.1 + _width_inches(names), bottom=0.5
+        5.0, 0.5 * len(rows) + 0.4, left=0.1 + width_inches(names), bottom=0.5
     )
     for place, row in enumerate(rows):
         axis.plot([row["low"], row["high"]], [place, place], color=_BLUE, linewidth=3, alpha=0.4)
@@ -246,12 +253,6 @@ def _cell(column: int, row: int, color: str, label: str = "") -> Rectangle:
     return Rectangle(corner, 0.94, 0.88, facecolor=color, edgecolor="none", label=label)
 
 
-def _shortened(name: str) -> str:
-    if len(name) <= _MAX_NAME_CHARACTERS:
-        return name
-    return f"{name[: _MAX_NAME_CHARACTERS - 1]}…"
-
-
 def _figure(
     width: float,
     height: float,
@@ -281,11 +282,6 @@ def _figure(
         wspace=left / width,
     )
     return figure, axes
-
-
-def _width_inches(texts: Sequence[str]) -> float:
-    """Width of the longest text at 9 points."""
-    return 0.08 * max(len(text) for text in texts) + 0.1
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Result
 from tftransfer.reports import plots
 from tftransfer.reports.commands import Commands
+from tftransfer.reports.plot_text import undrawable
 from tftransfer.reports.verdict import backbone_until
+from tftransfer.utils.markdown import code, escape, table
 from tftransfer.utils.progress import waiting
 from tftransfer.workdir.run_folder import RunFolder
 
 PLOTS_FOLDER = "plots"
+_MAX_CONFUSIONS = 20
+# Larger tables show the classes with the lowest values only.
+_MAX_CLASS_ROWS = 100
 _CURVES = "learning_curves.png"
 _BLOCKS = "trained_blocks.png"
+_COMMAND = re.compile(r"tftransfer(?: \w+ --|\.\w+\().*?(?=$|, or |\.$)")
 
 
 class _Confusion(NamedTuple):
@@ -39,7 +48,8 @@ def write_report(run: RunFolder, result: Result) -> None:
     folder.mkdir(exist_ok=True)
     _write_plots(run, result, folder)
     lines = list(_lines(run, result))
-    run.report.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    run.report.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_plots(run: RunFolder, result: Result, folder: Path) -> None:
@@ -67,10 +77,34 @@ def _confusions(result: Result) -> list[_Confusion]:
     ]
 
 
+def _confusion_section(confusion: _Confusion) -> Iterable[str]:
+    yield from (f"![confusion matrix]({PLOTS_FOLDER}/{confusion.file})", "")
+    numbered = undrawable(confusion.classes)
+    if numbered:
+        names = ", ".join(f"#{number} is {name}" for number, name in numbered.items())
+        yield from (escape(f"No installed font has the characters of some names: {names}."), "")
+    if len(confusion.classes) > plots.MAX_CLASSES_WITH_NAMES:
+        yield from _most_frequent_confusions(confusion)
+
+
+def _most_frequent_confusions(confusion: _Confusion) -> list[str]:
+    """A table of the classes confused most often, where the plot is too small for names."""
+    counts, classes = np.array(confusion.counts), confusion.classes
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")
+    pairs = [divmod(int(place), len(classes)) for place in order[:_MAX_CONFUSIONS]]
+    rows = [[classes[a], classes[b], f"{counts[a, b]:,}"] for a, b in pairs if counts[a, b]]
+    shown, found = len(rows), int(np.count_nonzero(counts))
+    if not rows:
+        return []
+    title = f"The {shown:,} most frequent of {found:,} confusions; all are in result.json."
+    return [title, "", *table(["true", "predicted", "examples"], rows), ""]
+
+
 def _lines(run: RunFolder, result: Result) -> Iterable[str]:
     experiment = run.experiment
-    yield from (f"# {result['recipe']} of {experiment.backbone}", "")
-    yield from (*(f"- {line}" for line in result["verdict"]), "")
+    yield from (f"# {escape(result['recipe'])} of {escape(str(experiment.backbone))}", "")
+    yield from (*(f"- {_with_code(line)}" for line in result["verdict"]), "")
     yield from _data_section(result)
     yield from _metrics_section(result)
     yield from _task_section(result)
@@ -83,16 +117,18 @@ def _lines(run: RunFolder, result: Result) -> Iterable[str]:
     commands = Commands(experiment=experiment, workdir=run.workdir)
     yield from _layer_probe_section(result, commands)
     yield from ("## Metrics of each class", "", *_class_table(result), "")
-    for file, _, _ in _confusions(result):
-        yield from (f"![confusion matrix]({PLOTS_FOLDER}/{file})", "")
+    for confusion in _confusions(result):
+        yield from _confusion_section(confusion)
     seconds = [[name, f"{value:.1f}"] for name, value in result["seconds"].items()]
-    yield from ("## Time", "", *_table(["step", "seconds"], seconds))
+    yield from ("## Time", "", *table(["step", "seconds"], seconds))
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def _with_code(line: str) -> str:
+    """A line of the verdict, with its command as code, from which it can be copied."""
+    found = _COMMAND.search(line)
+    if not found:
+        return escape(line)
+    return f"{escape(line[: found.start()])}{code(found[0])}{escape(line[found.end() :])}"
 
 
 def _data_section(result: Result) -> list[str]:
@@ -110,7 +146,7 @@ def _metrics_section(result: Result) -> list[str]:
         f"{result.get('examples', 0):,} examples of the {result['split']} split; scores are "
         f"calibrated by the temperature {result['temperature']:.2f}.{skipped}",
         "",
-        *_table(
+        *table(
             ["metric", "value", "95 % interval"], [*_metric_rows(result), *_baseline_rows(result)]
         ),
         "",
@@ -148,19 +184,19 @@ def _task_section(result: Result) -> list[str]:
         interval = f"{low:.3f} to {high:.3f}"
         rows.append([name, f"{task['examples']:,}", f"{test['accuracy']:.3f}", interval, *metrics])
     header = ["task", "labeled examples", "accuracy", "95 % interval", "macro f1", "log loss"]
-    return ["## Metrics of each task", "", *_table(header, rows), ""]
+    return ["## Metrics of each task", "", *table(header, rows), ""]
 
 
 def _phase_line(phase: Result) -> str:
-    frozen = ", ".join(phase["frozen_verified"]) or "none"
+    frozen = escape(", ".join(phase["frozen_verified"]) or "none")
     if phase["epochs"]:
         best, stopped = phase["best_epoch"], phase["stopped"]
         steps = f"{phase['epochs']} epochs, the best was epoch {best} ({stopped})"
     else:
-        steps = f"no training steps; {phase['summary']}"
+        steps = f"no training steps; {escape(phase['summary'])}"
     return (
-        f"- **{phase['name']}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, verified by "
-        f"their hash to be unchanged: {frozen}."
+        f"- **{escape(phase['name'])}**: {steps}; {phase['seconds']:.1f} s. Frozen blocks, "
+        f"verified by their hash to be unchanged: {frozen}."
     )
 
 
@@ -176,7 +212,7 @@ def _adaptation_section(phases: Sequence[Result]) -> list[str]:
     if not rows:
         return []
     header = ["after the phase", "domain gap (0 to 2)", "reverse validation", ""]
-    return ["## Adaptation to the target domain", "", *_table(header, rows), ""]
+    return ["## Adaptation to the target domain", "", *table(header, rows), ""]
 
 
 def _interpolation_section(phases: Sequence[Result]) -> list[str]:
@@ -186,7 +222,7 @@ def _interpolation_section(phases: Sequence[Result]) -> list[str]:
         return []
     rows = [[f"{row['mix']:.1f}", f"{row['loss']:.4f}"] for row in curves[-1]]
     header = ["share of the tuned weights", "validation loss"]
-    return ["## Interpolation of the weights", "", *_table(header, rows), ""]
+    return ["## Interpolation of the weights", "", *table(header, rows), ""]
 
 
 def _layer_probe_section(result: Result, commands: Commands) -> list[str]:
@@ -196,10 +232,7 @@ def _layer_probe_section(result: Result, commands: Commands) -> list[str]:
         return []
     values = probes["accuracy"]
     best = max(values, key=values.__getitem__)
-    rows = [
-        [name, f"**{value:.3f}**" if name == best else f"{value:.3f}"]
-        for name, value in values.items()
-    ]
+    rows = [[name, f"{value:.3f}{' (best)' * (name == best)}"] for name, value in values.items()]
     command = commands.train(best, backbone=backbone_until(result["backbone"], best))
     return [
         "## Features of each stage",
@@ -209,14 +242,29 @@ def _layer_probe_section(result: Result, commands: Commands) -> list[str]:
         "",
         f"    {command}",
         "",
-        *_table(["stage", "accuracy"], rows),
+        *table(["stage", "accuracy"], rows),
         "",
     ]
 
 
 def _class_table(result: Result) -> list[str]:
+    """The metrics of each class; of many classes those with the lowest F1, and how many more."""
     rows = result["per_class"]
     if not rows:
         return ["None."]
-    cells = [[f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    return _table(list(rows[0]), cells)
+    header, more = list(rows[0]), len(rows) - _MAX_CLASS_ROWS
+    if more > 0:
+        tested = [row for row in rows if row.get("f1") is not None]
+        rows = sorted(tested, key=lambda row: row["f1"])[:_MAX_CLASS_ROWS]
+    lines = table(header, [list(map(_cell, row.values())) for row in rows])
+    if more <= 0:
+        return lines
+    total = len(result["per_class"])
+    note = f"The {len(rows):,} of {total:,} classes with the lowest F1; all are in result.json."
+    return [note, "", *lines]
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "not tested"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
