@@ -146,21 +146,20 @@ HEAD = "path,label\n"
         ("", "no rows below its header", "row per image"),
         (HEAD, "no rows below its header", "row per image"),
         (HEAD + "\n\n", "no rows below its header", "row per image"),
-        (HEAD + "a.png,x\nb.png\n", "row 3 has 1 cells, the header 2", "Quote"),
-        (HEAD + "\na.png,x\n\nb.png,y,z\n", "row 5 has 3 cells, the header 2", "Quote"),
-        (HEAD + "a.png,x\nz.png,y\n", "row 3: z.png does not exist", "Fix"),
-        (HEAD + "\n\nz.png,y\n", "row 4: z.png does not exist", "Fix"),
+        (HEAD + "a.png,x,z\n\nb.png,y,z\n", "row 2: it has 3 cells, the header 2", "quote"),
+        (HEAD + "a.png,x\nz.png,y\n", "no file of the class 'y' exists", "Fix"),
+        (HEAD + "\n\nz.png,y\nz.png,x\n", "row 4: z.png does not exist", "Fix"),
         (HEAD + "a.png,x\n../outside.png,y\n", "row 3: ../outside.png leads out of", "below"),
         (HEAD + "sub/../../outside.png,y\n", "row 2: .* leads out of", "below"),
         (HEAD + "a.png,x\nb.png, \n", "row 3: the label is empty", "Fill"),
         (HEAD + "a.png,1\n\nb.png,\n", "row 4: the label is empty", "Fill"),
         (
-            "name,label\na.png,x\n",
+            "name,label\nz.png,x\n",
             "neither a column of paths nor one of texts. Available: label, name",
             "path",
         ),
         (
-            "pth,label\na.png,x\n",
+            "pth,label\nz.png,x\n",
             "neither a column of paths nor one of texts. Did you mean pth?",
             "path",
         ),
@@ -205,10 +204,11 @@ def test_from_manifest_refuses_labels_of_another_problem_type(table, text, probl
         from_manifest(table(text), problem_type=problem_type)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_from_manifest_of_paths_refuses_other_encodings(table, encoding):
-    with pytest.raises(UserError, match=r"table\.csv is not UTF-8"):
-        from_manifest(table(HEAD + "a.png,grün\n", encoding=encoding))
+@pytest.mark.parametrize(("encoding", "name"), [("latin-1", "windows-1252"), ("utf-16", "utf-16")])
+def test_from_manifest_of_paths_reports_other_encodings(table, encoding, name):
+    found = from_manifest(table(HEAD + "a.png,grün\nb.png,schön\n", encoding=encoding))
+    assert found.classes == ("grün", "schön")
+    assert name in found.warnings[0]
 
 
 @pytest.mark.parametrize(("delimiter", "name"), [("\t", "tabs"), (";", "semicolons")])

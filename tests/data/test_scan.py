@@ -254,7 +254,7 @@ def test_scan_hashes_in_order_and_quarantines_bad_files():
     items = [_encoded("PNG", (3 + k, 4)) for k in range(4)]
     items[2] = b"<html>"
     before = (Quarantined(name="row 9", reason="gone"),)
-    found = scan(_examples(items, [0, 1, 0, 1], quarantine=before), max_quarantine=0.25)
+    found = scan(_examples(items, [0, 1, 0, 1], quarantine=before), max_quarantine=0.4)
     assert found.names == ["n0", "n1", "n3"] and found.items == [items[0], items[1], items[3]]
     assert found.sha256 == [hashlib.sha256(data).hexdigest() for data in found.items]
     np.testing.assert_array_equal(found.labels, [0, 1, 1])
@@ -278,11 +278,15 @@ def test_scan_stops_above_max_quarantine(bad, limit, stops):
         f"{bad} of 20 files cannot be used, the first n{20 - bad}: not an image: HTML"
     )
     assert f"more than {limit:.0%} by --max_quarantine" in caught.value.remedy
+    enough = float(caught.value.remedy.rpartition("=")[2].rstrip("."))
+    assert len(scan(_examples(items), max_quarantine=enough)) == 20 - bad
 
 
-def test_scan_names_its_own_first_bad_file_and_not_earlier_ones():
+def test_scan_counts_earlier_quarantine_and_names_its_own_first():
     before = (Quarantined(name="row 9", reason="gone"),)
-    with pytest.raises(UserError, match="1 of 2 files cannot be used, the first n1: the file is"):
+    with pytest.raises(
+        UserError, match=r"2 of 3 rows .*, the first n1: the file is .*; row 9: gone"
+    ):
         scan(_examples([GOOD, b""], quarantine=before))
 
 

@@ -90,8 +90,8 @@ def test_read_table_reads_lists_and_splits_from_json(table):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": "a"\n', "line 1 is not JSON"),
-        ('{"text": "a", "label": 1}\n[1]\n', "line 2 is not a JSON object"),
+        ('{"text": "a"\n', "line 1: it is not JSON"),
+        ("[1]\n", "line 1: it is not a JSON object"),
         ("\n", "has no rows"),
         ('{"txt": "a", "label": 1}\n', "neither a column of paths nor one of texts"),
     ],
@@ -99,6 +99,15 @@ def test_read_table_reads_lists_and_splits_from_json(table):
 def test_read_table_names_bad_lines_of_json(table, content, message):
     with pytest.raises(UserError, match=message):
         read_source(table(content, "t.jsonl"))
+
+
+def test_read_table_quarantines_lines_of_json_that_cannot_be_read(table):
+    found = read_source(
+        table('{"text": "a", "label": 1}\n[1]\n{"text": "b", "label": 0}\n{"t', "t.jsonl")
+    )
+    assert found.items == [b"a", b"b"]
+    assert [each.name for each in found.quarantine] == ["t.jsonl, row 2", "t.jsonl, row 4"]
+    assert [each.reason[:14] for each in found.quarantine] == ["it is not a JS", "it is not JSON"]
 
 
 def test_item_column_prefers_paths_to_texts(table, tmp_path):

@@ -21,10 +21,13 @@ def path_that_leads_out(place):
 
 
 UNUSABLE = {
-    "CSV: ragged": (table("red/red05.png"), "table.csv, row 10 has 1 cells"),
+    "CSV: ragged": (table("red/red05.png"), "table.csv, row 10: it has 1 cells"),
     "CSV: empty": (text(""), "table.csv has no rows"),
     "CSV: header alone": (text("path,label\n"), "table.csv has no rows"),
-    "CSV: unknown column": (table(header="pth,label"), "table.csv has neither a column of paths"),
+    "CSV: unknown column": (
+        text("pth,label\nno.png,red\n"),
+        "table.csv has neither a column of paths",
+    ),
     "CSV: unknown split": (
         text("path,label,split\nred/red00.png,a,trian\n"),
         "no split (",

@@ -82,6 +82,17 @@ def test_predict_missing_path_is_an_error(tuned_run):
         tftransfer.predict(tuned_run.workdir, ["nowhere.jpg"])
 
 
+def test_predict_answers_the_inputs_that_exist(tuned_run, digits, tmp_path):
+    file = next(iter((digits / "target" / "7").iterdir()))
+    rows = tftransfer.predict(tuned_run.workdir, [file, tmp_path / "nowhere.jpg", file])
+    assert [row.get("error") for row in rows] == [None, "does not exist", None]
+    assert rows[0]["label"] == rows[2]["label"]
+    table = tmp_path / "t.csv"
+    table.write_text(f"path\n{file}\ngone.png\n\\{str(file)[1:]}\n")
+    rows = tftransfer.predict(tuned_run.workdir, [table])
+    assert [row.get("error") for row in rows] == [None, None, "gone.png does not exist"]
+
+
 def test_load_returns_the_network_with_its_weights(tuned_run):
     run = tftransfer.load(tuned_run.workdir)
     network = run.trained_model.network

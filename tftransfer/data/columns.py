@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tftransfer.data.groups import column_of_groups
+from tftransfer.data.table_paths import column_of_files
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -128,24 +129,47 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
       The name of the column, and whether it has texts.
 
     Raises:
-      UserError: There is no such column, or it has paths in another encoding than UTF-8.
+      UserError: There is no such column.
     """
     header = table.header
     named = _named(columns, header, ("path", "text"), required=to_train)
     if "text" in named and "path" in named:
         raise UserError(f"--columns={columns} names both paths and texts.", "Name one of them.")
     found = {role: named.get(role) or _with_usual_name(header, role) for role in ("path", "text")}
-    if "text" in named or (found["text"] and not found["path"]):
+    if "path" in named or (found["path"] and "text" not in named):
+        return found["path"][0], False
+    if "text" in named:
         return found["text"][0], True
-    if table.encoding != "utf-8":
-        raise UserError(f"{table.path} is not UTF-8.", "Save it as UTF-8.")
-    if not found["path"]:
+    cells = {name: [row[name] for row in table.rows.values()] for name in header if name}
+    if found["text"]:
+        name = found["text"][0]
+        return name, not column_of_files(table.path, {name: cells[name]}, exactly=True)
+    name = column_of_files(table.path, cells)
+    if not name:
         error = unknown_name("column", "path", header)
         raise UserError(
             f"{table.path} has neither a column of paths nor one of texts. {error.remedy}",
             "Name it path or text, or give --columns=text=NAME,label=NAME (or path=NAME).",
         )
-    return found["path"][0], False
+    return name, False
+
+
+def item_warnings(table: Table, columns: str, item: str, *, texts: bool) -> tuple[str, ...]:
+    """Returns that the column of paths or texts was recognized by its content, if it was.
+
+    Args:
+      table: Table to use.
+      columns: Roles by name, as in `tftransfer.Experiment`.
+      item: Name of the column.
+      texts: Whether the column has texts.
+    """
+    role = "text" if texts else "path"
+    named = _named(columns, table.header, (role,), required=False)
+    if named or item in _with_usual_name(table.header, role):
+        return ()
+    text = f"the column {item} names existing files and is read as paths; --columns=path=NAME "
+    text += "or --columns=text=NAME selects a column of paths or texts"
+    return (printable(text),)
 
 
 def _named(

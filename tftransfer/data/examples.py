@@ -32,6 +32,8 @@ SPLIT_NAMES = {
 CLASS_REMEDY = (
     "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
 )
+# Quarantined files or rows that an error names.
+_MAX_NAMED_ENTRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,13 @@ class Quarantined:
 
     name: str
     reason: str
+
+
+def first_of(quarantine: Sequence[Quarantined]) -> str:
+    """Returns the names and reasons of the first entries, and that there are more."""
+    first = "; ".join(f"{each.name}: {each.reason}" for each in quarantine[:_MAX_NAMED_ENTRIES])
+    more = len(quarantine) - _MAX_NAMED_ENTRIES
+    return f"{first}; and {more:,} more" if more > 0 else first
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.data.columns import columns_of, item_column
-from tftransfer.data.examples import CLASS_REMEDY, SPLIT_DTYPE, SPLIT_NAMES, Examples
+from tftransfer.data.columns import columns_of, item_column, item_warnings
+from tftransfer.data.examples import (
+    CLASS_REMEDY,
+    SPLIT_DTYPE,
+    SPLIT_NAMES,
+    Examples,
+    Quarantined,
+    first_of,
+)
 from tftransfer.data.label_tasks import labels_of_tasks, natural
+from tftransfer.data.table_paths import find_files
 from tftransfer.data.tables import Table, read_table
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
@@ -37,7 +46,8 @@ def from_manifest(
 
     Several names in a cell, separated by `|` or `;`, are several labels. Numbers with a fraction or
     below 0 are a regression. Several label columns of names or whole numbers are tasks, in which
-    an empty cell is an unknown label. Paths are relative to the table.
+    an empty cell is an unknown label. Paths are relative to the table. Rows that cannot be read and
+    those whose file does not exist are quarantined.
 
     Args:
       path: Path of the table.
@@ -48,61 +58,110 @@ def from_manifest(
         named columns.
 
     Raises:
-      UserError: A column is missing, a cell is invalid, or a file does not exist.
+      UserError: A column is missing, or a cell is invalid.
     """
     table = read_table(path)
     rows, roles = table.rows, columns_of(table, columns, group_by, to_train=to_train)
-    names, items = _items(table, roles.item, roles.texts)
+    items = _items(table, roles.item, texts=roles.texts, columns=columns)
     splits = [_split(row[roles.split], path, n) if roles.split else "" for n, row in rows.items()]
     cells = {n: [row[name].strip() for name in roles.labels] for n, row in rows.items()}
     labels, problem, classes = _labels_from_cells(cells, roles.labels, problem_type, path)
     if problem is ProblemType.SINGLE_LABEL and len(classes) < 2 and to_train:
         raise UserError(f"{path} has one class, {classes[0]}.", "Add examples of a second class.")
     unused = ", ".join(roles.unused)
-    return Examples(
-        names=names,
-        items=items,
+    examples = Examples(
+        names=[items.names.get(number, "") for number in rows],
+        items=[items.items.get(number, "") for number in rows],
         labels=labels,
         problem_type=problem,
         classes=classes,
         splits=np.array(splits, SPLIT_DTYPE),
         modality="text" if roles.texts else "image",
         warnings=(
-            *table.warnings,
+            *items.warnings,
             *([f"columns that are not used: {unused}"] if unused else []),
             *_task_warnings(roles.labels, problem),
             *(_delimiter_warnings(cells, problem) if problem_type == "auto" else ()),
         ),
         groups=_groups(table, roles.groups, to_train) if roles.groups else (),
     )
+    found = np.array([number in items.items for number in rows], bool)
+    _check_classes_have_files(examples, found, path)
+    return examples.keep(np.flatnonzero(found), quarantine=items.quarantine)
 
 
-def read_items(path: Path, columns: str = "") -> tuple[list[str], list[str | bytes], bool]:
-    """Returns the names and items of the rows of a table, and whether the items are texts."""
+@dataclass(frozen=True, kw_only=True)
+class TableItems:
+    """Paths or texts of the rows of a table.
+
+    Attributes:
+      names: Row number to name of the example; rows without a file have none.
+      items: Row number to path or encoded text.
+      texts: Whether the items are texts.
+      quarantine: Rows that cannot be read or have no file.
+      warnings: How the table was read, where that is not obvious.
+    """
+
+    names: dict[int, str]
+    items: dict[int, str | bytes]
+    texts: bool
+    quarantine: tuple[Quarantined, ...]
+    warnings: tuple[str, ...]
+
+
+def read_items(path: Path, columns: str = "") -> TableItems:
+    """Returns the paths or texts of the rows of a table.
+
+    Args:
+      path: Path of the table.
+      columns: Roles of the columns, as in `tftransfer.Experiment`.
+
+    Raises:
+      UserError: The table cannot be read, or has no column of paths or texts.
+    """
     table = read_table(path)
     column, texts = item_column(table, columns, to_train=False)
-    return *_items(table, column, texts), texts
+    return _items(table, column, texts=texts, columns=columns)
 
 
-def _items(table: Table, column: str, texts: bool) -> tuple[list[str], list[str | bytes]]:
-    rows, path = table.rows, table.path
+def _items(table: Table, column: str, *, texts: bool, columns: str) -> TableItems:
+    warnings = (*table.warnings, *item_warnings(table, columns, column, texts=texts))
+    cells = {number: row[column] for number, row in table.rows.items()}
     if texts:
-        names = [printable(f"{path.name}, row {number}") for number in rows]
-        return names, [row[column].strip().encode("utf-8", "replace") for row in rows.values()]
-    files: list[str | bytes] = [_file(path, row[column], n) for n, row in rows.items()]
-    return [printable(row[column]) for row in rows.values()], files
-
-
-def _file(table: Path, cell: str, row: int) -> str:
-    path = Path(os.path.realpath(table.parent / cell))
-    if not path.is_relative_to(os.path.realpath(table.parent)) and not Path(cell).is_absolute():
-        raise UserError(
-            f"{table}, row {row}: {cell} leads out of {table.parent}.",
-            "Keep the files below the folder of the table, or give absolute paths.",
+        return TableItems(
+            names={n: printable(f"{table.path.name}, row {n}") for n in cells},
+            items={n: cell.strip().encode("utf-8", "replace") for n, cell in cells.items()},
+            texts=True,
+            quarantine=table.quarantine(table.unusable),
+            warnings=warnings,
         )
-    if not path.exists():
-        raise UserError(f"{table}, row {row}: {cell} does not exist.", "Fix the path.")
-    return os.fspath(path)
+    found = find_files(table.path, cells)
+    quarantine = table.quarantine(table.unusable | found.problems)
+    if not found.paths:
+        raise UserError(
+            f"{table.path}: none of {len(cells):,} rows names an existing file: "
+            f"{first_of(quarantine)}.",
+            f"Fix the column {column}, whose paths are relative to "
+            f"{os.path.realpath(table.path.parent)}, or name another by --columns=path=NAME.",
+        )
+    return TableItems(
+        names={n: printable(cells[n].strip()) for n in found.paths},
+        items=dict(found.paths),
+        texts=False,
+        quarantine=quarantine,
+        warnings=(*warnings, *found.warnings),
+    )
+
+
+def _check_classes_have_files(examples: Examples, found: Array, path: Path) -> None:
+    if not examples.problem_type.has_exclusive_classes:
+        return
+    counts = zip(examples.classes, examples.targets()[found].sum(axis=0))
+    for name in (name for name, count in counts if not count):
+        raise UserError(
+            f"{path}: no file of the class {name!r} exists.",
+            "Fix the paths of the class, or remove its rows.",
+        )
 
 
 def _split(cell: str, table: Path, row: int) -> str:

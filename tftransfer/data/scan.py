@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tftransfer.data.examples import Examples, Quarantined, read_item
+from tftransfer.data.examples import Examples, Quarantined, first_of, read_item
 from tftransfer.data.file_types import not_empty
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.preprocessing import Modality, get_modality
@@ -47,7 +48,8 @@ def scan(
 
     Args:
       examples: Unscanned examples of a source.
-      max_quarantine: Largest fraction of files that may be unusable, 0 to 1.
+      max_quarantine: Largest fraction of files that may be unusable, 0 to 1; with the rows of a
+        table that the source quarantined.
       readable: Contents that an earlier scan decoded; they are only read and hashed.
 
     Raises:
@@ -163,18 +165,21 @@ def _is_utf8(name: str) -> bool:
 
 
 def _check_quarantine(before: Examples, after: Examples, max_quarantine: float) -> None:
-    lost, modality = len(before) - len(after), get_modality(before.modality)
+    earlier, modality = before.quarantine, get_modality(before.modality)
+    lost = (*after.quarantine[len(earlier) :], *earlier)
+    total, noun = len(before) + len(earlier), "rows" if earlier else "files"
     if not len(after):
-        first = f"; the first: {after.quarantine[0].reason}" if lost else ""
+        first = f"; the first: {lost[0].reason}" if lost else ""
         raise UserError(
-            f"None of the {len(before)} files is a readable {modality.singular}{first}.",
+            f"None of the {total} {noun} is a readable {modality.singular}{first}.",
             f"Give {modality.expected_data}.",
         )
-    if lost > max_quarantine * len(before):
-        entry = after.quarantine[-lost]
+    if len(lost) > max_quarantine * total:
+        enough = math.ceil(100 * len(lost) / total) / 100
         raise UserError(
-            f"{lost} of {len(before)} files cannot be used, the first {entry.name}: {entry.reason}",
-            f"Fix or remove them, or allow more than {max_quarantine:.0%} by --max_quarantine.",
+            f"{len(lost)} of {total} {noun} cannot be used, the first {first_of(lost)}",
+            f"Fix or remove them, or allow more than {max_quarantine:.0%} by "
+            f"--max_quarantine={enough:g}.",
         )
     if before.problem_type.has_exclusive_classes:
         counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))

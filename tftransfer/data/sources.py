@@ -108,11 +108,17 @@ def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "")
             names = [os.path.relpath(file, path) for file in files]
             return _with_modality(_without_labels(names, [os.fspath(file) for file in files]))
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            names, rows, texts = read_items(path, columns)
-            found = _without_labels(names, rows)
-            return replace(found, modality="text") if texts else _with_modality(found)
+            rows = read_items(path, columns)
+            found = _without_labels(list(rows.names.values()), list(rows.items.values()))
+            found = replace(found, quarantine=rows.quarantine, warnings=rows.warnings)
+            return replace(found, modality="text") if rows.texts else _with_modality(found)
     found = read_source(data, cache=cache, columns=columns)
-    return replace(_without_labels(found.names, found.items), modality=found.modality)
+    return replace(
+        _without_labels(found.names, found.items),
+        modality=found.modality,
+        quarantine=found.quarantine,
+        warnings=found.warnings,
+    )
 
 
 def _are_values(data: Data) -> bool:

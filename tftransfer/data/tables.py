@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from tftransfer.core.typing import JSON
+from tftransfer.data.examples import Quarantined
+from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # Python's csv module refuses cells above 131,072 characters by default.
 _MAX_CELL_CHARACTERS = 1 << 27
+
+# Header, row number to cells, and row number to why the row cannot be read.
+_Rows: TypeAlias = tuple[list[str], dict[int, dict[str, str]], dict[int, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,15 +33,22 @@ class Table:
       header: Names of the columns.
       rows: Row number to cells by column, without blank rows; the header, or the first line of
         JSON, is row 1.
-      encoding: Encoding of the file.
+      unusable: Row number to the reason why the row cannot be read.
       warnings: How the file was read, where that is not obvious.
     """
 
     path: Path
     header: list[str]
     rows: dict[int, dict[str, str]]
-    encoding: str
+    unusable: dict[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def quarantine(self, reasons: Mapping[int, str]) -> tuple[Quarantined, ...]:
+        """Returns the quarantined rows, given the reason of each by its row number."""
+        return tuple(
+            Quarantined(name=printable(f"{self.path.name}, row {number}"), reason=reason)
+            for number, reason in sorted(reasons.items())
+        )
 
 
 def read_table(path: Path) -> Table:
@@ -49,24 +62,24 @@ def read_table(path: Path) -> Table:
       path: Path of the file.
 
     Raises:
-      UserError: The file cannot be read, is empty, or has rows of different lengths.
+      UserError: The file cannot be read, is empty, or no row has as many cells as the header.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
-    text, encoding, warnings = _decoded(data, path)
+    text, warnings = _decoded(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        header, rows = _read_json_lines(text, path)
+        header, rows, unusable = _read_json_lines(text, path)
     else:
         cells, more = _read_cells(text, path)
-        header, rows = _with_header(cells, path)
+        header, rows, unusable = _with_header(cells, path)
         warnings += more
-    return Table(path=path, header=header, rows=rows, encoding=encoding, warnings=warnings)
+    return Table(path=path, header=header, rows=rows, unusable=unusable, warnings=warnings)
 
 
-def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
-    """Returns the text, its encoding, and warnings."""
+def _decoded(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Returns the text, and warnings."""
     encoding = detect_encoding(data)
     if 4 * data.count(0) > len(data) and not encoding.startswith("utf-16"):
         raise UserError(
@@ -74,7 +87,7 @@ def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
             "Save it as UTF-8.",
         )
     if encoding == "utf-8":
-        return decode_text(data), encoding, ()
+        return decode_text(data), ()
     lines = data.split(b"\n")
     not_ascii = [line for line in lines if not line.isascii()]
     others = [line for line in not_ascii if detect_encoding(line) != "utf-8"]
@@ -83,11 +96,11 @@ def _decoded(data: bytes, path: Path) -> tuple[str, str, tuple[str, ...]]:
         warning = (
             f"{path.name} is UTF-8 except for {len(others):,} line{plural}, read as {encoding}"
         )
-        return "\n".join(map(decode_text, lines)), "utf-8", (warning,)
-    return decode_text(data), encoding, (f"{path.name} is read as {encoding}",)
+        return "\n".join(map(decode_text, lines)), (warning,)
+    return decode_text(data), (f"{path.name} is read as {encoding}",)
 
 
-def _with_header(cells: list[list[str]], path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+def _with_header(cells: list[list[str]], path: Path) -> _Rows:
     if not any(cells[1:]):
         raise UserError(
             f"{path} has no rows below its header.", "Add one row per image, clip or text."
@@ -96,16 +109,21 @@ def _with_header(cells: list[list[str]], path: Path) -> tuple[list[str], dict[in
     repeated = [name for name in header if name and header.count(name) > 1]
     if repeated:
         raise UserError(f"{path} has two columns named {repeated[0]!r}.", "Rename one of them.")
-    rows = {}
+    rows, unusable = {}, {}
     for number, row in enumerate(cells[1:], 2):
+        if len(row) > len(header) and not any(row[len(header) :]):
+            row = row[: len(header)]  # delimiters at the end of the line
         if row and len(row) != len(header):
-            raise UserError(
-                f"{path}, row {number} has {len(row)} cells, the header {len(header)}.",
-                "Quote cells that contain the delimiter.",
-            )
-        if row:
+            unusable[number] = f"it has {len(row)} cells, the header {len(header)}"
+        elif row:
             rows[number] = dict(zip(header, row))
-    return header, rows
+    if not rows:
+        number, reason = next(iter(unusable.items()))
+        raise UserError(
+            f"{path}, row {number}: {reason}, and so it is with all rows.",
+            "Give each column a name in the header, and quote cells that contain the delimiter.",
+        )
+    return header, rows, unusable
 
 
 def _read_cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]]:
@@ -153,28 +171,29 @@ def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell.endswith('"') and '"' not in cell[1:-1].replace('""', "")
 
 
-def _read_json_lines(text: str, path: Path) -> tuple[list[str], dict[int, dict[str, str]]]:
+def _read_json_lines(text: str, path: Path) -> _Rows:
     rows: dict[int, dict[str, str]] = {}
+    unusable: dict[int, str] = {}
     for number, line in enumerate(_lines(text), 1):
         if not line.strip():
             continue
         try:
             found = json.loads(line)
         except ValueError as error:
-            raise UserError(
-                f"{path}, line {number} is not JSON: {error}", "Give one object per line."
-            ) from None
-        if not isinstance(found, dict):
-            raise UserError(
-                f"{path}, line {number} is not a JSON object.", "Give one object per line."
-            )
-        rows[number] = {str(key): _cell(value) for key, value in found.items()}
+            unusable[number] = f"it is not JSON: {error}"
+            continue
+        if isinstance(found, dict):
+            rows[number] = {str(key): _cell(value) for key, value in found.items()}
+        else:
+            unusable[number] = "it is not a JSON object"
+    if unusable and not rows:
+        number, reason = next(iter(unusable.items()))
+        raise UserError(f"{path}, line {number}: {reason}.", "Give one JSON object per line.")
     if not rows:
         raise UserError(f"{path} has no rows.", "Add one line per example.")
     header = list(dict.fromkeys(name for row in rows.values() for name in row))
-    return header, {
-        number: {name: row.get(name, "") for name in header} for number, row in rows.items()
-    }
+    complete = {n: {name: row.get(name, "") for name in header} for n, row in rows.items()}
+    return header, complete, unusable
 
 
 def _cell(value: JSON) -> str:

@@ -33,7 +33,8 @@ LOGGER = logging.getLogger(__name__)
 Inputs: TypeAlias = (
     "str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str] | ArrayLike]"
 )
-_NamedItem = tuple[str, str | bytes]
+# The name of an input and its path or bytes, or why there is none.
+_NamedItem = tuple[str, str | bytes | ScannedFile]
 _MULTI_LABEL_THRESHOLD = 0.5
 _MAX_NAMED_ERRORS = 5
 _BATCH_SIZE = 64
@@ -148,12 +149,19 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     modality = get_modality(preprocessor.modality)
     named = list(_named_items(inputs, trained.folder.experiment.columns, modality.name))
     names = [name for name, _ in named]
+    items = [item for _, item in named if not isinstance(item, ScannedFile)]
+    scanned = iter(scan_items(items, modality))
     files = [
-        _with_truncation(trained, each) for each in scan_items([i for _, i in named], modality)
+        item if isinstance(item, ScannedFile) else _with_truncation(trained, next(scanned))
+        for _, item in named
     ]
     for line in summarize_warnings(names, files, modality):
         LOGGER.info(line)
-    readable = [item for (_, item), each in zip(named, files) if not each.reason]
+    readable = [
+        item
+        for (_, item), each in zip(named, files)
+        if not each.reason and not isinstance(item, ScannedFile)
+    ]
     examples = Examples(
         names=[],
         items=readable,
@@ -169,24 +177,40 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
 
 def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_NamedItem]:
     """Yields name and item of each example; strings are texts for a text run, else paths."""
-    several = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else inputs
+    several = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else list(inputs)
     for number, value in enumerate(several):
         if isinstance(value, bytes):
             yield f"#{number}", value
         elif modality == "text" and isinstance(value, str):
             yield f"#{number}", value.encode("utf-8", "replace")
         elif isinstance(value, (str, os.PathLike)):
-            yield from _items_of_path(Path(value).expanduser(), columns)
+            yield from _items_of_path(Path(value).expanduser(), columns, alone=len(several) == 1)
         else:
             yield f"#{number}", encode_value(value, number, modality)
 
 
-def _items_of_path(path: Path, columns: str) -> Iterator[_NamedItem]:
-    """Yields a file, all files below a folder, or the rows of a table."""
+def _items_of_path(path: Path, columns: str, *, alone: bool) -> Iterator[_NamedItem]:
+    """Yields a file, all files below a folder, or the rows of a table.
+
+    Args:
+      path: Path of the file, folder or table.
+      columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
+      alone: Whether nothing else is given; only then is a path that does not exist an error.
+
+    Raises:
+      UserError: The path does not exist, or the table cannot be read.
+    """
     if not path.exists():
-        raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
+        if alone:
+            raise UserError(f"{path} does not exist.", "Give paths of files, folders or tables.")
+        yield str(path), ScannedFile(reason="does not exist")
+        return
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        yield from zip(*read_items(path, columns)[:2])
+        rows = read_items(path, columns)
+        for line in rows.warnings:
+            LOGGER.info(line)
+        yield from ((name, rows.items[number]) for number, name in rows.names.items())
+        yield from ((each.name, ScannedFile(reason=each.reason)) for each in rows.quarantine)
         return
     files: Sequence[Path] = list_files(path) if path.is_dir() else [path]
     for file in files:
