@@ -87,7 +87,7 @@ def from_manifest(
     )
     found = np.array([number in items.items for number in rows], bool)
     _check_classes_have_files(examples, found, path)
-    return examples.keep(np.flatnonzero(found), quarantine=items.quarantine)
+    return examples.keep(np.flatnonzero(found), quarantine=tuple(items.quarantine.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +98,14 @@ class TableItems:
       names: Row number to name of the example; rows without a file have none.
       items: Row number to path or encoded text.
       texts: Whether the items are texts.
-      quarantine: Rows that cannot be read or have no file.
+      quarantine: Row number to the row that cannot be read or has no file.
       warnings: How the table was read, where that is not obvious.
     """
 
     names: dict[int, str]
     items: dict[int, str | bytes]
     texts: bool
-    quarantine: tuple[Quarantined, ...]
+    quarantine: dict[int, Quarantined]
     warnings: tuple[str, ...]
 
 
@@ -140,7 +140,7 @@ def _items(table: Table, column: str, *, texts: bool, columns: str) -> TableItem
     if not found.paths:
         raise UserError(
             f"{table.path}: none of {len(cells):,} rows names an existing file: "
-            f"{first_of(quarantine)}.",
+            f"{first_of(list(quarantine.values()))}.",
             f"Fix the column {column}, whose paths are relative to "
             f"{os.path.realpath(table.path.parent)}, or name another by --columns=path=NAME.",
         )

@@ -110,7 +110,9 @@ def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "")
         if path.suffix.lower() in SUFFIXES and path.is_file():
             rows = read_items(path, columns)
             found = _without_labels(list(rows.names.values()), list(rows.items.values()))
-            found = replace(found, quarantine=rows.quarantine, warnings=rows.warnings)
+            found = replace(
+                found, quarantine=tuple(rows.quarantine.values()), warnings=rows.warnings
+            )
             return replace(found, modality="text") if rows.texts else _with_modality(found)
     found = read_source(data, cache=cache, columns=columns)
     return replace(

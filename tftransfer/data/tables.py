@@ -43,12 +43,12 @@ class Table:
     unusable: dict[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
-    def quarantine(self, reasons: Mapping[int, str]) -> tuple[Quarantined, ...]:
-        """Returns the quarantined rows, given the reason of each by its row number."""
-        return tuple(
-            Quarantined(name=printable(f"{self.path.name}, row {number}"), reason=reason)
+    def quarantine(self, reasons: Mapping[int, str]) -> dict[int, Quarantined]:
+        """Returns the quarantined rows by their number, given the reason of each."""
+        return {
+            number: Quarantined(name=printable(f"{self.path.name}, row {number}"), reason=reason)
             for number, reason in sorted(reasons.items())
-        )
+        }
 
 
 def read_table(path: Path) -> Table:

@@ -209,8 +209,11 @@ def _items_of_path(path: Path, columns: str, *, alone: bool) -> Iterator[_NamedI
         rows = read_items(path, columns)
         for line in rows.warnings:
             LOGGER.info(line)
-        yield from ((name, rows.items[number]) for number, name in rows.names.items())
-        yield from ((each.name, ScannedFile(reason=each.reason)) for each in rows.quarantine)
+        for number in sorted(rows.items.keys() | rows.quarantine.keys()):
+            if entry := rows.quarantine.get(number):
+                yield entry.name, ScannedFile(reason=entry.reason)
+            else:
+                yield rows.names[number], rows.items[number]
         return
     files: Sequence[Path] = list_files(path) if path.is_dir() else [path]
     for file in files:
