@@ -78,7 +78,10 @@ def test_from_folder_skips_system_files_with_a_warning(tmp_path):
     )
     found = from_folder(root)
     assert found.names == [os.path.join("a", "1.jpg"), os.path.join("b", "1.jpg")]
-    assert found.warnings == ("6 system files and folders are skipped: .ipynb_checkpoints ...",)
+    assert found.warnings == (
+        "6 system files and folders are skipped: .DS_Store, ._*, .ipynb_checkpoints (2), "
+        "Thumbs.db, __MACOSX",
+    )
 
 
 def test_list_files_is_recursive_and_sorted(tmp_path):

@@ -90,8 +90,14 @@ BAD = {
     "empty": (b"", "the file is empty (0 bytes)"),
     "html": (b"<!DOCTYPE html><p>404</p>", "not an image: HTML, XML or SVG text"),
     "html after blanks": (b"\r\n  <html>", "not an image: HTML, XML or SVG text"),
-    "tiff": (_encoded("TIFF"), "not an image: a TIFF file"),
-    "big-endian tiff": (b"MM\x00*" + b"\0" * 20, "not an image: a TIFF file"),
+    "tiff": (
+        _encoded("TIFF"),
+        "not JPEG, PNG, GIF, BMP or WebP but a TIFF file: convert it to PNG",
+    ),
+    "big-endian tiff": (
+        b"MM\x00*" + b"\0" * 20,
+        "not JPEG, PNG, GIF, BMP or WebP but a TIFF file: convert it to PNG",
+    ),
     "pdf": (b"%PDF-1.7", "not an image: a PDF file"),
     "zip": (b"PK\x03\x04...", "not an image: a zip archive"),
     "git lfs": (

@@ -22,7 +22,7 @@ from tftransfer.data.examples import Examples
 from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
-from tftransfer.planning.checks import check_names
+from tftransfer.planning.checks import asked_modality, check_names
 from tftransfer.planning.resolve import resolve_recipe
 from tftransfer.recipes import RecipeLike, RecipeSpec, parse_recipe
 from tftransfer.runs.run import Run
@@ -128,7 +128,12 @@ def _read(
         for spec in specs:
             check_names(spec, experiment.backbone, examples)
 
-    examples = read_examples(experiment, cache.folder if cache else None, check)
+    examples = read_examples(
+        experiment,
+        cache.folder if cache else None,
+        check,
+        modality=asked_modality(experiment),
+    )
     for split in ("test", "val"):
         if not len(examples.where(split)):
             raise UserError(

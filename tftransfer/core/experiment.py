@@ -49,7 +49,8 @@ class Experiment:
       test_fraction: Fraction of all examples held out for the final metrics.
       columns: Contents of table columns whose names do not show them, as in
         `text=review,label=stars`. Contents are `path`, `text`, `label` (also several, one per task)
-        and `split`.
+        and `split`. For a folder, `label=folder2` makes the folders of the second level the
+        classes.
       group_by: What examples of different splits must not share, such as the speaker: a column of
         the table, or a regular expression on file names with the group in parentheses.
       seed: Seed of the split, the initial weights, the order of the examples and the augmentation.

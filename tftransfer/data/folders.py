@@ -6,74 +6,148 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
-from tftransfer.data.file_types import is_system_file
+from tftransfer.data.class_names import clean_name, cleaned_remarks, same_but_for_case
+from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.file_types import ExampleFiles, example_files, suffix_of
+from tftransfer.data.folder_layout import Layout, label_level, layout_of
+from tftransfer.data.folder_tree import (
+    Folder,
+    Skipped,
+    link_remarks,
+    listed,
+    open_link,
+    read_folder,
+    skipped_remarks,
+)
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
 
-def from_folder(root: Path, *, to_train: bool = True) -> Examples:
+def from_folder(
+    root: Path, *, to_train: bool = True, columns: str = "", modality: str = ""
+) -> Examples:
     """Returns the examples of a folder, whose sub-folders are the classes.
 
     Args:
       root: Folder with one sub-folder per class, or with `train/`, `val/` and `test/` that have
         one sub-folder per class.
       to_train: Whether the examples are for training; only then must there be two classes.
+      columns: `label=folder2` for the folders of the second level as classes; anything else finds
+        the class folders by itself.
+      modality: Modality that the backbone reads, if one was asked for.
 
     Raises:
-      UserError: A class has no files, there are too few classes, or a folder cannot be read.
+      UserError: A class has no files, there are too few classes, it is unclear which folders are
+        the classes, or a folder cannot be read.
     """
-    folders = _subfolders(root)
-    splits = {f: SPLIT_NAMES[f.name.lower()] for f in folders if f.name.lower() in SPLIT_NAMES}
-    if splits and len(splits) == len(folders):
-        roots = [(folder, split) for folder, split in splits.items()]
-    else:
-        _refuse_splits_next_to_classes(folders, list(splits))
-        roots = [(root, "")]
-    class_folders = [(each, split) for top, split in roots for each in _subfolders(top)]
-    for folder, _ in class_folders:
-        if root.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"{folder} is a link to a folder above it.", "Remove the link.")
+    skipped = Skipped()
+    tree = read_folder(os.fspath(root), skipped)
+    layout = _layout(tree, skipped, label_level(columns), to_train=to_train)
+    files = example_files([p for f, _ in layout.folders for p in f.all_files()], modality)
+    layout, empty_remarks = _without_side_folders(layout, set(files.paths))
+    chosen = set(files.paths) if files.remarks else None
     rows = [
-        (os.fspath(file), folder.name, split)
-        for folder, split in class_folders
-        for file in list_files(folder)
+        (path, clean_name(folder.name), split)
+        for folder, split in layout.folders
+        for path in folder.all_files()
+        if chosen is None or path in chosen
     ]
-    classes = tuple(sorted({folder.name for folder, _ in class_folders}))
+    folders = [folder for folder, _ in layout.folders]
+    classes = tuple(sorted({clean_name(folder.name) for folder in folders}))
     _check_classes(root, classes, Counter(label for _, label, _ in rows), 2 if to_train else 1)
-    paths = [Path(path) for path, _, _ in rows]
+    number = {name: k for k, name in enumerate(classes)}
     return Examples(
         names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
         items=[path for path, _, _ in rows],
-        labels=np.array([classes.index(label) for _, label, _ in rows], np.int64),
+        labels=np.array([number[label] for _, label, _ in rows], np.int64),
         problem_type=ProblemType.SINGLE_LABEL,
         classes=classes,
         splits=np.array([split for _, _, split in rows], SPLIT_DTYPE),
-        warnings=(
-            *_same_but_for_case(classes),
-            *_link_warnings(root, [folder for folder, _ in class_folders], paths),
-            *_system_file_warnings(root),
-        ),
+        modality=files.modality,
+        modality_reason=files.reason,
         problem_reason="each folder is a class",
+        warnings=(
+            *map(printable, layout.remarks),
+            *files.remarks,
+            *empty_remarks,
+            *_stray_remarks(tree, files),
+            *cleaned_remarks(folder.name for folder in folders),
+            *same_but_for_case(classes),
+            *skipped_remarks(os.fspath(root), skipped),
+            *link_remarks(folders),
+        ),
     )
 
 
-def list_files(folder: Path) -> list[Path]:
-    """Returns all files below a folder in sorted order, without system files.
+def files_below(root: Path, modality: str = "") -> tuple[ExampleFiles, tuple[str, ...]]:
+    """Returns the examples below a folder, whatever its layout, and what was skipped.
+
+    Args:
+      root: The folder.
+      modality: Modality that the network reads, if it is known.
 
     Raises:
       UserError: A folder cannot be read.
     """
-    found: list[Path] = []
-    for top, folders, files in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = sorted(name for name in folders if not is_system_file(name))
-        found.extend(Path(top, name) for name in sorted(files) if not is_system_file(name))
-    return found
+    skipped = Skipped()
+    tree = read_folder(os.fspath(root), skipped, links=False)
+    files = example_files(list(tree.all_files()), modality)
+    return files, (*files.remarks, *skipped_remarks(os.fspath(root), skipped))
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Returns all files below a folder in sorted order, without hidden and system files.
+
+    Raises:
+      UserError: A folder cannot be read.
+    """
+    tree = read_folder(os.fspath(folder), Skipped(), links=False)
+    return [Path(path) for path in tree.all_files()]
+
+
+def _layout(tree: Folder, skipped: Skipped, level: int, *, to_train: bool) -> Layout:
+    def opened(folder: Folder) -> Folder:
+        return open_link(folder, tree.path, skipped)
+
+    if level and not to_train:  # other data may have fewer levels than the training data
+        try:
+            return layout_of(tree, opened, level)
+        except UserError:
+            return layout_of(tree, opened)
+    return layout_of(tree, opened, level)
+
+
+def _without_side_folders(layout: Layout, examples: set[str]) -> tuple[Layout, tuple[str, ...]]:
+    """Returns the layout without folders that have files but no examples, and a line about them."""
+    side = [
+        folder
+        for folder, _ in layout.folders
+        if any(folder.all_files()) and not any(path in examples for path in folder.all_files())
+    ]
+    if not side:
+        return layout, ()
+    kept = [(folder, split) for folder, split in layout.folders if folder not in side]
+    names = listed([folder.name for folder in side])
+    return Layout(folders=kept, remarks=layout.remarks), (
+        printable(f"{len(side):,} folders without examples are not classes: {names}"),
+    )
+
+
+def _stray_remarks(tree: Folder, files: ExampleFiles) -> tuple[str, ...]:
+    """Returns a line about the files that lie next to the class folders like examples."""
+    suffixes = {suffix_of(path) for path in files.paths}
+    stray = [n for n in tree.files if suffix_of(n) in suffixes]
+    if not stray:
+        return ()
+    return (
+        printable(
+            f"{len(stray):,} files outside of the class folders are not read: {listed(stray)}"
+        ),
+    )
 
 
 def _check_classes(
@@ -90,70 +164,3 @@ def _check_classes(
         raise UserError(
             f"The class folder {root / empty[0]} has no files.", "Add files, or remove the folder."
         )
-
-
-def _link_warnings(
-    root: Path, class_folders: Sequence[Path], files: Sequence[Path]
-) -> tuple[str, ...]:
-    """Returns warnings of links that leave the root, and of linked folders, which are not read."""
-    real_root, warnings = os.path.realpath(root), []
-    links = [path for path in (*class_folders, *files) if path.is_symlink()]
-    out = [path for path in links if not Path(os.path.realpath(path)).is_relative_to(real_root)]
-    if out:
-        warnings.append(f"{len(out):,} links lead out of {root}: {_first(out)}")
-    skipped = [
-        Path(top, name)
-        for folder in class_folders
-        for top, names, _ in os.walk(folder)
-        for name in names
-        if Path(top, name).is_symlink()
-    ]
-    if skipped:
-        warnings.append(f"{len(skipped):,} linked folders are skipped: {_first(skipped)}")
-    return tuple(map(printable, warnings))
-
-
-def _system_file_warnings(root: Path) -> tuple[str, ...]:
-    found: list[Path] = []
-    for top, folders, files in os.walk(root):
-        found += [Path(top, name) for name in (*folders, *files) if is_system_file(name)]
-        folders[:] = [name for name in folders if not is_system_file(name)]
-    if not found:
-        return ()
-    first = _first(sorted(path.relative_to(root) for path in found))
-    return (printable(f"{len(found):,} system files and folders are skipped: {first}"),)
-
-
-def _first(paths: Sequence[Path]) -> str:
-    return f"{paths[0]}{' ...' * (len(paths) > 1)}"
-
-
-def _refuse_splits_next_to_classes(folders: Sequence[Path], splits: Sequence[Path]) -> None:
-    for folder in splits:
-        if _subfolders(folder):
-            other = next(each for each in folders if each not in splits)
-            raise UserError(
-                f"{folder} has class folders, but {other.name} next to it is not a split.",
-                "Keep only train/, val/ and test/ at the top, or only class folders.",
-            )
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        _raise_unreadable(error)
-    return [entry for entry in entries if entry.is_dir() and not is_system_file(entry.name)]
-
-
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise UserError(
-        f"{error.filename} cannot be read: {error.strerror}.",
-        "Fix the permissions, then rerun the same command.",
-    ) from None
-
-
-def _same_but_for_case(classes: Sequence[str]) -> tuple[str, ...]:
-    lower = Counter(name.lower() for name in classes)
-    same = [name for name in classes if lower[name.lower()] > 1]
-    return (f"classes that differ only in case: {', '.join(same)}",) if same else ()

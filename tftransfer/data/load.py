@@ -21,7 +21,11 @@ def _no_check(examples: Examples) -> None:
 
 
 def read_examples(
-    experiment: Experiment, cache: Path | None = None, check: Check = _no_check
+    experiment: Experiment,
+    cache: Path | None = None,
+    check: Check = _no_check,
+    *,
+    modality: str = "",
 ) -> Examples:
     """Returns the examples of an experiment: scanned, split, and with its unlabelled data.
 
@@ -30,9 +34,11 @@ def read_examples(
       cache: Folder for unpacked archives and the results of scans. None uses the user's cache for
         archives and does not store results of scans.
       check: Function that raises a `UserError` if the unscanned examples do not suit the recipe.
+      modality: Modality of the backbone that was asked for, which folders with several modalities
+        are read as; "" for that of most files.
     """
     examples = split(
-        read_all(experiment, cache, check),
+        read_all(experiment, cache, check, modality=modality),
         seed=experiment.seed,
         validation_fraction=experiment.validation_fraction,
         test_fraction=experiment.test_fraction,
@@ -42,7 +48,9 @@ def read_examples(
         data = getattr(experiment, f"{name}_data")
         if isinstance(data, str) and not data:
             continue
-        found = read_unlabelled(data, cache=cache, columns=experiment.columns)
+        found = read_unlabelled(
+            data, cache=cache, columns=experiment.columns, modality=examples.modality
+        )
         examples = add_unlabelled(examples, _scanned(found, experiment, cache), name)
     return examples
 
@@ -53,6 +61,7 @@ def read_all(
     check: Check = _no_check,
     *,
     to_train: bool = True,
+    modality: str = "",
 ) -> Examples:
     """Returns the scanned examples of `data`, and of `test_data` as their test split.
 
@@ -62,9 +71,10 @@ def read_all(
       check: Check of the unscanned examples, as in `read_examples`.
       to_train: Whether the data are for training. Only then must they have groups and all named
         columns.
+      modality: Modality of the network, as in `read_examples`.
     """
 
-    def read(data: Data, *, to_train: bool) -> Examples:
+    def read(data: Data, modality: str, *, to_train: bool) -> Examples:
         return read_source(
             data,
             problem_type=experiment.problem_type,
@@ -72,18 +82,19 @@ def read_all(
             group_by=experiment.group_by,
             columns=experiment.columns,
             to_train=to_train,
+            modality=modality,
         )
 
     def scanned(examples: Examples) -> Examples:
         check(examples)
         return _scanned(examples, experiment, cache)
 
-    examples = read(experiment.data, to_train=to_train)
+    examples = read(experiment.data, modality, to_train=to_train)
     pattern = "" if len(examples.groups) else experiment.group_by  # it names no column
     examples = scanned(with_groups(examples, pattern) if to_train else examples)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
-    test = read(experiment.test_data, to_train=False)
+    test = read(experiment.test_data, examples.modality, to_train=False)
     return add_test_data(examples, scanned(with_groups(test, pattern, required=False)))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +18,7 @@ from tftransfer.data.download import local_path
 from tftransfer.data.encode import encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import is_system_file, modality_of_files
-from tftransfer.data.folders import from_folder, list_files
+from tftransfer.data.folders import files_below, from_folder
 from tftransfer.data.in_memory import from_arrays, from_dataset
 from tftransfer.data.manifest import from_manifest, read_items
 from tftransfer.data.tables import SUFFIXES
@@ -35,6 +36,7 @@ def read_source(
     group_by: str = "",
     columns: str = "",
     to_train: bool = True,
+    modality: str = "",
 ) -> Examples:
     """Reads examples from a folder, an archive, a table, `tfds:NAME`, arrays or a dataset.
 
@@ -46,6 +48,7 @@ def read_source(
       columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
       to_train: Whether the data are for training. Only then must they have two classes and, in a
         table, all named columns.
+      modality: Modality that is preferred in folders with several; "" for that of most files.
 
     Raises:
       UserError: The data do not exist or have an unsupported form.
@@ -70,7 +73,9 @@ def read_source(
                 f"--problem_type={problem_type}, but a folder has one label per example.",
                 "Give a .csv or .tsv table.",
             )
-        return _with_modality(from_folder(path, to_train=to_train))
+        with named_as_given(path, text):
+            found = from_folder(path, to_train=to_train, columns=columns, modality=modality)
+        return _with_names_as_given(found, path, text)
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
             path, problem_type=problem_type, group_by=group_by, columns=columns, to_train=to_train
@@ -85,7 +90,9 @@ def read_source(
     raise UserError(f"--data={text} does not exist.", _nearest_path(path))
 
 
-def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "") -> Examples:
+def read_unlabelled(
+    data: Data, *, cache: Path | None = None, columns: str = "", modality: str = ""
+) -> Examples:
     """Reads examples without labels.
 
     Args:
@@ -93,6 +100,7 @@ def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "")
         of texts; a table; or what `read_source` reads, whose labels are ignored.
       cache: Folder for downloads and unpacked archives; None uses the user's cache.
       columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
+      modality: Modality that is preferred in folders with several, as in `read_source`.
 
     Raises:
       UserError: The data do not exist or have an unsupported form.
@@ -104,9 +112,14 @@ def read_unlabelled(data: Data, *, cache: Path | None = None, columns: str = "")
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
         path = _unpacked(os.fspath(data), cache or user_cache_dir())
         if path.is_dir():
-            files = list_files(path)
-            names = [os.path.relpath(file, path) for file in files]
-            return _with_modality(_without_labels(names, [os.fspath(file) for file in files]))
+            with named_as_given(path, os.fspath(data)):
+                files, remarks = files_below(path, modality)
+            names = [os.path.relpath(file, path) for file in files.paths]
+            found = _without_labels(names, files.paths)
+            found = replace(
+                found, modality=files.modality, modality_reason=files.reason, warnings=remarks
+            )
+            return _with_names_as_given(found, path, os.fspath(data))
         if path.suffix.lower() in SUFFIXES and path.is_file():
             rows = read_items(path, columns)
             found = _without_labels(list(rows.names.values()), list(rows.items.values()))
@@ -163,6 +176,26 @@ def _only_folder(root: Path) -> Path:
     """Returns the single folder of an archive, if there is one: its sub-folders are the classes."""
     entries = [entry for entry in root.iterdir() if not is_system_file(entry.name)]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else root
+
+
+@contextlib.contextmanager
+def named_as_given(path: Path, text: str) -> Iterator[None]:
+    """Replaces the path of an unpacked archive in errors by the archive that was given.
+
+    Args:
+      path: Folder of the unpacked archive, or the folder that was given.
+      text: What was given.
+    """
+    try:
+        yield
+    except UserError as error:
+        what, remedy = (each.replace(os.fspath(path), text) for each in (error.what, error.remedy))
+        raise UserError(what, remedy) from None
+
+
+def _with_names_as_given(examples: Examples, path: Path, text: str) -> Examples:
+    warnings = tuple(each.replace(os.fspath(path), text) for each in examples.warnings)
+    return replace(examples, warnings=warnings)
 
 
 def _nearest_path(path: Path) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tftransfer.core.typing import Array, DTypeLike
-from tftransfer.utils.cache_dir import user_cache_dir
+from tftransfer.utils.cache_dir import tag_cache, user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import fsync
 
@@ -73,6 +73,7 @@ class FeatureCache:
                 f"The cache folder {path} cannot be written to.",
                 "Give another folder by --cache_dir, or turn the cache off by --cache_bytes=0.",
             )
+        tag_cache(path)
         return cls(path, max_bytes)
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tftransfer.backbones.load import check_backbone
+from tftransfer.backbones.names import modality_of_name
+from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Recipe
 from tftransfer.core.typing import KerasModel, PathLike
@@ -14,6 +16,13 @@ from tftransfer.planning.resolve import resolve_recipe
 from tftransfer.preprocessing import Preprocessor
 from tftransfer.recipes import RecipeSpec
 from tftransfer.utils.errors import UserError
+
+
+def asked_modality(experiment: Experiment) -> str:
+    """Returns the modality of the backbone that was asked for; "" for the default backbone."""
+    if experiment.backbone == Experiment.backbone:
+        return ""
+    return modality_of_name(experiment.backbone_name)
 
 
 def check_names(spec: RecipeSpec, backbone: PathLike | KerasModel, examples: Examples) -> None:

@@ -84,7 +84,9 @@ def make_plan(
     precision, xla = choose_precision(experiment.precision), choose_xla(experiment.xla)
     with clock.measure("scan"):
         check = functools.partial(checks.check_names, spec, experiment.backbone)
-        examples = examples or read_examples(experiment, folder, check)
+        examples = examples or read_examples(
+            experiment, folder, check, modality=checks.asked_modality(experiment)
+        )
     weights = choose_weights(experiment.weights, _checked_draft(spec, examples))
     length = choose_length(experiment.length, experiment.backbone, examples)
     with dtype_policy(str(precision.value)):

@@ -31,10 +31,11 @@ def read_examples_of(trained: TrainedModel, data: Any, cache: FeatureCache | Non
       UserError: If the data cannot be read or do not match the classes of the run.
     """
     experiment, folder = trained.folder.experiment, cache.folder if cache else None
+    modality = trained.network.backbone.preprocessor.modality
     if data is not None and not (isinstance(data, str) and not data):
         # Groups matter to splits only, and here there is none; their column is not a label.
         given = replace(experiment, data=data, test_data="", problem_type=trained.problem_type)
-        found = read_all(given, folder, to_train=False)
+        found = read_all(given, folder, to_train=False, modality=modality)
         found = with_classes(found, trained.classes, trained.problem_type)
         return replace(found, splits=np.full(len(found), "test", SPLIT_DTYPE))
     if experiment.data_is_in_memory:
@@ -42,7 +43,7 @@ def read_examples_of(trained: TrainedModel, data: Any, cache: FeatureCache | Non
             f"The run {trained.folder.workdir} was trained on data from memory.",
             "Give --data, or the argument data.",
         )
-    return _with_stored_split(trained, read_all(experiment, folder))
+    return _with_stored_split(trained, read_all(experiment, folder, modality=modality))
 
 
 def _with_stored_split(trained: TrainedModel, examples: Examples) -> Examples:

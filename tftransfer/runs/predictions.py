@@ -15,7 +15,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
 from tftransfer.data.encode import encode_value
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
-from tftransfer.data.folders import list_files
+from tftransfer.data.folders import files_below
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.manifest import read_items
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
@@ -184,17 +184,19 @@ def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_Named
         elif modality == "text" and isinstance(value, str):
             yield f"#{number}", value.encode("utf-8", "replace")
         elif isinstance(value, (str, os.PathLike)):
-            yield from _items_of_path(Path(value).expanduser(), columns, alone=len(several) == 1)
+            path = Path(value).expanduser()
+            yield from _items_of_path(path, columns, modality, alone=len(several) == 1)
         else:
             yield f"#{number}", encode_value(value, number, modality)
 
 
-def _items_of_path(path: Path, columns: str, *, alone: bool) -> Iterator[_NamedItem]:
-    """Yields a file, all files below a folder, or the rows of a table.
+def _items_of_path(path: Path, columns: str, modality: str, *, alone: bool) -> Iterator[_NamedItem]:
+    """Yields a file, all examples below a folder, or the rows of a table.
 
     Args:
       path: Path of the file, folder or table.
       columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
+      modality: Modality of the network.
       alone: Whether nothing else is given; only then is a path that does not exist an error.
 
     Raises:
@@ -215,9 +217,14 @@ def _items_of_path(path: Path, columns: str, *, alone: bool) -> Iterator[_NamedI
             else:
                 yield rows.names[number], rows.items[number]
         return
-    files: Sequence[Path] = list_files(path) if path.is_dir() else [path]
-    for file in files:
-        yield str(file), str(file)
+    if not path.is_dir():
+        yield str(path), str(path)
+        return
+    files, remarks = files_below(path, modality)
+    for remark in remarks:
+        LOGGER.info(remark)
+    for file in files.paths:
+        yield file, file
 
 
 def _with_truncation(trained: TrainedModel, file: ScannedFile) -> ScannedFile:

@@ -8,22 +8,10 @@ from tftransfer.core.typing import Array
 from tftransfer.preprocessing.audio import compressed
 from tftransfer.preprocessing.audio.wav import FLOAT, SAMPLE_RATE, wav_header, wav_samples
 from tftransfer.preprocessing.base import FileCheck, FileWarning
+from tftransfer.preprocessing.formats import unread_format
 
 MAX_SAMPLES = 200_000_000  # over all channels
 _COMPRESSED = {"FLAC": b"fLaC", "Ogg": b"OggS"}
-_OTHER_SIGNATURES = (
-    (b"ID3", "MP3"),
-    (b"RIFX", "a big-endian WAV file"),
-    (b"RF64", "an RF64 file"),
-    (b"FORM", "an AIFF file"),
-    (b"caff", "a CAF file"),
-    (b"#!AMR", "AMR"),
-    (b".snd", "an AU file"),
-    (b"<", "HTML or XML text"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"%PDF", "a PDF file"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
-)
 # One patch of YAMNet, the shortest input of all networks.
 _MIN_LENGTH_SECONDS = 0.975
 # Longer inputs take noticeably more time and memory.
@@ -54,14 +42,10 @@ def known_format(data: bytes) -> str | None:
         return "empty, 0 bytes"
     if audio_format(data):
         return None
-    for signature, description in _OTHER_SIGNATURES:
-        if data.startswith(signature):
-            return f"not WAV, FLAC or Ogg: {description}"
-    if data[0] == 0xFF and data[1:2] and data[1] & 0xE0 == 0xE0 and data[1] & 0x06:
-        return "not WAV, FLAC or Ogg: MP3"
-    if data[4:8] == b"ftyp":
-        return "not WAV, FLAC or Ogg: MP4 or M4A"
-    return "not WAV, FLAC or Ogg by its first bytes"
+    found = unread_format(data)
+    if found and found.modality == "audio":
+        return f"not WAV, FLAC or Ogg but {found.name}: {found.remedy}"
+    return f"not WAV, FLAC or Ogg{f': {found.name}' if found else ' by its first bytes'}"
 
 
 def supported_encoding(data: bytes) -> str | None:

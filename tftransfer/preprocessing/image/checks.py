@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from tftransfer.preprocessing.base import FileCheck, FileWarning
+from tftransfer.preprocessing.formats import unread_format
 
 MAX_PIXELS = 100_000_000
 # Of all frames of an animation together.
@@ -24,14 +25,6 @@ _SIGNATURES = (
     (b"BM", "BMP"),
 )
 _GRAY_RAMP = bytes(range(256))
-_OTHER_SIGNATURES = (
-    (b"II*\x00", "a TIFF file"),
-    (b"MM\x00*", "a TIFF file"),
-    (b"%PDF", "a PDF file"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"<", "HTML, XML or SVG text"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
-)
 
 
 def image_format(data: bytes) -> str | None:
@@ -48,9 +41,11 @@ def known_format(data: bytes) -> str | None:
     """Checks that the format is known."""
     if image_format(data):
         return None
-    for signature, description in _OTHER_SIGNATURES:
-        if data.lstrip()[:64].startswith(signature):
-            return f"not an image: {description}"
+    found = unread_format(data)
+    if found and found.modality == "image":
+        return f"not JPEG, PNG, GIF, BMP or WebP but {found.name}: {found.remedy}"
+    if found:
+        return f"not an image: {found.name}"
     return "not an image: no JPEG, PNG, GIF, BMP or WebP signature"
 
 
