@@ -129,12 +129,24 @@ def test_from_manifest_reads_several_columns_of_names_as_tasks(table, problem_ty
         ("parity", 2, 2),
     ]
     np.testing.assert_array_equal(found.targets(), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
-    assert "digit, parity" in found.warnings[0] and "--problem_type=regression" in found.warnings[0]
+    assert found.warnings == ("2 empty cells are unknown labels of a task",)
+    if problem_type == "auto":
+        assert "digit, parity" in found.problem_reason
+        assert "--problem_type=regression" in found.problem_reason
 
 
 def test_from_manifest_accepts_one_column_as_a_task(table):
     found = from_manifest(table("path,digit\na.png,1\nb.png,2\n"), problem_type="multi_task")
     assert found.classes == ("digit=1", "digit=2") and found.labels.shape == (2, 1)
+
+
+def test_from_manifest_refuses_a_task_without_labels(table):
+    path = table("path,w,h\na.png,red,\nb.png,blue,\n")
+    with pytest.raises(UserError, match="the task h has no label"):
+        from_manifest(path, columns="label=w,label=h")
+    found = from_manifest(path)  # by itself, an empty column is no label
+    assert found.classes == ("blue", "red")
+    assert found.warnings == ("columns that are not used: h",)
 
 
 HEAD = "path,label\n"
@@ -164,12 +176,15 @@ HEAD = "path,label\n"
             "path",
         ),
         (HEAD + "a.png,0\nb.png,-1\n", "row 3: the label -1 is negative", "Number"),
-        (HEAD + "a.png,cat\nb.png,NaN\n", "row 3: the label NaN is negative or not", "name them"),
+        (
+            HEAD + "a.png,cat\nb.png,NaN\n",
+            "row 3: the label NaN stands for a missing",
+            "remove the row",
+        ),
         ("path\na.png\n", "no label column; its columns: path", "label"),
         ("path,split\na.png,train\n", "no label column; its columns: path, split", "label"),
         ("path,label,split\na.png,x,trian\n", r"split \(.*row 2\) named 'trian'", "train"),
         ("path,w,h\na.png,red,big\n", "the task w has one class, red", "remove the task"),
-        ("path,w,h\na.png,red,\nb.png,blue,\n", "the task h has no label", "remove the task"),
         ("path,w,h\na.png,1,2\nb.png,,\n", "row 3: no task has a label", "Add"),
         (
             "path,w,h\na.png,1,x\nb.png,-1,y\n",
@@ -263,10 +278,12 @@ def test_from_manifest_takes_a_delimiter_in_few_labels_for_part_of_the_name(tabl
     assert (found.problem_type, found.classes) == ("single_label", ("a", "b", "yes; no"))
     assert "1 of 40 labels contain | or ; (such as 'yes; no'), too few" in found.warnings[0]
     found = from_manifest(path, problem_type="multi_label")
-    assert found.classes == ("a", "b", "no", "yes") and not found.warnings
+    assert found.classes == ("a", "b", "no", "yes")
+    assert found.warnings == ("cells are split at | or ;",)
     found = from_manifest(table("text,label\nu,a|b\nv,b\n"))
     assert (
-        found.problem_type == "multi_label" and "are split into several labels" in found.warnings[0]
+        found.problem_type == "multi_label"
+        and "are split into several labels" in found.problem_reason
     )
 
 

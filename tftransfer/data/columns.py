@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tftransfer.data.groups import column_of_groups
+from tftransfer.data.label_columns import choose_labels, divides, undivided_note
 from tftransfer.data.table_paths import column_of_files
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
@@ -44,13 +45,35 @@ USUAL_NAMES = {
         "post",
         "utterance",
         "query",
+        "comment_text",
+        "review_text",
+        "tweet_text",
+        "body",
+        "headline",
+        "transcript",
     ),
-    "label": ("label", "labels", "class", "target", "category", "y"),
+    "label": (
+        "label",
+        "labels",
+        "class",
+        "classes",
+        "target",
+        "targets",
+        "category",
+        "categories",
+        "tag",
+        "tags",
+        "y",
+        "class_name",
+        "class_id",
+        "label_name",
+        "label_id",
+        "category_name",
+        "category_id",
+    ),
     "split": ("split", "part", "subset", "set"),
 }
 _REMEDY = "Give for example --columns=text=review,label=stars; roles: " + ", ".join(USUAL_NAMES)
-# In smaller tables, all labels may differ by chance.
-_MIN_ROWS_OF_IDENTIFIERS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +87,7 @@ class Columns:
       split: Name of the column of splits; "" if there is none.
       groups: Name of the column of groups; "" if there is none.
       unused: Names of all other columns.
+      notes: How label columns and splits were recognized, where that is not obvious.
     """
 
     item: str
@@ -72,6 +96,7 @@ class Columns:
     split: str
     groups: str
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def columns_of(
@@ -95,12 +120,17 @@ def columns_of(
     item, texts = item_column(table, columns, to_train=to_train)
     header = table.header
     named = _named(columns, header, ("label", "split"), required=to_train)
-    splits = named.get("split") or _with_usual_name(header, "split")
+    usual_splits = [] if "split" in named else _with_usual_name(header, "split")
+    splits = named.get("split") or [name for name in usual_splits if divides(table.rows, name)]
     groups = column_of_groups(header, group_by, required=to_train)
-    labels = named.get("label") or _with_usual_name(header, "label")
+    others = [name for name in header if name and name not in (item, groups, *splits)]
+    labels, notes = (
+        named.get("label", []),
+        [undivided_note(table.rows, name) for name in usual_splits if name not in splits],
+    )
     if not labels:
-        others = [name for name in header if name not in (item, groups, *splits)]
-        labels = [name for name in others if not _identifies_rows(table, name)] or others
+        labels, more = choose_labels(table.rows, _with_usual_name(others, "label"), others)
+        notes += more
     if not labels:
         raise UserError(
             f"{table.path} has no label column; its columns: {', '.join(header)}.",
@@ -114,6 +144,7 @@ def columns_of(
         split=next(iter(splits), ""),
         groups=groups,
         unused=tuple(printable(name) for name in header if name and name not in used),
+        notes=tuple(notes),
     )
 
 
@@ -206,21 +237,9 @@ def _named(
 
 
 def _with_usual_name(header: Sequence[str], role: str) -> list[str]:
-    return [name for name in header if name.lower() in USUAL_NAMES[role]]
+    return [name for name in header if _plain(name) in map(_plain, USUAL_NAMES[role])]
 
 
-def _identifies_rows(table: Table, name: str) -> bool:
-    """Returns whether all cells of a column differ, and are neither measurements nor missing."""
-    cells = [row[name].strip() for row in table.rows.values()]
-    if len(cells) < _MIN_ROWS_OF_IDENTIFIERS or len(set(cells)) < len(cells):
-        return False
-    numbers = all(_parses(float, cell) for cell in cells)
-    return not numbers or all(_parses(int, cell) for cell in cells)
-
-
-def _parses(parse: Callable[[str], float], cell: str) -> bool:
-    try:
-        parse(cell)
-    except ValueError:
-        return False
-    return True
+def _plain(name: str) -> str:
+    """Returns a name in lower case, without what separates its words."""
+    return name.lower().translate(str.maketrans("", "", " _-."))
