@@ -131,7 +131,8 @@ def _implicit(cells: Sequence[str], name: str, split: _Split) -> Delimiter | Non
         return None
     alone = sum(frozenset([piece]) in different.values() for piece in pieces)
     repeated = len(cells) > 1.5 * len(different)  # captions, for example, all differ
-    combined = 3 * len(pieces) <= len(different) or 3 * alone > 2 * len(pieces)
+    enough = len(pieces) if name == "blanks" else 2 / 3 * len(pieces)
+    combined = 3 * len(pieces) <= len(different) or alone >= enough
     certain = repeated and combined and len(pieces) < len(different) and recurring > 1
     return Delimiter(
         name=name, split=split, count=len(several), example=several[0], certain=certain

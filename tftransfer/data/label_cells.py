@@ -216,7 +216,8 @@ def _numbers_by_row(
 
 
 def _tasks(cells: Cells, columns: Sequence[str], source: str, reason: str) -> LabelReading:
-    _check_class_numbers(cells, source)
+    if flags_of_cells(list(cells.values())) is None:  # -1 may be the other of two classes
+        _check_class_numbers(cells, source)
     labels, classes = labels_of_tasks(columns, cells, source)
     empty = sum(not cell for row in cells.values() for cell in row)
     warnings = [f"{empty:,} empty cells are unknown labels of a task"] if empty else []

@@ -156,6 +156,8 @@ def _without_twins(rows: _Rows, labels: Sequence[str]) -> tuple[list[str], list[
 
 def _are_twins(rows: _Rows, first: str, second: str) -> bool:
     """Returns whether each label of a column goes with one label of the other, and recurs."""
+    if _is_amount(_cells(rows, first), first) or _is_amount(_cells(rows, second), second):
+        return False
     ones, others = _cells(rows, first), _cells(rows, second)
     pairs = set(zip(ones, others))
     same = len(pairs) == len(set(ones)) == len(set(others))

@@ -34,8 +34,8 @@ def visible(name: str) -> str:
 def joined(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns names in which those that look the same are the same, and warnings.
 
-    They take the most frequent spelling. Names that differ in case remain different, except for
-    `true` and `false` where all names are such.
+    They are spelled as `visible` returns them. Names that differ in case remain different, except
+    for `true` and `false` where all names are such; the most frequent spelling is kept.
 
     Args:
       names: Names of the labels, one per example.
@@ -43,7 +43,10 @@ def joined(names: Sequence[str]) -> tuple[list[str], list[str]]:
     counts = Counter(names)
     booleans = {name.lower() for name in counts} <= _BOOLEANS
     groups = _groups(counts, (lambda name: visible(name).lower()) if booleans else visible)
-    kept = {name: max(group, key=lambda n: (counts[n], n)) for group in groups for name in group}
+    kept: dict[str, str] = {}
+    for group in groups:
+        common = max(group, key=lambda name: (counts[name], name))
+        kept |= dict.fromkeys(group, common if booleans else visible(common))
     why = "case" if booleans else "blanks, invisible characters or Unicode normal form"
     warnings = [
         f"{len(group)} spellings of {kept[group[0]]!r} that differ only in {why} are one class: "

@@ -1,0 +1,99 @@
+"""Which columns of a table are labels, end to end from a file of texts."""
+
+import pytest
+
+from tftransfer.data.manifest import from_manifest
+from tftransfer.utils.errors import UserError
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_read(cells, **options):
+        count = len(next(iter(cells.values())))
+        columns = {"text": [f"text {n}" for n in range(count)]} | cells
+        lines = [",".join(columns), *map(",".join, zip(*columns.values()))]
+        path = tmp_path / "t.csv"
+        path.write_text("\n".join(lines) + "\n")
+        return from_manifest(path, **options)
+
+    return write_and_read
+
+
+NAMES = ["dog", "rain", "clock"] * 8
+NUMBERS = ["41", "0", "17"] * 8
+
+
+@pytest.mark.parametrize("columns", [("target", "category"), ("category", "target"), ("a", "b")])
+def test_a_label_in_two_columns_is_one_label_by_its_name(read, columns):
+    numbers = next(name for name in columns if name in ("target", "a"))
+    cells = {name: NUMBERS if name == numbers else NAMES for name in columns}
+    found = read(cells)
+    assert found.classes == ("clock", "dog", "rain") and found.labels[0] == 1
+    (note,) = (each for each in found.warnings if "the same labels" in each)
+    assert f"--columns=label={numbers}" in note
+    assert read(cells, columns=f"label={numbers}").classes == ("0", "17", "41")
+
+
+def test_folds_constants_and_descriptions_are_no_labels(read):
+    count = len(NAMES)
+    found = read(
+        {
+            "fold": [str(n % 3) for n in range(count)],
+            "esc10": ["True"] * count,
+            "take": [f"take {n % 20}" for n in range(count)],
+            "id": [f"x{n}" for n in range(count)],
+            "species": NAMES,
+        }
+    )
+    assert found.classes == ("clock", "dog", "rain")
+    assert "columns that are not used: fold, esc10, take, id" in found.warnings
+    assert any("--group_by=fold" in each for each in found.warnings)
+
+
+def test_numbers_next_to_names_are_no_labels_but_can_be(read):
+    weights = [f"{n / 7:.3f}" for n in range(24)]
+    found = read({"species": NAMES, "weight": weights})
+    assert found.classes == ("clock", "dog", "rain")
+    (note,) = (each for each in found.warnings if "next to columns of classes" in each)
+    assert "--columns=label=weight --problem_type=regression" in note
+    found = read(
+        {"species": NAMES, "weight": weights}, columns="label=weight", problem_type="regression"
+    )
+    assert found.classes == ("weight",) and found.labels[7, 0] == 1
+
+
+@pytest.mark.parametrize("name", ["part", "set", "split", "subset"])
+def test_a_column_named_like_splits_that_divides_nothing_is_reported(read, name):
+    found = read({name: ["wing", "door", "hood"] * 8, "label": NAMES})
+    assert set(found.splits) == {""}
+    (note,) = (each for each in found.warnings if "is not read as splits" in each)
+    assert "wing, door, hood" in note
+    alone = read({name: ["wing", "door", "hood"] * 8})
+    assert alone.classes == ("door", "hood", "wing")
+
+
+def test_a_column_of_splits_next_to_one_that_divides_nothing_is_used(read):
+    found = read({"part": NAMES, "split": ["train", "val", "test"] * 8, "label": NAMES})
+    assert found.splits[:3].tolist() == ["train", "val", "test"]
+
+
+def test_a_misspelled_split_is_refused(read):
+    with pytest.raises(UserError, match=r"split .* named 'trian'"):
+        read({"split": ["trian", "train", "test"], "label": ["a", "b", "a"]})
+
+
+@pytest.mark.parametrize("name", ["Class Name", "category_id", "TAGS", "label-name"])
+def test_further_usual_names_of_labels(read, name):
+    found = read({name: NAMES, "place": ["here", "there"] * 12})
+    assert found.classes == ("clock", "dog", "rain")
+
+
+def test_columns_of_0_and_1_with_a_class_that_never_occurs(read):
+    cells = {"rude": ["1", "0", "1", "0"] * 5, "spam": ["1", "1", "0", "0"] * 5, "odd": ["0"] * 20}
+    found = read(cells | {"id": [f"{n:04}" for n in range(20)]})
+    assert (found.problem_type, found.classes) == ("multi_label", ("rude", "spam", "odd"))
+
+
+def test_a_class_number_next_to_measurements_stays_a_regression(read):
+    found = read({"width": ["0.5", "1.5", "2"] * 8, "height": ["1", "2", "3"] * 8})
+    assert (found.problem_type, found.classes) == ("regression", ("width", "height"))
