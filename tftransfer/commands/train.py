@@ -269,7 +269,7 @@ def _finish(
         plan.recipe.name,
         Commands(experiment=plan.experiment, workdir=folder.workdir),
     )
-    weights.store(folder.weights, weights.collect(network.blocks))
+    weights.write(folder.weights, weights.collect(network.blocks))
     if export:
         with clock.measure("export"):
             result["export"] = _export(folder, plan, result["temperature"])
