@@ -20,7 +20,7 @@ def test_backbone_cache_returns_a_backbone_as_it_was_loaded():
     for variable in first.model.variables:
         if variable.dtype == "float32":
             variable.assign(variable.numpy() + 1.0)
-    weight_arrays.settle(first.model.layers)
+    weight_arrays.update_derived_values(first.model.layers)
     second = cache.load(name, **options)
     for variable, value in zip(second.model.variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)

@@ -35,7 +35,7 @@ def same(got, expected):
             np.testing.assert_array_equal(got.groups[name][key], value)
 
 
-def test_what_is_saved_comes_back_and_two_are_kept(tmp_path):
+def test_save_keeps_the_last_two_and_load_newest_returns_the_last(tmp_path):
     assert checkpoints.load_newest(tmp_path / "none") is None
     save(tmp_path, 1, 2, 3)
     assert checkpoints.numbers(tmp_path) == [2, 3]
@@ -45,7 +45,7 @@ def test_what_is_saved_comes_back_and_two_are_kept(tmp_path):
     assert remarks == []
 
 
-def test_a_number_can_be_saved_again(tmp_path):
+def test_save_with_the_same_number_replaces_the_checkpoint(tmp_path):
     save(tmp_path, 1)
     checkpoints.save(tmp_path, 1, checkpoint(7))
     same(checkpoints.load_newest(tmp_path)[0], checkpoint(7))
@@ -87,7 +87,7 @@ def a_list(path):
         ("manifest.json", a_list, "damaged"),
     ],
 )
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, name, damage, message):
+def test_load_newest_damaged_checkpoint_uses_the_one_before(tmp_path, name, damage, message):
     save(tmp_path, 1, 2)
     damage(tmp_path / "00000002" / name)
     got, remarks = checkpoints.load_newest(tmp_path)
@@ -105,7 +105,7 @@ def test_load_newest_all_damaged_is_an_error(tmp_path):
         checkpoints.load_newest(tmp_path)
 
 
-def test_a_half_written_folder_is_ignored_and_written_over(tmp_path):
+def test_save_partial_folder_is_ignored_and_replaced(tmp_path):
     save(tmp_path, 1)
     half = tmp_path / ".00000002.part"
     half.mkdir()
@@ -118,7 +118,7 @@ def test_a_half_written_folder_is_ignored_and_written_over(tmp_path):
     same(checkpoints.load_newest(tmp_path)[0], checkpoint(2))
 
 
-def test_a_failure_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
+def test_save_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     save(tmp_path, 1)
 
     def full(path, values):
@@ -133,7 +133,7 @@ def test_a_failure_while_writing_leaves_the_one_before(tmp_path, monkeypatch):
     same(checkpoints.load_newest(tmp_path)[0], checkpoint(1))
 
 
-def test_the_manifest_holds_the_sha256_of_every_file(tmp_path):
+def test_save_writes_the_sha256_of_every_file_to_the_manifest(tmp_path):
     save(tmp_path, 5)
     folder = tmp_path / "00000005"
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -142,7 +142,7 @@ def test_the_manifest_holds_the_sha256_of_every_file(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.6, 0.99])
-def test_a_truncated_npz_is_a_user_error_that_names_it(tmp_path, keep):
+def test_read_truncated_npz_is_an_error_that_names_it(tmp_path, keep):
     path = tmp_path / "weights.npz"
     weights.write(path, {"a": np.arange(1000.0), "b": np.ones((3, 3))})
     data = path.read_bytes()
@@ -151,7 +151,7 @@ def test_a_truncated_npz_is_a_user_error_that_names_it(tmp_path, keep):
         weights.read(path)
 
 
-def test_a_flipped_bit_an_absent_file_and_a_pickle_are_user_errors(tmp_path):
+def test_read_flipped_bit_absent_file_or_pickle_is_an_error(tmp_path):
     path = tmp_path / "weights.npz"
     weights.write(path, {"a": np.arange(1000.0)})
     flip(path)
@@ -171,7 +171,7 @@ def layers(units=3):
     return made
 
 
-def test_blocks_come_back_by_place_whatever_their_layers_are_called(tmp_path):
+def test_assign_blocks_matches_by_position_not_by_layer_name(tmp_path):
     source = {"stage1": layers(), "head": layers(4)}
     for value, variable in enumerate(weights.variables_of([*source["stage1"], *source["head"]])):
         variable.assign(np.full(variable.shape, value))
@@ -195,7 +195,7 @@ def test_blocks_come_back_by_place_whatever_their_layers_are_called(tmp_path):
         ({"stage9": 3}, "no weights for stage9"),
     ],
 )
-def test_weights_that_do_not_fit_are_named_and_nothing_is_assigned(tmp_path, blocks, message):
+def test_assign_blocks_misfit_is_named_and_nothing_is_assigned(tmp_path, blocks, message):
     stored = weights.collect({"stage1": layers()})
     target = {name: layers(units) for name, units in blocks.items()}
     target = {"first": layers(), **target}
@@ -207,7 +207,7 @@ def test_weights_that_do_not_fit_are_named_and_nothing_is_assigned(tmp_path, blo
     assert all((v.numpy() == 9).all() for v in weights.variables_of(target["first"]))
 
 
-def test_the_digest_depends_on_values_shapes_kinds_and_order():
+def test_digest_depends_on_values_shapes_dtypes_and_order():
     a, b = np.arange(6.0, dtype=np.float32), np.ones(2, np.float32)
     reference = weights.digest([a, b])
     assert len(reference) == 64
@@ -228,7 +228,7 @@ def test_the_digest_depends_on_values_shapes_kinds_and_order():
     assert reference not in digests
 
 
-def test_the_digest_does_not_depend_on_memory_layout():
+def test_digest_does_not_depend_on_memory_layout():
     a = np.arange(6.0).reshape(2, 3)
     assert weights.digest([np.asfortranarray(a)]) == weights.digest([a])
     assert weights.digest([a[:, ::-1]]) == weights.digest([a[:, ::-1].copy()])

@@ -74,13 +74,12 @@ def test_atomic_folder_is_replaced_where_the_system_cannot_swap_names(tmp_path, 
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-def test_publish_replaces_a_folder_as_a_whole(tmp_path, monkeypatch, can_exchange):
+def test_atomic_folder_replaces_nested_files(tmp_path, monkeypatch, can_exchange):
     if not can_exchange:
         monkeypatch.setattr(files, "_exchange", lambda *_: False)
     for content in ("one", "two"):
-        part = tmp_path / ".export.part"
-        (part / "deep").mkdir(parents=True)
-        (part / "deep" / "file").write_text(content)
-        files.publish(part, tmp_path / "export")
+        with files.atomic_folder(tmp_path / "export") as part:
+            (part / "deep").mkdir()
+            (part / "deep" / "file").write_text(content)
         assert (tmp_path / "export" / "deep" / "file").read_text() == content
         assert [path.name for path in tmp_path.iterdir()] == ["export"]

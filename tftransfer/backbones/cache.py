@@ -17,7 +17,7 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.backbones.load import load_backbone
 from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED
 from tftransfer.backbones.registry import BACKBONES
-from tftransfer.checkpoints.weights import settle
+from tftransfer.checkpoints.weights import update_derived_values
 from tftransfer.core.typing import Array, KerasLayer, KerasModel, PathLike
 from tftransfer.utils.files import file_sha256
 from tftransfer.utils.keras_internals import layers_inside
@@ -42,7 +42,7 @@ class _Entry:
             variable.assign(value)
         for layer, momentum in zip(_batch_norms(self.backbone), self.momenta, strict=True):
             layer.momentum = momentum
-        settle(self.backbone.model.layers)
+        update_derived_values(self.backbone.model.layers)
         return self.backbone
 
 

@@ -15,7 +15,7 @@ from tftransfer.backbones.options import NO_WEIGHTS, PRETRAINED, LoadOptions
 from tftransfer.backbones.stages import cut_into_stages
 from tftransfer.checkpoints.architecture import architecture_json, build_from_json, input_shape
 from tftransfer.checkpoints.weight_files import load_weights
-from tftransfer.checkpoints.weights import digest, settle
+from tftransfer.checkpoints.weights import digest, update_derived_values
 from tftransfer.core.typing import Array, KerasModel
 from tftransfer.data.download import local_path
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
@@ -169,7 +169,7 @@ def _assign(model: KerasModel, values: Mapping[str, list[Array]]) -> None:
                 "Omit image_size, so that the model's own size is used.",
             )
         layer.set_weights(arrays)
-    settle(model.layers)
+    update_derived_values(model.layers)
 
 
 def _removal_remarks(flat: FlatCopy) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Checkpoints: arrays + JSON + a manifest of sha256, complete or absent, never half."""
+"""Checkpoints of a run: arrays, JSON and hashes in a folder, written atomically."""
 
 from __future__ import annotations
 
@@ -13,39 +13,43 @@ import numpy as np
 from tftransfer.checkpoints import weights
 from tftransfer.core.serialization import read_json, write_json
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.files import file_sha256, publish
+from tftransfer.utils.files import atomic_folder, file_sha256
 
 KEPT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a run needs to resume: groups of arrays, and the position and history as JSON."""
+    """What a run needs to resume.
+
+    Attributes:
+      groups: Arrays by name, by the name of their group, such as `best`.
+      state: The position in the run and its history, as JSON.
+    """
 
     groups: Mapping[str, Mapping[str, np.ndarray]]
     state: Mapping[str, Any]
 
 
 def save(folder: Path, number: int, checkpoint: Checkpoint) -> Path:
-    """Writes `folder/NUMBER`: into a temporary folder, fsynced, then renamed; keeps the last two.
+    """Writes a checkpoint into `folder/NUMBER` and deletes all but the last two.
 
     Args:
-      folder: the run's `checkpoints/`.
-      number: rises from save to save.
-      checkpoint: what to store.
+      folder: The folder `checkpoints/` of the run.
+      number: Number of the checkpoint; it rises from one call to the next.
+      checkpoint: The checkpoint to write.
+
+    Returns:
+      The folder of the checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    final, temporary = folder / f"{number:08d}", folder / f".{number:08d}.part"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for name, values in checkpoint.groups.items():
-        weights.write(temporary / f"{name}.npz", values)
-    write_json(temporary / "state.json", checkpoint.state)
-    write_json(
-        temporary / "manifest.json",
-        {path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
-    )
-    publish(temporary, final)
+    final = folder / f"{number:08d}"
+    with atomic_folder(final) as temporary:
+        for name, values in checkpoint.groups.items():
+            weights.write(temporary / f"{name}.npz", values)
+        write_json(temporary / "state.json", checkpoint.state)
+        digests = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
+        write_json(temporary / "manifest.json", digests)
     for abandoned in folder.glob(".*.part"):
         shutil.rmtree(abandoned, ignore_errors=True)
     for old in numbers(folder)[:-KEPT]:
@@ -54,17 +58,20 @@ def save(folder: Path, number: int, checkpoint: Checkpoint) -> Path:
 
 
 def numbers(folder: Path) -> list[int]:
-    """The numbers of the complete checkpoints, rising."""
+    """Returns the numbers of the complete checkpoints in a folder, in ascending order."""
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint, list[str]] | None:
-    """The newest undamaged checkpoint and remarks on damaged ones; None when there is none.
+    """Reads the newest checkpoint that is not damaged.
+
+    Returns:
+      The checkpoint and a remark on each damaged one; None if the folder has no checkpoint.
 
     Raises:
-      UserError: checkpoints are there but all are damaged.
+      UserError: If all checkpoints are damaged.
     """
     remarks: list[str] = []
     for number in reversed(numbers(folder)):
@@ -79,6 +86,7 @@ def load_newest(folder: Path) -> tuple[Checkpoint, list[str]] | None:
 
 
 def _damage(path: Path) -> str:
+    """Returns what is wrong with a checkpoint; "" if nothing is."""
     try:
         manifest = read_json(path / "manifest.json")
         for name, digest in manifest.items():

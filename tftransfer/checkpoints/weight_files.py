@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from tftransfer.checkpoints.weights import settle
+from tftransfer.checkpoints.weights import update_derived_values
 from tftransfer.core.typing import Array, KerasLayer, KerasModel, Variable
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
@@ -163,7 +163,7 @@ def _load_legacy(model: KerasModel, file: h5py.File, path: Path) -> None:
     for layer, _, fitting in pairs:
         for variable, array in zip(_file_order(layer), fitting or ()):
             variable.assign(array)
-    settle(model.layers)
+    update_derived_values(model.layers)
 
 
 def _legacy_arrays(file: h5py.File) -> dict[str, list[Array]]:

@@ -1,4 +1,4 @@
-"""Weights as plain arrays in .npz files: by block, in order, never a pickle."""
+"""Weights of blocks as arrays in .npz files, which are never pickles."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import keras
 import numpy as np
 
 from tftransfer.utils.errors import UserError
-from tftransfer.utils.files import fsync
+from tftransfer.utils.files import atomic_file
 from tftransfer.utils.keras_internals import layers_inside
 
 
 def variables_of(layers: Iterable[Any]) -> list[Any]:
-    """All weights of the layers in order, frozen ones and statistics included."""
+    """Returns all weights of the layers in order, including frozen ones and statistics."""
     return [variable for layer in layers for variable in layer.weights]
 
 
 def collect(blocks: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
-    """Block name to layers becomes `block/0007/path` to array."""
+    """Returns the weights of the layers of each block, as arrays by `BLOCK/0007/PATH`."""
     return {
         f"{block}/{number:04d}/{variable.path}": variable.numpy()
         for block, layers in blocks.items()
@@ -32,10 +32,15 @@ def collect(blocks: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
 def assign_blocks(
     blocks: Mapping[str, Sequence[Any]], stored: Mapping[str, np.ndarray], source: Path
 ) -> None:
-    """Puts `collect`ed arrays back, by block and position; shapes must agree.
+    """Assigns arrays of `collect` to the layers, by block and position.
+
+    Args:
+      blocks: The layers of each block.
+      stored: Arrays by the keys of `collect`.
+      source: Where they come from, for messages.
 
     Raises:
-      UserError: a block lacks arrays, or a shape differs; the weight is named.
+      UserError: If a block lacks arrays, or a shape differs.
     """
     by_place = {"/".join(key.split("/")[:2]): key for key in stored}
     pairs = []
@@ -56,11 +61,11 @@ def assign_blocks(
             pairs.append((variable, stored[key]))
     for variable, array in pairs:
         variable.assign(array)
-    settle(layer for layers in blocks.values() for layer in layers)
+    update_derived_values(layer for layers in blocks.values() for layer in layers)
 
 
-def settle(layers: Iterable[Any]) -> None:
-    """Lets layers that keep values derived from their weights derive them again."""
+def update_derived_values(layers: Iterable[Any]) -> None:
+    """Computes again what layers derive from their weights, after an assignment."""
     for layer in layers:
         for each in layers_inside(layer):
             if isinstance(each, keras.layers.Normalization):
@@ -68,24 +73,16 @@ def settle(layers: Iterable[Any]) -> None:
 
 
 def write(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to an uncompressed .npz file."""
-    with path.open("wb") as file:
+    """Writes arrays to an uncompressed .npz file, atomically."""
+    with atomic_file(path, exclusive=True) as temporary, temporary.open("wb") as file:
         np.savez(file, **values)  # type: ignore[arg-type]
-
-
-def store(path: Path, values: Mapping[str, np.ndarray]) -> None:
-    """As `write`, but the file is there whole and on the disk, or as it was."""
-    part = path.with_name(f".{path.name}.part")
-    write(part, values)
-    fsync(part)
-    part.replace(path)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Reads all arrays of an .npz file.
 
     Raises:
-      UserError: the file is absent or damaged.
+      UserError: If the file is absent or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -95,7 +92,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def digest(values: Iterable[Any]) -> str:
-    """sha256 over the bytes of variables or arrays, in order."""
+    """Returns the sha256 of the shapes, types and values of variables or arrays, in order."""
     total = hashlib.sha256()
     for value in values:
         array = np.ascontiguousarray(value.numpy() if hasattr(value, "numpy") else value)

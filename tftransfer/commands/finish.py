@@ -44,7 +44,7 @@ def finish(
     with plan.clock.measure("evaluation"):
         result = _evaluated(plan, trainer, measured)
     predictions = result.pop("predictions")
-    weights.store(folder.weights, weights.collect(plan.network.blocks))
+    weights.write(folder.weights, weights.collect(plan.network.blocks))
     write_predictions(folder.predictions, predictions)
     failed: dict[str, str] = {}
     with _repeatable("verdict", commands.report(), failed):

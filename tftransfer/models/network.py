@@ -321,7 +321,7 @@ class Network:
             for block in stages:
                 for layer in self.blocks[block]:
                     layer.set_weights(random[layer.name])
-                weights.settle(self.blocks[block])
+                weights.update_derived_values(self.blocks[block])
         for number, head in enumerate(self.heads):
             if head.name in blocks:
                 keras.utils.set_random_seed(seed + number)

@@ -61,7 +61,7 @@ def evaluate_phase(
             "per example"
         )
         return None
-    weights.store(context.run.phase_weights(number), weights.collect(context.network.blocks))
+    weights.write(context.run.phase_weights(number), weights.collect(context.network.blocks))
     source, source_val = _source_features(context, phases, train, val)
     values = adaptation_metrics(
         source,

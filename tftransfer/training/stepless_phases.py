@@ -124,7 +124,7 @@ def _assign_mix(
 ) -> None:
     for variable, before, tuned in pairs:
         variable.assign((1 - mix) * before + mix * tuned)
-    weights.settle(layers)
+    weights.update_derived_values(layers)
 
 
 def _validate(context: TrainingContext) -> dict[str, float]:

@@ -224,7 +224,7 @@ class Trainer:
         start = workdir / f"reference-{number + 1}.npz"
         needed = any(p.phase.reference == "before" for p in phases[number + 1 : number + 2])
         if (needed or phase.reference == "phase") and not inside:
-            weights.store(start, weights.collect(blocks))
+            weights.write(start, weights.collect(blocks))
         if phase.reference == "run" or (phase.reference == "before" and not number):
             return None
         path = start if phase.reference == "phase" else start.with_name(f"reference-{number}.npz")

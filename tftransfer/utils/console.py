@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
@@ -101,6 +100,8 @@ def quiet_stderr() -> Iterator[None]:
 
     It is printed if the block raises an exception, except for a `UserError`, which explains itself.
     """
+    import tempfile  # here, since every command imports this module
+
     sys.stderr.flush()
     stream = os.fdopen(os.dup(2), "w")
     _hidden_streams.append(stream)

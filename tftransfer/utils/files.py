@@ -114,16 +114,6 @@ def atomic_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def publish(part: Path, folder: Path) -> None:
-    """Puts the folder `part`, which is next to `folder`, in its place; the old one is deleted.
-
-    Every file is on the disk before.
-    """
-    _fsync_tree(part)
-    _replace_folder(part, folder)
-    fsync(folder.parent)
-
-
 def _fsync_tree(folder: Path) -> None:
     for top, _, names in os.walk(folder):
         for name in names:

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2, trackable_object_graph_pb2
 
 from tftransfer.checkpoints.weight_files import check_bounds
-from tftransfer.checkpoints.weights import settle
+from tftransfer.checkpoints.weights import update_derived_values
 from tftransfer.core.typing import Array, KerasModel
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
@@ -73,7 +73,7 @@ def _assign(model: KerasModel, arrays: Arrays, path: Path) -> tuple[str, ...]:
             f"{path} holds no weights of YAMNet.",
             "Give yamnet.h5, or the folder of YAMNet's SavedModel.",
         )
-    settle(model.layers)
+    update_derived_values(model.layers)
     if not missing:
         return ()
     return (
