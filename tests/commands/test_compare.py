@@ -125,7 +125,11 @@ def test_values_per_example_classes_named_like_columns_are_compared(tmp_path):
     write_json(
         tmp_path / "result.json", {"problem_type": "single_label", "classes": ["false", "true"]}
     )
+    examples = [["a.png", "test", 0, "A"], ["b.png", "test", 1, "B"], ["copy.png", "test", 0, "A"]]
+    columns = ["name", "split", "label", "sha256"]
+    write_json(tmp_path / "split.json", {"columns": columns, "examples": examples})
     run.folder.predictions.write_text(
         "name,true,predicted,false,true\na.png,false,false,0.9,0.1\nb.png,true,false,0.8,0.2\n"
+        "copy.png,false,false,0.9,0.1\n"
     )
-    assert comparison.values_per_example(run).tolist() == [1.0, 0.0]
+    assert comparison.values_per_example(run).tolist() == [1.0, 0.0]  # a copy counts once

@@ -16,7 +16,7 @@ from interruptions import (
 )
 
 from tftransfer.checkpoints import checkpoint, weights
-from tftransfer.commands import train as train_module
+from tftransfer.commands import finish as finish_module
 from tftransfer.training import domain_adaptation
 from tftransfer.utils import signals
 
@@ -136,7 +136,7 @@ def test_resume_of_an_adaptation_that_failed_falls_back_to_the_same_phase(
     whole = train_two_domains(source_run, digits, tmp_path / "whole", recipe)
     with monkeypatch.context() as patch, on_log(stop_there), pytest.raises(signals.Stopped):
         if stop == "after the last":
-            patch.setattr(train_module, "evaluate_logits", failing(signals.Stopped()))
+            patch.setattr(finish_module, "evaluate_logits", failing(signals.Stopped()))
         train_two_domains(source_run, digits, tmp_path / "run", recipe)
     resumed = train_two_domains(source_run, digits, tmp_path / "run", recipe)
     assert [phase.get("kept") for phase in resumed.result["phases"]] == [True, None, None]

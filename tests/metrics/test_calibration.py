@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.metrics.calibration import expected_calibration_error, fit_temperature
+from tftransfer.metrics.calibration import calibrate, expected_calibration_error, fit_temperature
+from tftransfer.metrics.probabilities import log_loss
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 4.0])
@@ -52,3 +53,46 @@ def test_expected_calibration_error_is_small_when_calibrated_and_large_when_over
     correct = rng.random(50_000) < confidence
     assert expected_calibration_error(confidence, correct) < 0.02
     assert expected_calibration_error(np.minimum(confidence + 0.2, 1), correct) > 0.1
+
+
+def logits_and_labels(count, temperature, seed):
+    """Logits whose best temperature is known, and labels drawn from its probabilities."""
+    rng = np.random.default_rng(seed)
+    honest = 1.7 * rng.normal(size=(count, 4))
+    p = ProblemType.SINGLE_LABEL.probabilities(honest)
+    truth = (rng.random((count, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    return temperature * honest, np.eye(4)[np.minimum(truth, 3)]
+
+
+def test_calibrate_on_few_examples_seldom_makes_the_loss_worse():
+    worse = 0
+    for seed in range(40):
+        z, y = logits_and_labels(2020, 1.0, seed)
+        found = calibrate(z[:20], y[:20], ProblemType.SINGLE_LABEL).temperature
+        scores = [ProblemType.SINGLE_LABEL.probabilities(z[20:], t) for t in (1.0, found)]
+        plain, fitted = (log_loss(each, y[20:]) for each in scores)
+        worse += fitted > plain + 1e-4
+    assert worse <= 6
+
+
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+def test_calibrate_with_evidence_fits_the_temperature(temperature):
+    z, y = logits_and_labels(300, temperature, 1)
+    found = calibrate(z, y, ProblemType.SINGLE_LABEL)
+    assert found.temperature == pytest.approx(temperature, rel=0.3)
+    assert found.reason == "fitted on 300 validation examples"
+
+
+def test_calibrate_reports_why_the_temperature_is_one():
+    z, y = logits_and_labels(40, 1.0, 3)
+    assert calibrate(z[:6], y[:6], ProblemType.SINGLE_LABEL) == (
+        1.0,
+        "not fitted: 6 validation examples are too few",
+    )
+    assert calibrate(z, y, ProblemType.SINGLE_LABEL) == (
+        1.0,
+        "not fitted: 40 validation examples are no evidence that it lowers the loss",
+    )
+    groups = np.arange(40) % 4
+    assert "4 validation groups" in calibrate(z, y, ProblemType.SINGLE_LABEL, units=groups).reason
+    assert calibrate(y, y, ProblemType.REGRESSION).temperature == 1

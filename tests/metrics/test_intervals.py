@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.metrics.intervals import bootstrap, with_intervals
+from tftransfer.metrics.intervals import (
+    bootstrap,
+    difference_interval,
+    effective_count,
+    mean_interval,
+    proportion_interval,
+    with_intervals,
+)
 from tftransfer.metrics.probabilities import softmax
 
 
@@ -50,3 +57,81 @@ def test_with_intervals_contains_each_metric_in_its_interval(problem_type, named
     for name, (low, high) in got["intervals"].items():
         assert low < got[name] < high, name
     assert with_intervals(probabilities, labels, problem_type) == got
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"),
+    # Clopper & Pearson: 18 of 18 has 0.025 ** (1 / 18), 9 of 10 as in tables.
+    [(18, 18, 0.8147, 1.0), (0, 18, 0.0, 0.1853), (9, 10, 0.5550, 0.9975), (1, 1, 0.025, 1.0)],
+)
+def test_proportion_of_few_examples_has_the_exact_interval(right, count, low, high):
+    assert proportion_interval(right / count, count) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("count", [10, 18, 29, 30, 100, 500])
+@pytest.mark.parametrize("accuracy", [0.5, 0.7, 0.9])
+def test_proportion_interval_covers_the_accuracy(count, accuracy):
+    from scipy.stats import binom
+
+    covered = 0.0
+    for right in range(count + 1):
+        low, high = proportion_interval(right / count, count)
+        covered += (low <= accuracy <= high) * binom.pmf(right, count, accuracy)
+    assert 0.93 <= covered <= (0.97 if count >= 30 else 1)
+
+
+def test_effective_count_of_independent_examples_is_their_number():
+    values = np.random.default_rng(0).random(60) < 0.8
+    assert effective_count(values, np.arange(60)) == 60
+    assert effective_count(np.ones(60), np.arange(60)) == 60
+
+
+def test_effective_count_of_copies_is_the_number_of_contents():
+    values = np.random.default_rng(0).random(200) < 0.7
+    copies = np.repeat(values, 5)
+    assert effective_count(copies, np.repeat(np.arange(200), 5)) == pytest.approx(200, rel=0.02)
+    assert effective_count(np.ones(1000), np.repeat(np.arange(200), 5)) == 200
+    assert effective_count(copies, np.zeros(1000)) == 1
+
+
+def test_intervals_are_over_groups_and_not_over_their_examples():
+    rng = np.random.default_rng(0)
+    right = np.repeat(rng.random(40) < 0.75, 25)  # groups that are right or wrong as a whole
+    scores = np.where(right[:, None], [0.1, 0.9], [0.9, 0.1])
+    labels = np.tile([0.0, 1.0], (1000, 1))
+    groups = np.repeat(np.arange(40), 25)
+    rows = with_intervals(scores, labels, ProblemType.SINGLE_LABEL)["intervals"]
+    grouped = with_intervals(scores, labels, ProblemType.SINGLE_LABEL, units=groups)["intervals"]
+    for name in ("accuracy", "log_loss"):
+        assert 3.5 < np.diff(grouped[name]) / np.diff(rows[name]) < 7.5, name  # sqrt(25) is 5
+
+
+def test_perfect_multi_label_predictions_of_few_examples_have_an_interval():
+    labels = np.eye(3)[np.arange(18) % 3]
+    got = with_intervals(labels, labels, ProblemType.MULTI_LABEL)
+    assert got["macro_f1"] == 1 and got["intervals"]["macro_f1"] == pytest.approx(
+        (0.8147, 1), abs=1e-4
+    )
+
+
+def test_one_example_has_an_interval_of_its_accuracy_only():
+    got = with_intervals(np.array([[0.2, 0.8]]), np.array([[0.0, 1.0]]), ProblemType.SINGLE_LABEL)
+    assert set(got["intervals"]) == {"accuracy"}
+    one = with_intervals(np.ones((1, 1)), np.ones((1, 1)), ProblemType.REGRESSION)
+    assert one["intervals"] == {}
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_mean_interval_of_skewed_values_is_wider_above(count):
+    values = np.random.default_rng(count).exponential(size=count)
+    low, high = mean_interval(values)
+    assert 0 <= low < values.mean() < high
+
+
+def test_difference_of_equal_results_is_no_certainty():
+    low, high = difference_interval(np.zeros(18))
+    assert low == pytest.approx(-high) and 0.1 < high < 0.2
+    low, high = difference_interval(np.ones(18))
+    assert 0.6 < low < high == 1
+    low, high = difference_interval(np.r_[np.zeros(9000), np.ones(1000)])
+    assert low == pytest.approx(0.1 - 1.96 * 0.003, abs=1e-3)

@@ -15,7 +15,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.serialization import write_json
 from tftransfer.core.typing import FloatArray
 from tftransfer.evaluation.adaptation_quality import best_run, final_metrics
-from tftransfer.metrics.intervals import mean_interval
+from tftransfer.metrics.intervals import difference_interval, mean_interval
 from tftransfer.metrics.probabilities import mean_over_tasks
 from tftransfer.reports.plots import intervals
 from tftransfer.runs.run import Run
@@ -107,12 +107,13 @@ def compare_runs(runs: Mapping[str, Run], metric: str, validation_examples: int)
     rows = []
     for name, run in runs.items():
         difference = best - values_per_example(run)
-        low, high = results[name]["test"]["intervals"][metric]
-        behind_low, behind_high = mean_interval(difference)
+        value = results[name]["test"][metric]
+        low, high = results[name]["test"]["intervals"].get(metric, (value, value))
+        behind_low, behind_high = _interval_of_difference(difference, metric)
         rows.append(
             {
                 "recipe": name,
-                "value": results[name]["test"][metric],
+                "value": value,
                 "low": low,
                 "high": high,
                 "validation_loss": losses[name],
@@ -131,6 +132,11 @@ def compare_runs(runs: Mapping[str, Run], metric: str, validation_examples: int)
     return Comparison(runs=runs, rows=tuple(rows), metric=metric, winner=winner, verdict=verdict)
 
 
+def _interval_of_difference(difference: FloatArray, metric: str) -> tuple[float, float]:
+    """Returns the 95 % interval of the mean, which has no width where two regressions agree."""
+    return mean_interval(difference) if metric == "r2" else difference_interval(difference)
+
+
 def _validation_loss(result: Mapping[str, Any]) -> float:
     """Returns the calibrated log loss, or the error of a regression, on the validation split."""
     values = result["validation"]
@@ -143,7 +149,8 @@ def values_per_example(run: Run) -> FloatArray:
     For a regression it is minus the absolute error of the first column; for several tasks it is
     shares whose mean is the mean of the accuracies of the tasks.
     """
-    rows, result = run.folder.prediction_rows()[1:], run.result
+    result = run.result
+    rows = _without_copies(run.folder.prediction_rows()[1:], run.split)
     problem_type = ProblemType(result["problem_type"])
     if tasks := problem_type.tasks(result["classes"]):
         cells = np.array([row[1 : 1 + 2 * len(tasks)] for row in rows])
@@ -152,6 +159,16 @@ def values_per_example(run: Run) -> FloatArray:
     if not problem_type.has_classes:
         return np.array([-abs(float(true) - float(value)) for _, true, value, *_ in rows])
     return np.array([float(true == predicted) for _, true, predicted, *_ in rows])
+
+
+def _without_copies(rows: Sequence[list[str]], split: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the rows without later ones of the same content and label."""
+    name, label, sha256 = (split["columns"].index(each) for each in ("name", "label", "sha256"))
+    content = {row[name]: (row[sha256], str(row[label])) for row in split["examples"]}
+    unique: dict[Any, list[str]] = {}
+    for row in rows:
+        unique.setdefault(content[row[0]], row)
+    return list(unique.values())
 
 
 def _verdict(rows: Sequence[Row], winner: str) -> list[str]:

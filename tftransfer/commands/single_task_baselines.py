@@ -12,7 +12,7 @@ import numpy as np
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.data.examples import Examples
-from tftransfer.metrics.intervals import mean_interval
+from tftransfer.metrics.intervals import difference_interval
 from tftransfer.recipes import RecipeSpec
 from tftransfer.runs.run import Run
 from tftransfer.utils import signals
@@ -101,7 +101,7 @@ def compare_tasks(together: Run, alone: Mapping[str, Run]) -> tuple[Row, ...]:
         own = {row[0]: row[1] == row[2] for row in run.folder.prediction_rows()[1:]}
         both = np.array([(right[name], own[name]) for name in right], float)
         gain = both[:, 0] - both[:, 1]
-        low, high = mean_interval(gain)
+        low, high = difference_interval(gain)
         found.append(
             {
                 "task": task,

@@ -16,6 +16,7 @@ from tftransfer.core.typing import Array
 from tftransfer.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 # Splits of examples whose labels are unknown or must not be used.
 UNLABELLED = ("target", "unlabelled")
 SPLIT_DTYPE = "<U10"

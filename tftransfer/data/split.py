@@ -11,7 +11,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.data.examples import SPLITS, Examples
+from tftransfer.data.examples import SPLIT_WORDS, SPLITS, Examples
 from tftransfer.data.groups import choose_units, units
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
@@ -19,7 +19,6 @@ from tftransfer.utils.errors import UserError
 # Smaller classes get a warning, since their metrics have wide intervals.
 _SMALL_CLASS = 10
 _MAX_LISTED = 5
-_SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def split(
@@ -168,7 +167,7 @@ def _dropped(examples: Examples, dropped: Sequence[int], held_out: str) -> str:
     if len(examples.groups):
         verb = ("has its" if singular else "have their") + " content or group in"
     return (
-        f"Dropped {len(dropped):,} training {noun} that {verb} the given {_SPLIT_WORDS[held_out]} "
+        f"Dropped {len(dropped):,} training {noun} that {verb} the given {SPLIT_WORDS[held_out]} "
         f"split. First: {examples.names[dropped[0]]}"
     )
 
@@ -237,5 +236,5 @@ def _missing_classes(examples: Examples) -> list[str]:
         absent = [each for each, count in zip(examples.classes, counts) if not count]
         if absent and counts.any():
             listed = ", ".join(absent[:_MAX_LISTED])
-            warnings.append(f"the {_SPLIT_WORDS[name]} split has no example of: {listed}")
+            warnings.append(f"the {SPLIT_WORDS[name]} split has no example of: {listed}")
     return warnings

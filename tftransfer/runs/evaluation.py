@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from tftransfer.core.typing import IntArray
-from tftransfer.data.examples import Examples
+from tftransfer.data.examples import SPLIT_WORDS, Examples
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.evaluation.evaluate import evaluate_logits, predict_outputs
 from tftransfer.utils.console import printable
 from tftransfer.utils.tabular import Row, Tabular
 from tftransfer.workdir.trained_model import TrainedModel
+
+# Name of the split of data that are not those of the run.
+GIVEN = "given"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +26,12 @@ class Evaluation(Tabular):
     """Metrics of a run on labeled examples; it prints and shows itself as a table.
 
     Attributes:
-      split: The split that was evaluated: `test`, `val` where there is no test split, or `none`
-        where there is neither.
-      examples: Number of examples evaluated.
+      split: What was evaluated: `test`, `val` where there is no test split, `none` where there is
+        neither, or `given` for data other than those of the run.
+      examples: Number of examples evaluated, without copies of a content that have the same label.
+      copies: Number of these copies, which no metric counts.
+      seen: How many of the given examples were in the training and the validation split of the run,
+        by split; their metrics are too good.
       metrics: Value of each metric by name, such as `accuracy`.
       intervals: 95 % interval (low, high) of the main metrics, by name.
       per_class: One row per class: precision, recall, F1 and support; for a regression, one row
@@ -54,12 +61,14 @@ class Evaluation(Tabular):
     per_class: Sequence[Row] = ()
     confusion_matrix: IntArray | None = None
     tasks: Mapping[str, Evaluation] = field(default_factory=dict)
+    copies: int = 0
+    seen: Mapping[str, int] = field(default_factory=dict)
     predictions: Sequence[Sequence[Any]] = ()
     classes: tuple[str, ...] = ()
     temperature: float = 1.0
 
     def __str__(self) -> str:
-        lines = [self._caption(), *map(_metric_line, self._rows())]
+        lines = [self._caption(), *self._seen_lines(), *map(_metric_line, self._rows())]
         for name, task in self.tasks.items():
             values = ", ".join(f"{metric} {value:.3f}" for metric, value in task.metrics.items())
             lines.append(printable(f"  {name}: {values}"))
@@ -73,7 +82,17 @@ class Evaluation(Tabular):
         return {"metric": name, "value": value, "low": low, "high": high}
 
     def _caption(self) -> str:
-        return f"{self.split} split, {self.examples:,} examples"
+        what = "given data" if self.split == GIVEN else f"{self.split} split"
+        copies = f"; {self.copies:,} copies are not counted" if self.copies else ""
+        return f"{what}, {self.examples:,} examples{copies}"
+
+    def _seen_lines(self) -> list[str]:
+        if not self.seen:
+            return []
+        shown = " and ".join(
+            f"{count:,} in its {SPLIT_WORDS[split]} split" for split, count in self.seen.items()
+        )
+        return [f"the run had some of these examples: {shown}; the metrics are too good"]
 
 
 def _metric_line(row: Row) -> str:
@@ -91,12 +110,13 @@ def _texts(row: Row) -> list[tuple[str, str]]:
     return [(k, f"{v:.3f}" if isinstance(v, float) else f"{v}") for k, v in row.items()]
 
 
-def evaluate(trained: TrainedModel, examples: Examples) -> Evaluation:
+def evaluate(trained: TrainedModel, examples: Examples, *, given: bool = False) -> Evaluation:
     """Returns the metrics of a trained network on the test split of some examples.
 
     Args:
       trained: The network, its classes and its temperature.
       examples: Labeled examples with splits; the validation split is used without a test split.
+      given: Whether these are data other than those of the run.
     """
     inputs = InputPipeline(examples, trained.network.backbone.preprocessor, keep=False)
     result = evaluate_logits(
@@ -105,7 +125,18 @@ def evaluate(trained: TrainedModel, examples: Examples) -> Evaluation:
         temperature=trained.temperature,
         seed=trained.folder.experiment.seed,
     )
+    if given:
+        result |= {"split": GIVEN, "seen": _seen(trained, examples)}
     return _from_result(result, trained)
+
+
+def _seen(trained: TrainedModel, examples: Examples) -> dict[str, int]:
+    """Returns how many contents were in the training and validation split of the run, if any."""
+    split = trained.folder.split
+    column = {name: number for number, name in enumerate(split["columns"])}
+    where = {row[column["sha256"]]: row[column["split"]] for row in split["examples"]}
+    counts = Counter(where.get(sha, "") for sha in set(examples.sha256))
+    return {name: counts[name] for name in ("train", "val") if counts[name]}
 
 
 def _from_result(result: Mapping[str, Any], trained: TrainedModel) -> Evaluation:
@@ -127,6 +158,8 @@ def _from_result(result: Mapping[str, Any], trained: TrainedModel) -> Evaluation
         per_class=result["per_class"],
         confusion_matrix=None if confusion is None else np.array(confusion, np.int64),
         tasks=tasks,
+        copies=result.get("copies", 0),
+        seen=result.get("seen", {}),
         predictions=result["predictions"],
         classes=trained.classes,
         temperature=trained.temperature,

@@ -147,7 +147,8 @@ class Run(Tabular, os.PathLike[str]):
         """
         cache = FeatureCache.open(cache_dir, cache_bytes)
         examples = read_examples_of(self.trained_model, data, cache)
-        return evaluation.evaluate(self.trained_model, examples)
+        given = data is not None and not (isinstance(data, str) and not data)
+        return evaluation.evaluate(self.trained_model, examples, given=given)
 
     def predict(self, inputs: Inputs) -> list[Prediction]:
         """Returns labels and calibrated scores for each input, in order.
