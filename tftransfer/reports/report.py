@@ -143,14 +143,22 @@ def _metrics_section(result: Result) -> list[str]:
     return [
         "## Metrics",
         "",
-        f"{result.get('examples', 0):,} examples of the {result['split']} split; scores are "
-        f"calibrated by the temperature {result['temperature']:.2f}.{skipped}",
+        f"{result.get('examples', 0):,} examples of the {result['split']} split"
+        f"{_counted(result)}; temperature of the scores: {result['temperature']:.2f}, "
+        f"{result.get('calibration', 'fitted')}.{skipped}",
         "",
         *table(
             ["metric", "value", "95 % interval"], [*_metric_rows(result), *_baseline_rows(result)]
         ),
         "",
     ]
+
+
+def _counted(result: Result) -> str:
+    """What intervals are over, where examples are not independent, and what is not counted."""
+    examples, units, copies = (result.get(name, 0) for name in ("examples", "units", "copies"))
+    over = f" in {units:,} groups, which the intervals are over" if 0 < units < examples else ""
+    return over + (f" ({copies:,} copies are not counted)" if copies else "")
 
 
 def _metric_rows(result: Result) -> list[list[str]]:

@@ -1,0 +1,55 @@
+"""`evaluate` on data of the user: what the run has seen, copies, groups."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import tftransfer
+
+DIGITS = load_digits()
+IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    experiment = tftransfer.Experiment(
+        data=(IMAGES[:200], LABELS[:200]),
+        backbone="small_cnn:width=4",
+        weights="none",
+        recipe="few_shot",
+    )
+    return tftransfer.train(experiment, tmp_path_factory.mktemp("run"), export=False)
+
+
+def test_evaluate_reports_how_many_examples_the_run_was_trained_on(run):
+    seen = run.evaluate((IMAGES[:200], LABELS[:200]))
+    splits = [row[1] for row in run.split["examples"]]
+    assert seen.seen == {"train": splits.count("train"), "val": splits.count("val")}
+    lines = str(seen).splitlines()
+    assert lines[0] == "given data, 200 examples"
+    assert lines[1] == (
+        f"the run had some of these examples: {splits.count('train')} in its training split and "
+        f"{splits.count('val')} in its validation split; the metrics are too good"
+    )
+
+
+def test_evaluate_of_new_data_names_them_and_no_split(run):
+    new = run.evaluate((IMAGES[200:260], LABELS[200:260]))
+    assert new.split == "given" and not new.seen
+    assert str(new).startswith("given data, 60 examples\naccuracy")
+
+
+def test_evaluate_counts_copies_of_a_content_once(run):
+    images = np.concatenate([IMAGES[200:230], *[IMAGES[200:201]] * 9])
+    labels = np.concatenate([LABELS[200:230], *[LABELS[200:201]] * 9])
+    found = run.evaluate((images, labels))
+    single = run.evaluate((IMAGES[200:230], LABELS[200:230]))
+    assert found.examples == 30 and found.copies == 9
+    assert found.metrics == pytest.approx(single.metrics, abs=1e-6)
+    assert len(found.predictions) == 1 + 39
+    assert str(found).startswith("given data, 30 examples; 9 copies are not counted")
+
+
+def test_result_states_why_the_temperature_is_what_it_is(run):
+    assert "validation examples" in run.result["calibration"]
+    assert run.result["calibration"] in run.report.read_text()
