@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from tftransfer.data.encode import encode_png
 from tftransfer.data.in_memory import from_arrays, from_dataset
-from tftransfer.data.label_arrays import labels_from_array
 from tftransfer.data.sources import read_source
 from tftransfer.preprocessing.image.decode import decode
 from tftransfer.utils.errors import UserError
@@ -78,60 +77,6 @@ def test_from_arrays_accepts_a_list_of_images_of_several_sizes():
 def test_encode_png_refuses_other_shapes_and_ranges(image, message):
     with pytest.raises(UserError, match=message):
         encode_png(image, 7)
-
-
-@pytest.mark.parametrize(
-    ("labels", "problem_type", "expected_type", "classes", "expected"),
-    [
-        ([5, 3, 5], "auto", "single_label", ("3", "5"), [1, 0, 1]),
-        ([[5], [3], [5]], "auto", "single_label", ("3", "5"), [1, 0, 1]),
-        (["dog", "cat", "dog"], "auto", "single_label", ("cat", "dog"), [1, 0, 1]),
-        ([b"dog", b"k\xc3\xa4fer"], "auto", "single_label", ("dog", "käfer"), [0, 1]),
-        ([True, False], "auto", "single_label", ("False", "True"), [1, 0]),
-        ([10, 9], "auto", "single_label", ("9", "10"), [1, 0]),
-        ([1.0, 0.0], "auto", "single_label", ("0.0", "1.0"), [1, 0]),
-        ([0.5, 2.0], "auto", "regression", ("y0",), [[0.5], [2.0]]),
-        ([1, 2], "regression", "regression", ("y0",), [[1.0], [2.0]]),
-        ([[0.5, 2], [1, 1]], "auto", "regression", ("y0", "y1"), [[0.5, 2], [1, 1]]),
-        ([[0, 2], [1, 1]], "auto", "regression", ("y0", "y1"), [[0, 2], [1, 1]]),
-        ([[0, 1], [1, 1]], "auto", "multi_label", ("y0", "y1"), [[0, 1], [1, 1]]),
-        ([[0], [1]], "multi_label", "multi_label", ("y0",), [[0], [1]]),
-    ],
-)
-def test_labels_from_array_infers_the_problem_type_and_classes(
-    labels, problem_type, expected_type, classes, expected
-):
-    found, found_kind, found_classes = labels_from_array(np.asarray(labels), problem_type, ())
-    assert (found_kind, found_classes) == (expected_type, classes)
-    np.testing.assert_array_equal(found, np.array(expected, found.dtype))
-    assert found.dtype == (np.int64 if expected_type == "single_label" else np.float32)
-
-
-def test_labels_from_array_indexes_given_classes():
-    found, _, classes = labels_from_array(np.array([2, 0]), "auto", ("a", "b", "c"))
-    assert found.tolist() == [2, 0] and classes == ("a", "b", "c")
-
-
-@pytest.mark.parametrize(
-    ("labels", "problem_type", "classes", "message"),
-    [
-        ([0, 1, 2], "auto", ("a", "b"), "Label 2 of example 2 is outside 0 to 1"),
-        ([0, -1, 2], "auto", ("a", "b"), "Label -1 of example 1 is outside 0 to 1"),
-        ([0, -1], "auto", (), "Label -1 of example 1 is negative"),
-        ([0.0, np.nan], "single_label", (), "Label nan of example 1 is negative or not finite"),
-        ([0.0, np.nan], "auto", (), "The label of example 1 is not a finite number"),
-        ([[1.5, 1], [2, np.inf]], "auto", (), "The label of example 1 is not a finite number"),
-        ([[0, 1], [2, 0]], "multi_label", (), "The label of example 1 is not 0 or 1"),
-        ([[0, 1], [np.nan, 0]], "multi_label", (), "The label of example 1 is not 0 or 1"),
-        ([[0, 1], [1, 0]], "single_label", (), r"shape \(2, 2\) are not one per example"),
-        ([[[0, 1]], [[1, 0]]], "auto", (), r"shape \(2, 1, 2\) are not one per example"),
-        (["a", "b"], "regression", (), "'a' are not numbers"),
-        (["a", "b"], "multi_label", (), "'a' are not numbers"),
-    ],
-)
-def test_labels_from_array_names_the_first_bad_label(labels, problem_type, classes, message):
-    with pytest.raises(UserError, match=message):
-        labels_from_array(np.asarray(labels), problem_type, classes)
 
 
 def test_from_arrays_refuses_arrays_of_different_lengths():

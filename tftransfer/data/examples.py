@@ -13,6 +13,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.core.typing import Array
+from tftransfer.data.label_names import same_name
 from tftransfer.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -30,6 +31,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+_MAX_LISTED = 5
 CLASS_REMEDY = (
     "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
 )
@@ -194,6 +196,7 @@ def with_classes(
     Raises:
       UserError: The problem type differs, a class is unknown, or a column is missing.
     """
+    examples = _respelled(examples, classes)
     extra = sorted(set(examples.classes) - set(classes))
     absent = sorted(set(classes) - set(examples.classes))
     if examples.problem_type == problem_type and not examples.problem_type.has_classes and absent:
@@ -214,6 +217,17 @@ def with_classes(
     padded = np.concatenate([targets, np.zeros((len(targets), 1), np.float32)], axis=1)
     targets = padded[:, [_index(examples.classes, name) for name in classes]]
     return replace(examples, labels=problem_type.labels(targets, classes), classes=classes)
+
+
+def _respelled(examples: Examples, classes: Sequence[str]) -> Examples:
+    """Returns the examples with their classes spelled as the training data spell the same names."""
+    known = {same_name(name): name for name in reversed(classes)}
+    spelled = [n if n in classes else known.get(same_name(n), n) for n in examples.classes]
+    changed = [f"{a!a} as {b!a}" for a, b in zip(examples.classes, spelled) if a != b]
+    if not changed or len(set(spelled)) < len(spelled):
+        return examples
+    note = f"classes are spelled as in the training data: {', '.join(changed[:_MAX_LISTED])}"
+    return replace(examples, classes=tuple(spelled), warnings=(*examples.warnings, note))
 
 
 def _index(names: Sequence[str], name: str) -> int:

@@ -126,15 +126,16 @@ def _from_items(
     warnings: tuple[str, ...] = (),
 ) -> Examples:
     array = label_array(labels, len(items), modality)
-    checked, problem, names = labels_from_array(array, problem_type, tuple(classes))
+    read = labels_from_array(array, problem_type, tuple(classes))
     return Examples(
         names=[f"#{number}" for number in range(len(items))],
         items=items,
-        labels=checked,
-        problem_type=problem,
-        classes=names,
+        labels=read.labels,
+        problem_type=read.problem_type,
+        classes=read.classes,
+        problem_reason=read.reason,
         splits=np.full(len(items), "", SPLIT_DTYPE),
-        warnings=warnings,
+        warnings=(*warnings, *read.warnings),
         modality=modality,
     )
 

@@ -267,7 +267,38 @@ def _unsplit(delimiter: Delimiter | None, count: int) -> list[str]:
 def _several_names(
     texts: Sequence[str], delimiter: Delimiter | None, source: str, reason: str
 ) -> LabelReading:
-    sets = [set(delimiter.split(text) if delimiter else [text]) - {""} for text in texts]
+    sets = [delimiter.split(text) if delimiter else [text] for text in texts]
+    split = f"cells are split at {delimiter.name}" if delimiter and reason == GIVEN else ""
+    return _sets(sets, source, reason, split)
+
+
+def labels_from_sets(sets: Sequence[Sequence[str]], problem_type: str, source: str) -> LabelReading:
+    """Returns lists of names, one list per example, as several labels, or as one if all have one.
+
+    Args:
+      sets: Names of each example.
+      problem_type: `auto`, `multi_label` or `single_label`.
+      source: Name of the labels in messages.
+
+    Raises:
+      UserError: The problem type takes no several names.
+    """
+    alone = all(len(each) == 1 for each in sets)
+    if alone and problem_type in ("auto", ProblemType.SINGLE_LABEL):
+        return _names(dict(enumerate(sets)), source, "each label is a list of one name")
+    if problem_type not in ("auto", ProblemType.MULTI_LABEL):
+        raise UserError(
+            f"{source} have several names for an example, and the problem type is {problem_type}.",
+            "Give --problem_type=multi_label.",
+        )
+    reason = "each label is a list of names" if problem_type == "auto" else GIVEN
+    return _sets(sets, source, reason)
+
+
+def _sets(
+    lists: Sequence[Sequence[str]], source: str, reason: str, remark: str = ""
+) -> LabelReading:
+    sets = [set(each) - {""} for each in lists]
     names = [name for each in sets for name in each]
     if not names:
         raise UserError(f"{source} has no label in any row.", "Add labels.")
@@ -279,9 +310,8 @@ def _several_names(
     for row, each in enumerate(sets):
         labels[row, [index[spelling[name]] for name in each]] = 1
     empty = int((~labels.any(axis=1)).sum())
-    split = f"cells are split at {delimiter.name}" if delimiter and reason == GIVEN else ""
     none = f"{empty:,} rows have no label: they are examples of no class" if empty else ""
-    found = (split, none, *warnings, *name_warnings(kept))
+    found = (remark, none, *warnings, *name_warnings(kept))
     return LabelReading(
         labels=labels,
         problem_type=ProblemType.MULTI_LABEL,

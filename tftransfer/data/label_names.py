@@ -31,6 +31,11 @@ def visible(name: str) -> str:
     return " ".join(plain.split())
 
 
+def same_name(name: str) -> str:
+    """Returns what names of one class have in common: how they look, or the value of a number."""
+    return str(float(name)) if is_number(name) else visible(name)
+
+
 def joined(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns names in which those that look the same are the same, and warnings.
 

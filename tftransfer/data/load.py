@@ -74,10 +74,10 @@ def read_all(
       modality: Modality of the network, as in `read_examples`.
     """
 
-    def read(data: Data, modality: str, *, to_train: bool) -> Examples:
+    def read(data: Data, modality: str, problem_type: str, *, to_train: bool) -> Examples:
         return read_source(
             data,
-            problem_type=experiment.problem_type,
+            problem_type=problem_type,
             cache=cache,
             group_by=experiment.group_by,
             columns=experiment.columns,
@@ -89,12 +89,14 @@ def read_all(
         check(examples)
         return _scanned(examples, experiment, cache)
 
-    examples = read(experiment.data, modality, to_train=to_train)
+    examples = read(experiment.data, modality, experiment.problem_type, to_train=to_train)
     pattern = "" if len(examples.groups) else experiment.group_by  # it names no column
     examples = scanned(with_groups(examples, pattern) if to_train else examples)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
         return examples
-    test = read(experiment.test_data, examples.modality, to_train=False)
+    # The test data may show less: one label in each row, for example.
+    problem_type = str(examples.problem_type)
+    test = read(experiment.test_data, examples.modality, problem_type, to_train=False)
     return add_test_data(examples, scanned(with_groups(test, pattern, required=False)))
 
 

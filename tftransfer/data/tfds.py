@@ -54,15 +54,17 @@ def from_tfds(name: str, *, problem_type: str = "auto") -> Examples:
     is_audio = type(feature).__name__ == "Audio"
     items = _clips(stored, _sample_rate(feature, builder.name)) if is_audio else stored
     classes = tuple(getattr(builder.info.features[label_key], "names", None) or ())
-    array, found_type, classes = labels_from_array(np.asarray(labels), problem_type, classes)
+    read = labels_from_array(np.asarray(labels), problem_type, classes)
     if set(splits) == {"train"}:
         splits = [""] * len(splits)
     return Examples(
         names=names,
         items=items,
-        labels=array,
-        problem_type=found_type,
-        classes=classes,
+        labels=read.labels,
+        problem_type=read.problem_type,
+        classes=read.classes,
+        problem_reason=read.reason,
+        warnings=read.warnings,
         splits=np.array(splits, SPLIT_DTYPE),
         modality=modality_of_files(items),
     )
