@@ -80,7 +80,7 @@ REFUSED = {
     "nothing": ([], [], "There are no examples"),
     "labels of None": (TEXTS, [1, None] * 3, "label of example 1 is None"),
     "labels of two types": (TEXTS, np.array(["a", 1] * 3, object), "names and some are numbers"),
-    "uneven labels": (TEXTS, [[1], [1, 2]] * 3, "labels are not an array"),
+    "uneven labels": (TEXTS, [[1], [1, None]] * 3, "label of example 1 is None"),
     "one label": (TEXTS, 1, "labels are not an array"),
     "fewer labels": (TEXTS, [0, 1], "6 texts but 2 labels"),
 }

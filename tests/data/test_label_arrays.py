@@ -191,3 +191,9 @@ def test_classes_of_test_data_are_spelled_as_in_the_training_data():
     assert found.classes == ("bar", "caf\u00e9")
     assert found.labels.tolist() == [1, 0, 1, 0, 1, 0]
     assert any("spelled as in the training data" in each for each in found.warnings)
+
+
+def test_lists_of_class_numbers_are_several_labels():
+    found = read([[1], [1, 20], [3]])
+    assert found.problem_type == "multi_label" and found.classes == ("1", "3", "20")
+    assert found.labels.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
