@@ -14,6 +14,7 @@ ROOMS = (
     "utils",
     "core",
     "preprocessing",
+    "labels",
     "data",
     "checkpoints",
     "optim",

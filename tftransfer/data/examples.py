@@ -13,7 +13,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.core.typing import Array
-from tftransfer.data.label_names import same_name
+from tftransfer.labels.names import same_name
 from tftransfer.utils.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -32,9 +32,6 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 _MAX_LISTED = 5
-CLASS_REMEDY = (
-    "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
-)
 # Quarantined files or rows that an error names.
 _MAX_NAMED_ENTRIES = 5
 

@@ -10,7 +10,7 @@ import numpy as np
 from tftransfer.core.typing import ArrayLike, Dataset
 from tftransfer.data.encode import SAMPLE_RATE, encode_value, encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
-from tftransfer.data.label_arrays import label_array, labels_from_array
+from tftransfer.labels.arrays import label_array, labels_from_array
 from tftransfer.utils.errors import UserError
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY

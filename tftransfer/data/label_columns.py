@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from tftransfer.data.examples import SPLIT_NAMES
-from tftransfer.data.label_flags import flags_of_cells
-from tftransfer.data.number_cells import is_number, read_numbers, why_amounts
+from tftransfer.labels.flags import flags_of_cells
+from tftransfer.labels.numbers import is_number, read_numbers, why_amounts
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 

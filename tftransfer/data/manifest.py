@@ -12,9 +12,9 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.columns import columns_of, item_column, item_warnings
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples, Quarantined, first_of
-from tftransfer.data.label_cells import labels_from_cells
 from tftransfer.data.table_paths import find_files
 from tftransfer.data.tables import Table, read_table
+from tftransfer.labels.cells import labels_from_cells
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -29,8 +29,8 @@ def from_manifest(
 ) -> Examples:
     """Returns the examples of a table with paths or texts, labels, and perhaps splits and groups.
 
-    How labels are read is described in `label_cells`. Paths are relative to the table. Rows that
-    cannot be read and those whose file does not exist are quarantined.
+    How labels are read is described in `tftransfer.labels.cells`. Paths are relative to the table.
+    Rows that cannot be read and those whose file does not exist are quarantined.
 
     Args:
       path: Path of the table.

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from tftransfer.data.number_cells import is_number
+from tftransfer.labels.numbers import is_number
 
 # As pandas and Python write a value that is missing.
 MISSING = frozenset(("nan", "<na>", "nat"))

@@ -6,8 +6,8 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.data.label_flags import is_one_hot, read_flags
-from tftransfer.data.label_reading import GIVEN, LabelReading
+from tftransfer.labels.flags import is_one_hot, read_flags
+from tftransfer.labels.reading import GIVEN, LabelReading
 from tftransfer.utils.errors import UserError
 
 _TOLERANCE = 1e-3

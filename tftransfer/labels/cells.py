@@ -8,13 +8,12 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.data.cell_delimiters import Delimiter, find_delimiter
-from tftransfer.data.examples import CLASS_REMEDY
-from tftransfer.data.label_flags import flags_of_cells, read_flags
-from tftransfer.data.label_names import MISSING, joined, looks_missing, name_warnings
-from tftransfer.data.label_reading import GIVEN, LabelReading, rows_in_words
-from tftransfer.data.label_tasks import labels_of_tasks, natural
-from tftransfer.data.number_cells import Numbers, is_number, read_numbers, why_amounts
+from tftransfer.labels.delimiters import Delimiter, find_delimiter
+from tftransfer.labels.flags import flags_of_cells, read_flags
+from tftransfer.labels.names import MISSING, joined, looks_missing, name_warnings
+from tftransfer.labels.numbers import Numbers, is_number, read_numbers, why_amounts
+from tftransfer.labels.reading import CLASS_REMEDY, GIVEN, LabelReading, rows_in_words
+from tftransfer.labels.tasks import labels_of_tasks, natural
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.data.label_reading import GIVEN, LabelReading
+from tftransfer.labels.reading import GIVEN, LabelReading
 from tftransfer.utils.errors import UserError
 
 # Spellings of yes and of no; the cells of a column are of one pair.

@@ -9,6 +9,9 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 
 GIVEN = "given by --problem_type"
+CLASS_REMEDY = (
+    "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
+)
 _MAX_LISTED_ROWS = 5
 
 

@@ -8,13 +8,12 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike
-from tftransfer.data.examples import CLASS_REMEDY
-from tftransfer.data.label_cells import labels_from_cells, labels_from_sets
-from tftransfer.data.label_flags import flags_of_cells, read_flags
-from tftransfer.data.label_reading import GIVEN, LabelReading
-from tftransfer.data.label_rows import read_rows
-from tftransfer.data.label_tasks import labels_of_tasks
-from tftransfer.data.number_cells import read_numbers, why_amounts
+from tftransfer.labels.cells import labels_from_cells, labels_from_sets
+from tftransfer.labels.flags import flags_of_cells, read_flags
+from tftransfer.labels.numbers import read_numbers, why_amounts
+from tftransfer.labels.reading import CLASS_REMEDY, GIVEN, LabelReading
+from tftransfer.labels.rows import read_rows
+from tftransfer.labels.tasks import labels_of_tasks
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 

@@ -15,8 +15,8 @@ from tftransfer.data.examples import (
     with_classes,
 )
 from tftransfer.data.in_memory import from_arrays
-from tftransfer.data.label_arrays import labels_from_array
 from tftransfer.data.split import split
+from tftransfer.labels.arrays import labels_from_array
 from tftransfer.metrics.calibration import fit_temperature
 from tftransfer.metrics.intervals import with_intervals
 from tftransfer.metrics.probabilities import log_loss, mean_over_tasks, softmax

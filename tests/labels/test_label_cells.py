@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tftransfer.data.label_cells import labels_from_cells
+from tftransfer.labels.cells import labels_from_cells
 from tftransfer.utils.errors import UserError
 
 

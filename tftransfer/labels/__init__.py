@@ -1,0 +1,1 @@
+"""From the cells of tables and from arrays to labels: problem type, classes, and why."""
