@@ -127,16 +127,14 @@ def test_regression_of_labels_around_300_is_learned_at_the_default_rate(squares,
 def test_verdict_of_a_run_no_better_than_a_guess_names_it_and_the_command_to_inspect_the_data(
     squares, tmp_path
 ):
+    from tftransfer.data.load import read_examples
     from tftransfer.reports.commands import Commands
     from tftransfer.reports.verdict import verdict
 
     result = run(squares / "several.csv", tmp_path, epochs=1, learning_rate=1e-7).result
 
-    class Several:
-        problem_type = tftransfer.ProblemType.MULTI_LABEL
-
     experiment = tftransfer.Experiment(data=str(squares / "several.csv"))
     commands = Commands(experiment=experiment, workdir=tmp_path)
-    lines = verdict(result, Several, "fine_tune", commands)
+    lines = verdict(result, read_examples(experiment, None), "fine_tune", commands)
     assert "no better than" in lines[1]
     assert lines[2].endswith(f"tftransfer inspect --data={squares / 'several.csv'}")

@@ -53,7 +53,7 @@ def test_result_holds_the_documented_keys(tuned_run):
     assert set(result["baselines"]) == {"majority", "linear_probe"}
     assert len(result["per_class"]) == len(result["confusion_matrix"]) == 5
     assert np.sum(result["confusion_matrix"]) == result["examples"]
-    assert len(result["verdict"]) == 3
+    assert len(result["verdict"]) >= 3
     assert set(result["seconds"]) >= {
         "planning",
         "scan",

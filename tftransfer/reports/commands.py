@@ -56,8 +56,12 @@ class Commands:
         return _command("export", {"workdir": str(self.workdir)})
 
     def predict(self) -> str:
-        """Returns the command that predicts files to be named."""
-        return f"{_command('predict', {'workdir': str(self.workdir)})} FILE"
+        """Returns the command that predicts the data of the run, or others in their place."""
+        if self.experiment.data_is_in_memory:
+            return f"tftransfer.predict({str(self.workdir)!r}, images)"
+        data = str(self.experiment.data)
+        files = shlex.quote(data) if Path(data).expanduser().exists() else "FILE"
+        return f"{_command('predict', {'workdir': str(self.workdir)})} {files}"
 
 
 def _command(verb: str, flags: dict[str, str]) -> str:
