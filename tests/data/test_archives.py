@@ -6,10 +6,12 @@ import stat
 import struct
 import tarfile
 import zipfile
+import zlib
 
 import pytest
 
 from tftransfer.data import archives
+from tftransfer.data.sources import read_source
 from tftransfer.utils.errors import UserError
 
 
@@ -129,3 +131,108 @@ def test_unpack_does_not_read_a_name_of_millions_of_letters(tmp_path):
     assert archive.stat().st_size < 1 << 20
     with pytest.raises(UserError, match=r"x\.zip cannot be unpacked"):
         archives.unpack(archive, tmp_path / "out")
+
+
+class RawInfo(zipfile.ZipInfo):
+    """A member whose name is written as bytes, without the flag for UTF-8."""
+
+    raw = b""
+
+    def _encodeFilenameFlags(self):
+        return self.raw, self.flag_bits & ~0x800
+
+
+def zip_of_raw_names(path, names):
+    with zipfile.ZipFile(path, "w") as file:
+        for number, raw in enumerate(names):
+            info = RawInfo(str(number))
+            info.raw = raw
+            file.writestr(info, raw)
+    return path
+
+
+def tar_of_raw_names(path, names):
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as file:
+        for raw in names:
+            info = tarfile.TarInfo(raw.decode("latin-1"))
+            info.size = len(raw)
+            file.addfile(info, io.BytesIO(raw))
+    return path
+
+
+NAMES = {
+    "cp850": ["rosé", "château", "Ávila"],
+    "cp1252": ["rosé", "Müller", "pinot"],
+    "gbk": ["玫瑰", "郁金香", "雏菊"],
+    "big5": ["蘋果", "香蕉", "柳丁"],
+    "cp932": ["バラ", "チューリップ", "表"],
+    "euc_kr": ["고양이", "강아지", "튀립"],
+    "cp866": ["роза", "тюльпан", "луг"],
+    "cp1251": ["кошка", "собака", "луг"],
+}
+
+
+@pytest.mark.parametrize("make", [zip_of_raw_names, tar_of_raw_names])
+@pytest.mark.parametrize("encoding", NAMES)
+def test_names_in_the_encoding_of_a_country_are_recognized_and_reported(tmp_path, make, encoding):
+    names = NAMES[encoding]
+    raw = [f"{name}/{k}.txt".encode(encoding) for name in names for k in range(2)]
+    archive = make(tmp_path / "x.zip", raw)
+    found = read_source(str(archive), cache=tmp_path / "cache")
+    assert set(found.classes) == set(names)
+    assert f"are not UTF-8 and read as {encoding}: " in found.warnings[0]
+    assert names[0] in found.warnings[0]
+    again = read_source(str(archive), cache=tmp_path / "cache")  # from the unpacked folder
+    assert again.warnings == found.warnings
+
+
+def test_names_of_a_mac_are_utf8_in_composed_form(tmp_path):
+    raw = [f"{name}/1.txt".encode() for name in ("rosé", "grün")]
+    archive = zip_of_raw_names(tmp_path / "x.zip", raw)
+    found = read_source(str(archive), cache=tmp_path / "cache")
+    assert found.classes == ("grün", "rosé")
+    assert found.warnings == ("2 names in the archive are read as UTF-8, as they are valid",)
+
+
+def test_the_name_in_the_extra_field_counts(tmp_path):
+    raw = b"?/1.txt"
+    name = "rosé/1.txt".encode()
+    field = struct.pack("<BI", 1, zlib.crc32(raw)) + name
+    info = RawInfo("x")
+    info.raw, info.extra = raw, struct.pack("<HH", 0x7075, len(field)) + field
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr(info, b"text")
+    archives.unpack(tmp_path / "x.zip", tmp_path / "out")
+    assert (tmp_path / "out" / "rosé" / "1.txt").is_file()
+
+
+def test_backslashes_in_names_are_folders(tmp_path):
+    archive = zipped(tmp_path / "x.zip", ("photos\\a\\1.txt", b"1"), ("photos\\b\\2.txt", b"2"))
+    found = read_source(str(archive), cache=tmp_path / "cache")
+    assert found.classes == ("a", "b") and found.warnings == ()
+
+
+def test_a_colon_in_a_name_is_no_drive(tmp_path):
+    archives.unpack(zipped(tmp_path / "x.zip", ("at 12:30.txt", b"1")), tmp_path / "out")
+    assert files_in(tmp_path / "out") == ["at 12:30.txt"]
+    with pytest.raises(UserError, match="leads out of the archive"):
+        archives.unpack(zipped(tmp_path / "y.zip", ("C:\\a.txt", b"1")), tmp_path / "out")
+
+
+def test_errors_name_the_archive_and_their_remedies_work(tmp_path):
+    cache, archive = tmp_path / "cache", tmp_path / "x.zip"
+    names = [f"{year}/{name}/{k}.txt" for year in (2023, 2024) for name in "ab" for k in range(2)]
+    zipped(archive, *((name, name.encode()) for name in names))
+    with pytest.raises(UserError, match="has the folders 2023, 2024") as error:
+        read_source(str(archive), cache=cache)
+    assert str(cache) not in str(error.value)
+    assert f"--data={archive}/2023;" in error.value.remedy
+    assert len(read_source(f"{archive}/2023", cache=cache)) == 4
+    assert read_source(str(archive), cache=cache, columns="label=folder2").classes == ("a", "b")
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_an_error_with_the_archive(tmp_path):
+    archive = zipped(tmp_path / "x.zip", ("a" * 300, b"x"))
+    with pytest.raises(UserError, match="File name too long") as error:
+        archives.unpack_cached(archive, tmp_path / "cache")
+    assert "Shorten the names" in error.value.remedy and "cache" not in str(error.value)

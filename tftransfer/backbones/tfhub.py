@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tftransfer.core.typing import KerasModel, Tensor
 from tftransfer.utils.errors import UserError, unknown_name
+from tftransfer.utils.glob_paths import literal_path
 from tftransfer.utils.keras_internals import share_variable, track_variable
 
 # What `tf.saved_model.load` returns: its attributes are those of the saved object.
@@ -257,7 +258,7 @@ def declared_image_size(layer: TFHubLayer) -> int:
 
 def _load(path: str) -> Module:
     try:
-        module = tf.saved_model.load(path)
+        module = tf.saved_model.load(literal_path(Path(path)))
     except Exception as error:  # of protobuf, the checkpoint reader and TensorFlow
         raise UserError(f"{path} cannot be loaded: {_brief(error)}", "Download it again.") from None
     if not callable(module):

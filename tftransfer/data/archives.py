@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
+import re
 import stat
 import tarfile
 import zipfile
@@ -20,6 +22,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tftransfer.utils import signals
+from tftransfer.utils.archive_names import tar_names, zip_names
+from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import atomic_folder, file_sha256, locked
 
@@ -30,6 +34,9 @@ MAX_COMPRESSION_RATIO = 100
 # Small archives may have a higher ratio up to this unpacked size.
 _ALWAYS_ALLOWED_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
+# Increased when archives are unpacked differently.
+_FORMAT = 2
+_DRIVE = re.compile(r"[A-Za-z]:($|/)")
 _SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 
@@ -66,16 +73,32 @@ def unpack_cached(archive: Path, folder: Path) -> Path:
     Raises:
       UserError: The archive is refused; see `unpack`.
     """
-    target = folder / file_sha256(archive)[:32]
+    target = folder / f"{file_sha256(archive)[:32]}-{_FORMAT}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(folder / f".{target.name}.lock"):
         if not target.is_dir():
             with atomic_folder(target, durable=False) as temporary:
-                unpack(archive, temporary)
+                remarks = unpack(archive, temporary)
+            text = "".join(f"{printable(remark)}\n" for remark in remarks)
+            _remarks_file(target).write_text(text, encoding="utf-8")
     return target
 
 
-def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+def unpacked_remarks(target: Path) -> tuple[str, ...]:
+    """Returns how the names in an archive were read, in words.
+
+    Args:
+      target: Folder that `unpack_cached` returned.
+    """
+    path = _remarks_file(target)
+    return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else ()
+
+
+def _remarks_file(target: Path) -> Path:
+    return target.with_name(f"{target.name}.txt")
+
+
+def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> tuple[str, ...]:
     """Unpacks a zip or tar file of plain files and folders.
 
     Args:
@@ -84,13 +107,16 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
       max_bytes: Largest unpacked size in bytes; the size is also limited to 100 times that of the
         archive.
 
+    Returns:
+      How the names of the members were read, in words, where the archive does not state it.
+
     Raises:
       UserError: The file is not an archive, or has links, devices, paths that lead out of it, too
         many members or too many bytes; the message names the member.
     """
     limit = _limit(archive, max_bytes)
     try:
-        with _members(archive) as members:
+        with _members(archive) as (members, remarks):
             _check_members(archive, members, limit)
             folder.mkdir(parents=True, exist_ok=True)
             total = 0
@@ -101,36 +127,45 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
                 total += _copy(member, target, limit - total, archive)
+            return remarks
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, ValueError) as e:
         if isinstance(e, UserError):
             raise
-        raise UserError(f"{archive} cannot be unpacked: {e}", "Download it again.") from None
+        raise _unpacking_error(archive, e) from None
 
 
 @contextlib.contextmanager
-def _members(archive: Path) -> Iterator[list[_Member]]:
+def _members(archive: Path) -> Iterator[tuple[list[_Member], tuple[str, ...]]]:
+    """Yields the members, and remarks about their names."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
-            yield [_zip_member(file, info) for info in file.infolist()]
+            infos = file.infolist()
+            decoded = zip_names(infos)
+            yield (
+                [_zip_member(file, *each) for each in zip(infos, decoded.names)],
+                decoded.remarks,
+            )
     elif tarfile.is_tarfile(archive):
         with _decompressed(archive) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            yield [_tar_member(tar, info) for info in _bounded(archive, tar)]
+            members = list(_bounded(archive, tar))
+            decoded = tar_names([member.name for member in members])
+            yield [_tar_member(tar, *each) for each in zip(members, decoded.names)], decoded.remarks
     else:
         raise UserError(f"{archive} is not a zip or tar file.", "Give such a file, or a folder.")
 
 
-def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
+def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Member:
     return _Member(
-        name=info.filename,
-        file_type=_zip_file_type(info),
+        name=name,
+        file_type=_zip_file_type(info, name),
         size=info.file_size,
         open=lambda: file.open(info),
     )
 
 
-def _tar_member(file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
+def _tar_member(file: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> _Member:
     return _Member(
-        name=info.name,
+        name=name,
         file_type=_tar_file_type(info),
         size=info.size,
         open=lambda: file.extractfile(info),
@@ -183,8 +218,10 @@ def _check_members(archive: Path, members: list[_Member], limit: int) -> None:
         path = PurePosixPath(member.name)
         if member.file_type not in ("file", "folder"):
             _refuse(archive, member.name, f"it is {member.file_type}")
-        if path.is_absolute() or ".." in path.parts or set(member.name) & set("\\:\0"):
+        if path.is_absolute() or ".." in path.parts or _DRIVE.match(member.name):
             _refuse(archive, member.name, "its path leads out of the archive")
+        if "\0" in member.name:
+            _refuse(archive, member.name, "its name holds a zero byte")
         if member.file_type == "file" and str(path) in seen:
             _refuse(archive, member.name, "the archive has two members of that name")
         seen.add(str(path))
@@ -200,13 +237,27 @@ def _refuse(archive: Path, name: str, reason: str) -> None:
     )
 
 
-def _zip_file_type(info: zipfile.ZipInfo) -> str:
+def _unpacking_error(archive: Path, error: Exception) -> UserError:
+    """Returns an error that names the archive, and not the folder where it is unpacked."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    remedies = {
+        errno.ENOSPC: "Free disk space, or give a folder on another disk by --cache_dir.",
+        errno.ENAMETOOLONG: "Shorten the names of its members, or unpack it and give the folder.",
+    }
+    number = error.errno if isinstance(error, OSError) else None
+    return UserError(
+        f"{archive} cannot be unpacked: {reason or error}",
+        remedies.get(number or 0, "Download it again."),
+    )
+
+
+def _zip_file_type(info: zipfile.ZipInfo, name: str) -> str:
     if info.flag_bits & 1:
         return "encrypted"
     mode = info.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link or a device"
-    return "folder" if info.is_dir() else "file"
+    return "folder" if name.endswith("/") else "file"
 
 
 def _tar_file_type(member: tarfile.TarInfo) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import ArrayLike, Dataset, PathLike
-from tftransfer.data.archives import is_archive, unpack_cached
+from tftransfer.data.archives import is_archive, unpack_cached, unpacked_remarks
 from tftransfer.data.download import local_path
 from tftransfer.data.encode import encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
@@ -66,7 +66,7 @@ def read_source(
         from tftransfer.data.tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), problem_type=problem_type)
-    path = _unpacked(text, cache or user_cache_dir())
+    path, remarks = _unpacked(text, cache or user_cache_dir())
     if path.is_dir():
         if problem_type not in ("auto", ProblemType.SINGLE_LABEL):
             raise UserError(
@@ -75,7 +75,7 @@ def read_source(
             )
         with named_as_given(path, text):
             found = from_folder(path, to_train=to_train, columns=columns, modality=modality)
-        return _with_names_as_given(found, path, text)
+        return _with_names_as_given(found, path, text, remarks)
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
             path, problem_type=problem_type, group_by=group_by, columns=columns, to_train=to_train
@@ -110,7 +110,7 @@ def read_unlabelled(
         names = [f"#{number}" for number in range(len(items))]
         return replace(_without_labels(names, items), modality=modality)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
-        path = _unpacked(os.fspath(data), cache or user_cache_dir())
+        path, names_remarks = _unpacked(os.fspath(data), cache or user_cache_dir())
         if path.is_dir():
             with named_as_given(path, os.fspath(data)):
                 files, remarks = files_below(path, modality)
@@ -119,7 +119,7 @@ def read_unlabelled(
             found = replace(
                 found, modality=files.modality, modality_reason=files.reason, warnings=remarks
             )
-            return _with_names_as_given(found, path, os.fspath(data))
+            return _with_names_as_given(found, path, os.fspath(data), names_remarks)
         if path.suffix.lower() in SUFFIXES and path.is_file():
             rows = read_items(path, columns)
             found = _without_labels(list(rows.names.values()), list(rows.items.values()))
@@ -160,16 +160,23 @@ def _with_modality(examples: Examples) -> Examples:
     return replace(examples, modality=modality_of_files(examples.items))
 
 
-def _unpacked(text: str, cache: Path) -> Path:
-    """Returns the local path of a file or folder; archives and URLs go to the cache."""
+def _unpacked(text: str, cache: Path) -> tuple[Path, tuple[str, ...]]:
+    """Returns the local path of a file or folder, and remarks; archives and URLs go to the cache.
+
+    A path may lead into an archive, as `photos.zip/2023` does.
+    """
     path = local_path(text, cache)
-    if path.is_file() and is_archive(path):
-        return _only_folder(unpack_cached(path, cache / "unpacked"))
+    for archive in (path, *path.parents) if path.is_file() or not path.exists() else ():
+        if is_archive(archive) and archive.is_file():
+            root = unpack_cached(archive, cache / "unpacked")
+            inner = _only_folder(root) / path.relative_to(archive)
+            found = inner if inner.exists() else root / path.relative_to(archive)
+            return found, unpacked_remarks(root)
     if "://" in text:
         raise UserError(
             f"--data={text} is not an archive.", "Give the address of a .zip or .tar.gz file."
         )
-    return path
+    return path, ()
 
 
 def _only_folder(root: Path) -> Path:
@@ -193,9 +200,12 @@ def named_as_given(path: Path, text: str) -> Iterator[None]:
         raise UserError(what, remedy) from None
 
 
-def _with_names_as_given(examples: Examples, path: Path, text: str) -> Examples:
-    warnings = tuple(each.replace(os.fspath(path), text) for each in examples.warnings)
-    return replace(examples, warnings=warnings)
+def _with_names_as_given(
+    examples: Examples, path: Path, text: str, remarks: tuple[str, ...]
+) -> Examples:
+    """Returns the examples with further remarks, and with the archive's name in all of them."""
+    warnings = (each.replace(os.fspath(path), text) for each in examples.warnings)
+    return replace(examples, warnings=(*remarks, *warnings))
 
 
 def _nearest_path(path: Path) -> str:

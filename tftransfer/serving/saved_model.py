@@ -19,6 +19,7 @@ from tftransfer.preprocessing import Preprocessor, get_modality
 from tftransfer.serving.signatures import ServedModel
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import atomic_folder
+from tftransfer.utils.glob_paths import is_pattern, literal_path
 from tftransfer.utils.progress import waiting
 
 LOGGER = logging.getLogger(__name__)
@@ -88,6 +89,11 @@ def export_network(
                 f"The export differs from the network by {difference:.2g} in a score.",
                 "It was not published; please report this with the backbone's name.",
             )
+    if is_pattern(folder.absolute()):
+        LOGGER.info(
+            f"TensorFlow takes the path {folder} for a pattern: copy the export to a path without "
+            "[ ] * ? and \\ before you load it there."
+        )
     if network.backbone.preprocessor.client_notes:
         LOGGER.info(network.backbone.preprocessor.client_notes)
     return ExportReport(folder=str(folder), max_difference=difference, examples=len(checked))
@@ -126,7 +132,7 @@ def _max_difference(
     preprocessor = network.backbone.preprocessor
     logits = predict_outputs(network, InputPipeline(examples, preprocessor, keep=False), indices)
     expected = examples.problem_type.probabilities(logits, temperature, examples.tasks)
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    signature = tf.saved_model.load(literal_path(folder)).signatures["serving_default"]
     data = [preprocessor.convert(read_item(examples.items[i])) for i in indices]
     argument = get_modality(preprocessor.modality).signature_input
     key = "scores" if examples.problem_type.has_classes else "values"

@@ -18,6 +18,7 @@ from tftransfer.checkpoints.weights import update_derived_values
 from tftransfer.core.typing import Array, KerasModel
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.files import file_sha256
+from tftransfer.utils.glob_paths import literal_path
 
 PUBLISHED = "https://storage.googleapis.com/audioset/yamnet.h5"
 # A layer's variables, as a file's names and ours end.
@@ -123,7 +124,7 @@ def our_name(path: str) -> str:
 
 def _read_saved_model(path: Path) -> Arrays:
     try:
-        reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+        reader = tf.train.load_checkpoint(f"{literal_path(path)}/variables/variables")
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
         graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
         stored = [each for node in graph.nodes for each in node.attributes]
