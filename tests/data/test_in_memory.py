@@ -131,19 +131,19 @@ def test_from_dataset_reads_several_labels():
     [
         (lambda: tf.data.Dataset.from_tensor_slices(_images()), "The dataset yields ndarray"),
         (
-            lambda: tf.data.Dataset.from_tensor_slices({"image": _images(), "y": [0] * 4}),
-            "The dataset yields dict",
+            lambda: tf.data.Dataset.from_tensor_slices({"image": _images(), "z": [0] * 4}),
+            "The dataset yields dictionaries with the keys image, z",
         ),
         (
-            lambda: tf.data.Dataset.from_tensor_slices((_images(), [0] * 4, [1] * 4)),
+            lambda: tf.data.Dataset.from_tensor_slices((_images(), [0] * 4, [1] * 4, [1] * 4)),
             "The dataset yields tuple",
         ),
         (
-            lambda: tf.data.Dataset.from_tensor_slices((_images(), [0] * 4)).batch(2),
-            r"Image 0 has the shape \(2, 5, 6, 3\)",
+            lambda: tf.data.Dataset.from_tensor_slices((_images(), [0] * 4, range(4))),
+            "Weights of examples are not supported",
         ),
         (
-            lambda: tf.data.Dataset.from_tensor_slices((_images() / 1.0, [0] * 4)),
+            lambda: tf.data.Dataset.from_tensor_slices((_images() * 2.0, [0] * 4)),
             "Image 0 is float64 with values outside",
         ),
         (

@@ -3,7 +3,9 @@
 import functools
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import tftransfer
 from tftransfer.checkpoints import weights
@@ -211,3 +213,36 @@ def test_predict_many_images_logs_progress(tuned_run, digits, monkeypatch, log_l
     tftransfer.predict(tuned_run.workdir, [digits / "target" / "7"])
     assert any("scanning" in line for line in log_lines)
     assert any("predicting" in line for line in log_lines)
+
+
+def test_predict_reads_datasets_frames_and_floats_as_the_images(tuned_run, digits):
+    """Batches, floats to 255, a data frame of paths and one image give the scores of the files."""
+    pandas = pytest.importorskip("pandas")
+    files = sorted((digits / "target" / "7").iterdir())[:3]
+    pixels = np.stack([tf.io.decode_png(file.read_bytes()).numpy() for file in files])
+    expected = [row["scores"] for row in tftransfer.predict(tuned_run.workdir, pixels)]
+    batches = tf.data.Dataset.from_tensor_slices((pixels.astype("float32"), [0, 1, 2])).batch(2)
+    frame = pandas.DataFrame({"file": [str(file) for file in files], "label": ["7"] * 3})
+    for inputs in (
+        batches,
+        pixels / 255,
+        frame,
+        frame.file,
+        pandas.Series(list(pixels), [5, 6, 7]),
+    ):
+        rows = tftransfer.predict(tuned_run.workdir, inputs)
+        assert [row["scores"] for row in rows] == expected
+    (row,) = tftransfer.predict(tuned_run.workdir, pixels[0])
+    assert row["scores"] == pytest.approx(expected[0], abs=1e-5)
+
+
+def test_evaluate_reads_batches_with_class_names(tuned_run, digits):
+    import keras
+
+    folder = digits / "target"
+    data = keras.utils.image_dataset_from_directory(
+        folder, image_size=(8, 8), verbose=False, color_mode="grayscale"
+    )
+    evaluation = tftransfer.evaluate(tuned_run.workdir, data)
+    assert evaluation.examples == sum(len(list(each.iterdir())) for each in folder.iterdir())
+    assert evaluation.metrics["accuracy"] > 0.9

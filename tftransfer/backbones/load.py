@@ -25,7 +25,7 @@ from tftransfer.backbones.keras_model import (
     load_keras_model,
     load_stored_model,
 )
-from tftransfer.backbones.names import split_layer
+from tftransfer.backbones.names import modality_of_name, split_layer
 from tftransfer.backbones.options import NO_WEIGHTS, LoadOptions
 from tftransfer.backbones.text.load import load_text_backbone
 from tftransfer.checkpoints import weights as weight_arrays
@@ -129,6 +129,11 @@ def check_backbone(name: PathLike | KerasModel, modality: str) -> None:
     plain, _ = split_layer(name)
     if is_run(plain) or modality == "text":
         return None
+    if modality_of_name(plain) == "text":
+        raise UserError(
+            f"The backbone {plain} reads texts, and the modality of the data is {modality}.",
+            f"Give a backbone for {modality}; `tftransfer list backbones` prints them.",
+        )
     if modality == "audio":
         plain = image_backbone_of(plain)
     if plain:

@@ -21,8 +21,9 @@ class Experiment:
     Attributes:
       data: Folder with one subfolder per class, an archive of one (.zip or .tar.gz; a path or an
         https URL), a table (.csv or .tsv), or `tfds:NAME` for a TensorFlow Dataset. In Python also
-        a `tf.data.Dataset` or a pair of arrays: (images, labels), (texts, labels), or (waveforms at
-        16 kHz, labels); `from_waveforms` takes other rates.
+        a `tf.data.Dataset` or Keras dataset, a data frame, or a pair of arrays or lists: (images,
+        labels), (texts, labels), (paths, labels), or (waveforms at 16 kHz, labels);
+        `from_waveforms` takes other rates.
       test_data: Data for the final metrics, in any form of `data`. Empty for a split of `data`.
       target_data: Data of the target domain, to which the recipe adapts, in any form of `data` or
         as a folder of files. Labels are not used.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from tftransfer.core.typing import Array, ArrayLike
+from tftransfer.data.examples import Quarantined
 from tftransfer.data.file_types import modality_of_files
+from tftransfer.data.listed_files import listed_files, text_warnings
+from tftransfer.data.pixels import Pixels, encode_png
+from tftransfer.data.table_paths import FoundFiles
+from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
 SAMPLE_RATE = 16_000  # Hz
@@ -19,25 +27,62 @@ _MIN_CLIP_SAMPLES = 800
 _NOUNS = {"text": "Text", "audio": "Clip", "image": "Image"}
 
 
-def encode_values(values: Iterable[ArrayLike], rate: int = SAMPLE_RATE) -> tuple[str, list[bytes]]:
+@dataclass(frozen=True, kw_only=True)
+class EncodedValues:
+    """Values as encoded bytes, or as the paths of the files that they name.
+
+    Attributes:
+      modality: `image`, `text` or `audio`.
+      items: Encoded bytes or paths, [m].
+      kept: Index of each item among the values, int64 [m].
+      quarantine: Files that do not exist.
+      warnings: How the values were read.
+    """
+
+    modality: str
+    items: Sequence[str | bytes]
+    kept: Array
+    quarantine: tuple[Quarantined, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the items in messages: the paths of files, else `#` and their index."""
+        pairs = zip(self.kept.tolist(), self.items)
+        return [printable(item) if isinstance(item, str) else f"#{k}" for k, item in pairs]
+
+
+def encode_values(values: Iterable[ArrayLike], rate: int = SAMPLE_RATE) -> EncodedValues:
     """Returns the modality of some values, which the first one decides, and the bytes of each.
 
     Args:
-      values: Texts, bytes (of texts or files), images as in `encode_png`, or waveforms as in
-        `encode_clip`.
+      values: Texts, bytes (of texts or files), names of files, images as in `encode_png`, or
+        waveforms as in `encode_clip`. Images of other types than uint8 have a range up to 1 or to
+        255, the same for all.
       rate: Sample rate of waveforms in Hz.
-
-    Returns:
-      `image`, `text` or `audio`; and encoded bytes [n].
 
     Raises:
       UserError: There are no values, one is missing or has no modality, or all are short rows of
         numbers.
     """
-    kind, items, longest = "", list[bytes](), 0
+    iterator = iter(values)
+    start = list(itertools.islice(iterator, 1))
+    first, values = start[0] if start else None, itertools.chain(start, iterator)
+    if isinstance(first, (str, bytes, os.PathLike)):
+        values = list(values)
+        files = listed_files(values)
+        if files:
+            return _files(files)
+        warnings = text_warnings(values)
+    else:
+        warnings = ()
+    kind, items, longest, pixels = "", list[bytes](), 0, Pixels()
     for number, value in enumerate(values):
         kind = kind or kind_of_value(value, number)
-        items.append(encode_value(value, number, kind, rate))
+        if kind == "image":
+            items.append(pixels.encode(value, number))
+        else:
+            items.append(encode_value(value, number, kind, rate))
         longest = max(longest, np.shape(value)[0]) if kind == "audio" else 0
     if 0 < longest < _MIN_CLIP_SAMPLES:
         raise UserError(
@@ -47,7 +92,31 @@ def encode_values(values: Iterable[ArrayLike], rate: int = SAMPLE_RATE) -> tuple
         )
     if not items:
         raise UserError("There are no examples.", "Give at least two of each class.")
-    return (modality_of_files(items) if kind == "bytes" else kind), items
+    int16 = kind == "audio" and getattr(first, "dtype", None) == np.int16
+    return EncodedValues(
+        modality=modality_of_files(items) if kind == "bytes" else kind,
+        items=pixels.finish(items),
+        kept=np.arange(len(items)),
+        warnings=(
+            *warnings,
+            *pixels.warnings,
+            *(["int16 samples are divided by 32,768"] if int16 else []),
+        ),
+    )
+
+
+def _files(files: FoundFiles) -> EncodedValues:
+    items = list(files.paths.values())
+    return EncodedValues(
+        modality=modality_of_files(items),
+        items=items,
+        kept=np.array(list(files.paths), np.int64),
+        quarantine=tuple(
+            Quarantined(name=f"#{number}", reason=reason)
+            for number, reason in files.problems.items()
+        ),
+        warnings=files.warnings,
+    )
 
 
 def kind_of_value(value: ArrayLike | None, number: int) -> str:
@@ -102,36 +171,6 @@ def encode_value(
             "Fix it, or remove it and its label.",
         )
     return encode_clip(value, number, rate) if kind == "audio" else encode_png(value, number)
-
-
-def encode_png(image: ArrayLike, number: int) -> bytes:
-    """Returns an image as PNG, which keeps 8 bits per channel exactly.
-
-    Args:
-      image: Image [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]; uint8, or floating point in [0, 1].
-      number: Index of the image, for messages.
-
-    Raises:
-      UserError: The image has another shape or range.
-    """
-    import tensorflow as tf
-
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
-        raise UserError(
-            f"Image {number} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
-        )
-    if image.dtype != np.uint8:
-        if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-            raise UserError(
-                f"Image {number} is {image.dtype} with values outside [0, 1].",
-                "Give uint8 from 0 to 255, or floating point in [0, 1].",
-            )
-        image = np.round(image * 255).astype(np.uint8)
-    png: bytes = tf.io.encode_png(image).numpy()
-    return png
 
 
 def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -> bytes:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from tftransfer.core.typing import ArrayLike, Dataset
-from tftransfer.data.encode import SAMPLE_RATE, encode_value, encode_values
+from tftransfer.core.typing import ArrayLike
+from tftransfer.data.elements import Elements
+from tftransfer.data.encode import SAMPLE_RATE, EncodedValues, encode_value, encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.frames import plain
 from tftransfer.labels.arrays import label_array, labels_from_array
+from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
-
-_INFINITE = -1  # tf.data.INFINITE_CARDINALITY
-_INPUT_KEYS = ("image", "text", "sentence", "audio")
 
 
 def from_arrays(
@@ -40,9 +40,8 @@ def from_arrays(
     Raises:
       UserError: An input or a label has an unsupported type, shape or value.
     """
-    modality, items = encode_values(inputs)
-    warnings = _conversion_warnings(inputs, modality)
-    return _from_items(items, labels, modality, problem_type, classes, warnings)
+    values, labels = plain(inputs), plain(labels)
+    return _from_values(encode_values(values), labels, problem_type, classes)
 
 
 def from_waveforms(
@@ -87,76 +86,52 @@ def from_waveforms(
             f"There are {len(groups)} groups for {len(items)} clips.",
             "Give one group per clip, or none.",
         )
-    found = _from_items(items, labels, "audio", problem_type, classes)
+    encoded = EncodedValues(modality="audio", items=items, kept=np.arange(len(items)))
+    found = _from_values(encoded, plain(labels), problem_type, classes)
     return replace(found, groups=[str(group) for group in groups])
 
 
-def from_dataset(dataset: Dataset, *, problem_type: str = "auto") -> Examples:
-    """Returns the examples of a `tf.data.Dataset`.
+def from_dataset(dataset: object, *, problem_type: str = "auto") -> Examples:
+    """Returns the examples of a `tf.data` or Keras dataset, of a generator, or of a list of pairs.
 
     Args:
-      dataset: Finite, unbatched dataset of (input, label), or of dictionaries with the keys
-        `image`, `text`, `sentence` or `audio`, and `label`. An input is an image of any size, a
-        waveform as in `from_arrays`, a string of encoded bytes, or a text.
+      dataset: Finite dataset, generator or list of (input, label), one by one or in batches; or of
+        dictionaries with keys such as `image`, `text` or `audio`, and `label`. An input is an image
+        of any size, a waveform as in `from_arrays`, a string of encoded bytes, a text, or the name
+        of a file.
       problem_type: Problem type; `auto` infers it from the labels.
 
     Raises:
       UserError: The dataset is infinite or has other elements.
     """
-    if int(dataset.cardinality()) == _INFINITE:
-        raise UserError("The dataset is infinite.", "Add take(n), or remove repeat().")
-    labels: list[ArrayLike] = []
-
-    def inputs() -> Iterator[ArrayLike]:
-        for element in dataset.as_numpy_iterator():
-            value, label = _input_and_label(element)
-            labels.append(label.decode() if isinstance(label, bytes) else label)
-            yield value
-
-    modality, items = encode_values(inputs())
-    return _from_items(items, labels, modality, problem_type)
+    elements = Elements(dataset)
+    encoded = encode_values(elements.inputs())
+    classes = elements.classes
+    if classes:
+        names = ", ".join(classes[:5]) + ", ..." * (len(classes) > 5)
+        elements.warnings.append(f"the classes are the class_names of the dataset: {names}")
+    found = _from_values(encoded, elements.labels, problem_type, classes)
+    return replace(found, warnings=(*map(printable, elements.warnings), *found.warnings))
 
 
-def _from_items(
-    items: list[bytes],
+def _from_values(
+    encoded: EncodedValues,
     labels: ArrayLike | Sequence[ArrayLike],
-    modality: str,
     problem_type: str,
     classes: Sequence[str] = (),
-    warnings: tuple[str, ...] = (),
 ) -> Examples:
-    array = label_array(labels, len(items), modality)
+    count = len(encoded.items) + len(encoded.quarantine)
+    array = label_array(labels, count, encoded.modality)
     read = labels_from_array(array, problem_type, tuple(classes))
     return Examples(
-        names=[f"#{number}" for number in range(len(items))],
-        items=items,
-        labels=read.labels,
+        names=encoded.names,
+        items=encoded.items,
+        labels=read.labels[encoded.kept],
         problem_type=read.problem_type,
         classes=read.classes,
         problem_reason=read.reason,
-        splits=np.full(len(items), "", SPLIT_DTYPE),
-        warnings=(*warnings, *read.warnings),
-        modality=modality,
-    )
-
-
-def _conversion_warnings(
-    inputs: Sequence[ArrayLike] | np.ndarray, modality: str
-) -> tuple[str, ...]:
-    if modality == "image" and isinstance(inputs, np.ndarray) and inputs.dtype != np.uint8:
-        return (f"images of {inputs.dtype} in [0, 1] are stored with 8 bits",)
-    if modality == "audio" and getattr(inputs[0], "dtype", None) == np.int16:
-        return ("int16 samples are divided by 32,768",)
-    return ()
-
-
-def _input_and_label(element: object) -> tuple[ArrayLike, ArrayLike]:
-    for key in _INPUT_KEYS:
-        if isinstance(element, dict) and {key, "label"} <= set(element):
-            return element[key], element["label"]
-    if isinstance(element, (tuple, list)) and len(element) == 2:
-        return element[0], element[1]
-    raise UserError(
-        f"The dataset yields {type(element).__name__}.",
-        "Yield pairs (image, label), or dictionaries with the keys image, text or audio and label.",
+        splits=np.full(len(encoded.items), "", SPLIT_DTYPE),
+        warnings=(*encoded.warnings, *read.warnings),
+        quarantine=encoded.quarantine,
+        modality=encoded.modality,
     )

@@ -43,7 +43,36 @@ def from_manifest(
     Raises:
       UserError: A column is missing, or a cell is invalid.
     """
-    table = read_table(path)
+    return from_table(
+        read_table(path),
+        problem_type=problem_type,
+        group_by=group_by,
+        columns=columns,
+        to_train=to_train,
+    )
+
+
+def from_table(
+    table: Table,
+    *,
+    problem_type: str = "auto",
+    group_by: str = "",
+    columns: str = "",
+    to_train: bool = True,
+) -> Examples:
+    """Returns the examples of a table, as `from_manifest` does.
+
+    Args:
+      table: Table with paths or texts, and labels.
+      problem_type: Problem type; `auto` infers it from the cells.
+      group_by: Column of groups, as in `from_manifest`.
+      columns: Roles of the columns, as in `from_manifest`.
+      to_train: Whether the data are for training, as in `from_manifest`.
+
+    Raises:
+      UserError: A column is missing, or a cell is invalid.
+    """
+    path = table.path
     rows, roles = table.rows, columns_of(table, columns, group_by, to_train=to_train)
     items = _items(table, roles.item, texts=roles.texts, columns=columns)
     splits = [_split(row[roles.split], path, n) if roles.split else "" for n, row in rows.items()]
@@ -106,7 +135,19 @@ def read_items(path: Path, columns: str = "") -> TableItems:
     Raises:
       UserError: The table cannot be read, or has no column of paths or texts.
     """
-    table = read_table(path)
+    return items_of(read_table(path), columns)
+
+
+def items_of(table: Table, columns: str = "") -> TableItems:
+    """Returns the paths or texts of the rows of a table.
+
+    Args:
+      table: Table with paths or texts.
+      columns: Roles of the columns, as in `tftransfer.Experiment`.
+
+    Raises:
+      UserError: The table has no column of paths or texts.
+    """
     column, texts = item_column(table, columns, to_train=False)
     return _items(table, column, texts=texts, columns=columns)
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,15 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import ArrayLike, Dataset, PathLike
 from tftransfer.data.archives import is_archive, unpack_cached, unpacked_remarks
 from tftransfer.data.download import local_path
+from tftransfer.data.elements import Elements, check_weights, has_elements
 from tftransfer.data.encode import encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import is_system_file, modality_of_files
 from tftransfer.data.folders import files_below, from_folder
+from tftransfer.data.frames import is_columns, is_frame, plain, table_of
 from tftransfer.data.in_memory import from_arrays, from_dataset
-from tftransfer.data.manifest import from_manifest, read_items
-from tftransfer.data.tables import SUFFIXES
+from tftransfer.data.manifest import TableItems, from_manifest, from_table, items_of, read_items
+from tftransfer.data.tables import SUFFIXES, Table
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -55,13 +57,13 @@ def read_source(
     """
     if isinstance(data, Examples):
         return data
-    if isinstance(data, (tuple, list)) and len(data) == 2:
-        return from_arrays(*data, problem_type=problem_type)
-    if hasattr(data, "as_numpy_iterator"):
-        return from_dataset(data, problem_type=problem_type)
-    text = os.fspath(data) if data else ""  # type: ignore[arg-type]
+    if not isinstance(data, (str, os.PathLike)):
+        return _from_memory(
+            data, problem_type=problem_type, group_by=group_by, columns=columns, to_train=to_train
+        )
+    text = os.fspath(data)
     if not text:
-        raise UserError("No data were given.", "Give a folder or a table by --data.")
+        raise _no_data()
     if text.startswith("tfds:"):
         from tftransfer.data.tfds import from_tfds
 
@@ -90,6 +92,35 @@ def read_source(
     raise UserError(f"--data={text} does not exist.", _nearest_path(path))
 
 
+def _from_memory(
+    data: Any, *, problem_type: str, group_by: str, columns: str, to_train: bool
+) -> Examples:
+    if data is None:
+        raise _no_data()
+    if is_frame(data) or is_columns(data):
+        data = table_of(data)
+        if isinstance(data, Table):
+            return from_table(
+                data,
+                problem_type=problem_type,
+                group_by=group_by,
+                columns=columns,
+                to_train=to_train,
+            )
+    if isinstance(data, (tuple, list)) and len(data) == 3 and not has_elements(data):
+        check_weights(data[2])
+        data = data[:2]
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return from_arrays(*data, problem_type=problem_type)
+    if has_elements(data):
+        return from_dataset(data, problem_type=problem_type)
+    raise UserError(
+        f"The data are {type(data).__name__}, without labels or of an unknown type.",
+        "Give (inputs, labels), a tf.data.Dataset or keras.utils.PyDataset of such pairs, a data "
+        "frame, or a path.",
+    )
+
+
 def read_unlabelled(
     data: Data, *, cache: Path | None = None, columns: str = "", modality: str = ""
 ) -> Examples:
@@ -105,10 +136,8 @@ def read_unlabelled(
     Raises:
       UserError: The data do not exist or have an unsupported form.
     """
-    if _are_values(data):
-        modality, items = encode_values(data)  # type: ignore[arg-type]
-        names = [f"#{number}" for number in range(len(items))]
-        return replace(_without_labels(names, items), modality=modality)
+    if not isinstance(data, (str, os.PathLike, Examples)):
+        return _unlabelled_from_memory(data, columns)
     if isinstance(data, (str, os.PathLike)) and not str(data).startswith("tfds:"):
         path, names_remarks = _unpacked(os.fspath(data), cache or user_cache_dir())
         if path.is_dir():
@@ -121,12 +150,7 @@ def read_unlabelled(
             )
             return _with_names_as_given(found, path, os.fspath(data), names_remarks)
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            rows = read_items(path, columns)
-            found = _without_labels(list(rows.names.values()), list(rows.items.values()))
-            found = replace(
-                found, quarantine=tuple(rows.quarantine.values()), warnings=rows.warnings
-            )
-            return replace(found, modality="text") if rows.texts else _with_modality(found)
+            return _unlabelled_rows(read_items(path, columns))
     found = read_source(data, cache=cache, columns=columns)
     return replace(
         _without_labels(found.names, found.items),
@@ -136,11 +160,42 @@ def read_unlabelled(
     )
 
 
-def _are_values(data: Data) -> bool:
-    """Returns whether `data` are examples and not a pair of examples and labels."""
-    if isinstance(data, list):
-        return len(data) != 2 or all(isinstance(each, (str, bytes)) for each in data)
-    return isinstance(data, np.ndarray) or hasattr(data, "numpy")  # a TensorFlow tensor
+def _no_data() -> UserError:
+    return UserError("No data were given.", "Give a folder or a table by --data.")
+
+
+def _unlabelled_from_memory(data: Any, columns: str) -> Examples:
+    if is_frame(data) or is_columns(data):
+        table = table_of(data)
+        if isinstance(table, Table):
+            return _unlabelled_rows(items_of(table, columns))
+        data = table
+    elements = Elements(data)
+    if has_elements(data):
+        encoded = encode_values(elements.inputs(labeled=False))
+    else:
+        encoded = encode_values(plain(data[0] if is_pair(data) else data))
+    return replace(
+        _without_labels(encoded.names, encoded.items),
+        modality=encoded.modality,
+        quarantine=encoded.quarantine,
+        warnings=(*elements.warnings, *encoded.warnings),
+    )
+
+
+def _unlabelled_rows(rows: TableItems) -> Examples:
+    found = _without_labels(list(rows.names.values()), list(rows.items.values()))
+    found = replace(found, quarantine=tuple(rows.quarantine.values()), warnings=rows.warnings)
+    return replace(found, modality="text") if rows.texts else _with_modality(found)
+
+
+def is_pair(data: object) -> bool:
+    """Returns whether data are a pair of examples and labels, and not two examples."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        return False
+    if any(isinstance(each, (str, bytes, os.PathLike)) for each in data):
+        return False
+    return isinstance(data, tuple) or np.ndim(data[1]) < max(2, np.ndim(data[0]))
 
 
 def _without_labels(names: Sequence[str], items: Sequence[str | bytes]) -> Examples:

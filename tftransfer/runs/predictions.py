@@ -7,19 +7,23 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
+from tftransfer.data.elements import Elements, has_elements
 from tftransfer.data.encode import encode_value
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.folders import files_below
+from tftransfer.data.frames import is_columns, is_frame, plain, table_of
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.data.manifest import read_items
+from tftransfer.data.listed_files import text_warnings
+from tftransfer.data.manifest import TableItems, items_of, read_items
+from tftransfer.data.pixels import Pixels
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
-from tftransfer.data.tables import SUFFIXES
+from tftransfer.data.tables import SUFFIXES, Table
 from tftransfer.evaluation.evaluate import predict_outputs
 from tftransfer.evaluation.tables import best_classes
 from tftransfer.models.network import FEATURES
@@ -175,11 +179,36 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     return _Scanned(names=names, files=files, pipeline=pipeline, indices=np.arange(len(readable)))
 
 
-def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_NamedItem]:
+def _named_items(inputs: Any, columns: str, modality: str) -> Iterator[_NamedItem]:
     """Yields name and item of each example; strings are texts for a text run, else paths."""
-    several = [inputs] if isinstance(inputs, (str, bytes, os.PathLike)) else list(inputs)
+    if is_frame(inputs) or is_columns(inputs):
+        inputs = table_of(inputs)
+        if isinstance(inputs, Table):
+            yield from _items_of_rows(items_of(inputs, columns))
+            return
+        inputs = inputs[0]
+    if has_elements(inputs):
+        elements = Elements(inputs)
+        inputs = list(elements.inputs(labeled=False))
+        for line in elements.warnings:
+            LOGGER.info(line)
+    several = [inputs] if _is_one(inputs, modality) else list(plain(inputs))
+    if modality == "text":
+        for line in text_warnings([each for each in several if isinstance(each, str)]):
+            LOGGER.info(line)
+    pixels = Pixels()
+    images = {
+        number: pixels.encode(value, number)
+        for number, value in enumerate(several)
+        if modality == "image" and not isinstance(value, (str, bytes, os.PathLike))
+    }
+    encoded = dict(zip(images, pixels.finish(list(images.values()))))
+    for line in pixels.warnings:
+        LOGGER.info(line)
     for number, value in enumerate(several):
-        if isinstance(value, bytes):
+        if number in encoded:
+            yield f"#{number}", encoded[number]
+        elif isinstance(value, bytes):
             yield f"#{number}", value
         elif modality == "text" and isinstance(value, str):
             yield f"#{number}", value.encode("utf-8", "replace")
@@ -188,6 +217,26 @@ def _named_items(inputs: Inputs, columns: str, modality: str) -> Iterator[_Named
             yield from _items_of_path(path, columns, modality, alone=len(several) == 1)
         else:
             yield f"#{number}", encode_value(value, number, modality)
+
+
+def _is_one(inputs: Any, modality: str) -> bool:
+    """Returns whether inputs are a single example and not several."""
+    if isinstance(inputs, (str, bytes, os.PathLike)):
+        return True
+    shape: tuple[int, ...] = tuple(inputs.shape) if hasattr(inputs, "__array__") else ()
+    if modality == "audio":
+        return len(shape) == 1
+    return modality == "image" and (len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)))
+
+
+def _items_of_rows(rows: TableItems) -> Iterator[_NamedItem]:
+    for line in rows.warnings:
+        LOGGER.info(line)
+    for number in sorted(rows.items.keys() | rows.quarantine.keys()):
+        if entry := rows.quarantine.get(number):
+            yield entry.name, ScannedFile(reason=entry.reason)
+        else:
+            yield rows.names[number], rows.items[number]
 
 
 def _items_of_path(path: Path, columns: str, modality: str, *, alone: bool) -> Iterator[_NamedItem]:
@@ -208,14 +257,7 @@ def _items_of_path(path: Path, columns: str, modality: str, *, alone: bool) -> I
         yield str(path), ScannedFile(reason="does not exist")
         return
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        rows = read_items(path, columns)
-        for line in rows.warnings:
-            LOGGER.info(line)
-        for number in sorted(rows.items.keys() | rows.quarantine.keys()):
-            if entry := rows.quarantine.get(number):
-                yield entry.name, ScannedFile(reason=entry.reason)
-            else:
-                yield rows.names[number], rows.items[number]
+        yield from _items_of_rows(read_items(path, columns))
         return
     if not path.is_dir():
         yield str(path), str(path)

@@ -155,8 +155,9 @@ class Run(Tabular, os.PathLike[str]):
 
         Args:
           inputs: One or more examples: paths of files, of folders or of tables, each row of which
-            is an example; encoded bytes; or arrays, such as images uint8 [h, w, 3] or waveforms
-            at 16 kHz. For a run on texts, strings are the texts, and paths are `pathlib.Path`s.
+            is an example; encoded bytes; arrays, such as images uint8 [h, w, 3] or waveforms
+            at 16 kHz; a data frame; or a dataset, whose labels are ignored. For a run on texts,
+            strings are the texts, and paths are `pathlib.Path`s.
 
         Raises:
           UserError: If a path does not exist. Files that cannot be read get an `error` instead.
