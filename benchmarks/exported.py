@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tftransfer
 from tftransfer.data.examples import read_item
-from tftransfer.data.load import read_all
+from tftransfer.readers.load import read_all
 
 _BATCH = 32
 

@@ -31,9 +31,9 @@ from results import write_results
 import tftransfer
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.scan import scan
-from tftransfer.data.sources import read_source
 from tftransfer.preprocessing.image.decode import decode_resized
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
+from tftransfer.readers.sources import read_source
 from tftransfer.serving.saved_model import export_network
 
 FLAGS = flags.FLAGS

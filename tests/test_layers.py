@@ -16,6 +16,7 @@ ROOMS = (
     "preprocessing",
     "labels",
     "data",
+    "readers",
     "checkpoints",
     "optim",
     "losses",

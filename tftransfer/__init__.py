@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from tftransfer.core.problem_types import ProblemType
     from tftransfer.core.recipe import Head, Phase, Recipe
     from tftransfer.data.examples import Examples
-    from tftransfer.data.in_memory import from_waveforms
     from tftransfer.losses.registry import LossInfo, list_losses, register_loss
     from tftransfer.planning.plan import Plan
     from tftransfer.preprocessing.augmentations import AugmentationInfo, list_augmentations
+    from tftransfer.readers.in_memory import from_waveforms
     from tftransfer.recipes import (
         list_methods,
         list_recipes,
@@ -140,7 +140,7 @@ _MODULES = {
         "Recipe",
     ),
     "tftransfer.data.examples": ("Examples",),
-    "tftransfer.data.in_memory": ("from_waveforms",),
+    "tftransfer.readers.in_memory": ("from_waveforms",),
     "tftransfer.losses.registry": (
         "LossInfo",
         "list_losses",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.preprocessing.audio.wav import wav_header, wav_samples
+from tftransfer.readers.sources import read_source, read_unlabelled
 from tftransfer.utils.errors import UserError
 
 LABELS = [0, 1] * 3

@@ -14,9 +14,9 @@ from PIL import Image
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.file_types import example_files, is_system_file
 from tftransfer.data.folders import files_below, from_folder
-from tftransfer.data.load import read_examples
-from tftransfer.data.sources import read_source
 from tftransfer.features.disk_cache import FeatureCache
+from tftransfer.readers.load import read_examples
+from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
 
 

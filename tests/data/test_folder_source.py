@@ -10,7 +10,7 @@ import pytest
 
 from tftransfer.data.folders import from_folder, list_files
 from tftransfer.data.scan import scan
-from tftransfer.data.sources import read_source
+from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
 
 

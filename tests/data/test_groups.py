@@ -8,9 +8,9 @@ import pytest
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import SPLIT_DTYPE, Examples, add_test_data
 from tftransfer.data.groups import units, with_groups
-from tftransfer.data.load import read_all
 from tftransfer.data.manifest import from_manifest
 from tftransfer.data.split import split
+from tftransfer.readers.load import read_all
 from tftransfer.utils.errors import UserError
 
 SPEAKERS = ("ann", "bob", "cid", "dan", "eve")

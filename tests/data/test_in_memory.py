@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.data.encode import encode_png
-from tftransfer.data.in_memory import from_arrays, from_dataset
-from tftransfer.data.sources import read_source
 from tftransfer.preprocessing.image.decode import decode
+from tftransfer.readers.encode import encode_png
+from tftransfer.readers.in_memory import from_arrays, from_dataset
+from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
 
 

@@ -5,9 +5,9 @@ from concurrent.futures import CancelledError
 import numpy as np
 import pytest
 
-from tftransfer.data.in_memory import from_arrays
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
+from tftransfer.readers.in_memory import from_arrays
 
 COUNT, SIZE = 10, 16
 EVERY = np.arange(COUNT)

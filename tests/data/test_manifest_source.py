@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tftransfer.data.manifest import from_manifest
-from tftransfer.data.sources import read_source
+from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
 
 

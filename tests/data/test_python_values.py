@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tftransfer.data.encode import encode_png
-from tftransfer.data.in_memory import from_arrays
-from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.preprocessing.image.decode import decode
+from tftransfer.readers.encode import encode_png
+from tftransfer.readers.in_memory import from_arrays
+from tftransfer.readers.sources import read_source, read_unlabelled
 from tftransfer.utils.errors import UserError
 
 pandas = pytest.importorskip("pandas")
@@ -189,7 +189,7 @@ MISSING = {
 
 @pytest.mark.parametrize("case", MISSING)
 def test_values_that_cannot_be_used_are_named(case, monkeypatch):
-    monkeypatch.setattr("tftransfer.data.elements._MAX_ELEMENTS", 50)
+    monkeypatch.setattr("tftransfer.readers.elements._MAX_ELEMENTS", 50)
     data, message = MISSING[case]
     with pytest.raises(UserError, match=message) as caught:
         read_source(data)

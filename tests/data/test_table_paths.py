@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import tftransfer
-from tftransfer.data.encode import encode_png
-from tftransfer.data.load import read_examples
 from tftransfer.data.manifest import read_items
-from tftransfer.data.sources import read_source, read_unlabelled
+from tftransfer.readers.encode import encode_png
+from tftransfer.readers.load import read_examples
+from tftransfer.readers.sources import read_source, read_unlabelled
 from tftransfer.utils.errors import UserError
 
 

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tftransfer.data.scan import scan
-from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.data.split import split
 from tftransfer.data.tables import read_table
+from tftransfer.readers.sources import read_source, read_unlabelled
 from tftransfer.utils.errors import UserError
 
 

@@ -3,13 +3,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tftransfer.data import tfds as module
 from tftransfer.data.scan import scan
-from tftransfer.data.sources import read_source
-from tftransfer.data.tfds import from_tfds
 from tftransfer.preprocessing.audio.wav import wav_header, wav_samples
 from tftransfer.preprocessing.image.checks import image_format
 from tftransfer.preprocessing.image.decode import decode
+from tftransfer.readers import tfds as module
+from tftransfer.readers.sources import read_source
+from tftransfer.readers.tfds import from_tfds
 from tftransfer.utils.errors import UserError
 
 SPLITS = {"train": 6, "validation": 2, "test": 3}

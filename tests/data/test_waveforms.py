@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import tftransfer
-from tftransfer.data.sources import read_source, read_unlabelled
 from tftransfer.preprocessing.audio.wav import wav_header, wav_samples
+from tftransfer.readers.sources import read_source, read_unlabelled
 from tftransfer.utils.errors import UserError
 
 WAVES = np.random.default_rng(0).uniform(-1, 1, (6, 800)).astype(np.float32)

@@ -7,8 +7,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 import tftransfer
-from tftransfer.data.encode import encode_png
 from tftransfer.preprocessing.image.decode import decode_resized
+from tftransfer.readers.encode import encode_png
 
 SIZE = 16
 # One phase that trains every stage, so that two runs differ in their method only.

@@ -4,7 +4,7 @@ import pytest
 from bad_input_tools import assert_stops_before_training, run_command
 
 import tftransfer
-from tftransfer.data import load
+from tftransfer.readers import load
 
 
 def own_config(place):

@@ -12,7 +12,7 @@ from bad_input_tools import (
 )
 
 import tftransfer
-from tftransfer.data.in_memory import from_arrays
+from tftransfer.readers.in_memory import from_arrays
 
 
 def path_that_leads_out(place):

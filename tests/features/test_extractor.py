@@ -6,7 +6,6 @@ import pytest
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Head
-from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import FeatureCache
 from tftransfer.features.extractor import FeatureExtractor
 from tftransfer.features.phase_features import PhaseFeatures
@@ -14,6 +13,7 @@ from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.features.store import FeatureStore
 from tftransfer.features.views import Views
 from tftransfer.models.network import FEATURES, INPUT, Network
+from tftransfer.readers.load import read_examples
 
 COUNT, SIZE = 20, 16
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, SIZE, SIZE, 3), np.uint8)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.data.load import read_all
 from tftransfer.labels.arrays import label_array, labels_from_array
+from tftransfer.readers.load import read_all
 from tftransfer.utils.errors import UserError
 
 

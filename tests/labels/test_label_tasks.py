@@ -14,12 +14,12 @@ from tftransfer.data.examples import (
     add_unlabelled,
     with_classes,
 )
-from tftransfer.data.in_memory import from_arrays
 from tftransfer.data.split import split
 from tftransfer.labels.arrays import labels_from_array
 from tftransfer.metrics.calibration import fit_temperature
 from tftransfer.metrics.intervals import with_intervals
 from tftransfer.metrics.probabilities import log_loss, mean_over_tasks, softmax
+from tftransfer.readers.in_memory import from_arrays
 from tftransfer.utils.errors import UserError
 
 MULTI_TASK = ProblemType.MULTI_TASK

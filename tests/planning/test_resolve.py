@@ -9,7 +9,6 @@ import pytest
 from tftransfer.backbones.load import load_backbone
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Head, Phase, Recipe
-from tftransfer.data.in_memory import from_arrays
 from tftransfer.planning.resolve import (
     resolve_recipe,
     with_augmentation,
@@ -18,6 +17,7 @@ from tftransfer.planning.resolve import (
     with_widths,
 )
 from tftransfer.preprocessing import get_modality
+from tftransfer.readers.in_memory import from_arrays
 from tftransfer.recipes import make_recipe, parse_recipe
 from tftransfer.utils.errors import UserError
 

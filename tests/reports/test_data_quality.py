@@ -9,10 +9,10 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.data.examples import Examples
-from tftransfer.data.load import read_examples
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.probes.layer_probes import pooled_layer_features
+from tftransfer.readers.load import read_examples
 from tftransfer.reports.data_quality import near_duplicates, suspected_labels
 
 

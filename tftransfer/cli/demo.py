@@ -12,7 +12,7 @@ import tensorflow as tf
 from tftransfer import api
 from tftransfer.commands.comparison import Comparison
 from tftransfer.core.experiment import Experiment
-from tftransfer.data.encode import encode_png
+from tftransfer.readers.encode import encode_png
 from tftransfer.runs.run import Run
 from tftransfer.utils.errors import UserError
 

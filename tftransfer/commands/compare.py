@@ -19,11 +19,11 @@ from tftransfer.core.recipe import Recipe
 from tftransfer.core.run_files import is_run
 from tftransfer.core.typing import PathLike
 from tftransfer.data.examples import Examples
-from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.planning.checks import asked_modality, check_names
 from tftransfer.planning.resolve import resolve_recipe
+from tftransfer.readers.load import read_examples
 from tftransfer.recipes import RecipeLike, RecipeSpec, parse_recipe
 from tftransfer.runs.run import Run
 from tftransfer.utils import import_time, signals

@@ -16,11 +16,11 @@ from tftransfer.backbones.names import modality_of_name
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.typing import KerasModel, PathLike
 from tftransfer.data.examples import Examples, read_item
-from tftransfer.data.load import read_examples
 from tftransfer.data.understanding import shown_name, understood
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.preprocessing.image.checks import header_size, image_format
+from tftransfer.readers.load import read_examples
 from tftransfer.reports.data_quality import describe_data_quality
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError

@@ -1,1 +1,1 @@
-"""From files and arrays to split, hashed, checked examples."""
+"""From files and tables to split, hashed, checked examples."""

@@ -11,7 +11,6 @@ from tftransfer.backbones.backbone import Backbone
 from tftransfer.core.experiment import Experiment
 from tftransfer.core.recipe import Recipe
 from tftransfer.data.examples import Examples
-from tftransfer.data.load import read_examples
 from tftransfer.features.disk_cache import DEFAULT_CACHE_BYTES, FeatureCache
 from tftransfer.features.shared_cache import SharedCaches
 from tftransfer.losses import check_losses
@@ -29,6 +28,7 @@ from tftransfer.planning.phase_plan import plan_phase
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.resolve import resolve_recipe
 from tftransfer.preprocessing import Preprocessor
+from tftransfer.readers.load import read_examples
 from tftransfer.recipes import RecipeSpec, parse_recipe
 from tftransfer.utils.devices import initialize_devices
 from tftransfer.utils.timing import Clock

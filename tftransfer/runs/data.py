@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tftransfer.data.examples import SPLIT_DTYPE, SPLITS, Examples, with_classes
-from tftransfer.data.load import read_all
 from tftransfer.features.disk_cache import FeatureCache
+from tftransfer.readers.load import read_all
 from tftransfer.utils.errors import UserError
 from tftransfer.workdir.run_folder import RunFolder
 from tftransfer.workdir.trained_model import TrainedModel

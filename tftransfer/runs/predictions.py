@@ -13,21 +13,21 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
-from tftransfer.data.elements import Elements, has_elements
-from tftransfer.data.encode import encode_value
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.folders import files_below
-from tftransfer.data.frames import is_columns, is_frame, plain, table_of
 from tftransfer.data.input_pipeline import InputPipeline
-from tftransfer.data.listed_files import text_warnings
 from tftransfer.data.manifest import TableItems, items_of, read_items
-from tftransfer.data.pixels import Pixels
 from tftransfer.data.scan import ScannedFile, scan_items, summarize_warnings
 from tftransfer.data.tables import SUFFIXES, Table
 from tftransfer.evaluation.evaluate import predict_outputs
 from tftransfer.evaluation.tables import best_classes
 from tftransfer.models.network import FEATURES
 from tftransfer.preprocessing import get_modality
+from tftransfer.readers.elements import Elements, has_elements
+from tftransfer.readers.encode import encode_value
+from tftransfer.readers.frames import is_columns, is_frame, plain, table_of
+from tftransfer.readers.listed_files import text_warnings
+from tftransfer.readers.pixels import Pixels
 from tftransfer.utils.errors import UserError
 from tftransfer.workdir.trained_model import TrainedModel
 

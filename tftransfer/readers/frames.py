@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from tftransfer.data.columns import USUAL_NAMES
 from tftransfer.data.tables import Table
 from tftransfer.utils.errors import UserError
 
+# Data frames, series, arrays, lists, and their cells.
+_Values: TypeAlias = Any
 _SCALARS = (str, int, float, bool, np.generic, type(None))
 
 
@@ -27,7 +29,7 @@ def is_columns(data: object) -> bool:
     return isinstance(data, Mapping) and bool(data)
 
 
-def table_of(data: Any) -> Table | tuple[Any, Any]:
+def table_of(data: _Values) -> Table | tuple[_Values, _Values]:
     """Returns a table of a data frame or of columns; inputs and labels if cells are arrays.
 
     Args:
@@ -54,7 +56,7 @@ def table_of(data: Any) -> Table | tuple[Any, Any]:
     return Table(path=Path(type(data).__name__), header=list(columns), rows=rows, warnings=warnings)
 
 
-def plain(values: Any) -> Any:
+def plain(values: _Values) -> _Values:
     """Returns a series, index or frame of one column as a list or array, with None for missing.
 
     Other values are returned as they are.
@@ -78,7 +80,7 @@ def plain(values: Any) -> Any:
     return values
 
 
-def _without_missing(values: Any) -> Any:
+def _without_missing(values: _Values) -> _Values:
     if str(values.dtype).startswith(("datetime", "timedelta", "period")):
         raise _dates()
     missing = np.asarray(values.isna(), bool)
@@ -90,7 +92,7 @@ def _without_missing(values: Any) -> Any:
     return np.array(cells) if numbers else cells
 
 
-def _numbers(series: Any) -> Array:
+def _numbers(series: _Values) -> Array:
     found = np.asarray(plain(series))
     if found.dtype.kind not in "biuf":
         raise UserError(
@@ -106,7 +108,7 @@ def _dates() -> UserError:
     )
 
 
-def _column(values: Any) -> Sequence[Any]:
+def _column(values: _Values) -> Sequence[_Values]:
     found = plain(values) if not _is_date(values) else [str(value) for value in values]
     if hasattr(found, "numpy"):
         found = found.numpy()
@@ -118,15 +120,17 @@ def _column(values: Any) -> Sequence[Any]:
     return list(found)
 
 
-def _is_date(values: Any) -> bool:
+def _is_date(values: _Values) -> bool:
     return str(getattr(values, "dtype", "")).startswith(("datetime", "timedelta", "period"))
 
 
-def _is_scalar(cells: Sequence[Any]) -> bool:
+def _is_scalar(cells: Sequence[_Values]) -> bool:
     return all(isinstance(cell, (*_SCALARS, os.PathLike)) for cell in cells)
 
 
-def _pair(columns: Mapping[str, Sequence[Any]], values: Sequence[str]) -> tuple[Any, Any]:
+def _pair(
+    columns: Mapping[str, Sequence[_Values]], values: Sequence[str]
+) -> tuple[_Values, _Values]:
     """Returns inputs and labels, where the cells of the columns `values` are arrays or bytes."""
     usual = [name for name in columns if name.lower() in USUAL_NAMES["label"]]
     inputs = [name for name in values if name not in usual]
@@ -139,7 +143,7 @@ def _pair(columns: Mapping[str, Sequence[Any]], values: Sequence[str]) -> tuple[
     return columns[inputs[0]], columns[labels[0]]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: _Values) -> str:
     if value is None or value != value:  # NaN differs from itself
         return ""
     return value if isinstance(value, str) else str(value)

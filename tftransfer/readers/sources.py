@@ -15,15 +15,15 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import ArrayLike, Dataset, PathLike
 from tftransfer.data.archives import is_archive, unpack_cached, unpacked_remarks
 from tftransfer.data.download import local_path
-from tftransfer.data.elements import Elements, check_weights, has_elements
-from tftransfer.data.encode import encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import is_system_file, modality_of_files
 from tftransfer.data.folders import files_below, from_folder
-from tftransfer.data.frames import is_columns, is_frame, plain, table_of
-from tftransfer.data.in_memory import from_arrays, from_dataset
 from tftransfer.data.manifest import TableItems, from_manifest, from_table, items_of, read_items
 from tftransfer.data.tables import SUFFIXES, Table
+from tftransfer.readers.elements import Elements, check_weights, has_elements
+from tftransfer.readers.encode import encode_values
+from tftransfer.readers.frames import is_columns, is_frame, plain, table_of
+from tftransfer.readers.in_memory import from_arrays, from_dataset
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -65,7 +65,7 @@ def read_source(
     if not text:
         raise _no_data()
     if text.startswith("tfds:"):
-        from tftransfer.data.tfds import from_tfds
+        from tftransfer.readers.tfds import from_tfds
 
         return from_tfds(text.removeprefix("tfds:"), problem_type=problem_type)
     path, remarks = _unpacked(text, cache or user_cache_dir())
@@ -93,7 +93,7 @@ def read_source(
 
 
 def _from_memory(
-    data: Any, *, problem_type: str, group_by: str, columns: str, to_train: bool
+    data: Data, *, problem_type: str, group_by: str, columns: str, to_train: bool
 ) -> Examples:
     if data is None:
         raise _no_data()

@@ -10,8 +10,8 @@ from tftransfer.data.examples import UNLABELLED, Examples, add_test_data, add_un
 from tftransfer.data.groups import with_groups
 from tftransfer.data.scan import scan
 from tftransfer.data.scan_cache import ScanCache
-from tftransfer.data.sources import Data, read_source, read_unlabelled
 from tftransfer.data.split import split
+from tftransfer.readers.sources import Data, read_source, read_unlabelled
 
 Check = Callable[[Examples], None]
 

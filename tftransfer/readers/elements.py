@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from tftransfer.core.typing import ArrayLike
+from tftransfer.core.typing import ArrayLike, Dataset
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
+# An array, a text, or several of them by position or name.
+_Element: TypeAlias = Any
 _MAX_ELEMENTS = 1_000_000
 _MAX_BYTES = 16 << 30
 _INPUT_KEYS = (
@@ -39,7 +41,7 @@ class Elements:
       warnings: How the elements were read.
     """
 
-    source: Any
+    source: Dataset
     labels: list[ArrayLike] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -78,18 +80,18 @@ class Elements:
                 weights |= set(np.unique(weight).tolist())
                 check_weights(list(weights))
             values, labels = (value, label) if is_batch else ([value], [label])
-            if labeled:
+            if labeled and labels is not None:
                 self.labels += [_text(each) for each in labels]
             yield from values
         if weights:
             self.warnings.append("weights of examples are all equal, and are not used")
 
-    def _elements(self) -> Iterable[Any]:
+    def _elements(self) -> Iterable[_Element]:
         if hasattr(self.source, "as_numpy_iterator"):
             if int(self.source.cardinality()) == _INFINITE:
                 raise UserError("The dataset is infinite.", "Add take(n), or remove repeat().")
             try:
-                elements: Iterable[Any] = self.source.as_numpy_iterator()
+                elements: Iterable[_Element] = self.source.as_numpy_iterator()
                 return elements
             except TypeError as error:
                 raise UserError(
@@ -143,7 +145,7 @@ def has_elements(data: object) -> bool:
     return not is_known and hasattr(data, "__getitem__") and hasattr(data, "__len__")
 
 
-def _length(source: Any) -> int:
+def _length(source: Dataset) -> int:
     try:
         return len(source)
     except TypeError:
@@ -152,7 +154,7 @@ def _length(source: Any) -> int:
         ) from None
 
 
-def _divided(element: Any, labeled: bool) -> tuple[Any, Any, Any]:
+def _divided(element: _Element, labeled: bool) -> tuple[_Element, _Element | None, _Element | None]:
     """Returns input, label and weight of an element; label and weight may be None."""
     if isinstance(element, Mapping):
         value = _first_of(element, _INPUT_KEYS)
@@ -173,7 +175,7 @@ def _divided(element: Any, labeled: bool) -> tuple[Any, Any, Any]:
     raise _unknown_element(type(element).__name__)
 
 
-def _first_of(element: Mapping[Any, Any], keys: Sequence[str]) -> Any:
+def _first_of(element: Mapping[str, _Element], keys: Sequence[str]) -> _Element | None:
     return next((element[key] for key in keys if key in element), None)
 
 
@@ -198,5 +200,5 @@ def check_weights(weights: ArrayLike) -> None:
         raise UserError("Weights of examples are not supported.", _WEIGHTS_REMEDY)
 
 
-def _text(label: Any) -> Any:
+def _text(label: _Element) -> _Element:
     return label.decode() if isinstance(label, bytes) else label

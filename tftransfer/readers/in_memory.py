@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from tftransfer.core.typing import ArrayLike
-from tftransfer.data.elements import Elements
-from tftransfer.data.encode import SAMPLE_RATE, EncodedValues, encode_value, encode_values
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
-from tftransfer.data.frames import plain
 from tftransfer.labels.arrays import label_array, labels_from_array
+from tftransfer.readers.elements import Elements
+from tftransfer.readers.encode import SAMPLE_RATE, EncodedValues, encode_value, encode_values
+from tftransfer.readers.frames import plain
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tftransfer.core.typing import Array
-from tftransfer.data.encode import encode_clip, encode_png
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples
 from tftransfer.data.file_types import modality_of_files
 from tftransfer.labels.arrays import labels_from_array
+from tftransfer.readers.encode import encode_clip, encode_png
 from tftransfer.utils.errors import UserError, unknown_name
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from tftransfer.core.typing import Array, ArrayLike
 from tftransfer.data.examples import Quarantined
 from tftransfer.data.file_types import modality_of_files
-from tftransfer.data.listed_files import listed_files, text_warnings
-from tftransfer.data.pixels import Pixels, encode_png
 from tftransfer.data.table_paths import FoundFiles
+from tftransfer.readers.listed_files import listed_files, text_warnings
+from tftransfer.readers.pixels import Pixels, encode_png
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 

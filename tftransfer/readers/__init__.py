@@ -1,0 +1,1 @@
+"""Reads what people bring into examples: paths, arrays, data frames and datasets."""
