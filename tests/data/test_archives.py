@@ -11,7 +11,7 @@ import zlib
 import pytest
 
 from tftransfer.data import archives
-from tftransfer.data.sources import read_source
+from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
 
 

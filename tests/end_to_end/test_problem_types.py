@@ -127,7 +127,7 @@ def test_regression_of_labels_around_300_is_learned_at_the_default_rate(squares,
 def test_verdict_of_a_run_no_better_than_a_guess_names_it_and_the_command_to_inspect_the_data(
     squares, tmp_path
 ):
-    from tftransfer.data.load import read_examples
+    from tftransfer.readers.load import read_examples
     from tftransfer.reports.commands import Commands
     from tftransfer.reports.verdict import verdict
 
