@@ -10,9 +10,13 @@ from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples
 from tftransfer.probes.linear_probe import LinearProbe
 
+Features = Callable[[Array], Array]
+
+_MAX_MIRRORED = 500
+
 
 def baselines(
-    features: Callable[[Array], Array], examples: Examples, *, probe: bool
+    features: Features, examples: Examples, *, probe: bool, mirrored: Features | None = None
 ) -> dict[str, dict[str, float]]:
     """Evaluates a constant guess and a linear probe on the features of the source network.
 
@@ -21,11 +25,12 @@ def baselines(
         before training, float [m, d].
       examples: Examples with a training split.
       probe: Whether to fit the linear probe, which takes one forward pass over the data.
+      mirrored: The same function for mirror images; None without them.
 
     Returns:
       `majority` and `linear_probe`, each the main metric on the test split by its name; without a
       test split, on the validation split. `linear_probe` also has the main metric on the
-      `validation` split.
+      `validation` split, and on the mirror images of that split as `mirrored`.
     """
     split = "test" if len(examples.where("test")) else "val"
     train, test = examples.where("train"), examples.where(split)
@@ -47,4 +52,7 @@ def baselines(
             for name, indices in splits.items()
             if len(indices)
         }
+        some = examples.where("val")[:_MAX_MIRRORED]
+        if mirrored and len(some):
+            found["linear_probe"]["mirrored"] = evaluated(model.predict(mirrored(some)), some)
     return found
