@@ -197,3 +197,23 @@ def test_lists_of_class_numbers_are_several_labels():
     found = read([[1], [1, 20], [3]])
     assert found.problem_type == "multi_label" and found.classes == ("1", "3", "20")
     assert found.labels.tolist() == [[1, 0, 0], [1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("labels", [[-1, 1, 1], [-1.0, 1.0, 1.0], ["-1", "1", "1"]])
+def test_minus_1_and_1_are_two_classes(labels):
+    found = read(labels)
+    assert found.problem_type == "single_label" and found.labels.tolist() == [0, 1, 1]
+    assert [float(name) for name in found.classes] == [-1, 1]
+
+
+def test_dictionaries_are_columns_and_dates_are_refused_with_a_remedy():
+    found = read([{"species": "cat", "color": "red"}, {"species": "dog", "color": "blue"}] * 3)
+    assert found.problem_type == "multi_task"
+    assert found.classes == ("species=cat", "species=dog", "color=blue", "color=red")
+    several = read([{"rude": True, "spam": False}, {"rude": True, "spam": True}] * 3)
+    assert several.classes == ("rude", "spam") and several.labels[0].tolist() == [1, 0]
+    dates = np.array(["2020-01-01", "2021-01-01"] * 3, "datetime64[D]")
+    with pytest.raises(UserError, match="datetime64") as caught:
+        read(dates)
+    assert "labels.astype(str)" in caught.value.remedy
+    assert read(dates.astype(str)).classes == ("2020-01-01", "2021-01-01")

@@ -226,7 +226,7 @@ def test_empty_labels_are_counted():
 
 def test_columns_of_amounts_and_of_classes_are_refused_with_both_commands():
     ages = [str(20 + 3 * n) for n in range(30)]
-    with pytest.raises(UserError, match="age hold numbers to predict, sex classes") as caught:
+    with pytest.raises(UserError, match="numbers to predict, age, and of classes, sex") as caught:
         read(ages, ["0", "1", "2"] * 10, names=("age", "sex"))
     assert "--columns=label=age --problem_type=regression" in caught.value.remedy
     assert "--columns=label=sex" in caught.value.remedy

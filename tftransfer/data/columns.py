@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tftransfer.data.groups import column_of_groups
 from tftransfer.data.label_columns import choose_labels, divides, undivided_note
+from tftransfer.data.table_header import column_of_texts
 from tftransfer.data.table_paths import column_of_files
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
@@ -176,6 +177,8 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
         name = found["text"][0]
         return name, not column_of_files(table.path, {name: cells[name]}, exactly=True)
     name = column_of_files(table.path, cells)
+    if not name and (texts := column_of_texts(cells)):
+        return texts, True
     if not name:
         error = unknown_name("column", "path", header)
         raise UserError(
@@ -198,7 +201,8 @@ def item_warnings(table: Table, columns: str, item: str, *, texts: bool) -> tupl
     named = _named(columns, table.header, (role,), required=False)
     if named or item in _with_usual_name(table.header, role):
         return ()
-    text = f"the column {item} names existing files and is read as paths; --columns=path=NAME "
+    why = "has the longest texts" if texts else "names existing files and is read as paths"
+    text = f"the column {item} {why}; --columns=path=NAME "
     text += "or --columns=text=NAME selects a column of paths or texts"
     return (printable(text),)
 

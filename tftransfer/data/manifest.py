@@ -12,6 +12,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.columns import columns_of, item_column, item_warnings
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples, Quarantined, first_of
+from tftransfer.data.table_header import with_header
 from tftransfer.data.table_paths import find_files
 from tftransfer.data.tables import Table, read_table
 from tftransfer.labels.cells import labels_from_cells
@@ -44,7 +45,7 @@ def from_manifest(
       UserError: A column is missing, or a cell is invalid.
     """
     return from_table(
-        read_table(path),
+        with_header(read_table(path)),
         problem_type=problem_type,
         group_by=group_by,
         columns=columns,
@@ -135,7 +136,7 @@ def read_items(path: Path, columns: str = "") -> TableItems:
     Raises:
       UserError: The table cannot be read, or has no column of paths or texts.
     """
-    return items_of(read_table(path), columns)
+    return items_of(with_header(read_table(path)), columns)
 
 
 def items_of(table: Table, columns: str = "") -> TableItems:

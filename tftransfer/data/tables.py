@@ -108,7 +108,10 @@ def _with_header(cells: list[list[str]], path: Path) -> _Rows:
     header = [name.strip() for name in cells[0]]
     repeated = [name for name in header if name and header.count(name) > 1]
     if repeated:
-        raise UserError(f"{path} has two columns named {repeated[0]!r}.", "Rename one of them.")
+        raise UserError(
+            f"{path} has two columns named {repeated[0]!r}.",
+            "Rename one of them, or add a header if the first row is an example.",
+        )
     rows, unusable = {}, {}
     for number, row in enumerate(cells[1:], 2):
         if len(row) > len(header) and not any(row[len(header) :]):
@@ -197,13 +200,11 @@ def _read_json_lines(text: str, path: Path) -> _Rows:
 
 
 def _cell(value: JSON) -> str:
-    """Returns a JSON value as a cell; several names are separated by |."""
+    """Returns a JSON value as a cell; a list of names stays JSON."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list) and all(isinstance(each, (str, int)) for each in value):
-        return "|".join(map(str, value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # 0 and 0.0 are one number
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -73,6 +73,13 @@ def labels_from_array(
 
 
 def _read(labels: Array, problem_type: str, classes: tuple[str, ...]) -> LabelReading:
+    if labels.dtype.kind not in "biufUO":
+        raise UserError(
+            f"The labels are of {labels.dtype}.",
+            "Give names, such as labels.astype(str), or numbers, such as labels.astype(int).",
+        )
+    if labels.dtype.kind == "O" and all(isinstance(label, dict) for label in labels.flat):
+        return _from_dicts(labels.reshape(-1).tolist(), problem_type)
     if labels.dtype.kind == "O" and any(isinstance(label, _SETS) for label in labels.flat):
         return labels_from_sets([_names_of(label) for label in labels], problem_type, _SOURCE)
     if labels.dtype.kind in "UO" and problem_type != ProblemType.MULTI_TASK:
@@ -161,6 +168,14 @@ def _from_names(labels: Array, problem_type: str) -> LabelReading:
     return _task_labels(labels, (), f"{reason}; --problem_type=multi_label reads them as a set")
 
 
+def _from_dicts(labels: Sequence[Mapping[str, object]], problem_type: str) -> LabelReading:
+    """Returns dictionaries, one per example, as the columns of a table."""
+    names = list(dict.fromkeys(str(name) for label in labels for name in label))
+    rows = [{str(name): _names_of(value)[0] for name, value in label.items()} for label in labels]
+    cells = {number: [row.get(name, "") for name in names] for number, row in enumerate(rows)}
+    return labels_from_cells(cells, names, problem_type, _SOURCE)
+
+
 def _in_code_point_order(read: LabelReading) -> LabelReading:
     """Returns single labels with their classes in the order of arrays: 10 before 9."""
     if read.problem_type is not ProblemType.SINGLE_LABEL:
@@ -204,6 +219,8 @@ def _from_numbers(labels: Array, classes: tuple[str, ...]) -> LabelReading:
         reason = f"{amounts}; for classes give --problem_type=single_label"
         return _with_columns(labels, ProblemType.REGRESSION, classes, reason)
     low, high = labels.min(), labels.max()
+    if labels.dtype.kind == "b":
+        return _single_labels(labels, classes, "True and False")
     reason = f"whole numbers from {low} to {high}; for amounts give --problem_type=regression"
     return _single_labels(labels, classes, reason)
 
@@ -257,6 +274,8 @@ def _infer_classes(labels: Array) -> tuple[tuple[str, ...], Array]:
     """Returns the distinct labels as names, and the index of each label."""
     numbers = labels if labels.dtype.kind in "if" else np.zeros(len(labels))
     wrong = np.flatnonzero(~((numbers >= 0) & np.isfinite(numbers)))
+    if np.array_equal(np.unique(numbers), (-1, 1)):  # the two classes of some data sets
+        wrong = wrong[:0]
     if len(wrong):
         raise UserError(
             f"Label {labels[wrong[0]]} of example {wrong[0]} is negative or not finite.",

@@ -8,7 +8,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
-from tftransfer.labels.delimiters import Delimiter, find_delimiter
+from tftransfer.labels.delimiters import Delimiter, find_delimiter, split_object
 from tftransfer.labels.flags import flags_of_cells, read_flags
 from tftransfer.labels.names import MISSING, joined, looks_missing, name_warnings
 from tftransfer.labels.numbers import Numbers, is_number, read_numbers, why_amounts
@@ -83,6 +83,8 @@ def _numbers_of_one_column(cells: Cells, name: str, numbers: Numbers, source: st
     if amounts or not numbers.whole or (numbers.remark and "," in numbers.remark):
         why = amounts or "numbers with a fraction"
         reason = f"{why} in the column {name}; for classes give --problem_type=single_label"
+        if "decimal comma" in numbers.remark:
+            reason += ", for several numbers in a cell --problem_type=multi_label"
         return _regression(cells, [name], source, printable(reason))
     low, high = numbers.values.min(), numbers.values.max()
     reason = f"whole numbers from {low:.10g} to {high:.10g} in the column {name}; {_REGRESSION}"
@@ -91,6 +93,9 @@ def _numbers_of_one_column(cells: Cells, name: str, numbers: Numbers, source: st
 
 def _lists(cells: Cells, delimiter: Delimiter, source: str) -> LabelReading:
     """Returns lists in brackets: several names, or vectors of numbers of one length."""
+    objects = [split_object(row[0]) for row in cells.values()]
+    if all(each is not None for each in objects):
+        return _objects(cells, [each or {} for each in objects], source)
     rows = [delimiter.split(row[0]) for row in cells.values()]
     width = len(rows[0])
     numeric = all(is_number(item) for row in rows for item in row)
@@ -113,6 +118,13 @@ def _lists(cells: Cells, delimiter: Delimiter, source: str) -> LabelReading:
     return _several_names([row[0] for row in cells.values()], delimiter, source, printable(reason))
 
 
+def _objects(cells: Cells, objects: Sequence[dict[str, str]], source: str) -> LabelReading:
+    """Returns JSON objects in cells as columns, one for each key."""
+    names = list(dict.fromkeys(name for each in objects for name in each))
+    columns = {n: [each.get(name, "") for name in names] for n, each in zip(cells, objects)}
+    return labels_from_cells(columns, names, "auto", source)
+
+
 def is_whole(cell: str) -> bool:
     """Returns whether a number in a cell is whole."""
     return float(cell) == round(float(cell))
@@ -127,6 +139,7 @@ def _several_columns(
             "Keep one, with several names in a cell separated by |, or give "
             "--problem_type=multi_task.",
         )
+    _check_uncertain(cells, source)
     found = [_numbers_or_error(cells, k, name, source) for k, name in enumerate(columns)]
     numbers = {name: each for name, each in zip(columns, found) if each}
     amounts = [name for name, each in numbers.items() if _is_amount(each, name)]
@@ -137,14 +150,28 @@ def _several_columns(
     if amounts:
         classes = [name for name in columns if name not in amounts]
         raise UserError(
-            f"{source}: the label columns {', '.join(amounts)} hold numbers to predict, "
-            f"{', '.join(classes)} classes.",
+            f"{source} has label columns of numbers to predict, {', '.join(amounts)}, and of "
+            f"classes, {', '.join(classes)}.",
             f"Give --columns=label={amounts[0]} --problem_type=regression, or --columns="
             + ",".join(f"label={name}" for name in classes)
             + ".",
         )
     text = f"each label column is a task: {', '.join(columns)}; for numbers to predict give "
     return _tasks(cells, columns, source, printable(f"{text}--problem_type=regression"))
+
+
+def _check_uncertain(cells: Cells, source: str) -> None:
+    """Raises an error if labels are -1, 0 and 1, such as uncertain, absent and present."""
+    found = {cell for row in cells.values() for cell in row} - {""}
+    if {float(cell) for cell in found if is_number(cell)} == {-1.0, 0.0, 1.0} and all(
+        map(is_number, found)
+    ):
+        rows = [n for n, row in cells.items() if any(c and float(c) < 0 for c in row)]
+        raise UserError(
+            f"{source}, {rows_in_words(rows)}: the label columns hold -1 next to 0 and 1.",
+            "Empty the cells with -1 if these labels are unknown, or write 0 or 1; for numbers "
+            "give --problem_type=regression.",
+        )
 
 
 def _has_fraction(numbers: Mapping[str, Numbers], amounts: Sequence[str]) -> bool:
@@ -321,6 +348,8 @@ def _sets(
 
 
 def _check_class_numbers(cells: Cells, source: str) -> None:
+    if {float(c) if is_number(c) else c for row in cells.values() for c in row} == {-1.0, 1.0}:
+        return  # the two classes of some data sets
     for number, row in cells.items():
         for text in row:
             if text.lower() in MISSING:

@@ -81,6 +81,20 @@ def split_list(cell: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def split_object(cell: str) -> dict[str, str] | None:
+    """Returns a JSON object as name to cell, or None for other cells."""
+    if not cell.startswith("{"):
+        return None
+    try:
+        found = json.loads(cell)
+    except ValueError:
+        return None
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in found.items()
+    }
+
+
 def _split_bars(cell: str) -> list[str]:
     return [part.strip() for part in cell.replace(";", "|").split("|") if part.strip()]
 

@@ -147,7 +147,7 @@ def why_amounts(values: Array, name: str = "") -> str:
     count, low, high = len(different), different[0], different[-1]
     shown = f"{count:,} different whole numbers from {low:,.10g} to {high:,.10g}"
     if count > _MIN_AMOUNTS and len(values) < 2 * count:
-        return f"{shown}, most of which occur once"
+        return f"{shown} for {len(values):,} examples"
     if count > _MIN_AMOUNTS and any(map(_AMOUNTS.fullmatch, re.split(r"[^a-z]+", name.lower()))):
         return f"{shown} in a column of amounts"
     numbered = low in (0, 1) and high - low < 2 * count
