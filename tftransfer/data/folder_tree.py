@@ -69,6 +69,12 @@ class Skipped:
     own: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
 
+    def add(self, other: Skipped) -> None:
+        """Adds what was found elsewhere."""
+        self.system.update(other.system)
+        self.own += other.own
+        self.links += other.links
+
 
 def read_folder(root: str, skipped: Skipped, *, links: bool = True) -> Folder:
     """Reads the tree of a folder.
@@ -91,13 +97,13 @@ def read_folder(root: str, skipped: Skipped, *, links: bool = True) -> Folder:
             if entry.is_symlink():
                 skipped.links.append(entry.path)
         elif not entry.is_symlink():
-            own_before = len(skipped.own)
-            below = read_folder(entry.path, skipped, links=False)
-            holds_own = len(skipped.own) > own_before
-            if _is_own(below) or (holds_own and not below.files and not below.folders):
-                skipped.own[own_before:] = [entry.path]
+            inner = Skipped()
+            below = read_folder(entry.path, inner, links=False)
+            if _is_own(below) or (inner.own and not below.files and not below.folders):
+                inner = Skipped(own=[entry.path])
             else:
                 found.folders.append(below)
+            skipped.add(inner)
         else:
             found.folders.append(Folder(path=entry.path, linked=True))
     if links:

@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 from scipy.signal import resample_poly
 
+from tftransfer.data.scan import scan_item
+from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.audio.decode import decode_wav, decode_waveform, fit_length, resample
 from tftransfer.preprocessing.audio.wav import encode_wav, wav_samples
 
@@ -74,6 +76,45 @@ def test_decode_wav_reads_a_stream_of_unknown_size_to_its_end():
     data = wav(ramp().astype("<f4").tobytes(), code=3, bits=32, size=0xFFFFFFFF)
     assert decode_wav(tf.constant(data))[0].shape == (200,)
     assert wav_samples(data).shape == (200, 1)
+
+
+def _rf64(body, stated, end=b""):
+    data = bytearray(wav(body, size=0xFFFFFFFF))
+    sizes = struct.pack("<QQQI", len(data) + 36, stated, stated // 2, 0)
+    data[:4] = b"RF64"
+    return bytes(data[:12]) + b"ds64" + struct.pack("<I", 28) + sizes + bytes(data[12:]) + end
+
+
+TONE_BODY = np.arange(400, dtype="<i2").tobytes()
+UNFINISHED = {
+    "size 0": (wav(TONE_BODY, size=0), 400),
+    "2 bytes too many": (wav(TONE_BODY, size=802), 400),
+    "counts its header": (wav(TONE_BODY * 4, size=3200 + 44), 1600),
+    "RF64": (_rf64(TONE_BODY, 800), 400),
+    "RF64 with a chunk after its samples": (_rf64(TONE_BODY, 800, b"LIST\4\0\0\0INFO"), 400),
+}
+
+
+@pytest.mark.parametrize("case", UNFINISHED)
+def test_wav_with_a_wrong_size_is_read_the_same_in_python_and_in_a_graph(case):
+    data, count = UNFINISHED[case]
+    expected = wav_samples(data)[:, 0]
+    assert len(expected) == count and expected[399] == np.float32(399 / 2**15)
+    np.testing.assert_array_equal(tf.function(decode_wav)(tf.constant(data))[0], expected)
+    reason = scan_item(data, get_modality("audio"))
+    assert reason.reason == ""
+    assert any("size" in w or "than stated" in w for w in reason.warnings) != case.startswith(
+        "RF64"
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [wav(TONE_BODY, size=1600), wav(b"LIST\4\0\0\0INFO", size=0), wav(b"", size=0)]
+)
+def test_wav_without_its_samples_stays_out(data):
+    assert scan_item(data, get_modality("audio")).reason
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        tf.function(decode_wav)(tf.constant(data))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,13 @@ import numpy as np
 
 from tftransfer.core.typing import Array
 from tftransfer.preprocessing.audio import compressed
-from tftransfer.preprocessing.audio.wav import FLOAT, SAMPLE_RATE, wav_header, wav_samples
+from tftransfer.preprocessing.audio.wav import (
+    FLOAT,
+    SAMPLE_RATE,
+    SIGNATURES,
+    wav_header,
+    wav_samples,
+)
 from tftransfer.preprocessing.base import FileCheck, FileWarning
 from tftransfer.preprocessing.formats import unread_format
 
@@ -31,7 +37,7 @@ _MAX_CLIPPED_FRACTION = 1e-3
 
 def audio_format(data: bytes) -> str | None:
     """Returns WAV, FLAC or Ogg by the first bytes; None for anything else."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+    if data[:4] in SIGNATURES and data[8:12] == b"WAVE":
         return "WAV"
     return next((name for name, start in _COMPRESSED.items() if data.startswith(start)), None)
 
@@ -175,7 +181,12 @@ def loudness(data: bytes) -> str | None:
     return "clipped: over 0.1 % of the samples are at full scale" if clipped else None
 
 
-WARNINGS: tuple[FileWarning, ...] = (several_channels, other_rate, loudness)
+def unfinished(data: bytes) -> str | None:
+    """Warns of headers that do not state the size of the samples."""
+    return (wav_header(data).remark or None) if audio_format(data) == "WAV" else None
+
+
+WARNINGS: tuple[FileWarning, ...] = (several_channels, other_rate, loudness, unfinished)
 
 
 def _shape(data: bytes) -> tuple[int, int, int]:

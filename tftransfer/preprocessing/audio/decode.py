@@ -11,12 +11,15 @@ import tensorflow as tf
 
 from tftransfer.core.typing import Tensor
 from tftransfer.preprocessing.audio.wav import (
+    CHUNK_NAMES,
     EXTENSIBLE,
     FLOAT,
+    MAX_EXCESS_BYTES,
     MAX_RATE,
     MIN_RATE,
     PCM,
     SAMPLE_RATE,
+    SIGNATURES,
     UNKNOWN_SIZE_BYTES,
 )
 
@@ -56,9 +59,9 @@ def decode_wav(data: Tensor, seconds: float = 0.0) -> tuple[Tensor, Tensor]:
       tf.errors.InvalidArgumentError: When run, for bytes that are not such a file, are truncated,
         or have a sample that is NaN or infinite.
     """
-    chunk, start, size = _find_chunks(data)
+    chunk, start, size, long_size = _find_chunks(data)
     available = _length(data) - start
-    size = tf.where(size >= UNKNOWN_SIZE_BYTES, available, size)
+    size = _true_size(data, start, size, long_size)
     fields = (_CODE, _CHANNELS, _RATE, _BLOCK)
     code, channels, rate, block = (_number(data, chunk + at, count) for at, count in fields)
     extended = tf.minimum(chunk + _EXTENDED_CODE_OFFSET, _length(data) - 2)
@@ -91,33 +94,51 @@ def decode_wav(data: Tensor, seconds: float = 0.0) -> tuple[Tensor, Tensor]:
         return mean[first - skipped : first - skipped + count], rate
 
 
-def _find_chunks(data: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _true_size(data: Tensor, start: Tensor, size: Tensor, long_size: Tensor) -> Tensor:
+    """Returns the bytes of samples; `wav` has the same rules in Python, and explains them."""
+    available = _length(data) - start
+    unknown = size >= UNKNOWN_SIZE_BYTES
+    after = tf.strings.substr(data, start, 4)
+    no_chunk = tf.reduce_all([tf.not_equal(after, name) for name in CHUNK_NAMES])
+    excess = size - available
+    to_end = unknown | (tf.equal(size, 0) & no_chunk)
+    to_end |= (excess > 0) & (excess <= MAX_EXCESS_BYTES) & (20 * excess <= size)
+    return tf.where(unknown & (long_size > 0), long_size, tf.where(to_end, available, size))
+
+
+def _find_chunks(data: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Walks the chunks of a WAV file: a name of 4 bytes, a size of 4 bytes, padded to even sizes.
 
     Returns:
-      Offsets of the format and of the samples, and the stated bytes of samples.
+      Offsets of the format and of the samples, the stated bytes of samples, and those that RF64
+      states elsewhere, 0 in other files.
     """
-    signature = tf.strings.substr(data, 0, 4) + tf.strings.substr(data, 8, 4)
+    signature, form = tf.strings.substr(data, 0, 4), tf.strings.substr(data, 8, 4)
     length = _length(data)
 
-    def has_chunk(position: Tensor, chunk: Tensor, start: Tensor, size: Tensor) -> Tensor:
+    def has_chunk(
+        position: Tensor, chunk: Tensor, start: Tensor, size: Tensor, long_size: Tensor
+    ) -> Tensor:
         return (start < 0) & (position + 8 <= length)
 
     def next_chunk(
-        position: Tensor, chunk: Tensor, start: Tensor, size: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        position: Tensor, chunk: Tensor, start: Tensor, size: Tensor, long_size: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         name, found = tf.strings.substr(data, position, 4), _number(data, position + 4, 4)
         is_data = tf.equal(name, b"data")
         chunk = tf.where(tf.equal(name, b"fmt "), position + 8, chunk)
         start, size = tf.where(is_data, position + 8, start), tf.where(is_data, found, size)
-        return position + 8 + found + found % 2, chunk, start, size
+        long_found = _number(data, tf.minimum(position + 16, length - 8), 8)
+        long_size = tf.where(tf.equal(name, b"ds64"), long_found, long_size)
+        return position + 8 + found + found % 2, chunk, start, size, long_size
 
     none, zero = tf.constant(-1, tf.int64), tf.constant(0, tf.int64)
-    begin = (tf.constant(12, tf.int64), none, none, zero)
-    _, chunk, start, size = tf.while_loop(has_chunk, next_chunk, begin)
-    valid = tf.equal(signature, b"RIFFWAVE") & (chunk >= 0) & (start >= chunk + 16)
+    begin = (tf.constant(12, tf.int64), none, none, zero, zero)
+    _, chunk, start, size, long_size = tf.while_loop(has_chunk, next_chunk, begin)
+    known = tf.reduce_any([tf.equal(signature, each) for each in SIGNATURES])
+    valid = known & tf.equal(form, b"WAVE") & (chunk >= 0) & (start >= chunk + 16)
     with tf.control_dependencies([tf.debugging.Assert(valid, ["not a WAV file"])]):
-        return tf.identity(chunk), tf.identity(start), size
+        return tf.identity(chunk), tf.identity(start), size, long_size
 
 
 def _length(data: Tensor) -> Tensor:

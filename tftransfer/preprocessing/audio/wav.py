@@ -16,6 +16,12 @@ FLOAT = 3
 EXTENSIBLE = 0xFFFE
 # Programs that write to a pipe put sizes from here up, since they do not know the end yet.
 UNKNOWN_SIZE_BYTES = 0x7FFFF000
+# Some programs count up to the size of a header too many as samples.
+MAX_EXCESS_BYTES = 64
+# RF64 and BW64 state sizes in a chunk `ds64`, since theirs have 64 bits.
+SIGNATURES = (b"RIFF", b"RF64", b"BW64")
+# After samples of size 0 one of these may follow; other bytes are the samples.
+CHUNK_NAMES = (b"LIST", b"fact", b"bext", b"cue ", b"smpl", b"JUNK", b"id3 ", b"fmt ", b"PEAK")
 MIN_RATE = 1000  # Hz
 MAX_RATE = 768_000  # Hz
 _OTHER_CODES = {2: "ADPCM", 6: "A-law", 7: "µ-law", 17: "IMA ADPCM", 49: "GSM", 85: "MP3"}
@@ -35,6 +41,7 @@ class WavHeader:
       start: Offset of the samples in bytes.
       stated: Bytes of samples that the header states.
       available: Bytes after `start`.
+      remark: How the header differs from the samples, in words; "" if it does not.
     """
 
     code: int
@@ -44,6 +51,7 @@ class WavHeader:
     start: int
     stated: int
     available: int
+    remark: str = ""
 
     @property
     def frames(self) -> int:
@@ -62,20 +70,41 @@ def wav_header(data: bytes) -> WavHeader:
     Raises:
       ValueError: The bytes are not a WAV file, or have an unsupported sample format.
     """
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    if data[:4] not in SIGNATURES or data[8:12] != b"WAVE":
         raise ValueError("no RIFF/WAVE signature")
-    format_chunk, position = b"", 12
+    format_chunk, position, long_size = b"", 12, 0
     while position + 8 <= len(data):
         name, size = struct.unpack("<4sI", data[position : position + 8])
         if name == b"data":
-            return _header(format_chunk, position + 8, size, len(data) - position - 8)
+            sizes = _sizes(data, position + 8, size, long_size)
+            return _header(format_chunk, position + 8, *sizes)
+        if name == b"ds64" and position + 24 <= len(data):
+            (long_size,) = struct.unpack("<Q", data[position + 16 : position + 24])
         if name == b"fmt ":
             format_chunk = data[position + 8 : position + 8 + size]
         position += 8 + size + size % 2  # chunks are padded to even sizes
     raise ValueError("truncated before its samples")
 
 
-def _header(format_chunk: bytes, start: int, size: int, available: int) -> WavHeader:
+def _sizes(data: bytes, start: int, size: int, long_size: int) -> tuple[int, int, str]:
+    """Returns the bytes of samples that a header states and that there are, and a remark.
+
+    A recorder that was stopped leaves 0 or an unknown size, some programs count a few bytes too
+    many. `decode` has the same rules as TensorFlow operations.
+    """
+    available = len(data) - start
+    if size >= UNKNOWN_SIZE_BYTES and long_size:
+        return long_size, available, ""
+    unknown = size >= UNKNOWN_SIZE_BYTES
+    if unknown or (size == 0 and available and data[start : start + 4] not in CHUNK_NAMES):
+        return available, available, "whose size is not stated, read to the end of the file"
+    excess = size - available
+    if 0 < excess <= MAX_EXCESS_BYTES and 20 * excess <= size:
+        return available, available, "with slightly fewer samples than stated"
+    return size, available, ""
+
+
+def _header(format_chunk: bytes, start: int, stated: int, available: int, remark: str) -> WavHeader:
     if len(format_chunk) < 16:
         raise ValueError("no format chunk before its samples")
     code, channels, rate, _, block, _ = struct.unpack("<HHIIHH", format_chunk[:16])
@@ -94,8 +123,9 @@ def _header(format_chunk: bytes, start: int, size: int, available: int) -> WavHe
         rate=rate,
         width=width,
         start=start,
-        stated=available if size >= UNKNOWN_SIZE_BYTES else size,
+        stated=stated,
         available=available,
+        remark=remark,
     )
 
 

@@ -15,10 +15,10 @@ _MAX_REASON_CHARACTERS = 160
 def _decode_error(data: bytes) -> str | None:
     import tensorflow as tf
 
-    from tftransfer.preprocessing.image.decode import decode
+    from tftransfer.preprocessing.image.decode import decode_turned
 
     try:
-        decode(tf.constant(data))
+        decode_turned(tf.constant(data))
     except (tf.errors.OpError, ValueError) as error:
         # The names of operations in TensorFlow's message mean nothing to users.
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])

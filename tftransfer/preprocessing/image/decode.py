@@ -6,18 +6,12 @@ import tensorflow as tf
 
 from tftransfer.core.typing import Tensor
 from tftransfer.preprocessing.image.checks import MAX_PIXELS
+from tftransfer.preprocessing.image.orientation import upright
 
 # A JPEG decoder saves work if a half, a quarter or an eighth of the size suffices.
 _JPEG_RATIOS = (1, 2, 4, 8)
 # Sizes in WebP headers have 14 bits.
 _TWO_TO_14 = 1 << 14
-_EXIF = b"Exif\x00\x00"
-# Cameras write EXIF data first, or after the 20 bytes of a JFIF header.
-_EXIF_OFFSETS_BYTES = (6, 24)
-_MAX_EXIF_BYTES = 4096
-_MAX_EXIF_ENTRIES = 200
-_EXIF_ENTRY_BYTES = 12
-_ORIENTATION_TAG = 0x0112
 # Larger than all WebP, PNG and BMP headers.
 _HEADER_BYTES = 32
 
@@ -32,75 +26,16 @@ def decode(data: Tensor, min_side: int = 0) -> Tensor:
 
     Returns:
       Pixels, uint8 [height, width, 3]. Gray values are repeated, transparency is dropped, 16 bits
-      become 8, and photos are turned upright by their EXIF orientation.
+      become 8, and images are turned upright by the EXIF orientation in JPEG, PNG or WebP.
     """
     jpeg = tf.equal(tf.strings.substr(data, 0, 3), b"\xff\xd8\xff")
-    pixels = tf.cond(jpeg, lambda: _decode_jpeg(data, min_side), lambda: _decode_any(data))
-    pixels.set_shape([None, None, 3])
-    return pixels
+    scaled = jpeg if min_side else tf.constant(False)
+    pixels = tf.cond(scaled, lambda: _decode_scaled(data, min_side), lambda: decode_turned(data))
+    return tf.ensure_shape(upright(pixels, data), [None, None, 3])
 
 
-def _decode_jpeg(data: Tensor, min_side: int) -> Tensor:
-    pixels = _decode_scaled(data, min_side) if min_side else _decode_any(data)
-    offsets = _EXIF_OFFSETS_BYTES
-    first, second = (tf.equal(tf.strings.substr(data, each, 6), _EXIF) for each in offsets)
-    start = tf.where(first, *offsets) + len(_EXIF)
-    return tf.cond(
-        first | second, lambda: _upright(pixels, _orientation(data, start)), lambda: pixels
-    )
-
-
-def _orientation(data: Tensor, start: Tensor) -> Tensor:
-    """Returns the EXIF orientation, 1 to 8, of a TIFF header; 1 (upright) if there is none.
-
-    TensorFlow ignores EXIF, so the header is parsed in the graph. A TIFF header states its byte
-    order and the offset of a table of entries of 12 bytes: tag, type, count, value.
-
-    Args:
-      data: Encoded bytes, a scalar string tensor.
-      start: Offset of the TIFF header in bytes.
-    """
-    header = tf.io.decode_raw(tf.strings.substr(data, start, _MAX_EXIF_BYTES), tf.uint8)
-    header = tf.pad(tf.cast(header, tf.int32), [[0, 16]])
-    little_endian = tf.equal(header[0], ord("I"))
-
-    def number(offset: Tensor | int) -> Tensor:
-        """Returns the 16-bit number at an offset; offsets beyond the end are clamped."""
-        last = tf.size(header) - 1
-        low, high = (tf.gather(header, tf.minimum(offset + k, last)) for k in (0, 1))
-        return tf.where(little_endian, low + 256 * high, high + 256 * low)
-
-    table = tf.where(little_endian, number(4), number(6))  # the lower 16 of 32 bits
-    count = tf.minimum(number(table), _MAX_EXIF_ENTRIES)
-    entries = table + 2 + _EXIF_ENTRY_BYTES * tf.range(count)
-    found = tf.boolean_mask(number(entries + 8), tf.equal(number(entries), _ORIENTATION_TAG))
-    value = tf.concat([found, [1]], 0)[0]
-    return tf.where((value >= 1) & (value <= 8), value, 1)
-
-
-def _upright(pixels: Tensor, orientation: Tensor) -> Tensor:
-    """Mirrors and rotates pixels to orientation 1."""
-
-    def transposed() -> Tensor:
-        # `tf.transpose` of integers makes oneDNN print errors, so pixels are gathered by index.
-        height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
-        places = tf.range(width)[:, None] + width * tf.range(height)[None]
-        return tf.gather(tf.reshape(pixels, [-1, 3]), places)
-
-    branches = [
-        lambda: pixels,
-        lambda: pixels[:, ::-1],
-        lambda: pixels[::-1, ::-1],
-        lambda: pixels[::-1],
-        transposed,
-        lambda: transposed()[:, ::-1],
-        lambda: transposed()[::-1, ::-1],
-        lambda: transposed()[::-1],
-    ]
-    return tf.switch_case(orientation - 1, branches)
-
-
-def _decode_any(data: Tensor) -> Tensor:
+def decode_turned(data: Tensor) -> Tensor:
+    """Decodes an image as `decode` does, but without turning it upright."""
     pixels = tf.io.decode_image(data, channels=3, dtype=tf.uint8, expand_animations=False)
     pixels.set_shape([None, None, 3])
     return pixels

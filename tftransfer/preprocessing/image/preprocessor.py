@@ -15,6 +15,8 @@ from tftransfer.preprocessing.layer_augmentation import CustomAugmenter
 _MIRRORING = ("flip", "crop", "full")
 # Losses compare these views with each other or with the image, so no view is the image itself.
 _ALWAYS_RANDOM = ("strong", "noise")
+# Part of the key of caches, which have features of images that were not turned.
+_ORIENTED_FORMATS = "jpeg png webp"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ImagePreprocessor(Preprocessor):
     @property
     def cache_key(self) -> str:
         """The size; caches add TensorFlow's version, which decides the decoder."""
-        return str(self.image_size)
+        return f"{self.image_size} {_ORIENTED_FORMATS}"
 
     def decode(self, data: Tensor) -> Tensor:
         """Decodes, turns upright and resizes an image, a scalar string tensor."""
