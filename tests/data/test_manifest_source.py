@@ -1,3 +1,5 @@
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -291,3 +293,18 @@ def test_from_manifest_warns_of_unused_columns(table):
     text = "path,splt,label,\na.png,x,cat,\nb.png,y,dog,\n"
     assert from_manifest(table(text)).warnings == ("columns that are not used: splt",)
     assert from_manifest(table("path,split,y\na.png,test,a\nb.png,,b\n")).warnings == ()
+
+
+def test_files_in_a_folder_next_to_the_table_are_named_with_a_command_that_works(tmp_path):
+    (tmp_path / "my meta").mkdir()
+    (tmp_path / "audio files").mkdir()
+    for name in ("1.wav", "2.wav"):
+        (tmp_path / "audio files" / name).write_bytes(b"x")
+    path = tmp_path / "my meta" / "clips.csv"
+    path.write_text("filename,label\n1.wav,a\n2.wav,b\n")
+    with pytest.raises(UserError, match="none of 2 rows names an existing file") as caught:
+        from_manifest(path)
+    assert "audio files has 2 of the first 2 files" in caught.value.remedy
+    command = caught.value.remedy.partition("give that one: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert len(from_manifest(tmp_path / "audio files" / "clips.csv")) == 2

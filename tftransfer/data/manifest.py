@@ -12,6 +12,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.columns import columns_of, item_column, item_warnings
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples, Quarantined, first_of
+from tftransfer.data.nearby_files import remedy_nearby
 from tftransfer.data.table_header import with_header
 from tftransfer.data.table_paths import find_files
 from tftransfer.data.tables import Table, read_table
@@ -99,6 +100,7 @@ def from_table(
             *roles.notes,
             *read.warnings,
         ),
+        modality_reason=f"texts in the column {printable(roles.item)}" if roles.texts else "",
         problem_reason=read.reason,
         groups=_groups(table, roles.groups, to_train) if roles.groups else (),
     )
@@ -170,7 +172,8 @@ def _items(table: Table, column: str, *, texts: bool, columns: str) -> TableItem
         raise UserError(
             f"{table.path}: none of {len(cells):,} rows names an existing file: "
             f"{first_of(list(quarantine.values()))}.",
-            f"Fix the column {column}, whose paths are relative to "
+            remedy_nearby(table.path, list(cells.values()))
+            or f"Fix the column {column}, whose paths are relative to "
             f"{os.path.realpath(table.path.parent)}, or name another by --columns=path=NAME.",
         )
     return TableItems(
