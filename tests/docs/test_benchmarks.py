@@ -56,3 +56,14 @@ def test_benchmark_program_prints_its_help(path):
         [sys.executable, str(path), "--help"], capture_output=True, text=True, timeout=300
     )
     assert "flags:" in done.stdout, done.stderr
+
+
+def test_mutated_inputs_are_read_as_meant_or_the_plan_names_the_reading(benchmark, tmp_path):
+    inputs = benchmark("inputs")
+    results = []
+    for seed in range(60):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        results.append(inputs.outcome(seed, folder)[1])
+    assert set(results) <= {"as meant", "shown", "refused"}
+    assert results.count("as meant") > 45
