@@ -4,10 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+from tftransfer.data.load import read_all
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import SPLIT_DTYPE, Examples, add_test_data
-from tftransfer.data.groups import units, with_groups
+from tftransfer.data.groups import choose_units, units, with_groups
 from tftransfer.data.manifest import from_manifest
 from tftransfer.data.split import split
 from tftransfer.readers.load import read_all
@@ -160,3 +161,21 @@ def test_group_by_of_an_unknown_column_is_an_error(tmp_path):
     (tmp_path / "m.csv").write_text("path,label,speaker\na.wav,0,ann\n")
     with pytest.raises(UserError, match="speeker"):
         from_manifest(tmp_path / "m.csv", group_by="speeker")
+
+
+def test_choose_units_takes_the_fraction_of_each_class_as_far_as_groups_allow():
+    # 20 groups of 5: 16 of class a, 4 of class b; a fifth of each is 3 and 1 groups.
+    names = [f"group {k // 5}" for k in range(100)]
+    strata = ["a"] * 80 + ["b"] * 20
+    for seed in range(10):
+        chosen = choose_units(names, np.ones(100, bool), 0.2, seed, min_left=1, strata=strata)
+        kinds = [strata[names.index(name)] for name in chosen]
+        assert kinds.count("b") == 1 and kinds.count("a") == 3
+
+
+def test_choose_units_gives_a_rare_class_one_group_and_keeps_one():
+    names = [f"group {k // 5}" for k in range(60)]
+    strata = ["a"] * 50 + ["b"] * 10
+    for seed in range(10):
+        chosen = choose_units(names, np.ones(60, bool), 0.1, seed, min_left=1, strata=strata)
+        assert len({"group 10", "group 11"} & chosen) == 1

@@ -243,9 +243,32 @@ def test_split_of_a_small_class_fills_training_first_and_warns(count, splits):
     assert warned == {word for word, n in zip(words, splits) if not n}
 
 
+def test_split_of_two_of_each_class_reports_that_nothing_is_held_out_and_its_remedy_works():
+    pairs = _examples([0, 1, 2] * 2)
+    assert (
+        "no class has 3 examples or more, so none is held out and the run is not evaluated; "
+        "--test_fraction=0.5 tests one of two"
+    ) in split(pairs).warnings
+    found = split(pairs, test_fraction=0.5)
+    assert _counts(found, "test") == _counts(found, "train") == [1, 1, 1]
+    single = split(_examples([0, 1, 2])).warnings
+    assert any(line.endswith("not evaluated; label two of each or more") for line in single)
+
+
+def test_split_reports_classes_that_are_too_small_for_the_test_split_and_its_remedy_works():
+    found = split(_examples([0] * 40 + [1] * 2))
+    assert (
+        "a class needs 3 examples for one in the test split, so the metrics of these will be "
+        "missing: b (2); label more, or give --test_fraction=0.5, which tests one of two"
+    ) in found.warnings
+    found = split(_examples([0] * 40 + [1] * 2), test_fraction=0.5)
+    assert _counts(found, "test")[1] == _counts(found, "train")[1] == 1
+    assert not any("will be missing" in line for line in found.warnings)
+
+
 def test_split_puts_its_warnings_after_earlier_ones():
     found = split(_examples([0] * 40 + [1], warnings=("noticed before",)))
-    assert found.warnings[0] == "noticed before" and len(found.warnings) == 4
+    assert found.warnings[0] == "noticed before" and len(found.warnings) == 5
 
 
 def test_split_with_fractions_of_zero_has_training_examples_only():

@@ -149,7 +149,7 @@ def test_l2_sp_reads_the_weights_of_its_pattern_and_not_its_factor():
     [
         ("single_label", losses.CrossEntropy(label_smoothing=0.1, class_weight="balanced")),
         ("multi_label", losses.BinaryCrossEntropy()),
-        ("regression", losses.SquaredError()),
+        ("regression", losses.SquaredError(standardize=True)),
     ],
 )
 def test_supervised_returns_the_loss_of_the_problem_type(target, expected):

@@ -7,7 +7,7 @@ from tftransfer.features.store import FeatureKey
 from tftransfer.features.views import View
 from tftransfer.preprocessing.image.augmentation import ImageAugmenter
 from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
-from tftransfer.training.streams import Stream, Streams, balanced_class_weights
+from tftransfer.training.streams import Stream, Streams, balanced_class_weights, column_weights
 
 COUNT = 23
 INDICES = np.array([i for i in range(COUNT) if i % 4])
@@ -255,3 +255,16 @@ def test_repeated_stream_with_lengths_puts_similar_ones_in_a_batch():
         order, _, weight = found._drawn(epoch)
         assert len(order) == 40 and weight.all()
         assert np.ptp(lengths[order].reshape(-1, 5), axis=1).mean() < 2
+
+
+def test_column_weights_of_several_columns_are_inverse_variances():
+    from tftransfer.core.problem_types import ProblemType
+
+    targets = np.array([[0.0, 1e6, 5.0], [2.0, 3e6, 5.0]], np.float32)
+    weights = column_weights(targets, ProblemType.REGRESSION)
+    np.testing.assert_allclose(weights, [1.0, 1e-12, 1.0])
+    assert column_weights(targets[:, 1:2], ProblemType.REGRESSION).tolist() == [1.0]
+    one_hot = np.eye(2, dtype=np.float32)
+    np.testing.assert_array_equal(
+        column_weights(one_hot, ProblemType.SINGLE_LABEL), balanced_class_weights(one_hot)
+    )

@@ -138,8 +138,10 @@ def _interval_of_difference(difference: FloatArray, metric: str) -> tuple[float,
 
 
 def _validation_loss(result: Mapping[str, Any]) -> float:
-    """Returns the calibrated log loss, or the error of a regression, on the validation split."""
+    """Returns the calibrated log loss on the validation split; of numbers, the error or 1 - r2."""
     values = result["validation"]
+    if "r2" in values and len(result["classes"]) > 1:  # in units of each column's variance
+        return 1 - float(values["r2"])
     return float(values["log_loss"] if "log_loss" in values else values["mean_absolute_error"])
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from tftransfer.core.typing import Array
@@ -97,9 +97,18 @@ def units(examples: Examples) -> list[str]:
 
 
 def choose_units(
-    names: Sequence[str], free: Array, fraction: float, seed: int, *, min_left: int
+    names: Sequence[str],
+    free: Array,
+    fraction: float,
+    seed: int,
+    *,
+    min_left: int,
+    strata: Sequence[Hashable] = (),
 ) -> set[str]:
-    """Chooses units that together have about a fraction of the examples, in the order of a hash.
+    """Chooses units that together have about a fraction of the examples of each stratum.
+
+    In the order of a hash, a unit is chosen if that brings the numbers of examples nearer to the
+    fractions. A stratum that has none then gets its smallest unit, if others of it remain.
 
     Args:
       names: Unit of each example, [n].
@@ -107,26 +116,40 @@ def choose_units(
       fraction: Fraction of the free examples to choose, 0 to 1.
       seed: Seed of the order.
       min_left: Number of units that must remain.
+      strata: Stratum of each example, such as its class, [n]; () for one stratum.
 
     Raises:
       UserError: There are too few units.
     """
-    counts: dict[str, int] = defaultdict(int)
-    for name, usable in zip(names, free):
-        counts[name] += bool(usable)
-    order = [name for name in sorted(counts, key=lambda n: _hashed(seed, n)) if counts[name]]
+    counts: dict[str, Counter[Hashable]] = defaultdict(Counter)
+    for name, usable, stratum in zip(names, free, strata or [""] * len(names)):
+        if usable:
+            counts[name][stratum] += 1
+    order = sorted(counts, key=lambda name: _hashed(seed, name))
     if len(order) <= min_left:
         raise UserError(
             f"--group_by gives {len(order)} groups, too few to split.",
             "Add groups, give separate --test_data, or set --validation_fraction=0.",
         )
+    missing: Counter[Hashable] = Counter()
+    for each in counts.values():
+        missing.update(each)
+    wanted = {stratum: fraction * count for stratum, count in missing.items()}
     chosen: set[str] = set()
-    wanted, moved = fraction * int(free.sum()), 0
     for name in order:
-        closer = abs(moved + counts[name] - wanted) < wanted - moved
-        if (closer or not chosen) and len(order) - len(chosen) > min_left:
+        nearer = sum(
+            abs(wanted[stratum] - count) - abs(wanted[stratum])
+            for stratum, count in counts[name].items()
+        )
+        if (nearer < 0 or not chosen) and len(order) - len(chosen) > min_left:
             chosen.add(name)
-            moved += counts[name]
+            for stratum, count in counts[name].items():
+                wanted[stratum] -= count
+    for stratum in sorted(wanted, key=str):
+        having = [name for name in order if counts[name][stratum]]
+        absent = len(having) > 1 and not chosen.intersection(having)
+        if absent and len(order) - len(chosen) > min_left:
+            chosen.add(min(having, key=lambda name: counts[name].total()))
     return chosen
 
 

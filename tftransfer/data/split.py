@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
@@ -13,11 +13,14 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.examples import SPLIT_WORDS, SPLITS, Examples
 from tftransfer.data.groups import choose_units, units
+from tftransfer.data.number_checks import check_numbers
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
 
 # Smaller classes get a warning, since their metrics have wide intervals.
 _SMALL_CLASS = 10
+# Smaller strata hold out none for the test split, unless the fraction is large.
+_FOR_TEST = 3
 _MAX_LISTED = 5
 
 
@@ -65,10 +68,7 @@ def split(
     if not np.any(splits == "test") and test_fraction:
         _assign(splits, "test", test_fraction, names, strata, seed, grouped)
     if test_fraction and not np.any(splits == "test"):
-        warnings.append(
-            "there is no test split next to the given training split: the final metrics are those "
-            "of the validation split, on which the epoch is selected"
-        )
+        warnings.append(_no_test_split(examples, strata))
     splits[splits == ""] = "train"
     if labels_per_class:
         _assign(splits, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)
@@ -84,7 +84,13 @@ def split(
             "Add examples, or decrease --test_fraction and --validation_fraction.",
         )
     _check_tasks(result)
-    found = (*_missing_classes(result), *_small_classes(result), *_conflicting_labels(result))
+    found = (
+        *_missing_classes(result),
+        *_not_held_out(result, test_fraction),
+        *_small_classes(result),
+        *_conflicting_labels(result),
+        *check_numbers(result),
+    )
     return replace(result, warnings=(*warnings, *found))
 
 
@@ -106,12 +112,12 @@ def _assign(
       names: Content or unit of each example, [n].
       strata: Stratum of each example, [n].
       seed: Seed of the order.
-      grouped: Whether whole units are chosen, regardless of the strata.
+      grouped: Whether whole units are chosen, stratified as far as they allow.
     """
     free = ("",) if split_name == "test" else ("", "train")
     if grouped:
         usable = np.isin(splits, free)
-        chosen = choose_units(names, usable, amount, seed, min_left=1)
+        chosen = choose_units(names, usable, amount, seed, min_left=1, strata=strata)
         splits[usable & np.isin(names, list(chosen))] = split_name
         return
     fixed = {name for name, each in zip(names, splits) if each not in free}
@@ -131,7 +137,7 @@ def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]
     """Returns contents that together have `amount` examples, in the order of a seeded hash."""
     total = sum(counts.values())
     wanted = amount if amount >= 1 else round(amount * total)
-    if amount < 1 and wanted == 0 and total >= 3:
+    if amount < 1 and wanted == 0 and total >= _FOR_TEST:
         wanted = 1
     chosen: set[str] = set()
     moved = 0
@@ -196,6 +202,40 @@ def _check_tasks(examples: Examples) -> None:
             )
 
 
+def _no_test_split(examples: Examples, strata: Sequence[Hashable]) -> str:
+    if np.any(examples.splits == "train") and not (examples.splits == "train").all():
+        return (
+            "there is no test split next to the given training split: the final metrics are those "
+            "of the validation split, on which the epoch is selected"
+        )
+    most = max(Counter(strata).values())
+    remedy = "--test_fraction=0.5 tests one of two" if most > 1 else "label two of each or more"
+    return (
+        f"no class has {_FOR_TEST} examples or more, so none is held out and the run is not "
+        f"evaluated; {remedy}"
+    )
+
+
+def _not_held_out(examples: Examples, test_fraction: float) -> list[str]:
+    """Returns a warning with the classes that are too small to be in all splits."""
+    if not examples.problem_type.has_exclusive_classes or not len(examples.where("test")):
+        return []
+    counts = examples.targets().sum(axis=0)
+    tested = examples.targets()[examples.where("test")].sum(axis=0)
+    small = np.flatnonzero((counts < _FOR_TEST) & (tested == 0) & (counts > 0))
+    if not len(small) or not test_fraction:
+        return []
+    listed = ", ".join(f"{examples.classes[k]} ({counts[k]:.0f})" for k in small[:_MAX_LISTED])
+    more = f" and {len(small) - _MAX_LISTED:,} more" if len(small) > _MAX_LISTED else ""
+    remedy = "label more"
+    if counts[small].max() > 1 and test_fraction < 0.5:
+        remedy += ", or give --test_fraction=0.5, which tests one of two"
+    return [
+        f"a class needs {_FOR_TEST} examples for one in the test split, so the metrics of these "
+        f"will be missing: {listed}{more}; {remedy}"
+    ]
+
+
 def _small_classes(examples: Examples) -> list[str]:
     if not examples.problem_type.has_exclusive_classes:
         return []
@@ -203,7 +243,8 @@ def _small_classes(examples: Examples) -> list[str]:
     small = np.flatnonzero(counts < _SMALL_CLASS)
     listed = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in small[:_MAX_LISTED]]
     names = ", ".join(listed)
-    return [f"classes with fewer than {_SMALL_CLASS} examples: {names}"] if listed else []
+    more = f" and {len(small) - _MAX_LISTED:,} more" if len(small) > _MAX_LISTED else ""
+    return [f"classes with fewer than {_SMALL_CLASS} examples: {names}{more}"] if listed else []
 
 
 def _conflicting_labels(examples: Examples) -> list[str]:
@@ -236,5 +277,7 @@ def _missing_classes(examples: Examples) -> list[str]:
         absent = [each for each, count in zip(examples.classes, counts) if not count]
         if absent and counts.any():
             listed = ", ".join(absent[:_MAX_LISTED])
+            if len(absent) > _MAX_LISTED:
+                listed += f" and {len(absent) - _MAX_LISTED:,} more"
             warnings.append(f"the {SPLIT_WORDS[name]} split has no example of: {listed}")
     return warnings

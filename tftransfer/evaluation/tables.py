@@ -98,8 +98,10 @@ def per_class(
     classes: tuple[str, ...],
     problem_type: ProblemType,
     tasks: Sequence[Task] = (),
-) -> list[dict[str, Cell]]:
+) -> list[dict[str, Cell | None]]:
     """Returns precision, recall, F1 and support of every class; in regression, column errors.
+
+    A class without examples has None instead of metrics.
 
     Args:
       scores: Scores, float [n, k].
@@ -115,8 +117,7 @@ def per_class(
             for row in per_class(some, truth, classes[task.columns], ProblemType.SINGLE_LABEL)
         ]
     if problem_type is ProblemType.REGRESSION:
-        errors = np.abs(scores - targets).mean(axis=0)
-        return [{"class": c, "mean_absolute_error": float(e)} for c, e in zip(classes, errors)]
+        return [_column(*each) for each in zip(classes, scores.T, targets.T)]
     from sklearn.metrics import precision_recall_fscore_support
 
     guess: Array = scores >= THRESHOLD
@@ -126,10 +127,21 @@ def per_class(
     return [
         {
             "class": name,
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
+            "precision": float(precision) if support else None,
+            "recall": float(recall) if support else None,
+            "f1": float(f1) if support else None,
             "support": int(support),
         }
         for name, precision, recall, f1, support in zip(classes, *columns)
     ]
+
+
+def _column(name: str, values: Array, targets: Array) -> dict[str, Cell | None]:
+    """The errors of a column of numbers; one that is constant has no r2."""
+    spread = float(((targets - targets.mean()) ** 2).sum(dtype=np.float64))
+    unexplained = float(((values - targets) ** 2).sum(dtype=np.float64))
+    return {
+        "class": name,
+        "mean_absolute_error": float(np.abs(values - targets).mean()),
+        "r2": 1 - unexplained / spread if np.ptp(targets) > 0 else None,
+    }

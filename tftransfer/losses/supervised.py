@@ -99,6 +99,8 @@ class SquaredError(Loss):
     Attributes:
       prediction: Path of the outputs, [n, ...].
       label: Path of the values to predict, of the same shape.
+      standardize: Whether several columns of labels [n, k] count in units of their variance in
+        training, so that the unit of one does not make the others count nothing.
 
     Example:
       >>> import numpy as np
@@ -114,12 +116,17 @@ class SquaredError(Loss):
 
     prediction: str = "train.logits"
     label: str = "train.label"
+    standardize: bool = False
 
     def __call__(self, tensors: Tensors) -> Tensor:
         """Returns the weighted mean over the batch, a float32 scalar."""
         from tftransfer.losses import functional
 
-        per_example = functional.squared_error(tensors[self.prediction], tensors[self.label])
+        prediction, label = tensors[self.prediction], tensors[self.label]
+        if self.standardize and label.shape[-1] > 1:
+            scale = tensors[sibling(self.label, "class_weight")] ** 0.5
+            prediction, label = prediction * scale, label * scale
+        per_example = functional.squared_error(prediction, label)
         return functional.weighted_mean(per_example, tensors[sibling(self.prediction, "weight")])
 
 
@@ -169,7 +176,7 @@ def _loss_of_multi_label(**_: object) -> Loss:
 
 @SUPERVISED_LOSSES.register(ProblemType.REGRESSION)
 def _loss_of_regression(**_: object) -> Loss:
-    return SquaredError()
+    return SquaredError(standardize=True)
 
 
 def supervised(

@@ -24,7 +24,9 @@ def _of_single_label(scores: Array, labels: Array, tasks: Sequence[Task]) -> dic
         "accuracy": float((truth == guess).mean()),
         f"top_{k}_accuracy": float((top == truth[:, None]).any(axis=1).mean()),
         "balanced_accuracy": _without_warnings(balanced_accuracy_score, truth, guess),
-        "macro_f1": float(f1_score(truth, guess, average="macro", zero_division=0)),
+        "macro_f1": float(
+            f1_score(truth, guess, average="macro", labels=np.unique(truth), zero_division=0)
+        ),
         "log_loss": log_loss(scores, labels),
         "ece": expected_calibration_error(scores.max(1), truth == guess),
     }
@@ -41,7 +43,7 @@ def _of_multi_label(scores: Array, labels: Array, tasks: Sequence[Task]) -> dict
     present = truth.any(axis=0)
     found = {
         "exact_match": float((guess == truth).all(axis=1).mean()),
-        "macro_f1": float(f1_score(truth, guess, average="macro", zero_division=0)),
+        "macro_f1": _macro_f1(truth[:, present], guess[:, present]),
         "micro_f1": float(f1_score(truth, guess, average="micro", zero_division=0)),
         "log_loss": log_loss(scores, labels),
         "ece": expected_calibration_error(
@@ -54,12 +56,21 @@ def _of_multi_label(scores: Array, labels: Array, tasks: Sequence[Task]) -> dict
     return found
 
 
+def _macro_f1(truth: Array, guess: Array) -> float:
+    """The mean of 2 TP / (2 TP + FP + FN) over labels that some example has; 0 without any."""
+    positives = truth.sum(axis=0) + guess.sum(axis=0)
+    f1 = 2 * (truth & guess).sum(axis=0) / np.maximum(positives, 1)
+    return float(f1.mean()) if len(f1) else 0.0
+
+
 @METRICS.register(ProblemType.REGRESSION)
 def _of_regression(scores: Array, labels: Array, tasks: Sequence[Task]) -> dict[str, float]:
     from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
+    varies = np.ptp(labels, axis=0) > 0  # of a constant column nothing can be explained
+    some = varies.any() and len(labels) > 1
     return {
-        "r2": float(r2_score(labels, scores)) if len(labels) > 1 else 0.0,
+        "r2": float(r2_score(labels[:, varies], scores[:, varies])) if some else 0.0,
         "mean_absolute_error": float(mean_absolute_error(labels, scores)),
         "root_mean_squared_error": float(np.sqrt(mean_squared_error(labels, scores))),
     }

@@ -160,10 +160,12 @@ def _few_validation_examples(facts: Facts) -> Iterator[Issue]:
     if count >= _FEW_VALIDATION or not selects:
         return
     if not count:
-        text = "without validation examples the last epoch was kept and nothing was calibrated"
+        text = "without validation examples the last epoch was kept"
     else:
         noun = "examples decide" if count > 1 else "example decides"
-        text = f"{count} validation {noun} which epoch is kept and how scores are calibrated"
+        calibrated = facts.examples.problem_type.has_classes
+        more = " and how scores are calibrated" if calibrated else ""
+        text = f"{count} validation {noun} which epoch is kept{more}"
     yield Issue(text, _larger_validation_split(facts, count))
 
 

@@ -274,5 +274,5 @@ def _class_table(result: Result) -> list[str]:
 
 def _cell(value: object) -> str:
     if value is None:
-        return "not tested"
+        return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

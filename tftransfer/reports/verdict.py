@@ -20,8 +20,7 @@ def verdict(result: Result, examples: Examples, recipe: str, commands: Commands)
     facts = Facts(result=result, examples=examples, recipe=recipe, commands=commands)
     issues = [issue for rule in RULES for issue in rule(facts)]
     if not facts.evaluated:
-        train = commands.train("tested", test_fraction="0.2")
-        issues.insert(0, Issue("the run was not evaluated", train))
+        issues.insert(0, Issue("the run was not evaluated", _step_to_evaluate(facts)))
     main, *others = issues or [Issue("none", f"{commands.predict()}, or serve the folder export/")]
     return [
         _comparison(facts),
@@ -29,6 +28,16 @@ def verdict(result: Result, examples: Examples, recipe: str, commands: Commands)
         f"Next step: {main.step}",
         *(f"Also: {issue.text}. Next step: {issue.step}" for issue in others),
     ]
+
+
+def _step_to_evaluate(facts: Facts) -> str:
+    """What gives a test split: a fraction of which at least one example of a class is held out."""
+    most = len(facts.examples)
+    if facts.examples.problem_type.has_exclusive_classes:
+        most = int(facts.examples.targets().sum(axis=0).max())
+    if most < 2:
+        return f"label two examples of each class or more, then {facts.commands.train('more')}"
+    return facts.commands.train("tested", test_fraction="0.2" if most > 2 else "0.5")
 
 
 def _comparison(facts: Facts) -> str:

@@ -107,7 +107,9 @@ def _class_line(row: Row) -> str:
 
 
 def _texts(row: Row) -> list[tuple[str, str]]:
-    return [(k, f"{v:.3f}" if isinstance(v, float) else f"{v}") for k, v in row.items()]
+    return [
+        (k, f"{v:.3f}" if isinstance(v, float) else f"{v}") for k, v in row.items() if v is not None
+    ]
 
 
 def evaluate(trained: TrainedModel, examples: Examples, *, given: bool = False) -> Evaluation:

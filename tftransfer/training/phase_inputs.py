@@ -11,7 +11,7 @@ from tftransfer.core.typing import Array, IntArray
 from tftransfer.data.stream_specs import STREAM_SPECS, split_of_stream
 from tftransfer.planning.phase_plan import PhasePlan
 from tftransfer.training.context import TrainingContext
-from tftransfer.training.streams import Stream, Streams, balanced_class_weights
+from tftransfer.training.streams import Stream, Streams, column_weights
 
 _MAX_STEPS_PER_CALL = 64
 
@@ -86,7 +86,9 @@ def _make_stream(
         frozen_layers=extractor.streamed(planned.features),
         extra_fields=context.teacher_outputs.stream_fields(name, planned, indices, augment),
         mixup=phase.mixup if name == "train" else 0.0,
-        class_weight=balanced_class_weights(context.targets[examples.where("train")]),
+        class_weight=column_weights(
+            context.targets[examples.where("train")], examples.problem_type
+        ),
         weight=density_ratios if phase.reweight and name == "train" else None,
         lengths=lengths,
     )

@@ -134,7 +134,10 @@ def _validate(context: TrainingContext) -> dict[str, float]:
     problem_type, tasks = examples.problem_type, examples.tasks
     scores = problem_type.probabilities(logits, tasks=tasks)
     values = problem_type.metrics(scores, context.targets[val], tasks)
-    return {"loss": values.get("log_loss", values.get("mean_absolute_error", np.inf)), **values}
+    loss = values.get("log_loss", values.get("mean_absolute_error", np.inf))
+    if "r2" in values and len(examples.classes) > 1:  # columns may have different units
+        loss = 1 - values["r2"]
+    return {"loss": loss, **values}
 
 
 def _trained_blocks(planned: PhasePlan) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, IntArray
 from tftransfer.data.input_pipeline import InputPipeline
 from tftransfer.data.length_bucketing import batches_by_length
@@ -277,6 +278,23 @@ class Streams:
 
 def _split_steps(array: Array, steps: int) -> Array:
     return array.reshape(steps, -1, *array.shape[1:])
+
+
+def column_weights(targets: Array, problem_type: ProblemType) -> Array:
+    """Returns the weights that losses may read, float32 [k]: of classes, or of numbers.
+
+    Several columns of numbers have the weight 1 / variance, so that none counts more than others
+    because of its unit; a single column, and a constant one, has 1.
+
+    Args:
+      targets: Targets of the training examples, float32 [n, k].
+      problem_type: What the targets are.
+    """
+    if problem_type is not ProblemType.REGRESSION:
+        return balanced_class_weights(targets)
+    variance = targets.var(axis=0, dtype=np.float64)
+    usable = (variance > 0) & (targets.shape[1] > 1)
+    return np.where(usable, 1 / np.where(usable, variance, 1), 1).astype(np.float32)
 
 
 def balanced_class_weights(targets: Array) -> Array:

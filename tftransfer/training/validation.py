@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tftransfer.core.loss import Loss
+from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.recipe import Phase
 from tftransfer.core.typing import Array, Tensor
 from tftransfer.models.inference import predict_batches
@@ -16,11 +17,11 @@ from tftransfer.training.context import TrainingContext
 from tftransfer.training.network_logits import VALIDATION_BATCH, batches, forward_to_logits
 from tftransfer.training.phase_inputs import validation_inputs
 from tftransfer.training.reference_weights import Reference
-from tftransfer.training.streams import balanced_class_weights
+from tftransfer.training.streams import column_weights
 from tftransfer.training.train_step import StepTensors
 
 # What the best epoch is selected by, and `val_loss` where no loss can be computed.
-_SELECTION = ("val_log_loss", "val_mean_absolute_error")
+_SELECTION = ("val_log_loss", "val_standardized_error", "val_mean_absolute_error")
 _LOGITS, _LABEL = "train.logits", "train.label"
 
 
@@ -45,7 +46,7 @@ class Validation:
         self.indices = context.examples.where("val") if supervised else np.zeros(0, np.int64)
         self._inputs = validation_inputs(context, planned)
         train = context.targets[context.examples.where("train")]
-        self._class_weight = balanced_class_weights(train)
+        self._class_weight = column_weights(train, context.examples.problem_type)
         self.forward = forward_to_logits(context.network, planned.boundary)
 
     def batch_size(self, microbatches: int) -> int:
@@ -62,7 +63,7 @@ class Validation:
 
         `val_loss` is the weighted sum of the phase's losses that compare logits and labels, over
         all validation examples. Where a phase has none, it is the log loss, or the mean absolute
-        error of a regression.
+        error of a regression; that of several columns is in standard deviations of each.
 
         Args:
           batch_size: Number of examples that go forward together.
@@ -76,6 +77,9 @@ class Validation:
         scores = problem_type.probabilities(logits, tasks=tasks)
         values = problem_type.metrics(scores, labels, tasks)
         metrics = {f"val_{name}": value for name, value in values.items()}
+        if problem_type is ProblemType.REGRESSION and labels.shape[1] > 1:
+            errors = np.abs(scores - labels) * np.sqrt(self._class_weight, dtype=np.float64)
+            metrics["val_standardized_error"] = float(errors.mean())
         return {"val_loss": self._loss(logits, labels, metrics), **metrics}
 
     def _loss(self, logits: Array, labels: Array, metrics: dict[str, float]) -> float:
@@ -105,5 +109,5 @@ def weighted_loss(losses: Sequence[Loss], tensors: StepTensors) -> float:
 
 
 def selection_value(logs: dict[str, float]) -> float | None:
-    """Returns what the best epoch is selected by: minus the log loss or the absolute error."""
+    """Returns what the best epoch is selected by: minus the log loss or the error of numbers."""
     return next((-logs[name] for name in _SELECTION if name in logs), None)
