@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from tftransfer.data.load import read_all
 
 from tftransfer.core.experiment import Experiment
 from tftransfer.data.examples import SPLIT_DTYPE, Examples, add_test_data

@@ -11,7 +11,7 @@ from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
 # Distances from the median, in ranges between the quartiles: of a warning, and of an error, from
-# where float32 does not tell the other values from each other.
+# where float32 cannot separate the other values.
 _FAR = 100.0
 _IMPOSSIBLE = 1e6
 _MAX_LISTED = 5
