@@ -1,6 +1,7 @@
 """A resumed run of any method ends as an uninterrupted one."""
 
 import importlib.util
+import os
 import signal
 from pathlib import Path
 
@@ -169,4 +170,6 @@ def test_resume_after_kills_and_stops_has_equal_weights(tmp_path):
             assert found["equal"] and not found["unequal"]
             if how == signal.SIGTERM:
                 assert {each["code"] for each in found["seen"]} == {signals.RESUMABLE_EXIT_CODE}
-                assert max(each["seconds"] for each in found["seen"]) < 10
+                # A stop waits for a step, which takes longer where other processes run.
+                busy = max(1.0, os.getloadavg()[0] / os.cpu_count())
+                assert max(each["seconds"] for each in found["seen"]) < 10 * busy
