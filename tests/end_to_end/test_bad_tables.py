@@ -38,12 +38,12 @@ UNUSABLE = {
         text("path,label\nred/red00.png,0\nred/red01.png,-1\n"),
         "row 3: the label -1 is neg",
     ),
-    "labels: NaN among names": (table("red/red05.png,nan"), "row 10: the label nan is neg"),
+    "labels: NaN among names": (table("red/red05.png,nan"), "row 10: the label nan stands"),
     "labels: NaN": (text("path,y\nred/red00.png,0.5\nred/red01.png,nan\n"), "row 3: 'nan'"),
     "labels: Inf": (text("path,y\nred/red00.png,0.5\nred/red01.png,inf\n"), "row 3: 'inf'"),
     "labels: strings for a regression": (
         lambda p: (table("red/red05.png,x")(p), "--problem_type=regression"),
-        "row 2: 'blue'",
+        "'blue' is not a finite number",
     ),
 }
 

@@ -230,3 +230,13 @@ def test_columns_of_amounts_and_of_classes_are_refused_with_both_commands():
         read(ages, ["0", "1", "2"] * 10, names=("age", "sex"))
     assert "--columns=label=age --problem_type=regression" in caught.value.remedy
     assert "--columns=label=sex" in caught.value.remedy
+
+
+@pytest.mark.parametrize("cell", ["{}", "[]"])
+def test_cells_without_any_label_are_refused(cell):
+    with pytest.raises(UserError, match="no label in any row"):
+        read([cell, cell])
+
+
+def test_one_row_of_0_and_1_as_given_single_label():
+    assert read(["true"], ["no"], problem_type="single_label").labels.tolist() == [0]

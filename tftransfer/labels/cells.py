@@ -121,6 +121,8 @@ def _lists(cells: Cells, delimiter: Delimiter, source: str) -> LabelReading:
 def _objects(cells: Cells, objects: Sequence[dict[str, str]], source: str) -> LabelReading:
     """Returns JSON objects in cells as columns, one for each key."""
     names = list(dict.fromkeys(name for each in objects for name in each))
+    if not names:
+        raise UserError(f"{source} has no label in any row.", "Add labels.")
     columns = {n: [each.get(name, "") for name in names] for n, each in zip(cells, objects)}
     return labels_from_cells(columns, names, "auto", source)
 

@@ -68,8 +68,9 @@ def read_flags(flags: Array, names: Sequence[str], problem_type: str) -> LabelRe
     flags = np.nan_to_num(flags)
     warnings = [f"{unknown:,} empty cells are read as 0"] if unknown else []
     one_hot = is_one_hot(flags)
-    if problem_type == ProblemType.SINGLE_LABEL and not one_hot:
-        row = int(np.flatnonzero(flags.sum(axis=1) != 1)[0])
+    wrong = np.flatnonzero(flags.sum(axis=1) != 1)
+    if problem_type == ProblemType.SINGLE_LABEL and len(wrong):
+        row = int(wrong[0])
         raise UserError(
             f"Row {row + 1} of the labels has {flags[row].sum():.0f} labels, not one.",
             "Give --problem_type=multi_label.",
