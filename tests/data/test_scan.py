@@ -394,9 +394,7 @@ def test_scan_cache_saves_decoding_readable_content_again(tmp_path, monkeypatch)
     import tftransfer.preprocessing.image as module
 
     decoded = []
-    seen = replace(
-        MODALITY, decode_error=lambda data: decoded.append(data) or MODALITY.decode_error(data)
-    )
+    seen = replace(MODALITY, decode=lambda data: decoded.append(data) or MODALITY.decode(data))
     monkeypatch.setattr(module, "MODALITY", seen)
     bad = GOOD[:-30]
     first = scan(_examples([GOOD, bad], [0, 0]), max_quarantine=1, readable=ScanCache(tmp_path))
@@ -435,13 +433,13 @@ def _frames(kind):
         (_encoded("PNG", (16, 16), mode="LA"), ("with transparency, which is dropped",)),
         (
             _encoded("PNG", (16, 16), mode="I;16"),
-            ("with 16 bits per channel, of which 8 are used",),
+            ("of one color", "with 16 bits per channel, of which 8 are used"),
         ),
         (
             _encoded("JPEG", (16, 16), mode="CMYK"),
             ("in CMYK, converted to RGB without a color profile",),
         ),
-        (_frames("GIF"), ("animated: only the first frame is used",)),
+        (_frames("GIF"), ("of one color", "animated: only the first frame is used")),
         (_encoded("PNG", (1, 1)), ("smaller than 8 px on a side",)),
         (_encoded("PNG", (10, 200)), ("more than 8 times as long as wide",)),
     ],

@@ -33,12 +33,14 @@ class ScannedFile:
       reason: Why the file cannot be used, or "".
       warnings: Irregularities of a usable file.
       measure: Duration in seconds or number of words; see `Modality.measure`.
+      blank: Whether decoding gave a warning, so that later scans decode the file again.
     """
 
     sha256: str = ""
     reason: str = ""
     warnings: tuple[str, ...] = ()
     measure: float = 0.0
+    blank: bool = False
 
 
 def scan(
@@ -59,7 +61,7 @@ def scan(
     with quiet_stderr():  # decoders also print errors of bad files
         results = scan_items(examples.items, modality, readable)
     if readable:
-        readable.add(result.sha256 for result in results if not result.reason)
+        readable.add(r.sha256 for r in results if not r.reason and not r.blank)
     usable = np.array([not result.reason for result in results], bool)
     quarantine = tuple(
         Quarantined(name=name, reason=result.reason)
@@ -144,15 +146,20 @@ def scan_item(
     except OSError as error:
         return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(modality.content(data)).hexdigest()
+    blank = ""
     if not readable or sha256 not in readable:
         reasons = (check(data) for check in (not_empty, *modality.checks))
-        reason = next(filter(None, reasons), None) or modality.decode_error(data)
+        reason = next(filter(None, reasons), "")
+        if not reason:
+            reason, blank = modality.decode(data)
         if reason:
             return ScannedFile(reason=reason)
+    warnings = (blank, *(warning(data) for warning in modality.warnings))
     return ScannedFile(
         sha256,
-        warnings=tuple(filter(None, (warning(data) for warning in modality.warnings))),
+        warnings=tuple(filter(None, warnings)),
         measure=modality.measure(data) if modality.measure else 0.0,
+        blank=bool(blank),
     )
 
 

@@ -36,7 +36,8 @@ class Modality:
       plural: Noun for several examples.
       checks: Checks that a file must pass; the first reason is reported.
       warnings: Warnings of usable files.
-      decode_error: Check of bytes that pass the others, by decoding them.
+      decode: Decodes bytes that pass the checks. Returns why that fails, or ""; and a warning of
+        the result, or "".
       content: Returns what equal examples have in common, whose hash identifies them.
       measure: Returns the duration in seconds or the number of words; None for images.
       auto_length: Chooses how much of an example the network reads. From the measures of the
@@ -58,7 +59,7 @@ class Modality:
     plural: str
     checks: Sequence[FileCheck]
     warnings: Sequence[FileWarning]
-    decode_error: Callable[[bytes], str | None]
+    decode: Callable[[bytes], tuple[str, str]]
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
     auto_length: Callable[[Array, float], tuple[float, str]] | None = None

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from tftransfer.core.typing import Array
 from tftransfer.preprocessing.base import Modality
-from tftransfer.preprocessing.image.checks import CHECKS, WARNINGS
+from tftransfer.preprocessing.image.checks import CHECKS, WARNINGS, transparent
 
 __all__ = ["MODALITY"]
 
 _MAX_REASON_CHARACTERS = 160
+# Of 0 to 255. Most images already differ by more in every 8th pixel.
+_BLANK_RANGE = 2
+_BLANK_STEP = 8
+_MIN_BLANK_SIDE = 8
 
 
-def _decode_error(data: bytes) -> str | None:
+def _decode(data: bytes) -> tuple[str, str]:
+    """Returns why an image cannot be decoded, and that all its pixels have one color."""
     import tensorflow as tf
 
     from tftransfer.preprocessing.image.decode import decode_turned
 
     try:
-        decode_turned(tf.constant(data))
+        pixels = np.asarray(decode_turned(tf.constant(data)))
     except (tf.errors.OpError, ValueError) as error:
         # The names of operations in TensorFlow's message mean nothing to users.
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])
-        return f"cannot be decoded: {' '.join(reason.split())[:_MAX_REASON_CHARACTERS]}"
-    return None
+        return f"cannot be decoded: {' '.join(reason.split())[:_MAX_REASON_CHARACTERS]}", ""
+    if not _is_blank(pixels):
+        return "", ""
+    if transparent(data):
+        return "", "of one color without transparency, which is dropped; save on a background"
+    return "", "of one color"
+
+
+def _is_blank(pixels: Array) -> bool:
+    """Returns whether the pixels differ by less than the noise of a JPEG."""
+    if min(pixels.shape[:2]) < _MIN_BLANK_SIDE:  # which has a warning
+        return False
+    sample = pixels[::_BLANK_STEP, ::_BLANK_STEP]
+    return all(
+        (np.ptp(each.reshape(-1, each.shape[-1]), axis=0) <= _BLANK_RANGE).all()
+        for each in (sample, pixels)
+    )
 
 
 MODALITY = Modality(
@@ -32,7 +55,7 @@ MODALITY = Modality(
     plural="images",
     checks=CHECKS,
     warnings=WARNINGS,
-    decode_error=_decode_error,
+    decode=_decode,
     augmentations={
         "none": "leaves examples unchanged",
         "flip": "mirrors left and right at random",
