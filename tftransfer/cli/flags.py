@@ -55,6 +55,7 @@ _ALL = (
     Flag(name="data", group="data", value="DATA"),
     Flag(name="problem_type", group="data", value="TYPE"),
     Flag(name="columns", group="data", value="CONTENT=COLUMN,..."),
+    Flag(name="encoding", group="data", value="ENCODING"),
     Flag(name="test_data", group="data", value="DATA"),
     Flag(name="target_data", group="data", value="DATA"),
     Flag(name="unlabelled_data", group="data", value="DATA"),

@@ -52,6 +52,8 @@ class Experiment:
         `text=review,label=stars`. Contents are `path`, `text`, `label` (also several, one per task)
         and `split`. For a folder, `label=folder2` makes the folders of the second level the
         classes.
+      encoding: Encoding of tables and text files that are not UTF-8, such as `cp1251`; `auto`
+        detects it.
       group_by: What examples of different splits must not share, such as the speaker: a column of
         the table, or a regular expression on file names with the group in parentheses.
       seed: Seed of the split, the initial weights, the order of the examples and the augmentation.
@@ -88,6 +90,7 @@ class Experiment:
     validation_fraction: float = 0.1
     test_fraction: float = 0.2
     columns: str = ""
+    encoding: str = "auto"
     group_by: str = ""
     seed: int = 0
     precision: str = "auto"

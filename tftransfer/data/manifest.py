@@ -28,6 +28,7 @@ def from_manifest(
     group_by: str = "",
     columns: str = "",
     to_train: bool = True,
+    encoding: str = "auto",
 ) -> Examples:
     """Returns the examples of a table with paths or texts, labels, and perhaps splits and groups.
 
@@ -41,12 +42,13 @@ def from_manifest(
       columns: Roles of the columns, as in `tftransfer.Experiment`; usual names need none.
       to_train: Whether the data are for training. Only then must they have two classes and all
         named columns.
+      encoding: Encoding of the table; `auto` detects it.
 
     Raises:
       UserError: A column is missing, or a cell is invalid.
     """
     return from_table(
-        with_header(read_table(path)),
+        with_header(read_table(path, encoding)),
         problem_type=problem_type,
         group_by=group_by,
         columns=columns,
@@ -128,17 +130,18 @@ class TableItems:
     warnings: tuple[str, ...]
 
 
-def read_items(path: Path, columns: str = "") -> TableItems:
+def read_items(path: Path, columns: str = "", encoding: str = "auto") -> TableItems:
     """Returns the paths or texts of the rows of a table.
 
     Args:
       path: Path of the table.
       columns: Roles of the columns, as in `tftransfer.Experiment`.
+      encoding: Encoding of the table; `auto` detects it.
 
     Raises:
       UserError: The table cannot be read, or has no column of paths or texts.
     """
-    return items_of(with_header(read_table(path)), columns)
+    return items_of(with_header(read_table(path, encoding)), columns)
 
 
 def items_of(table: Table, columns: str = "") -> TableItems:

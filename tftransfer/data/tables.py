@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tftransfer.core.typing import JSON
+from tftransfer.data.encodings import check_encoding, find_encoding, utf16_without_mark
 from tftransfer.data.examples import Quarantined
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
@@ -51,7 +52,7 @@ class Table:
         }
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, encoding: str = "auto") -> Table:
     """Reads a table.
 
     In a .tsv file in which quotes do not enclose whole cells, quotes are part of the text. A .csv
@@ -60,6 +61,7 @@ def read_table(path: Path) -> Table:
 
     Args:
       path: Path of the file.
+      encoding: Encoding of the file; `auto` detects it.
 
     Raises:
       UserError: The file cannot be read, is empty, or no row has as many cells as the header.
@@ -68,7 +70,7 @@ def read_table(path: Path) -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
-    text, warnings = _decoded(data, path)
+    text, warnings = _decoded(data, path, encoding)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         header, rows, unusable = _read_json_lines(text, path)
     else:
@@ -78,26 +80,40 @@ def read_table(path: Path) -> Table:
     return Table(path=path, header=header, rows=rows, unusable=unusable, warnings=warnings)
 
 
-def _decoded(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
+def _decoded(data: bytes, path: Path, encoding: str) -> tuple[str, tuple[str, ...]]:
     """Returns the text, and warnings."""
-    encoding = detect_encoding(data)
-    if 4 * data.count(0) > len(data) and not encoding.startswith("utf-16"):
-        raise UserError(
-            f"{path} has many NUL bytes: it is not text, or UTF-16 without a byte order mark.",
-            "Save it as UTF-8.",
+    found, given = detect_encoding(data), encoding != "auto"
+    if given:
+        check_encoding(encoding)
+    is_utf8 = found == "utf-8" and b"\0" not in data
+    if given and (not is_utf8 or data.isascii()):
+        return data.decode(encoding, "replace").removeprefix("\ufeff"), ()
+    if is_utf8:
+        return decode_text(data), (
+            (f"{path.name} is UTF-8 and not read as {encoding}",) if given else ()
         )
-    if encoding == "utf-8":
-        return decode_text(data), ()
+    if name := utf16_without_mark(data):
+        return data.decode(name), (f"{path.name} is read as {name}, without a byte order mark",)
+    if 4 * data.count(0) > len(data) and not found.startswith("utf-16"):
+        raise UserError(
+            f"{path} has many NUL bytes: it is not text.",
+            "Save it as UTF-8, or name its encoding by --encoding=utf-16-le or another.",
+        )
+    if found != "windows-1252":
+        return decode_text(data), (() if found == "utf-8" else (f"{path.name} is read as {found}",))
     lines = data.split(b"\n")
     not_ascii = [line for line in lines if not line.isascii()]
     others = [line for line in not_ascii if detect_encoding(line) != "utf-8"]
-    if encoding == "windows-1252" and 2 * len(others) < len(not_ascii):
+    if 2 * len(others) < len(not_ascii):
         plural = "s" * (len(others) > 1)
-        warning = (
-            f"{path.name} is UTF-8 except for {len(others):,} line{plural}, read as {encoding}"
+        odd = find_encoding(others, f"{len(others):,} line{plural} of {path.name}")
+        text = "\n".join(
+            decode_text(line) if detect_encoding(line) == "utf-8" else odd.decode(line)
+            for line in lines
         )
-        return "\n".join(map(decode_text, lines)), (warning,)
-    return decode_text(data), (f"{path.name} is read as {encoding}",)
+        return text, (f"{path.name} is UTF-8 except for some: {odd.warning}",)
+    whole = find_encoding(not_ascii, path.name)
+    return whole.decode(data), (whole.warning,)
 
 
 def _with_header(cells: list[list[str]], path: Path) -> _Rows:

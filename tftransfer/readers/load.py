@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tftransfer.core.experiment import Experiment
+from tftransfer.data.encodings import recoded
 from tftransfer.data.examples import UNLABELLED, Examples, add_test_data, add_unlabelled
 from tftransfer.data.groups import with_groups
 from tftransfer.data.scan import scan
@@ -49,7 +51,11 @@ def read_examples(
         if isinstance(data, str) and not data:
             continue
         found = read_unlabelled(
-            data, cache=cache, columns=experiment.columns, modality=examples.modality
+            data,
+            cache=cache,
+            columns=experiment.columns,
+            modality=examples.modality,
+            encoding=experiment.encoding,
         )
         examples = add_unlabelled(examples, _scanned(found, experiment, cache), name)
     return examples
@@ -81,6 +87,7 @@ def read_all(
             cache=cache,
             group_by=experiment.group_by,
             columns=experiment.columns,
+            encoding=experiment.encoding,
             to_train=to_train,
             modality=modality,
         )
@@ -103,5 +110,8 @@ def read_all(
 def _scanned(examples: Examples, experiment: Experiment, cache: Path | None) -> Examples:
     if len(examples.sha256):
         return examples
+    if examples.modality == "text":
+        items, warnings = recoded(examples.items, experiment.encoding)
+        examples = replace(examples, items=items, warnings=(*examples.warnings, *warnings))
     readable = ScanCache(cache, examples.modality) if cache else None
     return scan(examples, max_quarantine=experiment.max_quarantine, readable=readable)

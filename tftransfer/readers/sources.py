@@ -38,6 +38,7 @@ def read_source(
     group_by: str = "",
     columns: str = "",
     to_train: bool = True,
+    encoding: str = "auto",
     modality: str = "",
 ) -> Examples:
     """Reads examples from a folder, an archive, a table, `tfds:NAME`, arrays or a dataset.
@@ -51,6 +52,7 @@ def read_source(
       to_train: Whether the data are for training. Only then must they have two classes and, in a
         table, all named columns.
       modality: Modality that is preferred in folders with several; "" for that of most files.
+      encoding: Encoding of a table, as in `tftransfer.Experiment`.
 
     Raises:
       UserError: The data do not exist or have an unsupported form.
@@ -80,7 +82,12 @@ def read_source(
         return _with_names_as_given(found, path, text, remarks)
     if path.suffix.lower() in SUFFIXES and path.is_file():
         found = from_manifest(
-            path, problem_type=problem_type, group_by=group_by, columns=columns, to_train=to_train
+            path,
+            problem_type=problem_type,
+            group_by=group_by,
+            columns=columns,
+            to_train=to_train,
+            encoding=encoding,
         )
         return found if found.modality == "text" else _with_modality(found)
     if path.exists():
@@ -122,7 +129,12 @@ def _from_memory(
 
 
 def read_unlabelled(
-    data: Data, *, cache: Path | None = None, columns: str = "", modality: str = ""
+    data: Data,
+    *,
+    cache: Path | None = None,
+    columns: str = "",
+    modality: str = "",
+    encoding: str = "auto",
 ) -> Examples:
     """Reads examples without labels.
 
@@ -132,6 +144,7 @@ def read_unlabelled(
       cache: Folder for downloads and unpacked archives; None uses the user's cache.
       columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
       modality: Modality that is preferred in folders with several, as in `read_source`.
+      encoding: Encoding of a table, as in `tftransfer.Experiment`.
 
     Raises:
       UserError: The data do not exist or have an unsupported form.
@@ -150,7 +163,7 @@ def read_unlabelled(
             )
             return _with_names_as_given(found, path, os.fspath(data), names_remarks)
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            return _unlabelled_rows(read_items(path, columns))
+            return _unlabelled_rows(read_items(path, columns, encoding))
     found = read_source(data, cache=cache, columns=columns)
     return replace(
         _without_labels(found.names, found.items),

@@ -13,6 +13,7 @@ import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array, ArrayLike, FloatArray
+from tftransfer.data.encodings import recoded
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.folders import files_below
 from tftransfer.data.input_pipeline import InputPipeline
@@ -150,10 +151,14 @@ def _check_all_read(scanned: _Scanned) -> None:
 
 def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     preprocessor = trained.network.backbone.preprocessor
-    modality = get_modality(preprocessor.modality)
-    named = list(_named_items(inputs, trained.folder.experiment.columns, modality.name))
+    modality, experiment = get_modality(preprocessor.modality), trained.folder.experiment
+    named = list(_named_items(inputs, experiment.columns, modality.name, experiment.encoding))
     names = [name for name, _ in named]
-    items = [item for _, item in named if not isinstance(item, ScannedFile)]
+    items: Sequence[str | bytes] = [item for _, item in named if not isinstance(item, ScannedFile)]
+    if modality.name == "text":
+        items, remarks = recoded(items, experiment.encoding)
+        for line in remarks:
+            LOGGER.info(line)
     scanned = iter(scan_items(items, modality))
     files = [
         item if isinstance(item, ScannedFile) else _with_truncation(trained, next(scanned))
@@ -161,11 +166,8 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     ]
     for line in summarize_warnings(names, files, modality):
         LOGGER.info(line)
-    readable = [
-        item
-        for (_, item), each in zip(named, files)
-        if not each.reason and not isinstance(item, ScannedFile)
-    ]
+    present = [each for each, (_, item) in zip(files, named) if not isinstance(item, ScannedFile)]
+    readable = [item for item, each in zip(items, present) if not each.reason]
     examples = Examples(
         names=[],
         items=readable,
@@ -179,7 +181,7 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
     return _Scanned(names=names, files=files, pipeline=pipeline, indices=np.arange(len(readable)))
 
 
-def _named_items(inputs: Any, columns: str, modality: str) -> Iterator[_NamedItem]:
+def _named_items(inputs: Any, columns: str, modality: str, encoding: str) -> Iterator[_NamedItem]:
     """Yields name and item of each example; strings are texts for a text run, else paths."""
     if is_frame(inputs) or is_columns(inputs):
         inputs = table_of(inputs)
@@ -214,7 +216,9 @@ def _named_items(inputs: Any, columns: str, modality: str) -> Iterator[_NamedIte
             yield f"#{number}", value.encode("utf-8", "replace")
         elif isinstance(value, (str, os.PathLike)):
             path = Path(value).expanduser()
-            yield from _items_of_path(path, columns, modality, alone=len(several) == 1)
+            yield from _items_of_path(
+                path, columns, modality, encoding=encoding, alone=len(several) == 1
+            )
         else:
             yield f"#{number}", encode_value(value, number, modality)
 
@@ -239,13 +243,16 @@ def _items_of_rows(rows: TableItems) -> Iterator[_NamedItem]:
             yield rows.names[number], rows.items[number]
 
 
-def _items_of_path(path: Path, columns: str, modality: str, *, alone: bool) -> Iterator[_NamedItem]:
+def _items_of_path(
+    path: Path, columns: str, modality: str, *, encoding: str, alone: bool
+) -> Iterator[_NamedItem]:
     """Yields a file, all examples below a folder, or the rows of a table.
 
     Args:
       path: Path of the file, folder or table.
       columns: Roles of the columns of a table, as in `tftransfer.Experiment`.
       modality: Modality of the network.
+      encoding: Encoding of tables, as in `tftransfer.Experiment`.
       alone: Whether nothing else is given; only then is a path that does not exist an error.
 
     Raises:
@@ -257,7 +264,7 @@ def _items_of_path(path: Path, columns: str, modality: str, *, alone: bool) -> I
         yield str(path), ScannedFile(reason="does not exist")
         return
     if path.suffix.lower() in SUFFIXES and path.is_file():
-        yield from _items_of_rows(read_items(path, columns))
+        yield from _items_of_rows(read_items(path, columns, encoding))
         return
     if not path.is_dir():
         yield str(path), str(path)
