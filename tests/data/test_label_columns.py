@@ -97,3 +97,10 @@ def test_columns_of_0_and_1_with_a_class_that_never_occurs(read):
 def test_a_class_number_next_to_measurements_stays_a_regression(read):
     found = read({"width": ["0.5", "1.5", "2"] * 8, "height": ["1", "2", "3"] * 8})
     assert (found.problem_type, found.classes) == ("regression", ("width", "height"))
+
+
+def test_valid_and_invalid_are_classes_and_a_named_label_is_no_split(read):
+    found = read({"split": ["valid", "invalid"] * 12})
+    assert found.classes == ("invalid", "valid") and set(found.splits) == {""}
+    named = read({"set": ["train", "test"] * 12}, columns="label=set")
+    assert named.classes == ("test", "train") and set(named.splits) == {""}

@@ -121,7 +121,8 @@ def columns_of(
     item, texts = item_column(table, columns, to_train=to_train)
     header = table.header
     named = _named(columns, header, ("label", "split"), required=to_train)
-    usual_splits = [] if "split" in named else _with_usual_name(header, "split")
+    free = [name for name in header if name not in named.get("label", ())]
+    usual_splits = [] if "split" in named else _with_usual_name(free, "split")
     splits = named.get("split") or [name for name in usual_splits if divides(table.rows, name)]
     groups = column_of_groups(header, group_by, required=to_train)
     others = [name for name in header if name and name not in (item, groups, *splits)]

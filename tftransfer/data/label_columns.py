@@ -47,6 +47,8 @@ def divides(rows: _Rows, name: str) -> bool:
     cells = {cell.lower() for cell in _cells(rows, name)} - {""}
     if not cells:
         return True
+    if "invalid" in cells:  # which is like valid in letters only
+        return False
     known = sum(cell in SPLIT_NAMES for cell in cells)
     if 2 * known >= len(cells):
         return True
