@@ -56,7 +56,10 @@ BAD_IMAGES = {
     "bit-flipped PNG": (flipped(PNG, 60), "cannot be decoded"),
     "HTML named .jpg": (b"<!DOCTYPE html><p>404", "not an image: HTML"),
     "text named .jpg": (b"hello", "not an image"),
-    "TIFF named .jpg": (encode("TIFF"), "not JPEG, PNG, GIF, BMP or WebP but a TIFF file: convert it"),
+    "TIFF named .jpg": (
+        encode("TIFF"),
+        "not JPEG, PNG, GIF, BMP or WebP but a TIFF file: convert it",
+    ),
     "PNG whose header states 60,000 × 60,000": (black_png(60_000, 1), "60000 × 60000 pixels"),
     "a real 12,000² PNG": (black_png(12_000, 12_000), "12000 × 12000 pixels"),
 }

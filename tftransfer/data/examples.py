@@ -205,7 +205,9 @@ def with_classes(
         raise UserError(
             f"These data do not match the training data: problem type {examples.problem_type}, "
             f"training {problem_type}; unknown classes: {', '.join(extra[:5]) or 'none'}.",
-            "Give data with the same problem type and class names.",
+            f"Rename or remove those classes; the training data have {_listed(classes)}."
+            if extra and examples.problem_type == problem_type
+            else "Give data with the same problem type and class names.",
         )
     if problem_type is ProblemType.SINGLE_LABEL:  # without rows of thousands of classes
         places = np.array([*(classes.index(name) for name in examples.classes), -1], np.int64)
@@ -225,6 +227,11 @@ def _respelled(examples: Examples, classes: Sequence[str]) -> Examples:
         return examples
     note = f"classes are spelled as in the training data: {', '.join(changed[:_MAX_LISTED])}"
     return replace(examples, classes=tuple(spelled), warnings=(*examples.warnings, note))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _index(names: Sequence[str], name: str) -> int:
