@@ -160,3 +160,24 @@ def test_paths_that_lead_out_are_counted_and_the_remedy_works(folder):
 def test_delimiters_at_the_end_of_rows_are_ignored(folder):
     found = read_source(_write(folder, [f"{row},," for row in _rows("train/000{}.jpg")]))
     assert len(found) == 6 and found.classes == ("a", "b")
+
+
+def test_a_file_in_several_rows_has_several_labels(folder):
+    rows = [f"train/000{n}.jpg,{name}" for n in range(1, 7) for name in ("ab", "a")[n % 2]]
+    found = read_source(_write(folder, rows))
+    assert found.problem_type == "multi_label" and found.classes == ("a", "b") and len(found) == 6
+    np.testing.assert_array_equal(found.labels, [[1, n % 2 == 0] for n in range(1, 7)])
+    assert "3 of 6 files have several rows with different labels" in found.warnings[0]
+    as_rows = read_source(_write(folder, rows), problem_type="single_label")
+    assert len(as_rows) == 9 and "3 rows repeat a file" in as_rows.warnings[0]
+    np.testing.assert_array_equal(
+        read_source(_write(folder, rows), problem_type="multi_label").labels, found.labels
+    )
+
+
+def test_repeated_rows_and_contradictions_are_reported_and_stay(folder):
+    found = read_source(_write(folder, [*_rows("train/000{}.jpg"), *["train/0001.jpg,b"] * 3]))
+    assert found.problem_type == "single_label" and len(found) == 9
+    assert "3 rows repeat a file of another row, such as train/0001.jpg in 4" in found.warnings[0]
+    marks = [f"train/000{n}.jpg,{mark}" for n in range(1, 7) for mark in (n % 3, n % 2)]
+    assert read_source(_write(folder, marks)).problem_type == "single_label"

@@ -13,6 +13,7 @@ from tftransfer.core.typing import Array
 from tftransfer.data.columns import columns_of, item_column, item_warnings
 from tftransfer.data.examples import SPLIT_DTYPE, SPLIT_NAMES, Examples, Quarantined, first_of
 from tftransfer.data.nearby_files import remedy_nearby
+from tftransfer.data.repeated_rows import joined
 from tftransfer.data.table_header import with_header
 from tftransfer.data.table_paths import find_files
 from tftransfer.data.tables import Table, read_table
@@ -108,7 +109,8 @@ def from_table(
     )
     found = np.array([number in items.items for number in rows], bool)
     _check_classes_have_files(examples, found, path)
-    return examples.keep(np.flatnonzero(found), quarantine=tuple(items.quarantine.values()))
+    kept = examples.keep(np.flatnonzero(found), quarantine=tuple(items.quarantine.values()))
+    return joined(kept, problem_type)
 
 
 @dataclass(frozen=True, kw_only=True)
