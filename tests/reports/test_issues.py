@@ -186,3 +186,28 @@ def test_names_of_classes_with_control_characters_are_on_one_line():
     odd = Examples(**{**vars(examples(train=(970, 30))), "classes": ("a", "b\nc")})
     lines = verdict(GOOD, odd, "fine_tune", COMMANDS)
     assert "class b\\nc has 30 training examples" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("each", "step"), [(2, "--validation_fraction=0.30 "), (1, "label more examples, then ")]
+)
+def test_validation_split_of_classes_with_one_or_two_examples(each, step):
+    from tftransfer.data.split import split
+
+    count = 50
+    whole = Examples(
+        names=[f"{k}.png" for k in range(count * each)],
+        items=[b""] * count * each,
+        labels=np.arange(count * each) % count,
+        problem_type="single_label",
+        classes=tuple(f"c{k}" for k in range(count)),
+        splits=np.full(count * each, "", SPLIT_DTYPE),
+        sha256=[str(k) for k in range(count * each)],
+    )
+    lines = verdict({**GOOD, "per_class": []}, split(whole), "fine_tune", COMMANDS)
+    assert any("without validation examples" in line and step in line for line in lines[1:]) or (
+        "without validation examples" in lines[1] and step in lines[2]
+    )
+    if each == 2:  # the remedy gives enough
+        found = split(whole, validation_fraction=0.3)
+        assert len(found.where("val")) == len(found.where("train")) == count

@@ -22,6 +22,9 @@ _FEW_EXAMPLES = 20
 _FEW_VALIDATION = 20
 # Largest share of the examples that a larger validation split may take.
 _MAX_VALIDATION_FRACTION = 0.4
+# Of so many examples of a class the split holds out one, however small the fraction.
+_HELD_OUT_ANYWAY = 3
+_OF_TWO = 0.3
 # Width of a 95 % interval from which the test split is too small.
 _WIDE_INTERVAL = 0.1
 # Difference of F1 from the mean over classes, from which a class is named.
@@ -174,6 +177,10 @@ def _larger_validation_split(facts: Facts, count: int) -> str:
     fraction = np.ceil(100 * _FEW_VALIDATION / max(total, 1)) / 100
     planned = facts.commands.experiment.validation_fraction * total
     ours = abs(count - planned) <= max(2, len(facts.examples.classes))
+    if facts.examples.problem_type.has_exclusive_classes:
+        most = (facts.counts("train") + facts.counts("val")).max(initial=0)
+        if most < _HELD_OUT_ANYWAY:  # of two, a larger fraction holds out one
+            fraction = max(fraction, _OF_TWO) if most > 1 else np.inf
     if ours and fraction <= _MAX_VALIDATION_FRACTION:
         return facts.commands.train("validated", validation_fraction=f"{fraction:.2f}")
     return f"label more examples, then {facts.commands.train('more')}"
