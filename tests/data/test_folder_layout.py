@@ -290,3 +290,14 @@ def test_from_folder_reports_classes_that_differ_in_hyphens(tmp_path):
     assert found.warnings == (
         "classes that differ only in blanks, hyphens or underscores: New York, new-york",
     )
+
+
+def test_from_folder_skips_folders_without_examples_next_to_splits(tmp_path):
+    for split in ("train", "test"):
+        classes(tmp_path / split, "a", "b")
+    tree(tmp_path, "docs/README.md", "annotations/train/0.xml")
+    found = from_folder(tmp_path)
+    assert found.classes == ("a", "b") and len(found.where("test")) == 6
+    assert found.warnings[0] == (
+        "folders without examples next to the splits are skipped: annotations, docs"
+    )

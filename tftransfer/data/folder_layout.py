@@ -56,6 +56,11 @@ def layout_of(root: Folder, opened: Callable[[Folder], Folder], level: int = 0) 
     top = _below_only_folder(root)
     remarks = [] if top is root else [_descended(root, top)]
     folders = [opened(folder) for folder in top.folders]
+    described = _without_examples(folders)
+    if described:
+        folders = [folder for folder in folders if folder not in described]
+        names = listed([folder.name for folder in described])
+        remarks.append(f"folders without examples next to the splits are skipped: {names}")
     if _all_are_splits(folders):
         splits = {f.path: SPLIT_NAMES[f.name.lower()] for f in folders}
         inner = [_below_only_folder(folder, _class_names(folders, folder)) for folder in folders]
@@ -106,6 +111,19 @@ def _below_only_folder(root: Folder, known: frozenset[str] = frozenset()) -> Fol
             return root
     several = len(folder.folders) >= _MIN_CLASSES and not _has_examples(folder)
     return folder if several else root
+
+
+def _without_examples(folders: Sequence[Folder]) -> list[Folder]:
+    """Returns folders such as `docs` that hold no examples, next to splits that do."""
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES and folder.folders]
+    others = [folder for folder in folders if folder not in splits]
+
+    def has_any(folder: Folder) -> bool:
+        return any(not is_side_file(path) for path in folder.all_files())
+
+    if not splits or not all(map(has_any, splits)) or any(map(has_any, others)):
+        return []
+    return others
 
 
 def _class_names(splits: Sequence[Folder], but: Folder) -> frozenset[str]:
