@@ -170,10 +170,12 @@ def test_a_frame_with_arrays_in_cells_gives_inputs_and_labels():
 
 MISSING = {
     "label": ((TEXTS, pandas.Series(["cat", pandas.NA] * 3, dtype="string")), "label of example 1"),
-    "number": ((TEXTS, pandas.Series([1, None] * 3, dtype="Int64")), "label of example 1"),
+    "missing number": ((TEXTS, pandas.Series([1, None] * 3, dtype="Int64")), "label of example 1"),
     "text": ((pandas.Series([*TEXTS[:5], None]), NAMES), "Text 5 is None"),
     "dates": ((TEXTS, pandas.date_range("2020-01-01", periods=6)), "are dates"),
     "columns": ({"text": TEXTS, "label": NAMES[:4]}, "differ in length: text 6, label 4"),
+    "set": ((set(TEXTS), NAMES), "set, which has no order"),
+    "number": ((5, NAMES), "int, which has no order or no elements"),
     "array alone": (IMAGES, "ndarray, without labels"),
     "weights": ((TEXTS, NAMES, range(6)), "Weights of examples are not supported"),
     "function": (lambda: iter(()), "function, without labels"),

@@ -67,6 +67,11 @@ def plain(values: _Values) -> _Values:
     Raises:
       UserError: A data frame has several columns of other types than numbers.
     """
+    if isinstance(values, (set, frozenset)) or not hasattr(values, "__iter__"):
+        raise UserError(
+            f"The values are {type(values).__name__}, which has no order or no elements.",
+            "Give a list or an array.",
+        )
     if is_frame(values):
         names = list(values.columns)
         if len(names) == 1:
