@@ -61,6 +61,8 @@ def phases(epochs, best, stopped="all epochs done"):
 
 PROBE = {"majority": {"accuracy": 0.5}, "linear_probe": {"accuracy": 0.9, "validation": 0.97}}
 NEAR_PROBE = {"majority": {"accuracy": 0.5}, "linear_probe": {"accuracy": 0.9, "validation": 0.91}}
+MIRROR = {"linear_probe": {"accuracy": 0.9, "validation": 0.9, "mirrored": 0.4}}
+NEAR_MIRROR = {"linear_probe": {"accuracy": 0.9, "validation": 0.9, "mirrored": 0.75}}
 ROWS = [{"class": "a", "f1": 0.9, "support": 200}, {"class": "b", "f1": None, "support": 0}]
 WEAK = [{"class": "a", "f1": 0.98, "support": 200}, {"class": "b", "f1": 0.8, "support": 200}]
 LAYERS = {"accuracy": {"stage1": 0.8, "stage2": 0.5}, "examples": 400}
@@ -76,6 +78,11 @@ CASES = [
         "are also in the training split",
         ({}, {"sha256": contents(a=(850, 0))}),
         ({}, {"sha256": contents(a=(850, 801))}),
+    ),
+    (
+        "mirrored images have other labels",
+        ({"baselines": MIRROR}, {}),
+        ({"baselines": NEAR_MIRROR}, {}),
     ),
     ("linear probe is better", ({"baselines": PROBE}, {}), ({"baselines": NEAR_PROBE}, {})),
     (

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,6 +26,7 @@ from tftransfer.planning.make_plan import make_plan
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.preflight import check_disk_space, preflight, run_bytes
 from tftransfer.reports.commands import Commands
+from tftransfer.reports.issues import Facts, mirrored_classes
 from tftransfer.runs.run import Run
 from tftransfer.training.trainer import Trainer
 from tftransfer.utils import signals
@@ -221,6 +223,7 @@ def _run_plan(
     try:
         with clock.measure("baselines"), waiting("measuring baselines"):
             measured = measure_before_training(plan, trainer)
+        _warn_of_mirroring(folder, plan, measured)
         with clock.measure("training"):
             phases = trainer.fit()
         finish(folder, plan, trainer, measured | {"phases": phases}, export=options.export)
@@ -229,6 +232,18 @@ def _run_plan(
             trainer.close()
         raise
     trainer.close()
+
+
+def _warn_of_mirroring(folder: RunFolder, plan: Plan, measured: dict[str, Any]) -> None:
+    """Warns before training if augmentation mirrors classes such as left and right."""
+    facts = Facts(
+        result=measured,
+        examples=plan.examples,
+        recipe=plan.recipe.name,
+        commands=Commands(experiment=plan.experiment, workdir=folder.workdir),
+    )
+    for issue in mirrored_classes(facts):
+        LOGGER.warning(f"warning   {issue.text}; {issue.step}")
 
 
 def _tensorboard(folder: RunFolder, profile: bool) -> keras.callbacks.Callback:

@@ -31,6 +31,8 @@ _WIDE_INTERVAL = 0.1
 _WEAK_CLASS_F1 = 0.05
 # How many times more examples than the smallest class the largest one has.
 _IMBALANCE = 10
+# Photographs and their mirror images differ by less, where the classes are the same.
+_MIRROR_DIFFERENCE = 0.2
 # Smallest difference of two accuracies that counts, whatever the number of examples.
 _MIN_DIFFERENCE = 0.02
 _STANDARD_ERRORS = 2
@@ -109,6 +111,31 @@ def _leaking_examples(facts: Facts) -> Iterator[Issue]:
             f"{both:,} contents of the test split are also in the training split",
             f"remove them: {facts.commands.inspect()}",
         )
+
+
+def mirrored_classes(facts: Facts) -> Iterator[Issue]:
+    """Yields an issue if training mirrors images whose class depends on left and right.
+
+    Args:
+      facts: Facts whose result needs `baselines` only.
+    """
+    probe = facts.result.get("baselines", {}).get("linear_probe", {})
+    if "mirrored" not in probe or "validation" not in probe:
+        return
+    own, mirrored, count = probe["validation"], probe["mirrored"], len(facts.examples.where("val"))
+    if own - mirrored > max(_MIRROR_DIFFERENCE, _chance(own, count) + _chance(mirrored, count)):
+        yield Issue(
+            f"mirrored images have other labels: the linear probe has an accuracy of {own:.3f} on "
+            f"the validation split and {mirrored:.3f} on its mirror images, and augmentation "
+            "mirrors",
+            facts.commands.train("shift", recipe=_with_option(facts.recipe, "augment=shift")),
+        )
+
+
+def _with_option(recipe: str, option: str) -> str:
+    """Returns the name of a recipe with an option of its first part."""
+    first, *added = recipe.split("+")
+    return "+".join([f"{first}:{option}", *added])
 
 
 def _worse_than_the_probe(facts: Facts) -> Iterator[Issue]:
@@ -254,8 +281,7 @@ def _imbalance(facts: Facts) -> Iterator[Issue]:
 
 def _balanced(facts: Facts) -> str:
     """The command that weights the classes, if the recipe has that option."""
-    first, *added = facts.recipe.split("+")
-    recipe = "+".join([f"{first}:class_weight=balanced", *added])
+    recipe = _with_option(facts.recipe, "class_weight=balanced")
     try:
         make_recipe(recipe)
     except UserError:
@@ -312,6 +338,7 @@ def _only_the_head(facts: Facts) -> Iterator[Issue]:
 RULES: Sequence[Rule] = (
     _contradictory_labels,
     _leaking_examples,
+    mirrored_classes,
     _worse_than_the_probe,
     _no_better_than_a_guess,
     _class_without_examples,
