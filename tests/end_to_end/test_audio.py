@@ -35,7 +35,7 @@ def tones(tmp_path_factory):
             rate, player = (16_000, 22_050)[number % 2], "abcd"[number // 6]
             data = encode_wav(tone(hertz, number, rate), rate)
             (root / name / f"{number}_{player}.wav").write_bytes(data)
-    (root / "low" / "cut_a.wav").write_bytes(encode_wav(np.ones(4_000))[:-7])
+    (root / "low" / "cut_a.wav").write_bytes(encode_wav(np.ones(4_000))[:-1_000])
     return root
 
 

@@ -13,7 +13,6 @@ from tftransfer.losses import check_losses
 from tftransfer.utils.errors import UserError
 
 
-@tftransfer.register_loss
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogitNorm(tftransfer.Loss):
     """Mean square of the logits."""
@@ -30,6 +29,11 @@ class LogitNorm(tftransfer.Loss):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unregistered(LogitNorm):
     """Not registered."""
+
+
+@pytest.fixture(autouse=True)
+def registered(own_registrations):
+    tftransfer.register_loss(LogitNorm)
 
 
 def recipe_with(*losses):
