@@ -1,10 +1,14 @@
 """`evaluate` on data of the user: what the run has seen, copies, groups."""
 
+import re
+
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import tftransfer
+from tftransfer.cli.main import main
 
 DIGITS = load_digits()
 IMAGES, LABELS = DIGITS.images / 16, DIGITS.target
@@ -53,3 +57,46 @@ def test_evaluate_counts_copies_of_a_content_once(run):
 def test_result_states_why_the_temperature_is_what_it_is(run):
     assert "validation examples" in run.result["calibration"]
     assert run.result["calibration"] in run.report.read_text()
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A run on texts, and a table in another encoding with another name of a column."""
+    good, bad = ["прекрасно люблю", "отлично радость"], ["ужасно плохо", "скучно грустно"]
+    rows = []
+    for k in range(20):
+        rows += [f"{good[k % 2]} {k},good", f"{bad[k % 2]} {k},bad"]
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]), "utf-8")
+    (tmp_path / "new.csv").write_text("\n".join(["comment,label", *rows[:10]]), "cp1251")
+    experiment = tftransfer.Experiment(
+        data=str(tmp_path / "train.csv"),
+        backbone="word_vectors",
+        weights="none",
+        recipe="few_shot",
+    )
+    return tftransfer.train(experiment, tmp_path / "run", export=False), tmp_path / "new.csv"
+
+
+def test_evaluate_takes_columns_and_encoding_of_the_given_data(tables, capsys):
+    run, new = tables
+    columns = "text=comment,label=label"
+    expected = run.evaluate(str(new), columns=columns, encoding="cp1251")
+    assert expected.examples == 10 and expected.metrics["accuracy"] > 0.9
+    flags = [f"--workdir={run.workdir}", f"--data={new}", f"--columns={columns}"]
+    capsys.readouterr()
+    assert main(["evaluate", *flags, "--encoding=cp1251"]) == 0
+    assert str(expected) in capsys.readouterr().out
+
+
+def test_evaluate_with_many_unreadable_files_follows_its_remedy(tmp_path, run, capsys):
+    for k in range(20):
+        path = tmp_path / "data" / str(LABELS[k]) / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = (IMAGES[k] * 255).astype("uint8")
+        Image.fromarray(pixels).save(path)
+        path.write_bytes(path.read_bytes()[:20] if k < 4 else path.read_bytes())
+    flags = [f"--workdir={run.workdir}", f"--data={tmp_path / 'data'}"]
+    assert main(["evaluate", *flags]) == 2
+    remedy = re.search(r"--max_quarantine=[\d.]+\d", capsys.readouterr().err)[0]
+    assert main(["evaluate", *flags, remedy]) == 0
+    assert "given data, 16 examples" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from tftransfer.cli.docstrings import Documentation, documentation_of, documenta
 from tftransfer.cli.flags import COMMON_FLAGS, EXPERIMENT_FLAGS, FLAGS, Flag
 
 _CACHE_FLAGS = ("cache_dir", "cache_bytes")
+_READING_FLAGS = ("columns", "encoding", "max_quarantine")
 _TRAINING_FLAGS = ("recipe", "epochs", "batch_size", "precision", "xla")
 _FINISHED_RUN = "Folder of a finished run."
 
@@ -131,7 +132,7 @@ _ALL = (
     Command(
         name="evaluate",
         required=("workdir",),
-        flags=("workdir", "data", *_CACHE_FLAGS),
+        flags=("workdir", "data", *_READING_FLAGS, *_CACHE_FLAGS),
         texts={
             "workdir": _FINISHED_RUN,
             "data": "Labeled data, in any form that train accepts; empty for the test split of the "

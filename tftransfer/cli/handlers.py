@@ -64,8 +64,9 @@ def run_compare(arguments: Arguments) -> None:
 
 def run_evaluate(arguments: Arguments) -> None:
     """Evaluates a run and prints its metrics."""
-    given = arguments.flags
-    _print(api.evaluate(_workdir(given), arguments.experiment.get("data"), **_cache(given)))
+    given, reading = arguments.flags, dict(arguments.experiment)
+    data = reading.pop("data", None)
+    _print(api.evaluate(_workdir(given), data, **reading, **_cache(given)))
 
 
 def run_predict(arguments: Arguments) -> int:

@@ -11,7 +11,14 @@ from tftransfer.runs.run import load
 
 
 def evaluate(
-    run: PathLike, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
+    run: PathLike,
+    data: Any = None,
+    *,
+    columns: str | None = None,
+    encoding: str = "auto",
+    max_quarantine: float = 0.05,
+    cache_dir: str = "",
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> Evaluation:
     """Returns the metrics of a finished run on its test split, or on all of `data`.
 
@@ -19,6 +26,9 @@ def evaluate(
       run: A `Run`, or the folder of one.
       data: Labeled data as in `Experiment.data`; None for the data of the run, split as in
         training.
+      columns: Contents of table columns of `data`; None for those of the run.
+      encoding: Encoding of the tables and text files of `data`; `auto` detects it.
+      max_quarantine: Fraction of the files of `data` that may be unreadable.
       cache_dir: Folder of the cache, as in `train`.
       cache_bytes: Size limit of the cache in bytes, as in `train`.
 
@@ -41,4 +51,11 @@ def evaluate(
       >>> evaluation.examples, evaluation.metrics["accuracy"] > 0.7
       (100, True)
     """
-    return load(run).evaluate(data, cache_dir=cache_dir, cache_bytes=cache_bytes)
+    return load(run).evaluate(
+        data,
+        columns=columns,
+        encoding=encoding,
+        max_quarantine=max_quarantine,
+        cache_dir=cache_dir,
+        cache_bytes=cache_bytes,
+    )

@@ -18,7 +18,15 @@ from tftransfer.workdir.trained_model import TrainedModel
 LOGGER = logging.getLogger(__name__)
 
 
-def read_examples_of(trained: TrainedModel, data: Any, cache: FeatureCache | None) -> Examples:
+def read_examples_of(
+    trained: TrainedModel,
+    data: Any,
+    cache: FeatureCache | None,
+    *,
+    columns: str | None = None,
+    encoding: str = "auto",
+    max_quarantine: float = 0.05,
+) -> Examples:
     """Reads the examples to evaluate a run on.
 
     Args:
@@ -26,6 +34,9 @@ def read_examples_of(trained: TrainedModel, data: Any, cache: FeatureCache | Non
       data: As `Experiment.data`, all of which becomes the test split; None or "" for the data of
         the run, with the splits and labels that the run stored.
       cache: Cache with the folder for what is unpacked; None uses the folder of the user.
+      columns: Contents of table columns of `data`; None for those of the run.
+      encoding: Encoding of the tables and text files of `data`, detected by `auto`.
+      max_quarantine: Fraction of the files of `data` that may be unreadable.
 
     Raises:
       UserError: If the data cannot be read or do not match the classes of the run.
@@ -34,7 +45,15 @@ def read_examples_of(trained: TrainedModel, data: Any, cache: FeatureCache | Non
     modality = trained.network.backbone.preprocessor.modality
     if data is not None and not (isinstance(data, str) and not data):
         # Groups matter to splits only, and here there is none; their column is not a label.
-        given = replace(experiment, data=data, test_data="", problem_type=trained.problem_type)
+        given = replace(
+            experiment,
+            data=data,
+            test_data="",
+            problem_type=trained.problem_type,
+            columns=experiment.columns if columns is None else columns,
+            encoding=encoding,
+            max_quarantine=max_quarantine,
+        )
         found = read_all(given, folder, to_train=False, modality=modality)
         found = with_classes(found, trained.classes, trained.problem_type)
         return replace(found, splits=np.full(len(found), "test", SPLIT_DTYPE))

@@ -131,13 +131,23 @@ class Run(Tabular, os.PathLike[str]):
         return load_trained_model(self.workdir)
 
     def evaluate(
-        self, data: Any = None, *, cache_dir: str = "", cache_bytes: int = DEFAULT_CACHE_BYTES
+        self,
+        data: Any = None,
+        *,
+        columns: str | None = None,
+        encoding: str = "auto",
+        max_quarantine: float = 0.05,
+        cache_dir: str = "",
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> Evaluation:
         """Returns the metrics on the test split of this run, or on all of `data`.
 
         Args:
           data: Labeled data as in `Experiment.data`; None for the data of the run, split as in
             training.
+          columns: Contents of table columns of `data`; None for those of the run.
+          encoding: Encoding of the tables and text files of `data`; `auto` detects it.
+          max_quarantine: Fraction of the files of `data` that may be unreadable.
           cache_dir: Folder of the cache, as in `train`.
           cache_bytes: Size limit of the cache in bytes, as in `train`.
 
@@ -146,7 +156,14 @@ class Run(Tabular, os.PathLike[str]):
             classes of the run.
         """
         cache = FeatureCache.open(cache_dir, cache_bytes)
-        examples = read_examples_of(self.trained_model, data, cache)
+        examples = read_examples_of(
+            self.trained_model,
+            data,
+            cache,
+            columns=columns,
+            encoding=encoding,
+            max_quarantine=max_quarantine,
+        )
         given = data is not None and not (isinstance(data, str) and not data)
         return evaluation.evaluate(self.trained_model, examples, given=given)
 
