@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.typing import Array
+from tftransfer.core.typing import Array, FloatArray
 from tftransfer.data.examples import SPLITS, Examples, read_item
 from tftransfer.data.groups import units
 from tftransfer.data.input_pipeline import InputPipeline
@@ -19,18 +19,12 @@ from tftransfer.probes.cross_validation import folds
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 from tftransfer.probes.linear_probe import cross_validated_scores
 from tftransfer.reports.issues import backbone_until
+from tftransfer.reports.near_copies import SIDE, near_copies
 from tftransfer.utils.text_encoding import decode_text
 
 _MAX_COMPARED_EXAMPLES = 20_000
 _MAX_PAIRS = 10_000
 _BLOCK_EXAMPLES = 512
-# Side of the gray image that is hashed, in pixels.
-_SIDE_PIXELS = 32
-# Lowest frequencies of its cosine transform, per axis, of which the hash has one bit each.
-_FREQUENCIES = 16
-# Of 248 bits. Photographs that were re-encoded, halved or made lighter differed in at most 26 bits,
-# different photographs in 82 or more.
-_MAX_DIFFERENT_BITS = 40
 # Gray levels between the darkest and the lightest tenth of an image; below it there is no content.
 _MIN_CONTRAST_LEVELS = 8
 _FOLDS = 5
@@ -58,8 +52,9 @@ class SuspectedLabel:
 def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
     """Finds pairs of examples with almost the same content.
 
-    Texts with the same words, regardless of case and punctuation, and images that look the same;
-    none of audio. The first 20,000 examples are compared.
+    Texts with the same words, regardless of case and punctuation, and images of the same picture,
+    also cropped by up to a tenth, moved, mirrored, lighter or compressed again; none of audio.
+    The first 20,000 examples are compared.
 
     Returns:
       At most 10,000 pairs of indices, the lower index first; exact copies are not among them.
@@ -87,42 +82,23 @@ def _words(text: str) -> str:
 
 
 def _similar_images(examples: Examples) -> list[tuple[int, int]]:
-    hashes, has_content = _perceptual_hashes(examples)
-    sha256 = np.asarray(examples.sha256[: len(hashes)], "S64")
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(hashes), _BLOCK_EXAMPLES):
-        rows = np.arange(start, min(start + _BLOCK_EXAMPLES, len(hashes)))
-        bits = np.bitwise_count(hashes[rows, None] ^ hashes[None]).sum(axis=-1, dtype=np.int32)
-        near = (bits <= _MAX_DIFFERENT_BITS) & (rows[:, None] < np.arange(len(hashes)))
-        near &= has_content[rows, None] & has_content & (sha256[rows, None] != sha256)
-        found = np.argwhere(near)[: _MAX_PAIRS - len(pairs)]
-        pairs += [(start + int(a), int(b)) for a, b in found]
-    return pairs
+    gray = _gray_images(examples)
+    low, high = np.quantile(gray.reshape(len(gray), -1), (0.1, 0.9), axis=1)
+    usable = np.flatnonzero(high - low >= _MIN_CONTRAST_LEVELS)
+    pairs = usable[near_copies(gray[usable])]
+    same = [examples.sha256[a] == examples.sha256[b] for a, b in pairs]
+    return [(int(a), int(b)) for a, b in pairs[~np.array(same, bool)][:_MAX_PAIRS]]
 
 
-def _perceptual_hashes(examples: Examples) -> tuple[Array, Array]:
-    """Hashes of the first images (Zauner, 2010), uint8 [n, 31], and whether they have contrast.
-
-    A bit is set where a low frequency of the cosine transform of the gray image is stronger than
-    their median.
-    """
-    from scipy.fft import dctn
-
+def _gray_images(examples: Examples) -> FloatArray:
+    """Returns the first images in gray, float32 [n, 64, 64]."""
     count = min(len(examples), _MAX_COMPARED_EXAMPLES)
-    images = InputPipeline(examples, ImagePreprocessor(_SIDE_PIXELS), keep=False)
-    hashes = np.zeros((count, _FREQUENCIES**2 // 8 - 1), np.uint8)
-    has_content = np.ones(count, bool)
+    images = InputPipeline(examples, ImagePreprocessor(SIDE), keep=False)
+    gray = np.zeros((count, SIDE, SIDE), np.float32)
     for number, block in enumerate(images.batches(np.arange(count), _BLOCK_EXAMPLES)):
-        rows = slice(number * _BLOCK_EXAMPLES, number * _BLOCK_EXAMPLES + len(block))
-        gray = block.mean(axis=-1)
-        low, high = np.quantile(gray.reshape(len(block), -1), (0.1, 0.9), axis=1)
-        has_content[rows] = high - low >= _MIN_CONTRAST_LEVELS
-        spectrum = dctn(gray, axes=(1, 2))[:, :_FREQUENCIES, :_FREQUENCIES]
-        # Without the mean, and without seven high frequencies, so that the bits fill whole bytes.
-        strengths = spectrum.reshape(len(block), -1)[:, 1:-7]
-        stronger = strengths > np.median(strengths, axis=1, keepdims=True)
-        hashes[rows] = np.packbits(stronger, axis=1)
-    return hashes, has_content
+        start = number * _BLOCK_EXAMPLES
+        gray[start : start + len(block)] = block.mean(axis=-1)
+    return gray
 
 
 def suspected_labels(
