@@ -52,7 +52,7 @@ class SuspectedLabel:
 def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
     """Finds pairs of examples with almost the same content.
 
-    Texts with the same words, regardless of case and punctuation, and images of the same picture,
+    Texts with the same words, regardless of case and punctuation, and images of the same scene,
     also cropped by up to a tenth, moved, mirrored, lighter or compressed again; none of audio.
     The first 20,000 examples are compared.
 

@@ -1,4 +1,4 @@
-"""Near copies of images: the same picture cropped, moved, mirrored, lighter or compressed again."""
+"""Near copies of images: the same scene cropped, moved, mirrored, lighter or compressed again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TINY = 1e-6
 
 
 def near_copies(gray: FloatArray) -> IntArray:
-    """Finds pairs of images that show the same picture.
+    """Finds pairs of images that show the same scene.
 
     Candidates are the images with the most similar amplitude spectra, which do not depend on
     position, with frequencies mirrored onto each other. A pair is found if the largest normalized
