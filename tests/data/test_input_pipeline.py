@@ -30,7 +30,8 @@ def test_fetch_returns_the_images_in_any_order_and_number(keep, log_lines):
     assert [len(block) for block in blocks] == [4, 4, 2]
     np.testing.assert_array_equal(np.concatenate(blocks), IMAGES[::-1])
     pipeline.prepare(EVERY)
-    assert log_lines == []
+    # The decoding of so few is not announced; slow machines log its progress.
+    assert not any("kept in memory" in line for line in log_lines)
 
 
 def test_fetch_decodes_images_that_are_kept_once(monkeypatch):
