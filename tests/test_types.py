@@ -65,3 +65,29 @@ if __name__ == "__main__":
     for room in sorted(rooms, key=lambda room: -rooms[room]["contain"]):
         print(line(room, rooms[room]))
     print(line("all", sum(rooms.values(), Counter())))
+
+
+# Signatures of the base classes.
+OVERRIDDEN = ("redirect_request", "update_step")
+
+
+def functions_of(body):
+    """Functions and methods of a module, without those inside of other functions."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from functions_of(node.body)
+        elif isinstance(node, ast.FunctionDef):
+            yield node
+
+
+def test_public_functions_of_three_parameters_document_them():
+    missing = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in functions_of(ast.parse(path.read_text()).body):
+            arguments = node.args
+            every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+            names = [each.arg for each in every if each.arg not in ("self", "cls")]
+            private = node.name.startswith("_") or node.name in OVERRIDDEN
+            if len(names) > 2 and not private and "Args:" not in (ast.get_docstring(node) or ""):
+                missing.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert not missing

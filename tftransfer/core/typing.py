@@ -137,7 +137,13 @@ class Tensors(Protocol):
         """Trained weights of the matching blocks, each with its value in the reference."""
 
     def apply_head(self, head: str, tensor: Tensor, *, frozen: bool = False) -> Tensor:
-        """The output of a head for a tensor; no gradient reaches a frozen head."""
+        """Returns the output of a head.
+
+        Args:
+          head: Name of the head.
+          tensor: Input of the head, [n, d].
+          frozen: Whether no gradient reaches the weights of the head.
+        """
 
 
 TensorLike: TypeAlias = Tensor | ArrayLike

@@ -114,8 +114,13 @@ def read_folder(root: str, skipped: Skipped, *, links: bool = True) -> Folder:
 def open_link(folder: Folder, root: str, skipped: Skipped) -> Folder:
     """Returns a folder that is a link with its content; others are returned as they are.
 
+    Args:
+      folder: The folder.
+      root: Path of the data, which a link must not contain.
+      skipped: Record of what is skipped, and of links.
+
     Raises:
-      UserError: It is a link to a folder above it.
+      UserError: If it is a link to a folder above it.
     """
     if not folder.linked:
         return folder

@@ -236,7 +236,13 @@ class _Rows:
         self.shards: list[list[Array]] = []
 
     def add(self, indices: IntArray, arrays: list[Array], rows: IntArray | None = None) -> None:
-        """Adds a shard with the features of some examples."""
+        """Adds a shard with the features of some examples.
+
+        Args:
+          indices: Indices of the examples, int64 [n].
+          arrays: One array [n, ...] per tensor, or with more rows if `rows` selects some.
+          rows: Row of each example in the arrays, int64 [n]; None where they are in order.
+        """
         self.shard[indices] = len(self.shards)
         self.row[indices] = np.arange(len(indices)) if rows is None else rows
         self.shards.append(arrays)

@@ -215,6 +215,12 @@ def _checked(part: RecipePart) -> RecipePart:
 
 
 def unknown_option(recipe: str, option: str, known: Iterable[str]) -> UserError:
-    """Returns the error for an option that a recipe does not take."""
+    """Returns the error for an option that a recipe does not take.
+
+    Args:
+      recipe: Name of the recipe or method.
+      option: Name of the option.
+      known: Names of the options that it takes.
+    """
     shown = [name for name in known if name not in CONTEXT_OPTIONS]
     return unknown_name(f"option of recipe {recipe}", option, shown)

@@ -48,7 +48,13 @@ class NetworkLogits:
         return predict_batches(forward, map(inputs, some))
 
     def reuse(self, boundary: str, forward: Forward, batch_size: int) -> None:
-        """Keeps the function that a phase has traced, and the batch size that fitted in memory."""
+        """Keeps the function that a phase has traced, and the batch size that fitted in memory.
+
+        Args:
+          boundary: Name of the boundary whose tensors the function takes.
+          forward: Function from these tensors to the logits.
+          batch_size: Number of examples per call.
+        """
         self._forwards[boundary], self._batch_size = forward, batch_size
 
     def forget(self) -> None:
