@@ -60,13 +60,6 @@ def test_annotations_of_the_package_are_rarely_any():
     assert total["contain"] <= MAX_SHARE_CONTAINING_ANY * total["all"]
 
 
-if __name__ == "__main__":
-    rooms = by_room()
-    for room in sorted(rooms, key=lambda room: -rooms[room]["contain"]):
-        print(line(room, rooms[room]))
-    print(line("all", sum(rooms.values(), Counter())))
-
-
 # Signatures of the base classes.
 OVERRIDDEN = ("redirect_request", "update_step")
 
@@ -91,3 +84,10 @@ def test_public_functions_of_three_parameters_document_them():
             if len(names) > 2 and not private and "Args:" not in (ast.get_docstring(node) or ""):
                 missing.append(f"{path.relative_to(PACKAGE)}: {node.name}")
     assert not missing
+
+
+if __name__ == "__main__":
+    rooms = by_room()
+    for room in sorted(rooms, key=lambda room: -rooms[room]["contain"]):
+        print(line(room, rooms[room]))
+    print(line("all", sum(rooms.values(), Counter())))
