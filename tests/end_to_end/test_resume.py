@@ -169,7 +169,7 @@ def test_resume_after_kills_and_stops_has_equal_weights(tmp_path):
             found = module.disturb(name, tmp_path, count, how, number)
             assert found["equal"] and not found["unequal"]
             if how == signal.SIGTERM:
-                assert {each["code"] for each in found["seen"]} == {signals.RESUMABLE_EXIT_CODE}
+                assert {each["code"] for each in found["stops"]} == {signals.RESUMABLE_EXIT_CODE}
                 # A stop waits for a step, which takes longer where other processes run.
                 busy = max(1.0, os.getloadavg()[0] / os.cpu_count())
-                assert max(each["seconds"] for each in found["seen"]) < 10 * busy
+                assert max(each["seconds"] for each in found["stops"]) < 10 * busy
