@@ -124,6 +124,7 @@ def test_loss_not_finite_after_a_resume_inside_an_epoch_goes_back_to_its_start(
         stop = InsideEpoch(2, 1, request_stop)
         train_two_domains(source_run, digits, tmp_path / "run", recipe, stop)
     loss_of_phase_not_finite_once(monkeypatch, epoch=2, step=8)
+    log_lines.clear()
     resumed = train_two_domains(source_run, digits, tmp_path / "run", recipe)
     assert sum("back to epoch 2, step 0, with 0.5 times" in line for line in log_lines) == 1
     assert json_lines(resumed.folder.incidents) == json_lines(whole.folder.incidents)
