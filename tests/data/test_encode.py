@@ -81,7 +81,7 @@ REFUSED = {
     "labels of None": (TEXTS, [1, None] * 3, "label of example 1 is None"),
     "labels of two types": (TEXTS, np.array(["a", 1] * 3, object), "names and some are numbers"),
     "uneven labels": (TEXTS, [[1], [1, None]] * 3, "label of example 1 is None"),
-    "one label": (TEXTS, 1, "labels are not an array"),
+    "one label": (TEXTS, 1, "The values are int, which has no order"),
     "fewer labels": (TEXTS, [0, 1], "6 texts but 2 labels"),
 }
 
