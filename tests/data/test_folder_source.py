@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tftransfer.data.folders import from_folder, list_files
+from tftransfer.data.folder_tree import Skipped, read_folder
+from tftransfer.data.folders import from_folder
 from tftransfer.data.scan import scan
 from tftransfer.readers.sources import read_source
 from tftransfer.utils.errors import UserError
@@ -84,9 +85,10 @@ def test_from_folder_skips_system_files_with_a_warning(tmp_path):
     )
 
 
-def test_list_files_is_recursive_and_sorted(tmp_path):
+def test_read_folder_is_recursive_and_sorted(tmp_path):
     _tree(tmp_path, "a/z/1.jpg", "a/y/2.jpg", "a/3.jpg", "b/grün\n[*].jpg")
-    below = [os.path.relpath(path, tmp_path) for path in list_files(tmp_path)]
+    tree = read_folder(str(tmp_path), Skipped(), links=False)
+    below = [os.path.relpath(path, tmp_path) for path in tree.all_files()]
     assert below == ["a/3.jpg", "a/y/2.jpg", "a/z/1.jpg", "b/grün\n[*].jpg"]
     assert from_folder(tmp_path).labels.tolist() == [0, 0, 0, 1]
 

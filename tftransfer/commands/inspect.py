@@ -101,7 +101,7 @@ def _of_data(examples: Examples) -> list[str]:
     if not examples.problem_type.has_classes:
         lines.append(f"{'examples':<24}" + _row(len(examples.where(split)) for split in splits))
     else:
-        counts = [examples.targets()[examples.where(split)].sum(axis=0) for split in splits]
+        counts = [examples.class_counts(examples.where(split)) for split in splits]
         for name, *row in zip(examples.classes, *counts):
             lines.append(f"{shown_name(name):<23} " + _row(row))
     lines += _formats_and_sizes(examples) if examples.modality == "image" else _lengths(examples)

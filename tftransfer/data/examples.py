@@ -15,6 +15,7 @@ from tftransfer.core.problem_types import ProblemType, Task
 from tftransfer.core.typing import Array
 from tftransfer.labels.names import same_name
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import MAX_LISTED, listed
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "test"}
@@ -31,7 +32,6 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-_MAX_LISTED = 5
 # Quarantined files or rows that an error names.
 _MAX_NAMED_ENTRIES = 5
 
@@ -157,6 +157,19 @@ class Examples:
         """
         return self.problem_type.targets(self.labels, self.classes)
 
+    def class_counts(self, indices: Array | None = None) -> Array:
+        """Returns the number of examples with the label of each class, int64 [classes].
+
+        Args:
+          indices: Indices or mask of the examples to count; None counts all.
+        """
+        labels = self.labels if indices is None else self.labels[indices]
+        if self.problem_type is ProblemType.SINGLE_LABEL:  # without rows of thousands of classes
+            counts: Array = np.bincount(labels[labels >= 0], minlength=len(self.classes))
+            return counts
+        summed: Array = self.problem_type.targets(labels, self.classes).sum(axis=0)
+        return summed.astype(np.int64)
+
     def digest(self) -> str:
         """Returns the sha256 of all contents, labels and splits, regardless of their order."""
         lines = sorted(
@@ -205,7 +218,7 @@ def with_classes(
         raise UserError(
             f"These data do not match the training data: problem type {examples.problem_type}, "
             f"training {problem_type}; unknown classes: {', '.join(extra[:5]) or 'none'}.",
-            f"Rename or remove those classes; the training data have {_listed(classes)}."
+            f"Rename or remove those classes; the training data have {listed(classes)}."
             if extra and examples.problem_type == problem_type
             else "Give data with the same problem type and class names.",
         )
@@ -225,13 +238,8 @@ def _respelled(examples: Examples, classes: Sequence[str]) -> Examples:
     changed = [f"{a!a} as {b!a}" for a, b in zip(examples.classes, spelled) if a != b]
     if not changed or len(set(spelled)) < len(spelled):
         return examples
-    note = f"classes are spelled as in the training data: {', '.join(changed[:_MAX_LISTED])}"
+    note = f"classes are spelled as in the training data: {', '.join(changed[:MAX_LISTED])}"
     return replace(examples, classes=tuple(spelled), warnings=(*examples.warnings, note))
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _index(names: Sequence[str], name: str) -> int:

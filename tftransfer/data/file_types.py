@@ -11,6 +11,7 @@ from pathlib import Path
 from tftransfer.preprocessing.audio.checks import audio_format
 from tftransfer.preprocessing.formats import HEAD_BYTES, unread_format
 from tftransfer.preprocessing.image.checks import image_format
+from tftransfer.utils.wording import listed
 
 # The modality is the majority among at most about twice as many files.
 _SAMPLE_FILES = 32
@@ -19,7 +20,6 @@ _SAMPLE_PER_SUFFIX = 8
 _MAX_SUFFIXES = 32
 # A modality that the backbone reads is chosen if at least this fraction of the files have it.
 _MIN_WANTED_FRACTION = 0.2
-_MAX_SHOWN_SUFFIXES = 5
 _TEXT_SUFFIXES = (".txt", ".text", ".md")
 _MEDIA = """
 .jpg .jpeg .jfif .png .gif .bmp .webp .tif .tiff .heic .heif .avif .jxl .jp2 .psd .dcm .svg .ico
@@ -255,8 +255,7 @@ def _remark(modality: str, side: dict[str, list[str]], contents: dict[str, _Cont
 
 def _suffix_counts(counts: Counter[str]) -> str:
     shown = [f"{n:,} {s or 'without extension'}" for s, n in counts.most_common()]
-    more = len(shown) - _MAX_SHOWN_SUFFIXES
-    return ", ".join(shown[:_MAX_SHOWN_SUFFIXES]) + (f" and {more} more" if more > 0 else "")
+    return listed(shown)
 
 
 def _content(item: str | bytes) -> _Content:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tftransfer.data.examples import SPLIT_NAMES
 from tftransfer.data.file_types import is_side_file
-from tftransfer.data.folder_tree import Folder, listed
+from tftransfer.data.folder_tree import Folder
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 _LABEL_LEVEL = re.compile(r"label=folder([1-9])")
 _MIN_CLASSES = 2

@@ -14,10 +14,10 @@ from tftransfer.data.file_types import is_system_file
 from tftransfer.utils.cache_dir import CACHE_TAG
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 _EXPORT = "saved_model.pb"
 _COMPARISON = "comparison.json"
-_MAX_SHOWN = 5
 
 
 @dataclass(kw_only=True)
@@ -156,12 +156,6 @@ def link_remarks(folders: Sequence[Folder]) -> list[str]:
     if not linked:
         return []
     return [printable(f"{len(linked):,} linked folders are skipped: {_first(linked)}")]
-
-
-def listed(names: Sequence[str], shown: int = _MAX_SHOWN) -> str:
-    """Returns the first names, and how many more there are."""
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _first(paths: Sequence[str]) -> str:

@@ -18,13 +18,13 @@ from tftransfer.data.folder_tree import (
     Folder,
     Skipped,
     link_remarks,
-    listed,
     open_link,
     read_folder,
     skipped_remarks,
 )
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 
 def from_folder(
@@ -97,16 +97,6 @@ def files_below(root: Path, modality: str = "") -> tuple[ExampleFiles, tuple[str
     tree = read_folder(os.fspath(root), skipped, links=False)
     files = example_files(list(tree.all_files()), modality)
     return files, (*files.remarks, *skipped_remarks(os.fspath(root), skipped))
-
-
-def list_files(folder: Path) -> list[Path]:
-    """Returns all files below a folder in sorted order, without hidden and system files.
-
-    Raises:
-      UserError: A folder cannot be read.
-    """
-    tree = read_folder(os.fspath(folder), Skipped(), links=False)
-    return [Path(path) for path in tree.all_files()]
 
 
 def _layout(tree: Folder, skipped: Skipped, level: int, *, to_train: bool) -> Layout:

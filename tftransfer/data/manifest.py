@@ -193,7 +193,7 @@ def _items(table: Table, column: str, *, texts: bool, columns: str) -> TableItem
 def _check_classes_have_files(examples: Examples, found: Array, path: Path) -> None:
     if not examples.problem_type.has_exclusive_classes:
         return
-    counts = zip(examples.classes, examples.targets()[found].sum(axis=0))
+    counts = zip(examples.classes, examples.class_counts(found))
     for name in (name for name, count in counts if not count):
         raise UserError(
             f"{path}: no file of the class {name!r} exists.",

@@ -9,12 +9,12 @@ from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 # Distances from the median, in ranges between the quartiles: of a warning, and of an error, from
 # where float32 cannot separate the other values.
 _FAR = 100.0
 _IMPOSSIBLE = 1e6
-_MAX_LISTED = 5
 
 
 def check_numbers(examples: Examples) -> list[str]:
@@ -42,14 +42,11 @@ def check_numbers(examples: Examples) -> list[str]:
         far = np.flatnonzero(distance > _FAR)
         if not len(far):
             continue
-        listed = ", ".join(
-            f"{column[k]:g} of {printable(examples.names[rows[k]])}" for k in far[:_MAX_LISTED]
-        )
-        more = f" and {len(far) - _MAX_LISTED:,} more" if len(far) > _MAX_LISTED else ""
+        values = [f"{column[k]:g} of {printable(examples.names[rows[k]])}" for k in far]
         others = column[distance <= _FAR]
         what = (
             f"{printable(name)} has values far from the others, which are from {others.min():g} to "
-            f"{others.max():g}: {listed}{more}"
+            f"{others.max():g}: {listed(values)}"
         )
         if distance.max() > _IMPOSSIBLE:
             raise UserError(f"{what}.", "Correct these rows or remove them.")

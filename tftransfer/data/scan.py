@@ -189,7 +189,7 @@ def _check_quarantine(before: Examples, after: Examples, max_quarantine: float) 
             f"--max_quarantine={enough:g}.",
         )
     if before.problem_type.has_exclusive_classes:
-        counts = zip(before.classes, before.targets().sum(axis=0), after.targets().sum(axis=0))
+        counts = zip(before.classes, before.class_counts(), after.class_counts())
         for name, count_before, count_after in counts:
             if count_before and not count_after:
                 raise UserError(

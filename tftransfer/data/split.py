@@ -16,12 +16,12 @@ from tftransfer.data.groups import choose_units, units
 from tftransfer.data.number_checks import check_numbers
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 # Smaller classes get a warning, since their metrics have wide intervals.
 _SMALL_CLASS = 10
 # Smaller strata hold out none for the test split, unless the fraction is large.
 _FOR_TEST = 3
-_MAX_LISTED = 5
 
 
 def split(
@@ -193,7 +193,7 @@ def _strata(examples: Examples) -> Sequence[Hashable]:
 
 
 def _check_tasks(examples: Examples) -> None:
-    counts = examples.targets()[examples.where("train")].sum(axis=0)
+    counts = examples.class_counts(examples.where("train"))
     for task in examples.tasks:
         if np.count_nonzero(counts[task.columns]) < 2:
             raise UserError(
@@ -220,31 +220,33 @@ def _not_held_out(examples: Examples, test_fraction: float) -> list[str]:
     """Returns a warning with the classes that are too small to be in all splits."""
     if not examples.problem_type.has_exclusive_classes or not len(examples.where("test")):
         return []
-    counts = examples.targets().sum(axis=0)
-    tested = examples.targets()[examples.where("test")].sum(axis=0)
+    counts, tested = examples.class_counts(), examples.class_counts(examples.where("test"))
     small = np.flatnonzero((counts < _FOR_TEST) & (tested == 0) & (counts > 0))
     if not len(small) or not test_fraction:
         return []
-    listed = ", ".join(f"{examples.classes[k]} ({counts[k]:.0f})" for k in small[:_MAX_LISTED])
-    more = f" and {len(small) - _MAX_LISTED:,} more" if len(small) > _MAX_LISTED else ""
     remedy = "label more"
     if counts[small].max() > 1 and test_fraction < 0.5:
         remedy += ", or give --test_fraction=0.5, which tests one of two"
     return [
         f"a class needs {_FOR_TEST} examples for one in the test split, so the metrics of these "
-        f"will be missing: {listed}{more}; {remedy}"
+        f"will be missing: {_with_counts(examples, small, counts)}; {remedy}"
     ]
 
 
 def _small_classes(examples: Examples) -> list[str]:
     if not examples.problem_type.has_exclusive_classes:
         return []
-    counts = examples.targets().sum(axis=0)
+    counts = examples.class_counts()
     small = np.flatnonzero(counts < _SMALL_CLASS)
-    listed = [f"{examples.classes[k]} ({counts[k]:.0f})" for k in small[:_MAX_LISTED]]
-    names = ", ".join(listed)
-    more = f" and {len(small) - _MAX_LISTED:,} more" if len(small) > _MAX_LISTED else ""
-    return [f"classes with fewer than {_SMALL_CLASS} examples: {names}{more}"] if listed else []
+    if not len(small):
+        return []
+    return [
+        f"classes with fewer than {_SMALL_CLASS} examples: {_with_counts(examples, small, counts)}"
+    ]
+
+
+def _with_counts(examples: Examples, numbers: Array, counts: Array) -> str:
+    return listed([f"{examples.classes[k]} ({counts[k]})" for k in numbers])
 
 
 def _conflicting_labels(examples: Examples) -> list[str]:
@@ -273,11 +275,8 @@ def _missing_classes(examples: Examples) -> list[str]:
         return []
     warnings = []
     for name in SPLITS:
-        counts = examples.targets()[examples.where(name)].sum(axis=0)
+        counts = examples.class_counts(examples.where(name))
         absent = [each for each, count in zip(examples.classes, counts) if not count]
         if absent and counts.any():
-            listed = ", ".join(absent[:_MAX_LISTED])
-            if len(absent) > _MAX_LISTED:
-                listed += f" and {len(absent) - _MAX_LISTED:,} more"
-            warnings.append(f"the {SPLIT_WORDS[name]} split has no example of: {listed}")
+            warnings.append(f"the {SPLIT_WORDS[name]} split has no example of: {listed(absent)}")
     return warnings

@@ -31,13 +31,7 @@ def understood(examples: Examples) -> list[tuple[str, str]]:
 
 def class_counts(examples: Examples) -> Array:
     """Returns the number of labeled examples of each class, int64 [classes]."""
-    labels = examples.labels[~np.isin(examples.splits, UNLABELLED)]
-    if examples.problem_type is ProblemType.SINGLE_LABEL:  # without rows of thousands of classes
-        counts: Array = np.bincount(labels[labels >= 0], minlength=len(examples.classes))
-        return counts
-    targets = examples.problem_type.targets(labels, examples.classes)
-    summed: Array = targets.sum(axis=0).astype(np.int64)
-    return summed
+    return examples.class_counts(~np.isin(examples.splits, UNLABELLED))
 
 
 def _by_items(examples: Examples) -> str:

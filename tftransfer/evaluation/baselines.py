@@ -12,7 +12,7 @@ from tftransfer.probes.linear_probe import LinearProbe
 
 Features = Callable[[Array], Array]
 
-_MAX_MIRRORED = 500
+_MAX_MIRRORED_EXAMPLES = 500
 
 
 def baselines(
@@ -52,7 +52,7 @@ def baselines(
             for name, indices in splits.items()
             if len(indices)
         }
-        some = examples.where("val")[:_MAX_MIRRORED]
+        some = examples.where("val")[:_MAX_MIRRORED_EXAMPLES]
         if mirrored and len(some):
             found["linear_probe"]["mirrored"] = evaluated(model.predict(mirrored(some)), some)
     return found

@@ -10,6 +10,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.labels.reading import GIVEN, LabelReading
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 # Spellings of yes and of no; the cells of a column are of one pair.
 _PAIRS = (
@@ -21,7 +22,6 @@ _PAIRS = (
     (("t",), ("f",)),
     (("x",), ()),
 )
-_MAX_LISTED = 5
 
 
 def flags_of_cells(rows: Sequence[Sequence[str]]) -> Array | None:
@@ -109,6 +109,4 @@ def _one_hot(
 
 def _without(flags: Array, names: Sequence[str], text: str) -> list[str]:
     absent = [names[k] for k in np.flatnonzero(~flags.any(axis=0)).tolist()]
-    more = f" and {len(absent) - _MAX_LISTED} more" if len(absent) > _MAX_LISTED else ""
-    listed = ", ".join(absent[:_MAX_LISTED]) + more
-    return [f"label columns without a label: {listed}; each {text}"] if absent else []
+    return [f"label columns without a label: {listed(absent)}; each {text}"] if absent else []

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from tftransfer.labels.numbers import is_number
+from tftransfer.utils.wording import listed
 
 # As pandas and Python write a value that is missing.
 MISSING = frozenset(("nan", "<na>", "nat"))
@@ -17,7 +18,6 @@ _LIKE_MISSING = frozenset(
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _NOT_FINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _BOOLEANS = frozenset(("true", "false"))
-_MAX_LISTED = 5
 
 
 def looks_missing(name: str) -> bool:
@@ -70,10 +70,10 @@ def name_warnings(names: Iterable[str]) -> list[str]:
     counts = Counter(names)
     warnings = []
     for group in _groups(counts, lambda name: visible(name).casefold()):
-        warnings.append(f"classes that differ only in case: {_listed(group)}")
+        warnings.append(f"classes that differ only in case: {listed(group)}")
     numbers = [name for name in counts if is_number(name)]
     for group in _groups(numbers, lambda name: str(float(name))):
-        warnings.append(f"classes that are the same number, written differently: {_listed(group)}")
+        warnings.append(f"classes that are the same number, written differently: {listed(group)}")
     for name, count in counts.items():
         if looks_missing(name):
             warnings.append(
@@ -89,8 +89,3 @@ def _groups(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
     for name in names:
         groups[key(name)].append(name)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -12,11 +12,9 @@ from tftransfer.core.typing import Array
 from tftransfer.utils.errors import UserError
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _GROUPS = re.compile(r"[+-]?\d{1,3}([.'\u2019 \u00a0\u202f]\d{3})+(,\d+)?", re.ASCII)
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
-_THREE_DECIMALS = re.compile(r"[+-]?\d{1,3}\.\d{3}", re.ASCII)
 _UNIT = re.compile(r"([$€£¥]?)\s*([+-]?[\d.,]*\d)\s*(%|‰|°?[A-Za-zµ/²³]{1,6}|[€$£¥])?")
 _MAX_CLASS_NUMBERS = 20
 # More different whole numbers than this, most of which occur once, are amounts.

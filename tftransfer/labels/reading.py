@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
+from tftransfer.utils.wording import listed
 
 GIVEN = "given by --problem_type"
 CLASS_REMEDY = (
     "Number the classes from 0 or name them; for numbers to predict give --problem_type=regression."
 )
-_MAX_LISTED_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,4 @@ def rows_in_words(rows: Sequence[int]) -> str:
     """Returns `row 3`, `rows 3 and 5` or `7 rows: 3, 5, 6, 8, 9 and 2 more`."""
     if len(rows) == 1:
         return f"row {rows[0]}"
-    listed, more = rows[:_MAX_LISTED_ROWS], len(rows) - _MAX_LISTED_ROWS
-    numbers = ", ".join(map(str, listed)) + (f" and {more:,} more" if more > 0 else "")
-    return f"{len(rows):,} rows ({numbers})"
+    return f"{len(rows):,} rows ({listed([str(row) for row in rows])})"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 HEAD_BYTES = 264
 _TO_PNG = "convert it to PNG or JPEG, as by `magick IN OUT.png`"
 _TO_WAV = "convert it to WAV, as by `ffmpeg -i IN OUT.wav`"
-_NO_IMAGE = "give an image"
 
 
 @dataclass(frozen=True)

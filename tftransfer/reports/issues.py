@@ -78,9 +78,8 @@ class Facts:
         return self.metric in (self.result.get("test") or {})
 
     def counts(self, split: str) -> Array:
-        """Returns the number of examples of each class in a split, float [classes]."""
-        counts: Array = self.examples.targets()[self.examples.where(split)].sum(axis=0)
-        return counts
+        """Returns the number of examples of each class in a split, int64 [classes]."""
+        return self.examples.class_counts(self.examples.where(split))
 
 
 Rule = Callable[[Facts], Iterator[Issue]]

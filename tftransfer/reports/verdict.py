@@ -34,7 +34,7 @@ def _step_to_evaluate(facts: Facts) -> str:
     """What gives a test split: a fraction of which at least one example of a class is held out."""
     most = len(facts.examples)
     if facts.examples.problem_type.has_exclusive_classes:
-        most = int(facts.examples.targets().sum(axis=0).max())
+        most = int(facts.examples.class_counts().max())
     if most < 2:
         return f"label two examples of each class or more, then {facts.commands.train('more')}"
     return facts.commands.train("tested", test_fraction="0.2" if most > 2 else "0.5")
