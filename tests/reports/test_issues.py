@@ -1,5 +1,6 @@
 """The rules of the verdict: each fires on its case and not next to it, and none hides another."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,38 @@ def test_rule_fires_on_its_case_and_not_next_to_it(text, fires, near):
     assert not any(text in line for line in lines_of(*near))
 
 
+def test_a_test_split_of_one_class_is_no_evidence_of_a_guess():
+    result = {"test": values(1.0), "baselines": {"majority": {"accuracy": 1.0}}}
+    assert not any("guess" in line for line in lines_of(result)[1:])
+
+
+def test_commands_keep_the_options_of_the_recipe():
+    commands = dataclasses.replace(COMMANDS, recipe="fine_tune:unfreeze=2+l2_sp")
+    lines = verdict({**GOOD, "baselines": MIRROR}, examples(), commands.recipe, commands)
+    assert "--recipe=fine_tune:unfreeze=2,augment=shift+l2_sp " in lines[2]
+    lines = verdict({**GOOD, "phases": phases(10, 10)}, examples(), commands.recipe, commands)
+    assert "--recipe=fine_tune:unfreeze=2+l2_sp --epochs=20 " in lines[2]
+    own = verdict({**GOOD, "baselines": MIRROR}, examples(), "my_recipe", COMMANDS)
+    assert own[2] == 'Next step: train with augment="shift" in the phases of the recipe'
+
+
+def test_labels_that_a_flag_limits_are_the_first_to_use():
+    experiment = tftransfer.Experiment(data="photos", labels_per_class=9)
+    commands = dataclasses.replace(COMMANDS, experiment=experiment)
+    lines = verdict(GOOD, examples(train=(9, 9)), "fine_tune", commands)
+    assert "each class has few training examples" in lines[1]
+    assert "--labels_per_class=0 --workdir=runs/a-labeled" in lines[2]
+
+
+def test_inspect_reads_the_data_as_the_run_did():
+    reading = {"columns": "label=stars", "encoding": "cp1251", "group_by": "speaker"}
+    experiment = tftransfer.Experiment(data="a.csv", test_data="my b.csv", **reading)
+    assert Commands(experiment=experiment, workdir=Path("runs/a")).inspect() == (
+        "tftransfer inspect --data=a.csv --test_data='my b.csv' --columns=label=stars "
+        "--encoding=cp1251 --group_by=speaker"
+    )
+
+
 def test_rules_of_a_recipe_are_last_and_hide_nothing():
     lines = lines_of({"test": values(0.5), "validation": {"accuracy": 0.5}}, recipe="scratch")
     assert "no better than a guess" in lines[1]
@@ -196,7 +229,7 @@ def test_names_of_classes_with_control_characters_are_on_one_line():
 
 
 @pytest.mark.parametrize(
-    ("each", "step"), [(2, "--validation_fraction=0.30 "), (1, "label more examples, then ")]
+    ("each", "step"), [(2, "--validation_fraction=0.3 "), (1, "label more examples, then ")]
 )
 def test_validation_split_of_classes_with_one_or_two_examples(each, step):
     from tftransfer.data.split import split

@@ -98,7 +98,7 @@ def test_verdict_names_the_main_issue(changes, recipe, counts, issue):
 def test_verdict_few_examples_of_every_class_are_not_the_issue_of_one_class():
     lines = verdict(RESULT, _of_two_classes(10, 12), "fine_tune", COMMANDS)
     assert "each class has few training examples, 11 on average" in lines[1]
-    assert lines[2] == "Next step: label more"
+    assert lines[2].startswith("Next step: label more examples, then tftransfer train ")
 
 
 PROBES = {"accuracy": {"stage1": 0.2, "stage2": 0.8, "stage3": 0.5}, "examples": 200}
@@ -162,7 +162,7 @@ def test_commands_for_data_in_memory_are_calls_in_python():
     ("recipe", "named"),
     [
         ("fine_tune", "fine_tune:class_weight=balanced"),
-        ("lora+mmd", "lora:class_weight=balanced+mmd"),
+        ("lora+mmd", "fine_tune:class_weight=balanced+lora+mmd"),
     ],
 )
 def test_verdict_recommends_balanced_weights_in_a_recipe_that_exists(recipe, named):

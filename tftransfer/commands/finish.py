@@ -40,7 +40,9 @@ def finish(
       measured: Baselines and phases, for the result.
       export: Whether to export a SavedModel.
     """
-    commands = Commands(experiment=plan.experiment, workdir=folder.workdir)
+    commands = Commands(
+        experiment=plan.experiment, workdir=folder.workdir, recipe=plan.given_recipe
+    )
     with plan.clock.measure("evaluation"):
         result = _evaluated(plan, trainer, measured)
     predictions = result.pop("predictions")
@@ -48,7 +50,7 @@ def finish(
     write_predictions(folder.predictions, predictions)
     failed: dict[str, str] = {}
     with _repeatable("verdict", commands.report(), failed):
-        result["verdict"] = verdict(result, plan.examples, plan.recipe.name, commands)
+        result["verdict"] = verdict(result, plan.examples, plan.given_recipe, commands)
     _write_result(folder, plan, result, failed)
     folder.delete_phase_weights()
     if export:

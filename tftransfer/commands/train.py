@@ -26,7 +26,8 @@ from tftransfer.planning.make_plan import make_plan
 from tftransfer.planning.plan import Plan
 from tftransfer.planning.preflight import check_disk_space, preflight, run_bytes
 from tftransfer.reports.commands import Commands
-from tftransfer.reports.issues import Facts, mirrored_classes
+from tftransfer.reports.facts import Facts
+from tftransfer.reports.training_issues import mirrored_classes
 from tftransfer.runs.run import Run
 from tftransfer.training.trainer import Trainer
 from tftransfer.utils import signals
@@ -203,7 +204,7 @@ def _resumed(folder: RunFolder, plan: Plan) -> Plan:
 def _log_finished(folder: RunFolder, plan: Plan, export: bool) -> None:
     """Reports that the run is finished, and how to make what it lacks."""
     LOGGER.info(f"{folder.workdir} is finished already; give another --workdir, or --overwrite")
-    commands = Commands(experiment=plan.experiment, workdir=folder.workdir)
+    commands = _commands(folder, plan)
     if not folder.report.is_file():
         LOGGER.info(f"it has no report; to write it: {commands.report()}")
     if export and not folder.export_dir.is_dir():
@@ -234,13 +235,17 @@ def _run_plan(
     trainer.close()
 
 
+def _commands(folder: RunFolder, plan: Plan) -> Commands:
+    return Commands(experiment=plan.experiment, workdir=folder.workdir, recipe=plan.given_recipe)
+
+
 def _warn_of_mirroring(folder: RunFolder, plan: Plan, measured: dict[str, Any]) -> None:
     """Warns before training if augmentation mirrors classes such as left and right."""
     facts = Facts(
         result=measured,
         examples=plan.examples,
-        recipe=plan.recipe.name,
-        commands=Commands(experiment=plan.experiment, workdir=folder.workdir),
+        recipe=plan.given_recipe,
+        commands=_commands(folder, plan),
     )
     for issue in mirrored_classes(facts):
         LOGGER.warning(f"warning   {issue.text}; {issue.step}")

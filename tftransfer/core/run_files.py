@@ -11,6 +11,7 @@ CONFIG = "config.json"
 RESULT = "result.json"
 WEIGHTS = "weights.npz"
 ASSETS = "assets"
+PREDICTIONS = "predictions.csv"
 
 
 def is_run(folder: PathLike) -> bool:

@@ -114,6 +114,7 @@ def make_plan(
     return Plan(
         experiment=_resolved(experiment, recipe, str(precision.value), backbone.preprocessor),
         recipe=recipe,
+        given_recipe=str(spec),
         examples=examples,
         network=network,
         phases=tuple(plan_one(phase) for phase in recipe.phases),

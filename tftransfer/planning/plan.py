@@ -50,6 +50,8 @@ class Plan(Tabular):
     Attributes:
       experiment: The experiment, with the resolved recipe, precision and input size.
       recipe: The resolved recipe.
+      given_recipe: The recipe as text, with the options that were given; only its name if it was
+        not given by name.
       examples: The examples, already split.
       network: Backbone and heads, with their initial weights.
       phases: The phases as they will run.
@@ -77,6 +79,7 @@ class Plan(Tabular):
 
     experiment: Experiment
     recipe: Recipe
+    given_recipe: str
     examples: Examples
     network: Network
     phases: tuple[PhasePlan, ...]

@@ -154,6 +154,35 @@ def make_recipe(
     return parse_recipe(spec).build(problem_type=problem_type, stages=stages)
 
 
+def with_option(spec: RecipeLike, option: str, value: object) -> str:
+    """Returns the text of a recipe with an option set: where it is given, else in the first part.
+
+    Args:
+      spec: A recipe as `parse_recipe` takes it, but for a `Recipe`.
+      option: Name of the option.
+      value: Its value.
+
+    Raises:
+      UserError: No part of the recipe takes the option.
+
+    Example:
+      >>> with_option("fine_tune:unfreeze=2+l2_sp", "augment", "shift")
+      'fine_tune:unfreeze=2,augment=shift+l2_sp'
+    """
+    parts = parse_recipe(spec).parts
+    given = [part for part in parts if option in part.options]
+    taking = given or [part for part in parts if option in options_of(part.name)][:1]
+    if not taking:
+        raise unknown_option(str(spec), option, ())
+    changed = [
+        _checked(replace(part, options={**part.options, option: value}))
+        if any(part is each for each in taking)
+        else part
+        for part in parts
+    ]
+    return str(RecipeSpec(parts=tuple(changed)))
+
+
 def _parts_of_text(text: str) -> list[RecipePart]:
     (first, options), *others = [parse_options(part) for part in _SEPARATOR.split(text)]
     names = with_base([first])

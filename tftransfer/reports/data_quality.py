@@ -18,8 +18,8 @@ from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.probes.cross_validation import folds
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 from tftransfer.probes.linear_probe import cross_validated_scores
-from tftransfer.reports.issues import backbone_until
 from tftransfer.reports.near_copies import SIDE, near_copies
+from tftransfer.reports.training_issues import backbone_until
 from tftransfer.utils.text_encoding import decode_text
 
 _MAX_COMPARED_EXAMPLES = 20_000

@@ -13,8 +13,8 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Result
 from tftransfer.reports import plots
 from tftransfer.reports.commands import Commands
-from tftransfer.reports.issues import backbone_until
 from tftransfer.reports.plot_text import undrawable
+from tftransfer.reports.training_issues import backbone_until
 from tftransfer.utils.markdown import code, escape, table
 from tftransfer.utils.progress import waiting
 from tftransfer.workdir.run_folder import RunFolder

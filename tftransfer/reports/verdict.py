@@ -5,7 +5,8 @@ from __future__ import annotations
 from tftransfer.core.typing import Result
 from tftransfer.data.examples import Examples
 from tftransfer.reports.commands import Commands
-from tftransfer.reports.issues import RULES, Facts, Issue
+from tftransfer.reports.facts import Facts, Issue
+from tftransfer.reports.issues import RULES
 
 
 def verdict(result: Result, examples: Examples, recipe: str, commands: Commands) -> list[str]:
@@ -14,7 +15,7 @@ def verdict(result: Result, examples: Examples, recipe: str, commands: Commands)
     Args:
       result: Content of `result.json` without the verdict.
       examples: Examples of the run.
-      recipe: Name of the recipe.
+      recipe: The recipe, with its options where it was given by name.
       commands: Commands that follow the run.
     """
     facts = Facts(result=result, examples=examples, recipe=recipe, commands=commands)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tftransfer.core.experiment import Experiment
-from tftransfer.core.run_files import CONFIG, RESULT, WEIGHTS, is_run
+from tftransfer.core.run_files import CONFIG, PREDICTIONS, RESULT, WEIGHTS, is_run
 from tftransfer.core.serialization import from_jsonable, read_json, to_jsonable, write_json
 from tftransfer.core.typing import JSON, PathLike
 from tftransfer.utils.errors import UserError
@@ -70,7 +70,7 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         """The table of the predictions for each example of the test split."""
-        return self.workdir / "predictions.csv"
+        return self.workdir / PREDICTIONS
 
     def prediction_rows(self) -> list[list[str]]:
         """Returns the rows of `predictions.csv`, the header first."""
