@@ -308,3 +308,6 @@ def test_files_in_a_folder_next_to_the_table_are_named_with_a_command_that_works
     command = caught.value.remedy.partition("give that one: ")[2]
     subprocess.run(command, shell=True, check=True)
     assert len(from_manifest(tmp_path / "audio files" / "clips.csv")) == 2
+    with pytest.raises(UserError) as caught:
+        from_manifest(path)
+    assert caught.value.remedy.endswith("/audio files/clips-2.csv'")  # nothing is overwritten

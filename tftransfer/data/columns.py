@@ -203,8 +203,12 @@ def item_warnings(table: Table, columns: str, item: str, *, texts: bool) -> tupl
     if named or item in _with_usual_name(table.header, role):
         return ()
     why = "has the longest texts" if texts else "names existing files and is read as paths"
-    text = f"the column {item} {why}; --columns=path=NAME "
-    text += "or --columns=text=NAME selects a column of paths or texts"
+    others = [name for name in table.header if name and name != item]
+    others = [name for name in others if name not in _with_usual_name(table.header, "label")]
+    otherwise = f"--columns=text={others[0]} or --columns=path={others[0]}" if others else ""
+    if not texts:
+        otherwise = f"--columns=text={item}"
+    text = f"the column {item} {why}" + (f"; {otherwise} reads it otherwise" if otherwise else "")
     return (printable(text),)
 
 

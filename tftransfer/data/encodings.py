@@ -48,6 +48,7 @@ _MIN_BYTES = 12
 _MIN_PLAUSIBLE = 0.8
 _MARGIN = 0.1
 _MAX_SHOWN = 40
+_INVALID = "\ufffd"
 _MAX_BYTES = 4 << 20
 
 
@@ -97,11 +98,14 @@ def find_encoding(lines: Iterable[bytes], source: str, encoding: str = "auto") -
       encoding: Encoding that the user gave; `auto` finds it.
 
     Raises:
-      UserError: Two encodings are equally plausible and give different texts.
+      UserError: Two encodings are equally plausible and give different texts, or most lines have
+        bytes that are invalid in the given encoding.
     """
     if encoding != "auto":
         check_encoding(encoding)
-        return Encoding(name=encoding)
+        found = Encoding(name=encoding)
+        texts = [found.decode(line) for line in lines]
+        return Encoding(name=encoding, warning=invalid_bytes(texts, source, encoding))
     sample = _sample(lines)
     if _non_ascii(sample) < _MIN_BYTES:
         return _reported(DEFAULT, sample, source)
@@ -114,6 +118,31 @@ def find_encoding(lines: Iterable[bytes], source: str, encoding: str = "auto") -
     if not name or best < _MIN_PLAUSIBLE:
         raise _in_doubt(source, sample, near)
     return _reported(name, sample, source)
+
+
+def invalid_bytes(texts: Iterable[str], source: str, encoding: str) -> str:
+    """Returns a warning of texts that had bytes that are invalid in the encoding, or "".
+
+    Args:
+      texts: Decoded texts, with U+FFFD for each invalid byte.
+      source: Name of the table or folder.
+      encoding: Encoding that the user gave.
+
+    Raises:
+      UserError: Most of the texts that are not ASCII had such bytes.
+    """
+    others = [text for text in texts if not text.isascii()]
+    invalid = [text for text in others if _INVALID in text]
+    if not invalid:
+        return ""
+    has = "line has" if len(invalid) == 1 else "lines have"
+    what = f"{len(invalid):,} {has} bytes that are invalid in {encoding}"
+    if 2 * len(invalid) > len(others):
+        raise UserError(
+            f"{source} is not in the encoding {encoding}: {what}.",
+            "Omit --encoding, which detects it, or give the right one.",
+        )
+    return printable(f"{source} is read as {encoding}: {what}, for example {_shown(invalid[0])!r}")
 
 
 def _sample(lines: Iterable[bytes]) -> bytes:
@@ -195,9 +224,17 @@ def _reported(name: str, sample: bytes, source: str) -> Encoding:
     encoding = Encoding(name=name)
     line = _shown(encoding.decode(sample))
     warning = (
-        f"{source} is read as {name}, for example {line!r}; --encoding=NAME reads it otherwise"
+        f"{source} is read as {name}, for example {line!r}; if that is wrong, give another, such "
+        f"as --encoding={_another(name)}"
     )
     return Encoding(name=name, warning=printable(warning))
+
+
+def _another(name: str) -> str:
+    """Returns the encoding with which a text in this one is most often confused."""
+    letters = _LETTERS[name]
+    same = [other for other, its in _LETTERS.items() if its == letters and other != name]
+    return [*same, DEFAULT][0]
 
 
 def _in_doubt(source: str, sample: bytes, names: list[str]) -> UserError:

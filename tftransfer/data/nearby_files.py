@@ -29,11 +29,17 @@ def remedy_nearby(table: Path, cells: Sequence[str]) -> str:
     best = max(counts, key=counts.__getitem__, default=root)
     if not counts.get(best):
         return ""
-    source, target = shlex.quote(os.fspath(table)), shlex.quote(os.fspath(best / table.name))
+    source, target = shlex.quote(os.fspath(table)), shlex.quote(os.fspath(_free(best, table)))
     return (
         f"{best} has {counts[best]:,} of the first {len(names):,} files; copy the table there and "
         f"give that one: cp {source} {target}"
     )
+
+
+def _free(folder: Path, table: Path) -> Path:
+    """Returns a path in a folder for a copy of a table that overwrites nothing."""
+    numbered = (folder / f"{table.stem}-{number}{table.suffix}" for number in itertools.count(2))
+    return next(p for p in itertools.chain([folder / table.name], numbered) if not p.exists())
 
 
 def _folders(root: Path, depth: int) -> Iterator[Path]:

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tftransfer.core.typing import JSON
-from tftransfer.data.encodings import check_encoding, find_encoding, utf16_without_mark
+from tftransfer.data.encodings import (
+    check_encoding,
+    find_encoding,
+    invalid_bytes,
+    utf16_without_mark,
+)
 from tftransfer.data.examples import Quarantined
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
@@ -87,7 +92,9 @@ def _decoded(data: bytes, path: Path, encoding: str) -> tuple[str, tuple[str, ..
         check_encoding(encoding)
     is_utf8 = found == "utf-8" and b"\0" not in data
     if given and (not is_utf8 or data.isascii()):
-        return data.decode(encoding, "replace").removeprefix("\ufeff"), ()
+        text = data.decode(encoding, "replace").removeprefix("\ufeff")
+        warning = invalid_bytes(text.splitlines(), path.name, encoding)
+        return text, (warning,) * bool(warning)
     if is_utf8:
         return decode_text(data), (
             (f"{path.name} is UTF-8 and not read as {encoding}",) if given else ()

@@ -18,6 +18,8 @@ from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
 Cells = Mapping[int, Sequence[str]]
+# Largest fraction of cells that may be names in a column of numbers that is to be fixed.
+_MAX_NAMES = 0.1
 _REGRESSION = "for amounts give --problem_type=regression"
 
 
@@ -158,8 +160,11 @@ def _several_columns(
             + ",".join(f"label={name}" for name in classes)
             + ".",
         )
-    text = f"each label column is a task: {', '.join(columns)}; for numbers to predict give "
-    return _tasks(cells, columns, source, printable(f"{text}--problem_type=regression"))
+    text = f"each label column is a task: {', '.join(columns)}"
+    if numbers:
+        only = "" if len(numbers) == len(columns) else f"--columns=label={next(iter(numbers))} "
+        text += f"; for numbers to predict give {only}--problem_type=regression"
+    return _tasks(cells, columns, source, printable(text))
 
 
 def _check_uncertain(cells: Cells, source: str) -> None:
@@ -189,13 +194,17 @@ def _numbers_or_error(cells: Cells, column: int, name: str, source: str) -> Numb
     """Returns the numbers of a column without its empty cells, or None if it has names.
 
     Raises:
-      UserError: Only some cells are not finite numbers but stand for a missing value.
+      UserError: Only some cells are not finite numbers but stand for a missing value, or are few.
     """
     rows = {number: row[column] for number, row in cells.items() if row[column]}
     where = f"{source}, column {name}"
-    bad = {n: cell for n, cell in rows.items() if not is_number(cell) and looks_missing(cell)}
+    names = {n: cell for n, cell in rows.items() if not is_number(cell)}
+    bad = {n: cell for n, cell in names.items() if looks_missing(cell)}
     rest = [cell for number, cell in rows.items() if number not in bad]
     numbers = read_numbers(rest, where)
+    if numbers is None and _are_few(names, rows):
+        bad, rest = names, [cell for number, cell in rows.items() if number not in names]
+        numbers = read_numbers(rest, where)
     if numbers is None or not bad:
         return numbers
     if not _is_amount(numbers, name):
@@ -205,6 +214,12 @@ def _numbers_or_error(cells: Cells, column: int, name: str, source: str) -> Numb
         f"{source}, {rows_in_words(list(bad))}: {first!r} is not a finite number.",
         "Fix the cells or remove the rows, or give --problem_type=single_label for names.",
     )
+
+
+def _are_few(names: Mapping[int, str], rows: Mapping[int, str]) -> bool:
+    """Returns whether cells are a few names among numbers that are mostly different."""
+    different = {cell for number, cell in rows.items() if number not in names}
+    return len(names) <= _MAX_NAMES * len(rows) and 2 * len(different) > len(rows)
 
 
 def _regression(cells: Cells, columns: Sequence[str], source: str, reason: str) -> LabelReading:
