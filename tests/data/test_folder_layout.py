@@ -147,6 +147,16 @@ def test_example_files_of_two_modalities_are_those_of_the_backbone_asked_for(
     assert remarks[0].endswith(f"a --backbone for {other} reads those instead")
 
 
+def test_captions_next_to_examples_are_the_texts_that_a_backbone_for_text_asks_for(tmp_path):
+    root = classes(tmp_path, "a", "b", suffix=".wav", count=20)
+    tree(root, *(f"{name}/{k}.txt" for name in "ab" for k in range(20)))
+    (hint,) = from_folder(root).warnings
+    assert hint.endswith("40 .txt; a --backbone for text reads those instead")
+    found, (remark,) = files_below(root, "text")
+    assert found.modality == "text" and {path[-4:] for path in found.paths} == {".txt"}
+    assert remark.endswith("40 .wav; a --backbone for audio reads those instead")
+
+
 def test_read_examples_reads_the_modality_of_the_backbone_in_test_data_too(tmp_path):
     root = classes(tmp_path / "data", "a", "b", suffix=".wav", count=9)
     test = classes(classes(tmp_path / "test", "a", "b", suffix=".wav"), "a", "b", count=9)

@@ -289,3 +289,15 @@ def test_split_warns_of_small_classes_and_conflicting_labels():
     warnings = split(_examples(labels, contents)).warnings
     assert "classes with fewer than 10 examples: b (5)" in warnings
     assert "2 contents have more than one label, for example n3 and n30" in warnings
+
+
+def test_split_keeps_copies_of_the_only_content_of_a_class_for_training():
+    found = split(_examples([0, 1] * 15, [0, 1] * 15))
+    assert _counts(found, "train") == [15, 15]
+    assert any(
+        line.startswith("no class has 3 different examples or more, so none is held out")
+        and line.endswith("label two of each or more")
+        for line in found.warnings
+    )
+    rare = split(_examples([0] * 40 + [1] * 5, [*range(40), *[40] * 5]))
+    assert _counts(rare, "train")[1] == 5 and _counts(rare, "test") == [8, 0]

@@ -201,6 +201,9 @@ def _choose_modality(
     groups: dict[str, list[str]], contents: dict[str, _Content], wanted: str
 ) -> str:
     counts: Counter[str] = Counter()
+    asked_for = sum(len(groups[s]) for s, each in contents.items() if each.modality == wanted)
+    if wanted and asked_for >= max(1, _MIN_WANTED_FRACTION * sum(map(len, groups.values()))):
+        return wanted
     media = [s for s in contents if contents[s].modality in ("image", "audio")]
     stems = {_stem(path) for suffix in media for path in groups[suffix]}
     for suffix, content in contents.items():
@@ -208,8 +211,6 @@ def _choose_modality(
             counts[content.modality] += len(groups[suffix])
         elif content.modality == "text":
             counts["text"] += sum(not _describes(path, stems) for path in groups[suffix])
-    if wanted and counts[wanted] >= max(1, _MIN_WANTED_FRACTION * counts.total()):
-        return wanted
     return counts.most_common(1)[0][0] if counts.total() else "image"
 
 

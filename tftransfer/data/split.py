@@ -68,7 +68,7 @@ def split(
     if not np.any(splits == "test") and test_fraction:
         _assign(splits, "test", test_fraction, names, strata, seed, grouped)
     if test_fraction and not np.any(splits == "test"):
-        warnings.append(_no_test_split(examples, strata))
+        warnings.append(_no_test_split(examples, strata, names))
     splits[splits == ""] = "train"
     if labels_per_class:
         _assign(splits, "train-kept", labels_per_class, examples.sha256, strata, seed + 1)
@@ -136,6 +136,8 @@ def _assign(
 def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]:
     """Returns contents that together have `amount` examples, in the order of a seeded hash."""
     total = sum(counts.values())
+    if amount < 1 < total and len(counts) == 1:
+        return set()  # copies of the only content, without which nothing would be trained
     wanted = amount if amount >= 1 else round(amount * total)
     if amount < 1 and wanted == 0 and total >= _FOR_TEST:
         wanted = 1
@@ -193,7 +195,7 @@ def _strata(examples: Examples) -> Sequence[Hashable]:
 
 
 def _check_tasks(examples: Examples) -> None:
-    counts = examples.class_counts(examples.where("train"))
+    counts = examples.class_counts(examples.where("train")) if examples.tasks else np.zeros(0)
     for task in examples.tasks:
         if np.count_nonzero(counts[task.columns]) < 2:
             raise UserError(
@@ -202,17 +204,18 @@ def _check_tasks(examples: Examples) -> None:
             )
 
 
-def _no_test_split(examples: Examples, strata: Sequence[Hashable]) -> str:
+def _no_test_split(examples: Examples, strata: Sequence[Hashable], names: Sequence[str]) -> str:
     if np.any(examples.splits == "train") and not (examples.splits == "train").all():
         return (
             "there is no test split next to the given training split: the final metrics are those "
             "of the validation split, on which the epoch is selected"
         )
-    most = max(Counter(strata).values())
+    most = max(Counter(stratum for stratum, _ in set(zip(strata, names))).values())
+    different = " different" if len(set(names)) < len(names) else ""
     remedy = "--test_fraction=0.5 tests one of two" if most > 1 else "label two of each or more"
     return (
-        f"no class has {_FOR_TEST} examples or more, so none is held out and the run is not "
-        f"evaluated; {remedy}"
+        f"no class has {_FOR_TEST}{different} examples or more, so none is held out and the run is "
+        f"not evaluated; {remedy}"
     )
 
 
