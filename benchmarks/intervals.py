@@ -19,7 +19,7 @@ from tftransfer.metrics.intervals import effective_count, mean_interval, proport
 FLAGS = flags.FLAGS
 flags.DEFINE_list("counts", ["10", "20", "29", "30", "50", "100", "200", "500", "2000"], "examples")
 flags.DEFINE_integer("draws", 20_000, "draws for each number of examples, of accuracies in turn")
-flags.DEFINE_integer("loss_draws", 400, "draws of losses for each number of examples")
+flags.DEFINE_integer("loss_draws", 1000, "draws of losses for each number of examples")
 
 ACCURACIES = np.linspace(0.5, 1.0, 101)
 # Of the answers of a group; 0 is independent, 1 is copies.

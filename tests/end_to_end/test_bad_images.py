@@ -144,7 +144,7 @@ def test_usable_image_is_used_and_lossy_conversions_get_a_warning(place, capsys,
 
 def write_near_duplicates(place, *names):
     """Writes the same photo with different brightness."""
-    y, x = np.mgrid[:32, :32]
+    y, x = np.mgrid[:96, :96] / 3
     waves = 120 + 50 * np.sin(x / 3) * np.cos(y / 5) + 30 * np.cos(x * y / 70)
     for number, name in enumerate(names):
         Image.fromarray((waves + 8 * number).astype(np.uint8)).save(place.root / name)

@@ -153,6 +153,25 @@ def leaking_examples(tmp_path, capsys):
     assert step(run, "are also in the training split") is None
 
 
+def leaking_near_copies(tmp_path, capsys):
+    scenes = np.random.default_rng(0).integers(0, 256, (48, 12, 12, 3), np.uint8)
+    for k, colors in enumerate(scenes):
+        split, label = "train" if k < 32 else "test", "ab"[k % 2]
+        path = tmp_path / "data" / split / label / f"{k:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(colors).resize((96, 96), Image.Resampling.BICUBIC).save(path)
+    copy = tmp_path / "data/test/a/copy.png"
+    Image.open(tmp_path / "data/train/a/000.png").crop((4, 4, 92, 92)).save(copy)
+    run = train(tmp_path / "data", tmp_path / "run", "--recipe=scratch", "--epochs=1", *RANDOM)
+    assert step(run, "1 test example is a near copy of training or validation examples")
+    capsys.readouterr()
+    follow(step(run, "is a near copy"))
+    printed = capsys.readouterr().out
+    assert "in different splits: test/a/copy.png and train/a/000.png" in printed
+    copy.unlink()
+    assert step(follow(step(run, "is wide")), "near copy") is None
+
+
 def mirrored_classes(tmp_path, source):
     recipe = "--recipe=fine_tune:head_epochs=1,epochs=1,augment=flip"
     data = write_sides(tmp_path / "data", 60)
@@ -291,6 +310,7 @@ def _save_without_the_last_stage(path):
 FOLLOWED = (
     contradictory_labels,
     leaking_examples,
+    leaking_near_copies,
     mirrored_classes,
     worse_than_the_probe,
     no_better_than_a_guess,

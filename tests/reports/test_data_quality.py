@@ -1,6 +1,5 @@
 """Data quality: planted near duplicates and wrong labels are found."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +8,12 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.data.examples import Examples
+from tftransfer.data.near_copies import pairs_of_near_copies
 from tftransfer.models.network import FEATURES
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.probes.layer_probes import pooled_layer_features
 from tftransfer.readers.load import read_examples
-from tftransfer.reports.data_quality import near_duplicates, suspected_labels
+from tftransfer.reports.data_quality import suspected_labels
 
 
 def flowers(shared_data, tmp_path, per_class=40):
@@ -39,7 +39,7 @@ def test_near_duplicates_of_photographs_are_the_planted_and_the_known_pairs(shar
     small.save(folder / "tulips" / "smaller.png")
     examples = read_examples(tftransfer.Experiment(data=str(folder)))
     names = {
-        frozenset((examples.names[a], examples.names[b])) for a, b in near_duplicates(examples)
+        frozenset((examples.names[a], examples.names[b])) for a, b in pairs_of_near_copies(examples)
     }
     planted = {
         frozenset((f"roses/{first.name}", "roses/again.jpg")),
@@ -60,32 +60,12 @@ def test_near_duplicates_of_photographs_are_the_planted_and_the_known_pairs(shar
             f"roses/{name}_n.jpg" for name in ("12406229175_82e2ac649c", "12407768513_3440238148")
         ),
     }
-    assert names > planted | known
+    assert names >= planted | known
     # Such as two different dandelions; at most one in a hundred photographs.
     assert len(names - planted - known) <= 2
     text = tftransfer.inspect(data=str(folder))
     assert f"near duplicates: {len(names)} pairs" in text
     assert f"with different labels: roses/{second.name} and tulips/smaller.png" in text
-
-
-def test_near_duplicates_of_images_without_contrast_are_none():
-    rng = np.random.default_rng(0)
-    items = []
-    for level in range(6):
-        file = io.BytesIO()
-        noise = rng.integers(0, 3, (20, 20, 3)) + 20 * level
-        Image.fromarray(noise.astype(np.uint8)).save(file, "PNG")
-        items.append(file.getvalue())
-    examples = Examples(
-        names=[str(k) for k in range(6)],
-        items=items,
-        labels=np.zeros(6, np.int64),
-        problem_type="single_label",
-        classes=("a", "b"),
-        splits=np.full(6, "train"),
-        sha256=[f"{k:064}" for k in range(6)],
-    )
-    assert near_duplicates(examples) == []
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +168,7 @@ def test_near_duplicates_of_texts_ignore_case_and_punctuation(tmp_path):
     (tmp_path / "texts.tsv").write_text("text\tlabel\n" + rows)
     examples = read_examples(tftransfer.Experiment(data=str(tmp_path / "texts.tsv")))
     found = {
-        frozenset((examples.items[a], examples.items[b])) for a, b in near_duplicates(examples)
+        frozenset((examples.items[a], examples.items[b])) for a, b in pairs_of_near_copies(examples)
     }
     assert len(found) == 2 and all(b"bad" not in item for pair in found for item in pair)
     text = tftransfer.inspect(data=str(tmp_path / "texts.tsv"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tftransfer
-from tftransfer.data.examples import SPLIT_DTYPE, Examples
+from tftransfer.data.examples import SPLIT_DTYPE, Examples, NearCopy
 from tftransfer.reports.commands import Commands
 from tftransfer.reports.issues import RULES
 from tftransfer.reports.verdict import verdict
@@ -79,6 +79,11 @@ CASES = [
         "are also in the training split",
         ({}, {"sha256": contents(a=(850, 0))}),
         ({}, {"sha256": contents(a=(850, 801))}),
+    ),
+    (
+        "1 test example is a near copy of",
+        ({}, {"near_copies": (NearCopy("0", "850", together=True),)}),
+        ({}, {"near_copies": (NearCopy("0", "850", together=False),)}),
     ),
     (
         "mirrored images have other labels",

@@ -62,6 +62,7 @@ _ALL = (
     Flag(name="test_fraction", group="data", value="FRACTION"),
     Flag(name="validation_fraction", group="data", value="FRACTION"),
     Flag(name="group_by", group="data", value="COLUMN"),
+    Flag(name="split_near_copies", group="data", value=""),
     Flag(name="labels_per_class", group="data", value="N"),
     Flag(name="max_quarantine", group="data", value="FRACTION"),
     Flag(name="backbone", group="backbone", value="BACKBONE"),

@@ -56,6 +56,8 @@ class Experiment:
         detects it.
       group_by: What examples of different splits must not share, such as the speaker: a column of
         the table, or a regular expression on file names with the group in parentheses.
+      split_near_copies: Whether near copies, such as a crop or a brighter version of an image, may
+        be in different splits. By default they stay together, as copies do.
       seed: Seed of the split, the initial weights, the order of the examples and the augmentation.
       precision: Type of the computation: `float32`, `mixed_bfloat16` or `mixed_float16`; `auto`
         chooses by the hardware.
@@ -92,6 +94,7 @@ class Experiment:
     columns: str = ""
     encoding: str = "auto"
     group_by: str = ""
+    split_near_copies: bool = False
     seed: int = 0
     precision: str = "auto"
     xla: str = "auto"

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,20 @@ class Quarantined:
     reason: str
 
 
+class NearCopy(NamedTuple):
+    """A pair of contents that are almost the same; see `data.near_copies`.
+
+    Attributes:
+      first: sha256 of one content.
+      second: sha256 of the other content.
+      together: Whether a split keeps them together.
+    """
+
+    first: str
+    second: str
+    together: bool
+
+
 def first_of(quarantine: Sequence[Quarantined]) -> str:
     """Returns the names and reasons of the first entries, and that there are more."""
     first = "; ".join(f"{each.name}: {each.reason}" for each in quarantine[:_MAX_NAMED_ENTRIES])
@@ -78,6 +93,7 @@ class Examples:
         scan fills it.
       groups: Group of each example, such as its speaker, that a split must keep together; "" if
         unknown.
+      near_copies: Pairs of contents that are almost the same, where they were looked for.
       modality_reason: Why the examples have their modality, if it was inferred.
       problem_reason: Why they have their problem type, and the flag that selects another.
 
@@ -105,6 +121,7 @@ class Examples:
     modality: str = "image"
     measures: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     groups: Sequence[str] = ()
+    near_copies: tuple[NearCopy, ...] = ()
     modality_reason: str = ""
     problem_reason: str = ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from tftransfer.core.typing import Array
@@ -72,13 +72,32 @@ def column_of_groups(header: Sequence[str], group_by: str, *, required: bool = T
 def units(examples: Examples) -> list[str]:
     """Returns the unit of each example: examples of one unit stay in one split.
 
-    A unit is a content, or a group together with all groups that share a content with it. An
-    example of an unknown group (validation, test or unlabelled data may have some) belongs to the
-    unit of its content. Before the scan, names take the place of contents.
+    A unit is a content and its near copies; or, if there are groups, a group together with all
+    groups that share a content with it. An example of an unknown group (validation, test or
+    unlabelled data may have some) belongs to the unit of its content. Before the scan, names take
+    the place of contents.
+
+    Args:
+      examples: Examples, usually scanned.
     """
     if not len(examples.groups):
-        return list(examples.sha256)
+        near = ((each.first, each.second) for each in examples.near_copies if each.together)
+        root_of = connected(near)
+        return [root_of.get(sha, sha) for sha in examples.sha256]
     contents = examples.sha256 if len(examples.sha256) else examples.names
+    pairs = list(zip(examples.groups, contents, strict=True))
+    root_of = connected((f"group {group}", f"content {sha}") for group, sha in pairs if group)
+    names = [f"group {group}" if group else f"content {sha}" for group, sha in pairs]
+    return [root_of.get(name, name) for name in names]
+
+
+def connected(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns the connected component of each name in some pairs: its last name in the alphabet.
+
+    Example:
+      >>> connected([("a", "b"), ("b", "c"), ("x", "y")])
+      {'a': 'c', 'b': 'c', 'c': 'c', 'x': 'y', 'y': 'y'}
+    """
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -86,14 +105,10 @@ def units(examples: Examples) -> list[str]:
             name = parent[name]
         return name
 
-    for group, sha in zip(examples.groups, contents, strict=True):
-        if group:
-            first, second = sorted((root(f"group {group}"), root(f"content {sha}")), reverse=True)
-            parent[second] = first
-    return [
-        root(f"group {group}" if group else f"content {sha}")
-        for group, sha in zip(examples.groups, contents, strict=True)
-    ]
+    for pair in pairs:
+        first, second = sorted(map(root, pair), reverse=True)
+        parent[second] = first
+    return {name: root(name) for name in sorted(parent)}
 
 
 def choose_units(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples, Quarantined, first_of, read_item
 from tftransfer.data.file_types import not_empty
 from tftransfer.data.scan_cache import ScanCache
@@ -22,6 +23,8 @@ from tftransfer.utils.progress import Progress
 
 # Items that a thread scans before it reports progress.
 _BLOCK_ITEMS = 32
+# Near copies are looked for among so many; their signatures take 80 MB.
+MAX_COMPARED_EXAMPLES = 20_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ScannedFile:
       warnings: Irregularities of a usable file.
       measure: Duration in seconds or number of words; see `Modality.measure`.
       blank: Whether decoding gave a warning, so that later scans decode the file again.
+      signature: What near copies have in common; see `Decoded`.
     """
 
     sha256: str = ""
@@ -41,10 +45,15 @@ class ScannedFile:
     warnings: tuple[str, ...] = ()
     measure: float = 0.0
     blank: bool = False
+    signature: Array | None = None
 
 
 def scan(
-    examples: Examples, *, max_quarantine: float = 0.05, readable: ScanCache | None = None
+    examples: Examples,
+    *,
+    max_quarantine: float = 0.05,
+    readable: ScanCache | None = None,
+    signatures: dict[str, Array] | None = None,
 ) -> Examples:
     """Returns the usable examples with their hashes; the others are listed in `quarantine`.
 
@@ -53,13 +62,17 @@ def scan(
       max_quarantine: Largest fraction of files that may be unusable, 0 to 1; with the rows of a
         table that the source quarantined.
       readable: Contents that an earlier scan decoded; they are only read and hashed.
+      signatures: Gets the signatures of contents that are decoded, by sha256; None for none.
 
     Raises:
       UserError: Too many files are unusable, or all files of a class.
     """
     modality = get_modality(examples.modality)
     with quiet_stderr():  # decoders also print errors of bad files
-        results = scan_items(examples.items, modality, readable)
+        compared = MAX_COMPARED_EXAMPLES if signatures is not None else 0
+        results = scan_items(examples.items, modality, readable, compared=compared)
+    if signatures is not None:
+        signatures.update({r.sha256: r.signature for r in results if r.signature is not None})
     if readable:
         readable.add(r.sha256 for r in results if not r.reason and not r.blank)
     usable = np.array([not result.reason for result in results], bool)
@@ -104,7 +117,11 @@ def summarize_warnings(
 
 
 def scan_items(
-    items: Sequence[str | bytes], modality: Modality, readable: ScanCache | None = None
+    items: Sequence[str | bytes],
+    modality: Modality,
+    readable: ScanCache | None = None,
+    *,
+    compared: int = 0,
 ) -> list[ScannedFile]:
     """Returns `scan_item` of each item, computed on all cores.
 
@@ -112,21 +129,24 @@ def scan_items(
       items: Paths or encoded bytes.
       modality: Modality of the items.
       readable: Contents that an earlier scan decoded.
+      compared: Number of the first items whose signatures are kept.
     """
 
-    def scan_block(block: Sequence[str | bytes]) -> list[ScannedFile]:
+    def scan_block(start: int) -> list[ScannedFile]:
+        block = items[start : start + _BLOCK_ITEMS]
         results = [scan_item(item, modality, readable) for item in block]
+        if start >= compared:  # all signatures would take much memory
+            results = [replace(result, signature=None) for result in results]
         progress.add(len(results))
         signals.raise_if_stop_requested()
         return results
 
     starts = range(0, len(items), _BLOCK_ITEMS)
-    blocks = [items[start : start + _BLOCK_ITEMS] for start in starts]
     with (
         Progress("scanning", len(items), "files") as progress,
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        return [result for block in pool.map(scan_block, blocks) for result in block]
+        return [result for block in pool.map(scan_block, starts) for result in block]
 
 
 def scan_item(
@@ -146,12 +166,12 @@ def scan_item(
     except OSError as error:
         return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(modality.content(data)).hexdigest()
-    blank = ""
+    blank, signature = "", None
     if not readable or sha256 not in readable:
         reasons = (check(data) for check in (not_empty, *modality.checks))
         reason = next(filter(None, reasons), "")
         if not reason:
-            reason, blank = modality.decode(data)
+            reason, blank, signature = modality.decode(data)
         if reason:
             return ScannedFile(reason=reason)
     warnings = (blank, *(warning(data) for warning in modality.warnings))
@@ -160,6 +180,7 @@ def scan_item(
         warnings=tuple(filter(None, warnings)),
         measure=modality.measure(data) if modality.measure else 0.0,
         blank=bool(blank),
+        signature=signature,
     )
 
 

@@ -13,6 +13,7 @@ from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.examples import SPLIT_WORDS, SPLITS, Examples
 from tftransfer.data.groups import choose_units, units
+from tftransfer.data.near_copies import near_copies_across
 from tftransfer.data.number_checks import check_numbers
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
@@ -55,7 +56,7 @@ def split(
     """
     splits = examples.splits.copy()
     strata, names = _strata(examples), units(examples)
-    warnings = list(examples.warnings) + _drop_given(examples, splits, names)
+    warnings = list(examples.warnings) + _drop_given(examples, splits)
     if not np.isin(splits, ("", "train")).any():
         reason = f": {warnings[-1]}" if len(warnings) > len(examples.warnings) else "."
         raise UserError(
@@ -90,6 +91,7 @@ def split(
         *_small_classes(result),
         *_conflicting_labels(result),
         *check_numbers(result),
+        *_near_copies_apart(result),
     )
     return replace(result, warnings=(*warnings, *found))
 
@@ -134,7 +136,10 @@ def _assign(
 
 
 def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]:
-    """Returns contents that together have `amount` examples, in the order of a seeded hash."""
+    """Returns units that together have `amount` examples, in the order of a seeded hash.
+
+    A fraction leaves at least one of several units.
+    """
     total = sum(counts.values())
     if amount < 1 < total and len(counts) == 1:
         return set()  # copies of the only content, without which nothing would be trained
@@ -144,19 +149,22 @@ def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]
     chosen: set[str] = set()
     moved = 0
     for name in sorted(counts, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest()):
-        if moved >= wanted:
+        if moved >= wanted or (amount < 1 < len(counts) == len(chosen) + 1):
             break
         chosen.add(name)
         moved += counts[name]
     return chosen
 
 
-def _drop_given(examples: Examples, splits: Array, names: Sequence[str]) -> list[str]:
+def _drop_given(examples: Examples, splits: Array) -> list[str]:
     """Drops training examples whose content or group is also in a given test or validation split.
+
+    Near copies are left, since given splits are compared with the results of others.
 
     Returns:
       One warning per split.
     """
+    names = units(replace(examples, near_copies=()))
     warnings = []
     for held_out, lower in (("test", ("", "train", "val")), ("val", ("", "train"))):
         held = {name for name, each in zip(names, splits) if each == held_out}
@@ -264,6 +272,17 @@ def _conflicting_labels(examples: Examples) -> list[str]:
     names = " and ".join(examples.names[index] for index in conflicts[0][:2])
     subject = "1 content has" if len(conflicts) == 1 else f"{len(conflicts):,} contents have"
     return [f"{subject} more than one label, for example {names}"]
+
+
+def _near_copies_apart(examples: Examples) -> list[str]:
+    """Returns a warning if given splits or groups leave near copies in different splits."""
+    pairs = near_copies_across(examples)
+    if not pairs:
+        return []
+    first = " and ".join(examples.names[index] for index in pairs[0])
+    count = len(pairs)
+    subject = "1 pair of near copies is" if count == 1 else f"{count:,} pairs of near copies are"
+    return [f"{subject} in different splits, for example {first}"]
 
 
 def _labels_differ(examples: Examples, indices: list[int]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from tftransfer.core.problem_types import ProblemType
 from tftransfer.core.typing import Array
 from tftransfer.data.examples import UNLABELLED, Examples
+from tftransfer.data.near_copies import describe_near_copies
 from tftransfer.utils.console import printable
 
 MAX_LISTED_CLASSES = 20
@@ -26,6 +27,7 @@ def understood(examples: Examples) -> list[tuple[str, str]]:
         ("modality", f"{examples.modality}: {examples.modality_reason or _by_items(examples)}"),
         ("problem", f"{examples.problem_type}: {examples.problem_reason or 'as given'}"),
         *_label_lines(examples),
+        *[("copies", text) for text in (describe_near_copies(examples),) if text],
     ]
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from tftransfer.preprocessing.base import Augmenter, FileCheck, FileWarning, Modality, Preprocessor
+from tftransfer.preprocessing.base import (
+    Augmenter,
+    Decoded,
+    FileCheck,
+    FileWarning,
+    Modality,
+    Preprocessor,
+)
 
 __all__ = [
     "MODALITIES",
     "Augmenter",
+    "Decoded",
     "FileCheck",
     "FileWarning",
     "Modality",

@@ -6,12 +6,12 @@ import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from tftransfer.core.augmentation import Augment, CustomAugmentation
-from tftransfer.core.typing import Array, Shape, Tensor
+from tftransfer.core.typing import Array, IntArray, Shape, Tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,6 +26,21 @@ _PARALLEL_CALLS = 4 * (os.cpu_count() or 1)
 _MIN_PARALLEL_EXAMPLES = 8
 
 
+class Decoded(NamedTuple):
+    """Result of decoding a file.
+
+    Attributes:
+      reason: Why the file cannot be decoded, or "".
+      warning: Irregularity of what was decoded, or "".
+      signature: What near copies have in common: a small array of the same shape for all files;
+        None where the file has too little content to be compared.
+    """
+
+    reason: str = ""
+    warning: str = ""
+    signature: Array | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Modality:
     """Images, texts or audio: checks of files, words for messages, default settings.
@@ -36,8 +51,9 @@ class Modality:
       plural: Noun for several examples.
       checks: Checks that a file must pass; the first reason is reported.
       warnings: Warnings of usable files.
-      decode: Decodes bytes that pass the checks. Returns why that fails, or ""; and a warning of
-        the result, or "".
+      decode: Decodes bytes that pass the checks.
+      near_copies: Finds near copies. From signatures and the label of each, int [n], it returns
+        pairs of indices, int64 [m, 2]; None where near copies are not looked for.
       content: Returns what equal examples have in common, whose hash identifies them.
       measure: Returns the duration in seconds or the number of words; None for images.
       auto_length: Chooses how much of an example the network reads. From the measures of the
@@ -59,7 +75,8 @@ class Modality:
     plural: str
     checks: Sequence[FileCheck]
     warnings: Sequence[FileWarning]
-    decode: Callable[[bytes], tuple[str, str]]
+    decode: Callable[[bytes], Decoded]
+    near_copies: Callable[[Sequence[Array], Array], IntArray] | None = None
     content: Callable[[bytes], bytes] = bytes
     measure: Callable[[bytes], float] | None = None
     auto_length: Callable[[Array, float], tuple[float, str]] | None = None

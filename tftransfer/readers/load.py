@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tftransfer.core.experiment import Experiment
+from tftransfer.core.typing import Array
 from tftransfer.data.encodings import recoded
 from tftransfer.data.examples import UNLABELLED, Examples, add_test_data, add_unlabelled
 from tftransfer.data.groups import with_groups
+from tftransfer.data.near_copies import with_near_copies
 from tftransfer.data.scan import scan
 from tftransfer.data.scan_cache import ScanCache
 from tftransfer.data.split import split
@@ -92,26 +94,44 @@ def read_all(
             modality=modality,
         )
 
+    signatures: dict[str, Array] | None = None
+    if to_train and not experiment.split_near_copies:
+        signatures = {}
+
     def scanned(examples: Examples) -> Examples:
         check(examples)
-        return _scanned(examples, experiment, cache)
+        return _scanned(examples, experiment, cache, signatures)
+
+    def compared(examples: Examples) -> Examples:
+        return examples if signatures is None else with_near_copies(examples, signatures, cache)
 
     examples = read(experiment.data, modality, experiment.problem_type, to_train=to_train)
     pattern = "" if len(examples.groups) else experiment.group_by  # it names no column
     examples = scanned(with_groups(examples, pattern) if to_train else examples)
     if isinstance(experiment.test_data, str) and not experiment.test_data:
-        return examples
+        return compared(examples)
     # The test data may show less: one label in each row, for example.
     problem_type = str(examples.problem_type)
     test = read(experiment.test_data, examples.modality, problem_type, to_train=False)
-    return add_test_data(examples, scanned(with_groups(test, pattern, required=False)))
+    test = scanned(with_groups(test, pattern, required=False))
+    return compared(add_test_data(examples, test))
 
 
-def _scanned(examples: Examples, experiment: Experiment, cache: Path | None) -> Examples:
+def _scanned(
+    examples: Examples,
+    experiment: Experiment,
+    cache: Path | None,
+    signatures: dict[str, Array] | None = None,
+) -> Examples:
     if len(examples.sha256):
         return examples
     if examples.modality == "text":
         items, warnings = recoded(examples.items, experiment.encoding)
         examples = replace(examples, items=items, warnings=(*examples.warnings, *warnings))
     readable = ScanCache(cache, examples.modality) if cache else None
-    return scan(examples, max_quarantine=experiment.max_quarantine, readable=readable)
+    return scan(
+        examples,
+        max_quarantine=experiment.max_quarantine,
+        readable=readable,
+        signatures=signatures,
+    )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tftransfer.data.examples import Examples
+from tftransfer.data.near_copies import near_copies_across
 from tftransfer.reports.facts import Facts, Issue
 from tftransfer.utils.console import printable
 from tftransfer.utils.wording import listed
@@ -53,6 +54,23 @@ def leaking_examples(facts: Facts) -> Iterator[Issue]:
         yield Issue(
             f"{both:,} contents of the test split are also in the training split",
             f"remove them: {facts.commands.inspect()}",
+        )
+
+
+def leaking_near_copies(facts: Facts) -> Iterator[Issue]:
+    """Examples of the test split that are near copies of others."""
+    splits = facts.examples.splits
+    pairs = near_copies_across(facts.examples)
+    count = len({a if splits[a] == "test" else b for a, b in pairs if "test" in splits[[a, b]]})
+    if count:
+        subject = (
+            "1 test example is a near copy"
+            if count == 1
+            else f"{count:,} test examples are near copies"
+        )
+        yield Issue(
+            f"{subject} of training or validation examples",
+            f"remove one of each pair: {facts.commands.inspect()}",
         )
 
 

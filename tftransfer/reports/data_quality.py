@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
-from tftransfer.core.typing import Array, FloatArray
-from tftransfer.data.examples import SPLITS, Examples, read_item
+from tftransfer.core.typing import Array
+from tftransfer.data.examples import SPLITS, Examples
 from tftransfer.data.groups import units
-from tftransfer.data.input_pipeline import InputPipeline
+from tftransfer.data.near_copies import near_copies_across, pairs_of_near_copies
+from tftransfer.data.scan import MAX_COMPARED_EXAMPLES
 from tftransfer.models.network import FEATURES, Network
-from tftransfer.preprocessing.image.preprocessor import ImagePreprocessor
 from tftransfer.probes.cross_validation import folds
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 from tftransfer.probes.linear_probe import cross_validated_scores
-from tftransfer.reports.near_copies import SIDE, near_copies
 from tftransfer.reports.training_issues import backbone_until
-from tftransfer.utils.text_encoding import decode_text
 
-_MAX_COMPARED_EXAMPLES = 20_000
-_MAX_PAIRS = 10_000
-_BLOCK_EXAMPLES = 512
-# Gray levels between the darkest and the lightest tenth of an image; below it there is no content.
-_MIN_CONTRAST_LEVELS = 8
 _FOLDS = 5
 # Difference of probabilities from which a label is suspected.
 _MIN_MARGIN = 0.5
@@ -47,58 +39,6 @@ class SuspectedLabel:
     index: int
     predicted: str
     margin: float
-
-
-def near_duplicates(examples: Examples) -> list[tuple[int, int]]:
-    """Finds pairs of examples with almost the same content.
-
-    Texts with the same words, regardless of case and punctuation, and images of the same scene,
-    also cropped by up to a tenth, moved, mirrored, lighter or compressed again; none of audio.
-    The first 20,000 examples are compared.
-
-    Returns:
-      At most 10,000 pairs of indices, the lower index first; exact copies are not among them.
-    """
-    if examples.modality == "image":
-        return _similar_images(examples)
-    return _texts_of_same_words(examples) if examples.modality == "text" else []
-
-
-def _texts_of_same_words(examples: Examples) -> list[tuple[int, int]]:
-    first_index: dict[str, int] = {}
-    pairs: list[tuple[int, int]] = []
-    for index, item in enumerate(examples.items[:_MAX_COMPARED_EXAMPLES]):
-        words = _words(decode_text(read_item(item)))
-        first = first_index.setdefault(words, index)
-        if words and examples.sha256[first] != examples.sha256[index]:
-            pairs.append((first, index))
-    return pairs[:_MAX_PAIRS]
-
-
-def _words(text: str) -> str:
-    """The text in lower case, without punctuation."""
-    kept = (c if unicodedata.category(c)[0] in "LMNS" else " " for c in text.casefold())
-    return " ".join("".join(kept).split())
-
-
-def _similar_images(examples: Examples) -> list[tuple[int, int]]:
-    gray = _gray_images(examples)
-    low, high = np.quantile(gray.reshape(len(gray), -1), (0.1, 0.9), axis=1)
-    usable = np.flatnonzero(high - low >= _MIN_CONTRAST_LEVELS)
-    pairs = usable[near_copies(gray[usable])]
-    same = [examples.sha256[a] == examples.sha256[b] for a, b in pairs]
-    return [(int(a), int(b)) for a, b in pairs[~np.array(same, bool)][:_MAX_PAIRS]]
-
-
-def _gray_images(examples: Examples) -> FloatArray:
-    """Returns the first images in gray, float32 [n, 64, 64]."""
-    count = min(len(examples), _MAX_COMPARED_EXAMPLES)
-    images = InputPipeline(examples, ImagePreprocessor(SIDE), keep=False)
-    gray = np.zeros((count, SIDE, SIDE), np.float32)
-    for number, block in enumerate(images.batches(np.arange(count), _BLOCK_EXAMPLES)):
-        start = number * _BLOCK_EXAMPLES
-        gray[start : start + len(block)] = block.mean(axis=-1)
-    return gray
 
 
 def suspected_labels(
@@ -186,12 +126,11 @@ def _layer_probe_lines(accuracies: Mapping[str, float], network: Network) -> lis
 
 
 def _duplicate_lines(examples: Examples) -> list[str]:
-    pairs = near_duplicates(examples)
+    pairs, across = pairs_of_near_copies(examples), near_copies_across(examples)
     if not pairs:
-        compared = min(len(examples), _MAX_COMPARED_EXAMPLES)
+        compared = min(len(examples), MAX_COMPARED_EXAMPLES)
         return [f"near duplicates: none among the first {compared:,} examples"]
-    names, splits, targets = examples.names, examples.splits, examples.targets()
-    across = [(a, b) for a, b in pairs if splits[a] != splits[b]]
+    names, targets = examples.names, examples.targets()
     conflicting = [(a, b) for a, b in pairs if (targets[a] != targets[b]).any()]
     lines = [f"near duplicates: {len(pairs):,} pairs, {len(across):,} of them in different splits"]
     for what, some in (("in different splits", across), ("with different labels", conflicting)):

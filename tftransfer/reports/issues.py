@@ -11,6 +11,7 @@ from tftransfer.reports.facts import Rule
 RULES: Sequence[Rule] = (
     data_issues.contradictory_labels,
     data_issues.leaking_examples,
+    data_issues.leaking_near_copies,
     training_issues.mirrored_classes,
     training_issues.worse_than_the_probe,
     training_issues.no_better_than_a_guess,

@@ -9,7 +9,7 @@ from tftransfer.preprocessing.audio.checks import (
     decode_error,
     duration,
 )
-from tftransfer.preprocessing.base import Modality
+from tftransfer.preprocessing.base import Decoded, Modality
 
 __all__ = ["MODALITY"]
 
@@ -19,7 +19,7 @@ MODALITY = Modality(
     plural="clips",
     checks=CHECKS,
     warnings=WARNINGS,
-    decode=lambda data: (decode_error(data) or "", ""),
+    decode=lambda data: Decoded(decode_error(data) or ""),
     measure=duration,
     auto_length=auto_length,
     length_unit="s",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
-from tftransfer.core.typing import Array
-from tftransfer.preprocessing.base import Modality
+from tftransfer.core.typing import Array, IntArray
+from tftransfer.preprocessing.base import Decoded, Modality
 from tftransfer.preprocessing.image.checks import CHECKS, WARNINGS, transparent
+from tftransfer.preprocessing.image.signature import signature
 
 __all__ = ["MODALITY"]
 
@@ -19,8 +21,8 @@ _BLANK_STEP = 8
 _MIN_BLANK_SIDE = 8
 
 
-def _decode(data: bytes) -> tuple[str, str]:
-    """Returns why an image cannot be decoded, and that all its pixels have one color."""
+def _decode(data: bytes) -> Decoded:
+    """Decodes an image, and warns if all its pixels have one color."""
     import tensorflow as tf
 
     from tftransfer.preprocessing.image.decode import decode_turned
@@ -30,12 +32,14 @@ def _decode(data: bytes) -> tuple[str, str]:
     except (tf.errors.OpError, ValueError) as error:
         # The names of operations in TensorFlow's message mean nothing to users.
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(error).splitlines()[0])
-        return f"cannot be decoded: {' '.join(reason.split())[:_MAX_REASON_CHARACTERS]}", ""
+        reason = f"cannot be decoded: {' '.join(reason.split())[:_MAX_REASON_CHARACTERS]}"
+        return Decoded(reason)
     if not _is_blank(pixels):
-        return "", ""
+        return Decoded(signature=signature(pixels))
+    warning = "of one color"
     if transparent(data):
-        return "", "of one color without transparency, which is dropped; save on a background"
-    return "", "of one color"
+        warning += " without transparency, which is dropped; save on a background"
+    return Decoded(warning=warning)
 
 
 def _is_blank(pixels: Array) -> bool:
@@ -49,6 +53,12 @@ def _is_blank(pixels: Array) -> bool:
     )
 
 
+def _near_copies(signatures: Sequence[Array], labels: Array) -> IntArray:
+    from tftransfer.preprocessing.image.near_copies import near_copies  # imports SciPy
+
+    return near_copies(np.stack(signatures), labels)
+
+
 MODALITY = Modality(
     name="image",
     singular="image",
@@ -56,6 +66,7 @@ MODALITY = Modality(
     checks=CHECKS,
     warnings=WARNINGS,
     decode=_decode,
+    near_copies=_near_copies,
     augmentations={
         "none": "leaves examples unchanged",
         "flip": "mirrors left and right at random",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tftransfer.core.typing import Array
-from tftransfer.preprocessing.base import Modality
+from tftransfer.preprocessing.base import Decoded, Modality
 from tftransfer.preprocessing.text.checks import CHECKS, WARNINGS, count_words, strip_text
+from tftransfer.preprocessing.text.near_copies import texts_of_same_words, word_signature
 
 __all__ = ["MODALITY"]
 
@@ -45,7 +46,8 @@ MODALITY = Modality(
     plural="texts",
     checks=CHECKS,
     warnings=WARNINGS,
-    decode=lambda data: ("", ""),
+    decode=lambda data: Decoded(signature=word_signature(data)),
+    near_copies=texts_of_same_words,
     content=lambda data: strip_text(data).encode(),
     measure=count_words,
     auto_length=_auto_length,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from tftransfer.reports.near_copies import SIDE, near_copies
+from tftransfer.preprocessing.image.near_copies import near_copies
+from tftransfer.preprocessing.image.signature import SIDE
 
 COUNT = 300
 
