@@ -78,6 +78,10 @@ def test_load_teachers_selects_the_students_classes_of_a_run(monkeypatch):
 def test_distill_from_a_teacher_of_other_classes_is_an_error(train_recipe, source_run):
     recipe = f"distill:teacher={source_run.workdir}"
     check_error(train_recipe, "does not have these classes: 5, 6", recipe)
+    with pytest.raises(tftransfer.UserError) as caught:
+        train_recipe(recipe)
+    _, _, features = caught.value.remedy.partition("--recipe=")
+    assert train_recipe(features, epochs=1).result["recipe"] == "distill_features"
     check_error(train_recipe, "has no teacher", "distill")
 
 

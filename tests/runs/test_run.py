@@ -83,7 +83,7 @@ def test_run_unfinished_shows_itself_and_names_the_command(tuned_run, tmp_path):
         (folder / name).write_bytes((tuned_run.workdir / name).read_bytes())
     run = tftransfer.Run(folder)
     assert "not finished; 6 epochs done" in run._repr_html_()
-    command = f"tftransfer train --config='{folder}'/config.json --workdir='{folder}' --resume"
+    command = f"tftransfer train --config='{folder}/config.json' --workdir='{folder}' --resume"
     for use in (lambda: tftransfer.load(folder), lambda: run.model, run.evaluate):
         with pytest.raises(tftransfer.UserError, match="is not finished") as caught:
             use()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ def _backbone_teacher(name: str, outputs: set[str], *, trust_code: bool) -> Teac
     if outputs != {FEATURES}:
         raise UserError(
             f"The teacher {name} is not a run, so it has no classes, but a loss reads its scores.",
-            "Give a run that was trained on these classes, or use --recipe=distill_features.",
+            f"Give a run that was trained on these classes, or use {_features_of(name)}",
         )
     backbone = load_backbone(name, trust_code=trust_code)
     return Teacher(network=Network(backbone, (), units=0))
@@ -74,13 +75,18 @@ def _run_teacher(name: str, outputs: set[str], classes: Sequence[str]) -> Teache
         raise UserError(
             f"The scores of the teacher {name} are not of one class per example: its problem type "
             f"is {run.problem_type}.",
-            "Learn its features, which need no classes: --recipe=distill_features.",
+            f"Learn its features, which need no classes: {_features_of(name)}",
         )
     unknown = [each for each in classes if each not in run.classes]
     if unknown and "logits" in outputs:
         raise UserError(
             f"The teacher {name} does not have these classes: {', '.join(unknown[:5])}.",
-            "Learn its features, which need no common classes: --recipe=distill_features.",
+            f"Learn its features, which need no common classes: {_features_of(name)}",
         )
     columns = () if unknown else tuple(run.classes.index(each) for each in classes)
     return Teacher(network=run.network, classes=run.classes, columns=columns)
+
+
+def _features_of(teacher: str) -> str:
+    """The flag of the recipe that learns the features of a teacher."""
+    return f"--recipe={shlex.quote(f'distill_features:teacher={teacher}')}"

@@ -207,12 +207,16 @@ def open_finished(workdir: PathLike) -> RunFolder:
     """
     folder = open_run_folder(workdir)
     if not folder.finished:
-        path = shlex.quote(str(folder.workdir))
-        raise UserError(
-            f"The run {folder.workdir} is not finished.",
-            f"Finish it: tftransfer train --config={path}/{CONFIG} --workdir={path} --resume",
-        )
+        raise UserError(f"The run {folder.workdir} is not finished.", _to_finish(folder))
     return folder
+
+
+def _to_finish(folder: RunFolder) -> str:
+    if folder.experiment.data_is_in_memory:
+        return f"Finish it: tftransfer.train(experiment, {str(folder.workdir)!r}, resume=True)"
+    config = shlex.quote(str(folder.workdir / CONFIG))
+    path = shlex.quote(str(folder.workdir))
+    return f"Finish it: tftransfer train --config={config} --workdir={path} --resume"
 
 
 def write_predictions(path: Path, table: Sequence[Sequence[Any]]) -> None:
