@@ -108,3 +108,36 @@ def test_few_bytes_and_single_odd_files_are_windows_1252():
     assert find_encoding(["grün".encode("cp1252")], "t.csv").name == "windows-1252"
     items = [b"plain text"] * 9 + [bytes(range(128, 255)) * 2]
     assert recoded(items) == (items, ())
+
+
+WESTERN = {
+    "french": "le garçon préféré déjà né été là-bas où êtes-vous",
+    "german": "schöne grüne Bäume über große Straßen müde Füße",
+    "spanish": "el niño comió mañana el corazón qué día",
+    "swedish": "jag är på väg till Malmö två små flickor",
+    "danish": "rødgrød med fløde på en ø gået",
+    "italian": "perché così la città più bella è già là",
+}
+
+
+@pytest.mark.parametrize("lines", [1, 3, 40])
+@pytest.mark.parametrize("encoding", ["cp1252", "mac_roman", "cp850"])
+@pytest.mark.parametrize("language", WESTERN)
+def test_western_tables_of_excel_for_windows_mac_and_dos_are_read(
+    tmp_path, language, encoding, lines
+):
+    """Excel saves CSV, CSV (Macintosh) with carriage returns, and CSV (MS-DOS)."""
+    texts = [f"{WESTERN[language]} {number}" for number in range(lines)]
+    path = tmp_path / "t.csv"
+    ending = "\r" if encoding == "mac_roman" else "\r\n"
+    path.write_bytes(ending.join(["text,label", *(f"{text},a" for text in texts)]).encode(encoding))
+    assert [row["text"] for row in read_table(path).rows.values()] == texts
+
+
+def test_utf8_with_an_odd_line_and_carriage_returns_is_read(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"für {n},schön".encode() for n in range(8)] + ["müde,schön".encode("cp1252")]
+    path.write_bytes(b"\r".join([b"text,label", *rows]))
+    found = read_table(path)
+    assert found.rows[10] == {"text": "müde", "label": "schön"} and len(found.rows) == 9
+    assert {row["label"] for row in found.rows.values()} == {"schön"}

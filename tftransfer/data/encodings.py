@@ -20,6 +20,8 @@ _LETTERS = {
     DEFAULT: "LATIN",
     "cp1250": "LATIN",
     "cp1254": "LATIN",
+    "mac_roman": "LATIN",
+    "cp850": "LATIN",
     "cp1251": "CYRILLIC",
     "koi8_r": "CYRILLIC",
     "cp866": "CYRILLIC",
@@ -41,6 +43,10 @@ _USUAL_ROWS = {
 _USUAL_BIG5 = (0xA4, 0xC6)
 _ACCENTED = set("àáâãäåæçèéêëìíîïñòóôõöøùúûüýÿßœšžąćęłńśźżčďěňřťůőűğışăîșțđ")
 _MARKS = set("«»“”„‘’‚–—…•€£§°©®™¡¿´·、。，！？「」・ー½¼×")
+# Marks that may be between two letters, without blanks.
+_INSIDE_WORDS = set("’‘´·–—…ー・")
+# Encodings of Western texts, of which a few bytes show the one, by capitals and marks inside words.
+_WESTERN = (DEFAULT, "mac_roman", "cp850")
 _WORD = re.compile(r"[^\W\d_]+")
 _MAX_SAMPLE = 20_000  # characters that are not ASCII
 # Fewer bytes that are not ASCII, or a lower fraction, are too few to know their encoding.
@@ -108,7 +114,7 @@ def find_encoding(lines: Iterable[bytes], source: str, encoding: str = "auto") -
         return Encoding(name=encoding, warning=invalid_bytes(texts, source, encoding))
     sample = _sample(lines)
     if _non_ascii(sample) < _MIN_BYTES:
-        return _reported(DEFAULT, sample, source)
+        return _reported(_western(sample), sample, source)
     scores = {name: _plausibility(sample, name) for name in _LETTERS}
     best = max(scores.values())
     if scores[DEFAULT] >= max(_MIN_PLAUSIBLE, best - _MARGIN / 2):
@@ -118,6 +124,7 @@ def find_encoding(lines: Iterable[bytes], source: str, encoding: str = "auto") -
     if not name or best < _MIN_PLAUSIBLE:
         raise _in_doubt(source, sample, near)
     return _reported(name, sample, source)
+
 
 
 def invalid_bytes(texts: Iterable[str], source: str, encoding: str) -> str:
@@ -143,6 +150,14 @@ def invalid_bytes(texts: Iterable[str], source: str, encoding: str) -> str:
             "Omit --encoding, which detects it, or give the right one.",
         )
     return printable(f"{source} is read as {encoding}: {what}, for example {_shown(invalid[0])!r}")
+
+
+def _western(sample: bytes) -> str:
+    """Returns the most plausible encoding of a Western text, Windows-1252 in doubt."""
+    scores = {name: _plausibility(sample, name) for name in _WESTERN}
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] >= max(_MIN_PLAUSIBLE, scores[DEFAULT] + _MARGIN) else DEFAULT
+
 
 
 def _sample(lines: Iterable[bytes]) -> bytes:
@@ -174,19 +189,31 @@ def _plausibility(sample: bytes, encoding: str) -> float:
         total += len(letters)
         if letters and _is_plausible_word(word, letters, script):
             good += sum(map(usual, letters))
-    others = [each for each in _WORD.sub("", text) if not each.isascii()]
-    good += sum(each in _MARKS for each in others)
+    others = [
+        each.start() for each in re.finditer(r"[^\x00-\x7f]", text) if not each[0].isalpha()
+    ]
+    good += sum(_is_plausible_mark(text, place) for place in others)
     return good / max(1, total + len(others))
+
+
+def _is_plausible_mark(text: str, place: int) -> bool:
+    """Returns whether a character is a usual mark, and not in the middle of a word."""
+    if text[place] not in _MARKS:
+        return False
+    if text[place] in "‚„" and text[max(0, place - 1) : place].isalpha():  # they open quotations
+        return False
+    inside = text[max(0, place - 1) : place].isalpha() and text[place + 1 : place + 2].isalpha()
+    return not inside or text[place] in _INSIDE_WORDS or not text[place - 1].isascii()
 
 
 def _is_plausible_word(word: str, letters: list[str], script: str) -> bool:
     """Returns whether a word has one script, and capitals at its start only or everywhere."""
-    if script in _USUAL_ROWS or script in ("HEBREW", "ARABIC"):
+    if script in _USUAL_ROWS:
         return True
-    if script == "LATIN":
-        return len(word) < 3 or 2 * len(letters) <= len(word)
     cased = word[1:].islower() or word.isupper() or len(word) == 1
-    return len(letters) == len(word) and cased
+    if script == "LATIN":
+        return cased and (len(word) < 3 or 3 * len(letters) <= 2 * len(word))
+    return len(letters) == len(word) and (cased or script in ("HEBREW", "ARABIC"))
 
 
 def _usual_character(script: str, encoding: str) -> Callable[[str], bool]:

@@ -108,13 +108,14 @@ def _decoded(data: bytes, path: Path, encoding: str) -> tuple[str, tuple[str, ..
         )
     if found != "windows-1252":
         return decode_text(data), (() if found == "utf-8" else (f"{path.name} is read as {found}",))
-    lines = data.split(b"\n")
+    ending = b"\n" if b"\n" in data else b"\r"  # of Mac OS before 10
+    lines = data.split(ending)
     not_ascii = [line for line in lines if not line.isascii()]
     others = [line for line in not_ascii if detect_encoding(line) != "utf-8"]
     if 2 * len(others) < len(not_ascii):
         plural = "s" * (len(others) > 1)
         odd = find_encoding(others, f"{len(others):,} line{plural} of {path.name}")
-        text = "\n".join(
+        text = ending.decode().join(
             decode_text(line) if detect_encoding(line) == "utf-8" else odd.decode(line)
             for line in lines
         )
