@@ -1,8 +1,11 @@
 """Which columns of a table are labels, end to end from a file of texts."""
 
+import numpy as np
 import pytest
 
+import tftransfer
 from tftransfer.data.manifest import from_manifest
+from tftransfer.readers.load import read_examples
 from tftransfer.utils.errors import UserError
 
 
@@ -104,3 +107,51 @@ def test_valid_and_invalid_are_classes_and_a_named_label_is_no_split(read):
     assert found.classes == ("invalid", "valid") and set(found.splits) == {""}
     named = read({"set": ["train", "test"] * 12}, columns="label=set")
     assert named.classes == ("test", "train") and set(named.splits) == {""}
+
+
+ROWS_OF_TEXTS = [f"{('a good', 'the bad', 'one more')[k % 3]} film {k}" for k in range(48)]
+
+
+def _columns(tmp_path, **columns):
+    path = tmp_path / "t.csv"
+    lines = [",".join(cells) for cells in zip(ROWS_OF_TEXTS, *columns.values())]
+    path.write_text("\n".join([",".join(["text", *columns]), *lines]), encoding="utf-8")
+    return read_examples(tftransfer.Experiment(data=str(path)))
+
+
+@pytest.mark.parametrize("label", ["label", "mood"])
+@pytest.mark.parametrize("names", [("train", "test"), ("Training", "PublicTest", "PrivateTest")])
+def test_a_column_of_splits_with_another_name_is_no_label_and_is_reported(tmp_path, label, names):
+    splits = [names[k // 2 % len(names)] for k in range(48)]
+    found = _columns(tmp_path, **{label: ["a", "b"] * 24, "Usage": splits})
+    assert found.problem_type == "single_label" and found.classes == ("a", "b")
+    assert any("--columns=split=Usage uses it" in line for line in found.warnings)
+
+
+def test_the_remedy_for_a_column_of_splits_works(tmp_path):
+    _columns(tmp_path, mood=["a", "b"] * 24, part_of=["train", "train", "test", "test"] * 12)
+    given = {"data": str(tmp_path / "t.csv"), "columns": "split=part_of"}
+    found = read_examples(tftransfer.Experiment(**given))
+    assert found.classes == ("a", "b") and found.splits.tolist().count("test") == 24
+
+
+@pytest.mark.parametrize(
+    "date", ["2024-01-{:02}", "{}/1/2024", "{}.1.24", "2024-01-{:02} 10:00:00"]
+)
+def test_a_column_of_dates_is_no_label_next_to_names_and_is_reported(tmp_path, date):
+    dates = [date.format(1 + k % 12) for k in range(48)]
+    found = _columns(tmp_path, date=dates, mood=["a", "b"] * 24)
+    assert found.classes == ("a", "b")
+    assert any("holds dates and is no label; --columns=label=date" in w for w in found.warnings)
+    found = _columns(tmp_path, date=dates)
+    assert len(found.classes) == 12
+    assert any("holds dates, each of which is a class" in line for line in found.warnings)
+
+
+@pytest.mark.parametrize("separator", [" ", "\u00a0", "\u202f", "'", "\u2019"])
+def test_thousands_may_be_separated_by_blanks_and_apostrophes(tmp_path, separator):
+    prices = [f"{1000 * k + 123:,}".replace(",", separator) for k in range(48)]
+    found = _columns(tmp_path, price=prices)
+    assert found.problem_type == "regression"
+    np.testing.assert_allclose(np.sort(found.labels[:, 0]), 1000 * np.arange(48) + 123)
+    assert any("grouped thousands" in line for line in found.warnings)

@@ -143,7 +143,7 @@ _ALL = (
     Command(
         name="predict",
         required=("workdir",),
-        flags=("workdir",),
+        flags=("workdir", "columns", "encoding"),
         arguments="FILE_OR_FOLDER ...",
         texts={"workdir": _FINISHED_RUN},
         examples=("tftransfer predict --workdir=runs/photos a.jpg b/",),
@@ -151,7 +151,7 @@ _ALL = (
     Command(
         name="export",
         required=("workdir",),
-        flags=("workdir", "folder", "data", *_CACHE_FLAGS),
+        flags=("workdir", "folder", "data", *_READING_FLAGS, *_CACHE_FLAGS),
         texts={
             "workdir": _FINISHED_RUN,
             "data": "Data to compare on, in any form that train accepts; empty for the data of the "

@@ -78,7 +78,8 @@ def run_predict(arguments: Arguments) -> int:
     failed = False
     # Programs read the results from stdout, so messages go to stderr.
     console_handler().stream_name = "stderr"
-    for row in api.predict(_workdir(arguments.flags), list(_inputs(arguments.free))):
+    inputs = list(_inputs(arguments.free))
+    for row in api.predict(_workdir(arguments.flags), inputs, **arguments.experiment):
         failed |= "error" in row
         _print(f"{printable(row['name'])}\t{_prediction(row)}")
     return USER_ERROR if failed else OK
@@ -105,10 +106,9 @@ def _prediction(row: Prediction) -> str:
 
 def run_export(arguments: Arguments) -> None:
     """Exports a run and prints the result of the comparison with its network."""
-    given = arguments.flags
-    report = api.export(
-        _workdir(given), given.folder or None, arguments.experiment.get("data"), **_cache(given)
-    )
+    given, reading = arguments.flags, dict(arguments.experiment)
+    data = reading.pop("data", None)
+    report = api.export(_workdir(given), given.folder or None, data, **reading, **_cache(given))
     _print(
         f"exported to {report['folder']}: its scores differ from the network's by at most "
         f"{report['max_difference']:.1g} on {report['examples']} examples"

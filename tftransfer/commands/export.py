@@ -15,6 +15,9 @@ def export(
     folder: PathLike | None = None,
     data: Any = None,
     *,
+    columns: str | None = None,
+    encoding: str = "auto",
+    max_quarantine: float = 0.05,
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_CACHE_BYTES,
 ) -> ExportReport:
@@ -24,6 +27,9 @@ def export(
       run: A `Run`, or the folder of one.
       folder: Folder of the SavedModel, which is replaced; None for `export` in the run's folder.
       data: Data to compare on, as in `Experiment.data`; None for the data of the run.
+      columns: Contents of table columns of `data`; None for those of the run.
+      encoding: Encoding of the tables and text files of `data`; `auto` detects it.
+      max_quarantine: Fraction of the files of `data` that may be unreadable.
       cache_dir: Folder of the cache, as in `train`.
       cache_bytes: Size limit of the cache in bytes, as in `train`.
 
@@ -50,4 +56,12 @@ def export(
       >>> report["examples"], report["max_difference"] < 1e-5
       (40, True)
     """
-    return load(run).export(folder, data, cache_dir=cache_dir, cache_bytes=cache_bytes)
+    return load(run).export(
+        folder,
+        data,
+        columns=columns,
+        encoding=encoding,
+        max_quarantine=max_quarantine,
+        cache_dir=cache_dir,
+        cache_bytes=cache_bytes,
+    )

@@ -7,7 +7,13 @@ from tftransfer.runs.predictions import Inputs, Prediction
 from tftransfer.runs.run import load
 
 
-def predict(run: PathLike, inputs: Inputs) -> list[Prediction]:
+def predict(
+    run: PathLike,
+    inputs: Inputs,
+    *,
+    columns: str | None = None,
+    encoding: str | None = None,
+) -> list[Prediction]:
     """Returns labels and calibrated scores for each input, in order.
 
     Args:
@@ -15,6 +21,8 @@ def predict(run: PathLike, inputs: Inputs) -> list[Prediction]:
       inputs: One or more examples: paths of files, of folders or of tables, each row of which is
         an example; encoded bytes; or arrays, such as images uint8 [h, w, 3] or waveforms at
         16 kHz. For a run on texts, strings are the texts, and paths are `pathlib.Path`s.
+      columns: Contents of table columns, as in `Experiment.columns`; None for those of the run.
+      encoding: Encoding of tables and text files; None for that of the run.
 
     Raises:
       UserError: If the run is not finished or a path does not exist. Files that cannot be read get
@@ -34,4 +42,4 @@ def predict(run: PathLike, inputs: Inputs) -> list[Prediction]:
       >>> [row["label"] for row in tftransfer.predict(run, images[:3])]
       ['0', '1', '2']
     """
-    return load(run).predict(inputs)
+    return load(run).predict(inputs, columns=columns, encoding=encoding)

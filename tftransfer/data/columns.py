@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from tftransfer.data.groups import column_of_groups
 from tftransfer.data.label_columns import choose_labels, divides, undivided_note
 from tftransfer.data.table_header import column_of_texts
 from tftransfer.data.table_paths import column_of_files
+from tftransfer.labels.numbers import is_number
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError, unknown_name
 
@@ -74,6 +76,7 @@ USUAL_NAMES = {
     ),
     "split": ("split", "part", "subset", "set"),
 }
+_MIN_PIXELS_A_SIDE = 8
 _REMEDY = "Give for example --columns=text=review,label=stars; roles: " + ", ".join(USUAL_NAMES)
 
 
@@ -181,12 +184,33 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
     if not name and (texts := column_of_texts(cells)):
         return texts, True
     if not name:
+        _check_no_pixels(table)
         error = unknown_name("column", "path", header)
         raise UserError(
             f"{table.path} has neither a column of paths nor one of texts. {error.remedy}",
             "Name it path or text, or give --columns=text=NAME,label=NAME (or path=NAME).",
         )
     return name, False
+
+
+def _check_no_pixels(table: Table) -> None:
+    """Checks that a table without paths and texts is not one of pixels.
+
+    Raises:
+      UserError: It has a square number of columns of numbers, up to a last one.
+    """
+    columns = {name: [row[name] for row in table.rows.values()] for name in table.header}
+    numbers = [name for name, cells in columns.items() if all(map(is_number, cells))]
+    side = math.isqrt(len(numbers))
+    if side < _MIN_PIXELS_A_SIDE:
+        return
+    first = table.header.index(numbers[0]) + (len(numbers) > side * side)
+    raise UserError(
+        f"{table.path} has {len(numbers)} columns of numbers and none of paths or texts: perhaps "
+        "pixels.",
+        f"Read it in Python by pandas, and give (frame.iloc[:, {first}:{first + side * side}]"
+        f".to_numpy('uint8').reshape(-1, {side}, {side}), frame['LABEL']) as data.",
+    )
 
 
 def item_warnings(table: Table, columns: str, item: str, *, texts: bool) -> tuple[str, ...]:

@@ -189,9 +189,7 @@ def _plausibility(sample: bytes, encoding: str) -> float:
         total += len(letters)
         if letters and _is_plausible_word(word, letters, script):
             good += sum(map(usual, letters))
-    others = [
-        each.start() for each in re.finditer(r"[^\x00-\x7f]", text) if not each[0].isalpha()
-    ]
+    others = [each.start() for each in re.finditer(r"[^\x00-\x7f]", text) if not each[0].isalpha()]
     good += sum(_is_plausible_mark(text, place) for place in others)
     return good / max(1, total + len(others))
 

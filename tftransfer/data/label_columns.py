@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from tftransfer.data.examples import SPLIT_NAMES
 from tftransfer.labels.flags import flags_of_cells
@@ -20,6 +21,16 @@ _MIN_ROWS_OF_NAMES = 20
 _FOLDS = ("fold", "folds", "fold_id", "kfold", "k_fold", "cv_fold")
 _SIMILAR = 0.75
 _MAX_LISTED = 3
+_SPLIT = re.compile(r"train(ing)?|\w*test(ing)?|val(id(ation)?)?|dev|holdout", re.IGNORECASE)
+_SPLITS_NOTE = (
+    "the column {0} names splits and is no label; --columns=split={0} uses it, where its cells are "
+    "train, val and test"
+)
+_DATE = re.compile(r"(\d{4}([-/.])\d\d?\2\d\d?|\d\d?([-/.])\d\d?\3(\d{4}|\d\d))([ T][\d:.]+\S*)?")
+_DATES_NOTE = "the column {0} holds dates and is no label; --columns=label={0} uses it"
+_ONLY_DATES_NOTE = (
+    "the column {0} holds dates, each of which is a class; --columns=label=NAME names another"
+)
 
 
 def choose_labels(
@@ -34,12 +45,19 @@ def choose_labels(
         folds, constants, and numbers next to names are no labels, if others remain.
     """
     if usual:
-        return _without_twins(rows, usual)
+        _, notes = _without(rows, [*usual, *others], _names_splits, _SPLITS_NOTE)
+        kept, twins = _without_twins(rows, usual)
+        return kept, [*notes, *twins]
     labels = [name for name in others if not _identifies_rows(_cells(rows, name))] or list(others)
-    labels, notes = _without_folds(labels)
+    labels, notes = _without(rows, labels, _names_splits, _SPLITS_NOTE)
+    labels, more = _without(rows, labels, _holds_dates, _DATES_NOTE)
+    notes += more
+    labels, more = _without_folds(labels)
+    notes += more
     labels, more = _of_one_type(rows, labels)
     kept, twins = _without_twins(rows, labels)
-    return kept, [*notes, *more, *twins]
+    dates = [_ONLY_DATES_NOTE.format(n) for n in kept if _holds_dates(_cells(rows, n))]
+    return kept, [*notes, *more, *twins, *map(printable, dates)]
 
 
 def divides(rows: _Rows, name: str) -> bool:
@@ -77,6 +95,26 @@ def _identifies_rows(cells: Sequence[str]) -> bool:
     except UserError:  # of a comma, hence numbers
         return False
     return numbers is None or (numbers.whole and not numbers.remark)
+
+
+def _without(
+    rows: _Rows, labels: Sequence[str], test: Callable[[Sequence[str]], bool], note: str
+) -> tuple[list[str], list[str]]:
+    """Returns the columns whose cells do not pass a test, if there are any, and notes."""
+    passed = [name for name in labels if test(_cells(rows, name))]
+    rest = [name for name in labels if name not in passed]
+    return (rest, [printable(note.format(name)) for name in passed]) if rest else (list(labels), [])
+
+
+def _names_splits(cells: Sequence[str]) -> bool:
+    different = {cell for cell in cells if cell}
+    training = any(cell.lower().startswith("train") for cell in different)
+    return len(different) > 1 and training and all(map(_SPLIT.fullmatch, different))
+
+
+def _holds_dates(cells: Sequence[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return bool(filled) and all(map(_DATE.fullmatch, filled))
 
 
 def _without_folds(labels: Sequence[str]) -> tuple[list[str], list[str]]:

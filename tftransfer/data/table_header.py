@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tftransfer.data.tables import Table
+from tftransfer.data.tables import JSON_SUFFIXES, Table
 from tftransfer.labels.numbers import is_number
 from tftransfer.utils.console import printable
 
@@ -27,7 +27,7 @@ def with_header(table: Table) -> Table:
     Args:
       table: Table whose first row was taken for its header; one of JSON has names.
     """
-    if (2 not in table.rows and table.rows) or table.path.suffix.lower() in (".jsonl", ".ndjson"):
+    if (2 not in table.rows and table.rows) or table.path.suffix.lower() in JSON_SUFFIXES:
         return table
     cells = {name: [row[name].strip() for row in table.rows.values()] for name in table.header}
     if not cells or not any(_is_example(name, column) for name, column in cells.items()):

@@ -1,16 +1,14 @@
-"""Tables in files: .csv, .tsv, and .jsonl with one JSON object per line."""
+"""Tables in files: .csv, .tsv, .json and .jsonl."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from tftransfer.core.typing import JSON
 from tftransfer.data.encodings import (
     check_encoding,
     find_encoding,
@@ -18,11 +16,16 @@ from tftransfer.data.encodings import (
     utf16_without_mark,
 )
 from tftransfer.data.examples import Quarantined
+from tftransfer.data.json_tables import read_json
+from tftransfer.data.other_formats import check_is_text
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
+# A cell in quotes with more lines, each of which could be a row, has lost its end.
+_MAX_ROWS_IN_A_CELL = 3
 # Python's csv module refuses cells above 131,072 characters by default.
 _MAX_CELL_CHARACTERS = 1 << 27
 
@@ -75,9 +78,10 @@ def read_table(path: Path, encoding: str = "auto") -> Table:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
+    check_is_text(data, path)
     text, warnings = _decoded(data, path, encoding)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        header, rows, unusable = _read_json_lines(text, path)
+    if path.suffix.lower() in JSON_SUFFIXES:
+        header, rows, unusable = read_json(text, path)
     else:
         cells, more = _read_cells(text, path)
         header, rows, unusable = _with_header(cells, path)
@@ -148,7 +152,8 @@ def _with_header(cells: list[list[str]], path: Path) -> _Rows:
         number, reason = next(iter(unusable.items()))
         raise UserError(
             f"{path}, row {number}: {reason}, and so it is with all rows.",
-            "Give each column a name in the header, and quote cells that contain the delimiter.",
+            "Give each column a name in the header, remove lines above it, and quote cells that "
+            "contain the delimiter.",
         )
     return header, rows, unusable
 
@@ -160,24 +165,54 @@ def _read_cells(text: str, path: Path) -> tuple[list[list[str]], tuple[str, ...]
         if _quotes_are_text(rows):
             warning = "quotes are part of the text: they do not enclose whole cells"
             return rows, (warning,) if '"' in text else ()
-    delimiter, warnings = _delimiter(text, tabs)
+    delimiter, text, warnings = _delimiter(text, tabs)
     before = csv.field_size_limit(_MAX_CELL_CHARACTERS)
     try:
-        return list(csv.reader(io.StringIO(text, ""), delimiter=delimiter)), warnings
+        rows = list(csv.reader(io.StringIO(text, ""), delimiter=delimiter))
+        _check_quotes(rows, delimiter, path)
+        return rows, warnings
     except csv.Error as error:
         raise UserError(f"{path} cannot be read: {error}", "Fix the file.") from None
     finally:
         csv.field_size_limit(before)
 
 
-def _delimiter(text: str, tabs: bool) -> tuple[str, tuple[str, ...]]:
-    """Returns the delimiter of cells, and warnings."""
+def _delimiter(text: str, tabs: bool) -> tuple[str, str, tuple[str, ...]]:
+    """Returns the delimiter of cells, the text of the table, and warnings.
+
+    Excel reads the delimiter from a line such as `sep=;` above the header.
+    """
     header = next(filter(str.strip, _lines(text)), "")
+    if header.lower().startswith("sep=") and len(header.strip("\r\n")) == len("sep=;"):
+        return (
+            header[4],
+            text.partition(header.rstrip("\n"))[2].lstrip("\r\n"),
+            (f"it is read by {header[:5]}",),
+        )
     if not tabs and "," not in header:
-        for delimiter, name in (("\t", "tabs"), (";", "semicolons")):
+        for delimiter, name in (("\t", "tabs"), (";", "semicolons"), ("|", "vertical bars")):
             if delimiter in header:
-                return delimiter, (f"its cells are separated by {name}",)
-    return "\t" if tabs else ",", ()
+                return delimiter, text, (f"its cells are separated by {name}",)
+    return "\t" if tabs else ",", text, ()
+
+
+def _check_quotes(rows: Sequence[Sequence[str]], delimiter: str, path: Path) -> None:
+    """Checks that no cell holds rows, as it does after a quote without its counterpart.
+
+    Raises:
+      UserError: A cell has several lines with as many delimiters as the header.
+    """
+    count = len(rows[0]) - 1 if rows else 0
+    for number, row in enumerate(rows, 1):
+        for cell in row if count else ():
+            if cell.count("\n") < _MAX_ROWS_IN_A_CELL:
+                continue
+            lines = [line for line in _lines(cell) if line.count(delimiter) == count]
+            if len(lines) >= _MAX_ROWS_IN_A_CELL and 2 * len(lines) > cell.count("\n"):
+                raise UserError(
+                    f"{path}, row {number}: a quote opens a cell that holds {len(lines):,} rows.",
+                    'Close the quote, or double it (""), if it is part of the text.',
+                )
 
 
 def _lines(text: str) -> list[str]:
@@ -196,39 +231,3 @@ def _quotes_are_text(rows: Sequence[Sequence[str]]) -> bool:
 
 def _is_quoted(cell: str) -> bool:
     return len(cell) > 1 and cell.endswith('"') and '"' not in cell[1:-1].replace('""', "")
-
-
-def _read_json_lines(text: str, path: Path) -> _Rows:
-    rows: dict[int, dict[str, str]] = {}
-    unusable: dict[int, str] = {}
-    for number, line in enumerate(_lines(text), 1):
-        if not line.strip():
-            continue
-        try:
-            found = json.loads(line)
-        except ValueError as error:
-            unusable[number] = f"it is not JSON: {error}"
-            continue
-        if isinstance(found, dict):
-            rows[number] = {str(key): _cell(value) for key, value in found.items()}
-        else:
-            unusable[number] = "it is not a JSON object"
-    if unusable and not rows:
-        number, reason = next(iter(unusable.items()))
-        raise UserError(f"{path}, line {number}: {reason}.", "Give one JSON object per line.")
-    if not rows:
-        raise UserError(f"{path} has no rows.", "Add one line per example.")
-    header = list(dict.fromkeys(name for row in rows.values() for name in row))
-    complete = {n: {name: row.get(name, "") for name in header} for n, row in rows.items()}
-    return header, complete, unusable
-
-
-def _cell(value: JSON) -> str:
-    """Returns a JSON value as a cell; a list of names stays JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # 0 and 0.0 are one number
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

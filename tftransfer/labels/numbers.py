@@ -14,6 +14,7 @@ from tftransfer.utils.errors import UserError
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _GROUPS = re.compile(r"[+-]?\d{1,3}([.'\u2019 \u00a0\u202f]\d{3})+(,\d+)?", re.ASCII)
+_BLANKS = " \u00a0\u202f"
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 _UNIT = re.compile(r"([$€£¥]?)\s*([+-]?[\d.,]*\d)\s*(%|‰|°?[A-Za-zµ/²³]{1,6}|[€$£¥])?")
 _MAX_CLASS_NUMBERS = 20
@@ -91,7 +92,8 @@ def _is_european(cells: Sequence[str]) -> bool:
     if any("," in cell for cell in cells):
         return True
     # Without a comma, blanks may also separate numbers of classes.
-    return all(is_number(cell) or "." in cell for cell in cells)
+    several = len(set(cells)) > _MIN_AMOUNTS and 2 * len(set(cells)) > len(cells)
+    return several or all(is_number(cell) or not set(cell) & set(_BLANKS) for cell in cells)
 
 
 def _from_european(cell: str) -> str:

@@ -82,7 +82,7 @@ class Elements:
             values, labels = (value, label) if is_batch else ([value], [label])
             if labeled and labels is not None:
                 self.labels += [_text(each) for each in labels]
-            yield from values
+            yield from map(_dense, values)
         if weights:
             self.warnings.append("weights of examples are all equal, and are not used")
 
@@ -120,11 +120,30 @@ class Elements:
         spec = getattr(self.source, "element_spec", None)
         if spec is None:
             return labels is not None
-        first = spec[0] if isinstance(spec, tuple) else spec
         if isinstance(spec, Mapping):
-            first = spec[next(key for key in _INPUT_KEYS if key in spec)]
-        shape = getattr(first, "shape", None)
-        return shape is not None and shape.rank == 2 and shape[0] is None and shape[1] is not None
+            spec = _first_of(spec, _INPUT_KEYS), _first_of(spec, _LABEL_KEYS)
+        first, label = (*spec, None)[:2] if isinstance(spec, tuple) else (spec, None)
+        shape, labels_shape = _spec_shape(first), _spec_shape(label)
+        if len(shape) != 2 or shape[0] is not None:
+            return False
+        return shape[1] is not None or (labels_shape[:1] == (None,) and bool(labels))
+
+
+def _dense(value: _Element) -> _Element:
+    """Returns a slice of a ragged tensor, which is an array of arrays, as one array."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "O" or not value.ndim:
+        return value
+    rows = [_dense(row) for row in value]
+    same = (
+        all(isinstance(row, np.ndarray) for row in rows) and len({np.shape(r) for r in rows}) == 1
+    )
+    return np.stack(rows) if same else value
+
+
+def _spec_shape(spec: object) -> tuple[int | None, ...]:
+    """Returns the shape of a `tf.TensorSpec` or another, with None where it varies."""
+    shape = getattr(spec, "shape", None)
+    return () if shape is None or shape.rank is None else tuple(shape)
 
 
 def is_keras_dataset(data: object) -> bool:

@@ -13,12 +13,12 @@ from tftransfer.core.typing import Array, ArrayLike
 from tftransfer.data.examples import Quarantined
 from tftransfer.data.file_types import modality_of_files
 from tftransfer.data.table_paths import FoundFiles
+from tftransfer.readers.frames import SAMPLE_RATE
 from tftransfer.readers.listed_files import listed_files, text_warnings
 from tftransfer.readers.pixels import Pixels, encode_png
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
 
-SAMPLE_RATE = 16_000  # Hz
 _INT16_FULL_SCALE = 2.0**15
 # Arrays [n, 1] or [n, 2] longer than this are clips: an image is rarely that narrow and long.
 _MIN_NARROW_CLIP_SAMPLES = 256
@@ -142,6 +142,17 @@ def kind_of_value(value: ArrayLike | None, number: int) -> str:
             return "audio"
         if array.ndim > 1:
             return "image"
+    if array.ndim and array.size and isinstance(array.flat[0], (str, bytes)):
+        raise UserError(
+            f"Example {number} is a list of strings, such as tokens.",
+            "Give one string for each: ' '.join(tokens), or in tf.data map "
+            "tf.strings.reduce_join(tokens, -1, separator=' ').",
+        )
+    if not array.ndim and array.dtype.kind in "biuf" and np.isfinite(array):
+        raise UserError(
+            f"Example {number} is the number {value}, not a text, image or waveform.",
+            "Give (inputs, labels) in this order, and each input as a string, pixels or samples.",
+        )
     raise UserError(
         f"Example {number} is {_description(value)}, not a text, image or waveform.",
         "Remove it and its label, or give a string, pixels [h, w, 3], or samples [n].",
@@ -189,6 +200,13 @@ def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -
     samples = _array(waveform)
     if samples.dtype == np.int16:
         samples = (samples / _INT16_FULL_SCALE).astype(np.float32)
+    if samples.dtype.kind in "iu" and samples.ndim == 1 and _side(samples.size):
+        side = _side(samples.size)
+        raise UserError(
+            f"Example {number} is {samples.size} whole numbers, perhaps the pixels of an image.",
+            f"Give images as inputs.reshape(-1, {side}, {side}), or clips as floating point from "
+            "-1 to 1 or int16.",
+        )
     if samples.dtype.kind != "f" or not samples.size or not np.abs(samples).max() <= 1.0:
         raise UserError(
             f"Clip {number} is {samples.dtype} of shape {samples.shape}, not samples from -1 to 1.",
@@ -200,6 +218,12 @@ def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -
             "Give [samples] or [samples, channels].",
         )
     return encode_wav(samples, rate)
+
+
+def _side(size: int) -> int:
+    """Returns the side of a square of pixels, or 0 if the number of pixels is no square."""
+    side = round(size**0.5)
+    return side if side * side == size and size < _MIN_CLIP_SAMPLES * 10 else 0
 
 
 def _array(value: ArrayLike | None) -> Array:

@@ -96,6 +96,11 @@ def encode_png(image: ArrayLike, number: int) -> bytes:
             f"Image {number} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
         )
     if image.dtype != np.uint8:
+        if image.dtype.kind == "f" and np.isnan(image).any():
+            raise UserError(
+                f"Image {number} is {image.dtype} with values outside [0, 1]: some are NaN.",
+                "Remove it and its label, or fill it by np.nan_to_num.",
+            )
         if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
             raise UserError(
                 f"Image {number} is {image.dtype} with values outside [0, 1].", _remedy(image)

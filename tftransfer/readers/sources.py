@@ -19,10 +19,12 @@ from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import is_system_file, modality_of_files
 from tftransfer.data.folders import files_below, from_folder
 from tftransfer.data.manifest import TableItems, from_manifest, from_table, items_of, read_items
+from tftransfer.data.other_formats import not_data
 from tftransfer.data.tables import SUFFIXES, Table
+from tftransfer.readers.data_sets import check_one_data_set
 from tftransfer.readers.elements import Elements, check_weights, has_elements
 from tftransfer.readers.encode import encode_values
-from tftransfer.readers.frames import is_columns, is_frame, plain, table_of
+from tftransfer.readers.frames import is_tabular, plain, table_of
 from tftransfer.readers.in_memory import from_arrays, from_dataset
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError, unknown_name
@@ -91,11 +93,7 @@ def read_source(
         )
         return found if found.modality == "text" else _with_modality(found)
     if path.exists():
-        raise UserError(
-            f"--data={text} is neither a folder nor a table nor an archive.",
-            "Give a folder with one sub-folder per class, an archive of it, or a table: .csv, .tsv "
-            "or .jsonl.",
-        )
+        raise not_data(path, text)
     raise UserError(f"--data={text} does not exist.", _nearest_path(path))
 
 
@@ -104,7 +102,8 @@ def _from_memory(
 ) -> Examples:
     if data is None:
         raise _no_data()
-    if is_frame(data) or is_columns(data):
+    check_one_data_set(data)
+    if is_tabular(data):
         data = table_of(data)
         if isinstance(data, Table):
             return from_table(
@@ -178,8 +177,8 @@ def _no_data() -> UserError:
 
 
 def _unlabelled_from_memory(data: Any, columns: str) -> Examples:
-    if is_frame(data) or is_columns(data):
-        table = table_of(data)
+    if is_tabular(data):
+        table = table_of(data, labeled=False)
         if isinstance(table, Table):
             return _unlabelled_rows(items_of(table, columns))
         data = table

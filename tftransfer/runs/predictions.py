@@ -26,7 +26,7 @@ from tftransfer.models.network import FEATURES
 from tftransfer.preprocessing import get_modality
 from tftransfer.readers.elements import Elements, has_elements
 from tftransfer.readers.encode import encode_value
-from tftransfer.readers.frames import is_columns, is_frame, plain, table_of
+from tftransfer.readers.frames import is_tabular, plain, table_of
 from tftransfer.readers.listed_files import text_warnings
 from tftransfer.readers.pixels import Pixels
 from tftransfer.utils.errors import UserError
@@ -83,14 +83,22 @@ class _Scanned:
     indices: Array
 
 
-def predict(trained: TrainedModel, inputs: Inputs) -> list[Prediction]:
+def predict(
+    trained: TrainedModel,
+    inputs: Inputs,
+    *,
+    columns: str | None = None,
+    encoding: str | None = None,
+) -> list[Prediction]:
     """Returns the prediction for each input, in order.
 
     Args:
       trained: The network, its classes and its temperature.
       inputs: See `Run.predict`.
+      columns: Contents of the columns of tables; None for those of the run.
+      encoding: Encoding of tables and text files; None for that of the run.
     """
-    scanned = _scan(trained, inputs)
+    scanned = _scan(trained, inputs, columns=columns, encoding=encoding)
     logits = predict_outputs(trained.network, scanned.pipeline, scanned.indices)
     rows = iter(trained.problem_type.probabilities(logits, trained.temperature, trained.tasks))
     return [
@@ -149,14 +157,22 @@ def _check_all_read(scanned: _Scanned) -> None:
         )
 
 
-def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
+def _scan(
+    trained: TrainedModel,
+    inputs: Inputs,
+    *,
+    columns: str | None = None,
+    encoding: str | None = None,
+) -> _Scanned:
     preprocessor = trained.network.backbone.preprocessor
     modality, experiment = get_modality(preprocessor.modality), trained.folder.experiment
-    named = list(_named_items(inputs, experiment.columns, modality.name, experiment.encoding))
+    columns = experiment.columns if columns is None else columns
+    encoding = experiment.encoding if encoding is None else encoding
+    named = list(_named_items(inputs, columns, modality.name, encoding))
     names = [name for name, _ in named]
     items: Sequence[str | bytes] = [item for _, item in named if not isinstance(item, ScannedFile)]
     if modality.name == "text":
-        items, remarks = recoded(items, experiment.encoding)
+        items, remarks = recoded(items, encoding)
         for line in remarks:
             LOGGER.info(line)
     scanned = iter(scan_items(items, modality))
@@ -183,8 +199,8 @@ def _scan(trained: TrainedModel, inputs: Inputs) -> _Scanned:
 
 def _named_items(inputs: Any, columns: str, modality: str, encoding: str) -> Iterator[_NamedItem]:
     """Yields name and item of each example; strings are texts for a text run, else paths."""
-    if is_frame(inputs) or is_columns(inputs):
-        inputs = table_of(inputs)
+    if is_tabular(inputs):
+        inputs = table_of(inputs, labeled=False)
         if isinstance(inputs, Table):
             yield from _items_of_rows(items_of(inputs, columns))
             return

@@ -167,7 +167,13 @@ class Run(Tabular, os.PathLike[str]):
         given = data is not None and not (isinstance(data, str) and not data)
         return evaluation.evaluate(self.trained_model, examples, given=given)
 
-    def predict(self, inputs: Inputs) -> list[Prediction]:
+    def predict(
+        self,
+        inputs: Inputs,
+        *,
+        columns: str | None = None,
+        encoding: str | None = None,
+    ) -> list[Prediction]:
         """Returns labels and calibrated scores for each input, in order.
 
         Args:
@@ -175,11 +181,13 @@ class Run(Tabular, os.PathLike[str]):
             is an example; encoded bytes; arrays, such as images uint8 [h, w, 3] or waveforms
             at 16 kHz; a data frame; or a dataset, whose labels are ignored. For a run on texts,
             strings are the texts, and paths are `pathlib.Path`s.
+          columns: Contents of table columns, as in `Experiment.columns`; None for those of the run.
+          encoding: Encoding of tables and text files; None for that of the run.
 
         Raises:
           UserError: If a path does not exist. Files that cannot be read get an `error` instead.
         """
-        return predictions.predict(self.trained_model, inputs)
+        return predictions.predict(self.trained_model, inputs, columns=columns, encoding=encoding)
 
     def preprocess(self, inputs: Inputs) -> Array:
         """Returns what `model` takes of each input, such as pixels 0 to 255 [n, size, size, 3].
@@ -208,6 +216,9 @@ class Run(Tabular, os.PathLike[str]):
         folder: PathLike | None = None,
         data: Any = None,
         *,
+        columns: str | None = None,
+        encoding: str = "auto",
+        max_quarantine: float = 0.05,
         cache_dir: str = "",
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> ExportReport:
@@ -216,6 +227,9 @@ class Run(Tabular, os.PathLike[str]):
         Args:
           folder: Folder of the SavedModel, which is replaced; None for `export_dir`.
           data: Data to compare on, as in `Experiment.data`; None for the data of the run.
+          columns: Contents of table columns of `data`; None for those of the run.
+          encoding: Encoding of the tables and text files of `data`; `auto` detects it.
+          max_quarantine: Fraction of the files of `data` that may be unreadable.
           cache_dir: Folder of the cache, as in `train`.
           cache_bytes: Size limit of the cache in bytes, as in `train`.
 
@@ -226,7 +240,14 @@ class Run(Tabular, os.PathLike[str]):
           UserError: If the folder holds something else, or a score differs; nothing is written.
         """
         trained = self.trained_model
-        examples = read_examples_of(trained, data, FeatureCache.open(cache_dir, cache_bytes))
+        examples = read_examples_of(
+            trained,
+            data,
+            FeatureCache.open(cache_dir, cache_bytes),
+            columns=columns,
+            encoding=encoding,
+            max_quarantine=max_quarantine,
+        )
         target = Path(folder).expanduser() if folder else self.export_dir
         if folder and target.exists() and not (target / "saved_model.pb").is_file():
             raise UserError(f"{target} exists and is not a SavedModel.", "Give a new folder.")

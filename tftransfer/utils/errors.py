@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable
 
+from tftransfer.utils.wording import listed
+
+_SHOWN = 100
+
 
 class UserError(ValueError):
     """An error that the user can fix; the program `tftransfer` prints it and exits with code 2.
@@ -63,4 +67,4 @@ def _nearest(name: object, known: Iterable[str]) -> str:
     if not known:
         return "None is available."
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Available: {', '.join(known)}."
+    return f"Did you mean {' or '.join(near)}?" if near else f"Available: {listed(known, _SHOWN)}."
