@@ -100,3 +100,33 @@ def test_evaluate_with_many_unreadable_files_follows_its_remedy(tmp_path, run, c
     remedy = re.search(r"--max_quarantine=[\d.]+\d", capsys.readouterr().err)[0]
     assert main(["evaluate", *flags, remedy]) == 0
     assert "given data, 16 examples" in capsys.readouterr().out
+
+
+def test_predict_takes_columns_and_encoding_of_the_given_tables(tables, capsys):
+    run, new = tables
+    reading = {"columns": "text=comment", "encoding": "cp1251"}
+    expected = [row["label"] for row in tftransfer.predict(run, new, **reading)]
+    assert expected == ["good", "bad"] * 5
+    flags = [f"--workdir={run.workdir}", "--columns=text=comment", "--encoding=cp1251"]
+    capsys.readouterr()
+    assert main(["predict", *flags, str(new)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1] for line in lines] == expected
+    rows = [{"comment": "прекрасно люблю 3"}, {"comment": "ужасно плохо 4"}]
+    assert [r["label"] for r in run.predict(rows, columns="text=comment")] == ["good", "bad"]
+
+
+def test_export_takes_columns_encoding_and_quarantine_of_the_given_data(tables, tmp_path, capsys):
+    run, new = tables
+    flags = [f"--workdir={run.workdir}", f"--data={new}", f"--folder={tmp_path / 'served'}"]
+    reading = ["--columns=text=comment,label=label", "--encoding=cp1251", "--max_quarantine=0.1"]
+    assert main(["export", *flags, *reading]) == 0
+    assert "on 10 examples" in capsys.readouterr().out
+
+
+def test_predict_and_evaluate_take_lists_of_dictionaries(run):
+    rows = [{"image": image, "label": label} for image, label in zip(IMAGES[:9], LABELS[:9])]
+    expected = [row["label"] for row in run.predict(IMAGES[:9])]
+    assert [row["label"] for row in run.predict(rows)] == expected
+    assert [row["label"] for row in run.predict([{"image": i} for i in IMAGES[:9]])] == expected
+    assert run.evaluate(rows).metrics == run.evaluate((IMAGES[:9], LABELS[:9])).metrics

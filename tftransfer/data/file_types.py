@@ -51,6 +51,9 @@ _SYSTEM_NAMES = frozenset(
         "@Recycle",
         "@tmp",
         "@SynoResource",
+        "@__thumb",
+        "@Recently-Snapshot",
+        "@Transcode",
         "#recycle",
         "#snapshot",
         "$RECYCLE.BIN",
@@ -61,6 +64,9 @@ _SYSTEM_NAMES = frozenset(
         "Temporary Items",
         "TheVolumeSettingsFolder",
         "thumbnails",
+        "_thumbs",
+        "FOUND.000",
+        "node_modules",
     )
 )
 # Of macOS, Office, and files that Android has not finished or will delete.

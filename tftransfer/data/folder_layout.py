@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tftransfer.data.annotation_layouts import refuse_annotations
 from tftransfer.data.examples import SPLIT_NAMES
 from tftransfer.data.file_types import is_side_file
 from tftransfer.data.folder_tree import Folder
@@ -62,6 +63,7 @@ def layout_of(root: Folder, opened: Callable[[Folder], Folder], level: int = 0) 
         folders = [folder for folder in folders if folder not in described]
         names = listed([folder.name for folder in described])
         remarks.append(f"folders without examples next to the splits are skipped: {names}")
+    refuse_annotations(top.path, folders)
     if _all_are_splits(folders):
         splits = {f.path: SPLIT_NAMES[f.name.lower()] for f in folders}
         inner = [_below_only_folder(folder, _class_names(folders, folder)) for folder in folders]

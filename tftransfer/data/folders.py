@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tftransfer.core.problem_types import ProblemType
+from tftransfer.data.annotation_layouts import remedy_without_classes
 from tftransfer.data.class_names import clean_name, cleaned_remarks, same_but_for_case
 from tftransfer.data.examples import SPLIT_DTYPE, Examples
 from tftransfer.data.file_types import ExampleFiles, example_files, suffix_of
@@ -48,6 +49,7 @@ def from_folder(
     tree = read_folder(os.fspath(root), skipped)
     layout = _layout(tree, skipped, label_level(columns), to_train=to_train)
     files = example_files([p for f, _ in layout.folders for p in f.all_files()], modality)
+    stray_remarks = _stray_remarks(tree, layout, files)
     layout, empty_remarks = _without_side_folders(layout, set(files.paths))
     chosen = set(files.paths) if files.remarks else None
     rows = [
@@ -58,7 +60,7 @@ def from_folder(
     ]
     folders = [folder for folder, _ in layout.folders]
     classes = tuple(sorted({clean_name(folder.name) for folder in folders}))
-    _check_classes(root, classes, Counter(label for _, label, _ in rows), 2 if to_train else 1)
+    _check_classes(tree, classes, Counter(label for _, label, _ in rows), 2 if to_train else 1)
     number = {name: k for k, name in enumerate(classes)}
     return Examples(
         names=[printable(os.path.relpath(path, root)) for path, _, _ in rows],
@@ -74,7 +76,7 @@ def from_folder(
             *map(printable, layout.remarks),
             *files.remarks,
             *empty_remarks,
-            *_stray_remarks(tree, files),
+            *stray_remarks,
             *cleaned_remarks(folder.name for folder in folders),
             *same_but_for_case(classes),
             *skipped_remarks(os.fspath(root), skipped),
@@ -127,10 +129,15 @@ def _without_side_folders(layout: Layout, examples: set[str]) -> tuple[Layout, t
     )
 
 
-def _stray_remarks(tree: Folder, files: ExampleFiles) -> tuple[str, ...]:
+def _stray_remarks(tree: Folder, layout: Layout, files: ExampleFiles) -> tuple[str, ...]:
     """Returns a line about the files that lie next to the class folders like examples."""
     suffixes = {suffix_of(path) for path in files.paths}
-    stray = [n for n in tree.files if suffix_of(n) in suffixes]
+    in_classes = {folder.path for folder, _ in layout.folders}
+    stray = [
+        os.path.relpath(path, tree.path)
+        for path in _files_outside(tree, in_classes)
+        if suffix_of(path) in suffixes
+    ]
     if not stray:
         return ()
     return (
@@ -140,14 +147,24 @@ def _stray_remarks(tree: Folder, files: ExampleFiles) -> tuple[str, ...]:
     )
 
 
+def _files_outside(folder: Folder, classes: set[str]) -> Iterator[str]:
+    if folder.path in classes:
+        return
+    for name in folder.files:
+        yield f"{folder.path}{os.sep}{name}"
+    for below in folder.folders:
+        yield from _files_outside(below, classes)
+
+
 def _check_classes(
-    root: Path, classes: Sequence[str], counts: Counter[str], min_classes: int
+    tree: Folder, classes: Sequence[str], counts: Counter[str], min_classes: int
 ) -> None:
+    root = Path(tree.path)
     if len(classes) < min_classes:
         names = f" ({classes[0]})" if classes else ""
         raise UserError(
             f"{root} has {len(classes)} class folders{names}.",
-            "Put the examples of each class into a separate folder; at least two are needed.",
+            remedy_without_classes(root, tree),
         )
     empty = [name for name in classes if not counts[name]]
     if empty:

@@ -150,7 +150,7 @@ def kind_of_value(value: ArrayLike | None, number: int) -> str:
         )
     if not array.ndim and array.dtype.kind in "biuf" and np.isfinite(array):
         raise UserError(
-            f"Example {number} is the number {value}, not a text, image or waveform.",
+            f"Example {number} is {value}, not a text, image or waveform.",
             "Give (inputs, labels) in this order, and each input as a string, pixels or samples.",
         )
     raise UserError(
