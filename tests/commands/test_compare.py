@@ -1,5 +1,8 @@
 """Comparisons of recipes: one split, one budget, a winner, a verdict."""
 
+import re
+
+import numpy as np
 import pytest
 
 import tftransfer
@@ -133,3 +136,25 @@ def test_values_per_example_classes_named_like_columns_are_compared(tmp_path):
         "copy.png,false,false,0.9,0.1\n"
     )
     assert comparison.values_per_example(run).tolist() == [1.0, 0.0]  # a copy counts once
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_compare_with_few_examples_a_class_follows_its_remedy(count, tmp_path):
+    """The defaults hold out none for validation; the remedy is no default."""
+    rng = np.random.default_rng(0)
+
+    def compared(number, **settings):
+        images = rng.integers(0, 255, (2 * number, 9, 9), np.uint8)
+        experiment = tftransfer.Experiment(
+            data=(images, ["a", "b"] * number),
+            backbone="small_cnn:width=4",
+            weights="none",
+            **settings,
+        )
+        return tftransfer.compare(experiment, tmp_path / f"{len(settings)}", ["few_shot"])
+
+    with pytest.raises(tftransfer.UserError, match="no (test|val) split to compare on") as caught:
+        compared(count)
+    assert ("label three of each class" in caught.value.remedy) == (count < 3)
+    fraction = float(re.search(r"--validation_fraction=([\d.]*\d)", caught.value.remedy)[1])
+    assert compared(3, validation_fraction=fraction).winner == "few_shot"

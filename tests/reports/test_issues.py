@@ -256,3 +256,10 @@ def test_validation_split_of_classes_with_one_or_two_examples(each, step):
     if each == 2:  # the remedy gives enough
         found = split(whole, validation_fraction=0.3)
         assert len(found.where("val")) == len(found.where("train")) == count
+
+
+def test_a_test_split_of_one_class_is_no_guess_but_lacks_the_other():
+    result = {"test": values(1.0), "baselines": {"majority": {"accuracy": 1.0}}, "per_class": ROWS}
+    lines = lines_of(result)
+    assert "no evaluated example is of class b" in lines[1]
+    assert not any("no better than a guess" in line for line in lines)

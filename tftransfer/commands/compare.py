@@ -37,6 +37,8 @@ DEFAULT_RECIPES = ("scratch", "feature_extraction", "fine_tune", "l2_sp")
 _UNSAFE = re.compile(r"[^\w.+=,-]+")
 _MAX_FOLDER_NAME = 100
 _HASH_DIGITS = 8
+# Of a class, so that the training, validation and test split can have one each.
+_FOR_THREE_SPLITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +139,20 @@ def _read(
     for split in ("test", "val"):
         if not len(examples.where(split)):
             raise UserError(
-                f"There is no {split} split to compare on.",
-                "Give --test_fraction and --validation_fraction above 0.",
+                f"There is no {split} split to compare on.", _remedy_without(examples, experiment)
             )
     return examples
+
+
+def _remedy_without(examples: Examples, experiment: Experiment) -> str:
+    """Returns what to do with examples that do not fill a test and a validation split."""
+    if not (experiment.test_fraction and experiment.validation_fraction):
+        return "Give --test_fraction and --validation_fraction above 0."
+    more = "--validation_fraction=0.5 holds out one of the two left for training."
+    exclusive = examples.problem_type.has_exclusive_classes
+    if (examples.class_counts().max() if exclusive else len(examples)) >= _FOR_THREE_SPLITS:
+        return f"Each split needs an example: {more}"
+    return f"Each split needs an example: label three of each class or more; then {more}"
 
 
 def _compare(

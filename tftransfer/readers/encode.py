@@ -24,6 +24,9 @@ _INT16_FULL_SCALE = 2.0**15
 _MIN_NARROW_CLIP_SAMPLES = 256
 # Shorter rows of numbers are more likely the pixels of an image or the rows of a table.
 _MIN_CLIP_SAMPLES = 800
+# Smaller squares of numbers are no flattened images.
+_MIN_SIDE = 8
+_MAX_PIXELS = 8000
 _NOUNS = {"text": "Text", "audio": "Clip", "image": "Image"}
 
 
@@ -223,7 +226,8 @@ def encode_clip(waveform: ArrayLike, number: int = 0, rate: int = SAMPLE_RATE) -
 def _side(size: int) -> int:
     """Returns the side of a square of pixels, or 0 if the number of pixels is no square."""
     side = round(size**0.5)
-    return side if side * side == size and size < _MIN_CLIP_SAMPLES * 10 else 0
+    plausible = side >= _MIN_SIDE and size < _MAX_PIXELS
+    return side if side * side == size and plausible else 0
 
 
 def _array(value: ArrayLike | None) -> Array:
