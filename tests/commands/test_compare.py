@@ -153,7 +153,7 @@ def test_compare_with_few_examples_a_class_follows_its_remedy(count, tmp_path):
         )
         return tftransfer.compare(experiment, tmp_path / f"{len(settings)}", ["few_shot"])
 
-    with pytest.raises(tftransfer.UserError, match="no (test|val) split to compare on") as caught:
+    with pytest.raises(tftransfer.UserError, match=r"no (test|val) split to compare on") as caught:
         compared(count)
     assert ("label three of each class" in caught.value.remedy) == (count < 3)
     fraction = float(re.search(r"--validation_fraction=([\d.]*\d)", caught.value.remedy)[1])
