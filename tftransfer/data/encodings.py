@@ -126,7 +126,6 @@ def find_encoding(lines: Iterable[bytes], source: str, encoding: str = "auto") -
     return _reported(name, sample, source)
 
 
-
 def invalid_bytes(texts: Iterable[str], source: str, encoding: str) -> str:
     """Returns a warning of texts that had bytes that are invalid in the encoding, or "".
 
@@ -157,7 +156,6 @@ def _western(sample: bytes) -> str:
     scores = {name: _plausibility(sample, name) for name in _WESTERN}
     best = max(scores, key=scores.__getitem__)
     return best if scores[best] >= max(_MIN_PLAUSIBLE, scores[DEFAULT] + _MARGIN) else DEFAULT
-
 
 
 def _sample(lines: Iterable[bytes]) -> bytes:
