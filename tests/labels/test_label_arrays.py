@@ -217,3 +217,37 @@ def test_dictionaries_are_columns_and_dates_are_refused_with_a_remedy():
         read(dates)
     assert "labels.astype(str)" in caught.value.remedy
     assert read(dates.astype(str)).classes == ("2020-01-01", "2021-01-01")
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "flag", "problem_type"),
+    [
+        ([0, 1, 2] * 10, "auto", "regression", "regression"),
+        ([0.5, 1.25, 2.5] * 10, "auto", "single_label", "single_label"),
+        ([[0, 1], [2, 0], [1, 1]] * 10, "single_label", "multi_task", "multi_task"),
+        ([[0, 1], [1, 0], [1, 1]] * 10, "single_label", "multi_label", "multi_label"),
+        ([["a", "b"], ["c", "b"], ["a", "d"]] * 10, "single_label", "multi_task", "multi_task"),
+        ([[1, 0, 0], [0, 1, 0], [0, 0, 1]] * 10, "auto", "multi_label", "multi_label"),
+        ([[0, 1], [2, 0], [1, 1]] * 10, "auto", "regression", "regression"),
+    ],
+)
+def test_problem_type_that_a_message_names_reads_the_labels(labels, given, flag, problem_type):
+    labels = np.array(labels)
+    try:
+        message = labels_from_array(labels, given).reason
+    except UserError as error:
+        message = error.remedy
+    assert f"--problem_type={flag}" in message
+    assert labels_from_array(labels, flag).problem_type == problem_type
+
+
+def test_smoothed_labels_name_no_other_reading():
+    smoothed = np.eye(3)[[0, 1, 2] * 10] * 0.9 + 0.1 / 3
+    found = labels_from_array(smoothed, "auto")
+    assert found.problem_type == "single_label" and "--" not in found.reason
+
+
+def test_class_numbers_as_multi_label_name_what_to_give():
+    with pytest.raises(UserError) as caught:
+        labels_from_array(np.array([0, 1, 2]), "multi_label")
+    assert caught.value.remedy.startswith("Give a column of 0 and 1 per class")

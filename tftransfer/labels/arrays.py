@@ -210,7 +210,7 @@ def _from_numbers(labels: Array, classes: tuple[str, ...]) -> LabelReading:
         return _single_labels(labels, classes, "the labels index the given classes")
     whole = labels.dtype.kind in "iub" or np.array_equal(labels, np.round(labels))
     if not whole:
-        reason = "numbers with a fraction; for classes give names"
+        reason = "numbers with a fraction; for classes give --problem_type=single_label"
         return _with_columns(labels, ProblemType.REGRESSION, classes, reason)
     if labels.ndim > 2 or not labels.size:
         return _single_labels(labels, classes, "")
@@ -264,9 +264,15 @@ def _single_labels(labels: Array, classes: tuple[str, ...], reason: str) -> Labe
 
 
 def _not_one_per_example(labels: Array) -> UserError:
+    whole = labels.dtype.kind in "biuUO"
+    several = "--problem_type=multi_task for several tasks" if whole and labels.ndim == 2 else ""
+    if whole and np.isin(labels, (0, 1)).all():
+        several = "--problem_type=multi_label"
+    numbers = "--problem_type=regression for amounts" if labels.dtype.kind in "biuf" else ""
+    flags = " or ".join(filter(None, (several, numbers)))
     return UserError(
         f"Labels of shape {labels.shape} are not one per example.",
-        "Give labels [n], or --problem_type=multi_label or --problem_type=regression.",
+        f"Give labels [n]{f', or {flags}' if flags else ''}.",
     )
 
 
@@ -348,8 +354,8 @@ def _numbers(labels: Array, problem_type: ProblemType) -> Array:
     if not valid.all():
         row = np.flatnonzero(~valid.all(axis=1))[0]
         expected = "0 or 1" if binary else "a finite number"
-        raise UserError(
-            f"The label of example {row} is not {expected}.",
-            "Fix the label, or remove the example.",
-        )
+        remedy = "Fix the label, or remove the example."
+        if binary and labels.shape[1] == 1:
+            remedy = "Give a column of 0 and 1 per class, or a list of names for each example."
+        raise UserError(f"The label of example {row} is not {expected}.", remedy)
     return labels

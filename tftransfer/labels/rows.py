@@ -11,6 +11,7 @@ from tftransfer.labels.reading import GIVEN, LabelReading
 from tftransfer.utils.errors import UserError
 
 _TOLERANCE = 1e-3
+_SMOOTHING = "label smoothing"
 
 
 def read_rows(labels: Array, classes: tuple[str, ...], problem_type: str) -> LabelReading | None:
@@ -36,7 +37,7 @@ def read_rows(labels: Array, classes: tuple[str, ...], problem_type: str) -> Lab
     if sums_to_1 and is_one_hot(high) and np.ptp(labels[high]) < _TOLERANCE:
         smoothing = (1 - float(labels.max())) * labels.shape[1] / (labels.shape[1] - 1)
         remark = (
-            "label smoothing is removed from the labels; the recipe's option "
+            f"{_SMOOTHING} is removed from the labels; the recipe's option "
             f"label_smoothing={smoothing:.2g} adds it in training"
         )
         return _flags(high, classes, problem_type, remark)
@@ -60,6 +61,8 @@ def _flags(
     reason = (
         read.reason if read.reason == GIVEN else read.reason.replace("label columns", "columns")
     )
+    if remark.startswith(_SMOOTHING):  # no columns of 0 and 1, which multi_label reads
+        reason = reason.partition(";")[0]
     return LabelReading(
         labels=read.labels,
         problem_type=read.problem_type,
