@@ -169,6 +169,15 @@ def test_inspect_names_skipped_files_and_duplicates(image_folder):
     assert "with different labels" in text and "copy.png" in text
 
 
+def test_inspect_counts_what_it_does_not_list(tmp_path):
+    rows = [f"text {number},{kind}" for number in range(23) for kind in "ab"]
+    (tmp_path / "table.csv").write_text("\n".join(["text,label", *rows, *["x,y,z"] * 21]))
+    lines = tftransfer.inspect(data=str(tmp_path / "table.csv")).splitlines()
+    assert sum(line.startswith("  with different labels: ") for line in lines) == 20
+    assert "  and 3 more with different labels" in lines
+    assert lines[lines.index("skipped: 21") + 21] == "  and 1 more"
+
+
 def test_inspect_without_arguments_is_an_error():
     with pytest.raises(tftransfer.UserError, match="not exactly one thing"):
         tftransfer.inspect()

@@ -28,7 +28,7 @@ from tftransfer.utils.keras_internals import producing_operation
 from tftransfer.workdir.run_folder import open_run_folder
 
 _MAX_SHOWN_SKIPPED = 20
-_MAX_SHOWN_DUPLICATES = 5
+_MAX_SHOWN_DUPLICATES = 20
 
 
 def inspect(
@@ -109,7 +109,9 @@ def _of_data(examples: Examples) -> list[str]:
     lines += [f"note: {remark}" for remark in examples.warnings]
     lines.append(f"skipped: {len(examples.quarantine)}")
     shown = examples.quarantine[:_MAX_SHOWN_SKIPPED]
-    return lines + [f"  {entry.name}: {entry.reason}" for entry in shown]
+    lines += [f"  {entry.name}: {entry.reason}" for entry in shown]
+    more = len(examples.quarantine) - _MAX_SHOWN_SKIPPED
+    return [*lines, f"  and {more:,} more"] if more > 0 else lines
 
 
 def _row(counts: Iterable[float]) -> str:
@@ -151,7 +153,8 @@ def _duplicates(examples: Examples) -> list[str]:
     lines = [f"duplicates: {len(twice)} contents are in more than one file"]
     for group in conflicting[:_MAX_SHOWN_DUPLICATES]:
         lines.append(f"  with different labels: {', '.join(examples.names[i] for i in group)}")
-    return lines
+    more = len(conflicting) - _MAX_SHOWN_DUPLICATES
+    return [*lines, f"  and {more:,} more with different labels"] if more > 0 else lines
 
 
 def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:
