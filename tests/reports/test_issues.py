@@ -149,9 +149,9 @@ def test_rule_fires_on_its_case_and_not_next_to_it(text, fires, near):
     assert not any(text in line for line in lines_of(*near))
 
 
-def test_a_test_split_of_one_class_is_no_evidence_of_a_guess():
-    result = {"test": values(1.0), "baselines": {"majority": {"accuracy": 1.0}}}
-    assert not any("guess" in line for line in lines_of(result)[1:])
+def test_wide_interval_names_the_split_that_it_is_of():
+    lines = lines_of({"test": values(0.9, 0.7, 0.99), "split": "val"})
+    assert "the interval of 400 validation examples is wide" in lines[1]
 
 
 def test_commands_keep_the_options_of_the_recipe():

@@ -131,8 +131,9 @@ def few_test_examples(facts: Facts) -> Iterator[Issue]:
         return
     interval = facts.result["test"]["intervals"].get(facts.metric)
     if interval is None or interval[1] - interval[0] > _WIDE_INTERVAL:
+        kind = "validation" if facts.result["split"] == "val" else "test"
         yield Issue(
-            f"the interval of {facts.result['examples']:,} test examples is wide",
+            f"the interval of {facts.result['examples']:,} {kind} examples is wide",
             f"label more examples, then {facts.commands.train('more')}",
         )
 
