@@ -1,5 +1,9 @@
 """Folders of detection data sets, files without a class, and what NAS boxes leave."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,3 +118,33 @@ def test_folders_of_nas_boxes_and_tools_are_no_classes(tmp_path, name):
     found = _read(tmp_path)
     assert found.classes == ("a", "b") and len(found) == 16
     assert any("system files and folders are skipped" in line for line in found.warnings)
+
+
+def test_a_table_about_other_files_is_not_the_remedy(tmp_path):
+    _images(tmp_path, "photos")
+    (tmp_path / "other.csv").write_text("text,label\nsome words,a\n")
+    with pytest.raises(UserError, match="0 class folders") as caught:
+        _read(tmp_path / "photos")
+    assert "other.csv" not in caught.value.remedy
+
+
+def test_a_locale_without_utf8_is_named_with_a_remedy_that_works(tmp_path):
+    _images(tmp_path / "data", "été", "hiver")
+    rows = [f"{c}/{k}.png,{c}" for c in ("été", "hiver") for k in range(8)]
+    table = tmp_path / "data" / "t.csv"
+    table.write_text("\n".join(["path,label", *rows]), "utf-8")
+    code = (
+        "import sys, tftransfer; from tftransfer.readers.load import read_examples; "
+        "print(ascii(read_examples(tftransfer.Experiment(data=sys.argv[1])).classes))"
+    )
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    for data in (tmp_path / "data", table):
+        command = [sys.executable, "-c", code, str(data)]
+        failed, worked = (
+            subprocess.run(
+                command, env=os.environ | locale | {"PYTHONUTF8": mode}, capture_output=True
+            )
+            for mode in "01"
+        )
+        assert b"names that are not ASCII" in failed.stderr and b"PYTHONUTF8=1" in failed.stderr
+        assert worked.stdout.splitlines()[-1] == rb"('hiver', '\xe9t\xe9')"

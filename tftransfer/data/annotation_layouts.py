@@ -20,6 +20,8 @@ _ANNOTATIONS = frozenset(
 _SPLIT_AND_YEAR = re.compile(r"([a-z]+)[-_ ]?(19|20)\d\d", re.IGNORECASE)
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _MAX_CLASSES_IN_NAMES = 50
+_MAX_NAMES = 1000
+_MAX_TABLE_BYTES = 1 << 20
 
 
 def refuse_annotations(root: str, folders: Sequence[Folder]) -> None:
@@ -63,25 +65,34 @@ def remedy_without_classes(root: Path, tree: Folder) -> str:
       root: The folder.
       tree: Its content.
     """
-    tables = [*_tables(root), *_tables(root.parent)]
+    names = [Path(name).stem for name in tree.files if not is_side_file(name)]
+    tables = [*_tables(root, []), *_tables(root.parent, names[:_MAX_NAMES])]
     if tables:
         return f"If a table has the labels, give that, as by --data={tables[0]}."
-    names = _beginnings([Path(name).name for name in tree.files if not is_side_file(name)])
-    if names:
+    found = _beginnings([Path(name).name for name in tree.files if not is_side_file(name)])
+    if found:
         return (
-            f"If the beginnings of the names ({listed(names)}) are the classes, move the files to "
+            f"If the beginnings of the names ({listed(found)}) are the classes, move the files to "
             "folders of these names."
         )
     return "Put the examples of each class into a separate folder; at least two are needed."
 
 
-def _tables(folder: Path) -> list[Path]:
+def _tables(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Returns the tables in a folder that have one of the names, if there are names."""
     try:
         paths = sorted(folder.iterdir())
     except OSError:
         return []
     tables = [path for path in paths if path.suffix.lower() in _TABLES]
-    return [path for path in tables if "submission" not in path.name.lower()]
+    tables = [path for path in tables if "submission" not in path.name.lower()]
+    return [path for path in tables if not names or _has_any(path, names)]
+
+
+def _has_any(table: Path, names: Sequence[str]) -> bool:
+    with table.open("rb") as file:
+        words = set(re.split(rb"[^\w-]+", file.read(_MAX_TABLE_BYTES)))
+    return any(name.encode("utf-8", "replace") in words for name in names)
 
 
 def _beginnings(names: Sequence[str]) -> list[str]:

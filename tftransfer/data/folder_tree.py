@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tftransfer.core.run_files import CONFIG, is_run
+from tftransfer.data.file_name_encoding import check_names
 from tftransfer.data.file_types import is_system_file
 from tftransfer.utils.cache_dir import CACHE_TAG
 from tftransfer.utils.console import printable
@@ -89,6 +90,7 @@ def read_folder(root: str, skipped: Skipped, *, links: bool = True) -> Folder:
     """
     found = Folder(path=root)
     entries = _entries(root)
+    check_names((entry.name for entry in entries), root)
     for entry in entries:
         if is_system_file(entry.name):
             skipped.system["._*" if entry.name.startswith("._") else entry.name] += 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tftransfer.data.file_name_encoding import check_names
 from tftransfer.data.file_types import is_system_file
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
@@ -66,6 +67,7 @@ def find_files(table: Path, cells: Mapping[int, str]) -> FoundFiles:
     Raises:
       UserError: Paths lead out of the folder of the table.
     """
+    check_names(cells.values(), os.fspath(table))
     finder = _Finder(table.parent)
     _refuse_outside(table, cells, finder.root)
     found = {number: finder.find(cell) for number, cell in cells.items()}
