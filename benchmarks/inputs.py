@@ -13,6 +13,7 @@ import collections
 import csv
 import dataclasses
 import io
+import json
 import shutil
 import sys
 import tempfile
@@ -57,6 +58,7 @@ NAMES = [
     ["x" * 120, "y" * 120, "z"],
     ["[1]", "(2)", "{3}"],
 ]
+ENDINGS = ["\r\n", "\n", "\r"]
 JUNK = [
     ".DS_Store",
     "Thumbs.db",
@@ -69,7 +71,12 @@ JUNK = [
     ".dvc/config",
     ".git/HEAD",
     "._a.png",
+    "@__thumb/a.png",
+    "node_modules/a.png",
+    "a.png.crdownload",
 ]
+WESTERN = ["le garçon préféré a été là", "schöne grüne Bäume über Straßen", "el niño comió aquí"]
+DATES = ["2024-01-{:02}", "{}.12.2023", "{}/1/24"]
 SENTENCES = ["a good film", "what a bad day, really", "the weather; nothing else", "it's “fine”"]
 
 
@@ -87,6 +94,7 @@ class Author:
 
     def __init__(self, seed, folder):
         self.rng, self.folder, self.mutations = np.random.default_rng(seed), folder, []
+        self.legacy = []
         names = NAMES[self.rng.integers(len(NAMES))]
         self.classes = list(names)
 
@@ -131,6 +139,9 @@ class Author:
             if self.maybe(leftover, 0.15):
                 (root / leftover).parent.mkdir(parents=True, exist_ok=True)
                 (root / leftover).write_bytes(b"junk")
+        if len(splits) > 1 and self.maybe("files of a split without a class", 0.3):
+            for number in range(3):
+                self.image(root / "test" / f"{number}.png")
         if self.maybe("text files"):
             for name in self.classes:
                 for number in range(8):
@@ -155,6 +166,7 @@ class Author:
         """Labels of the rows and how a table writes them: cells by column."""
         names = [self.classes[k % len(self.classes)] for k in range(count)]
         kinds = ["names", "one column each", "numbers", "decimal comma", "joined", "flag"]
+        kinds += ["thousands", "unit", "label first"]
         kind = self.choose(kinds)
         if kind == "names":
             return "single_label", names, {"label": names}
@@ -171,6 +183,14 @@ class Author:
             sets = [sorted({n, self.classes[self.rng.integers(3)]}) for n in names]
             cells = {"tags": [joined.join(each) for each in sets]}
             return "multi_label", [c for each in sets for c in each], cells
+        if kind == "label first":
+            return "single_label", names, {"first label": names}
+        if kind in ("thousands", "unit"):
+            amounts = [1000 * k + 123 for k in self.rng.permutation(count)]
+            separator = self.choose([",", " ", "'", "\u202f"])
+            cells = [f"{each:,}".replace(",", separator) for each in amounts]
+            cells = [f"{each} kg" for each in amounts] if kind == "unit" else cells
+            return "regression", ["numbers"], {"price": cells}
         if kind == "flag":
             values = [k % 2 for k in range(count)]
             return "single_label", [str(v) for v in values], {"spam": values}
@@ -184,7 +204,10 @@ class Author:
         count = len(next(iter(columns.values())))
         if self.maybe("texts", 0.4):
             first = "text"
-            values = [f"{SENTENCES[k % 4]} {k}" for k in range(count)]
+            sentences = self.choose([SENTENCES, WESTERN])
+            values = [f"{sentences[k % len(sentences)]} {k}" for k in range(count)]
+            if sentences is WESTERN and "".join(self.classes).isascii():
+                self.legacy = ["cp1252", "mac_roman", "cp850"]
         else:
             first = self.choose(["path", "image", "filename"])
             values = [str(self.image(self.folder / "images" / f"{k}.png")) for k in range(count)]
@@ -193,15 +216,40 @@ class Author:
             columns["notes"] = [f"note {k}" for k in range(count)]
         if self.maybe("a column named part", 0.15):
             columns["part"] = [f"part {k % 3}" for k in range(count)]
-        delimiter = self.choose([",", ";", "\t"])
+        if self.maybe("a column of dates", 0.15):
+            date = self.choose(DATES)
+            columns["day"] = [date.format(1 + k % 12) for k in range(count)]
+        if self.maybe("a column of splits with another name", 0.15):
+            columns["dataset"] = ["train" if k % 3 else "test" for k in range(count)]
+        columns = {first: values} | columns
+        if "first label" in columns:
+            columns = {"label": columns.pop("first label")} | columns
+        return self.written(columns), self.meant(problem_type, labels)
+
+    def written(self, columns):
+        """The path of a table in one of the forms in which programs save it."""
+        form = self.choose(["csv", "csv", "csv", "json", "jsonl", "columns", "inside"])
+        rows = [dict(zip(columns, row)) for row in zip(*columns.values())]
+        if form != "csv":
+            texts = {
+                "json": lambda: json.dumps(rows),
+                "jsonl": lambda: "\n".join(map(json.dumps, rows)),
+                "columns": lambda: json.dumps(columns),
+                "inside": lambda: json.dumps({"version": 1, "rows": rows}),
+            }
+            path = self.folder / ("table.jsonl" if form == "jsonl" else "table.json")
+            path.write_text(texts[form](), encoding="utf-8")
+            return path
+        delimiter = self.choose([",", ";", "\t", "|"])
         text = io.StringIO()
-        writer = csv.writer(text, delimiter=delimiter)
-        writer.writerow([first, *columns])
-        writer.writerows(zip(values, *columns.values()))
-        encodings = ["utf-8", "utf-8-sig", "utf-16"]
+        writer = csv.writer(text, delimiter=delimiter, lineterminator=self.choose(ENDINGS))
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values()))
+        line = f"sep={delimiter}\r\n" * (delimiter != "\t" and self.maybe("sep=", 0.1))
         path = self.folder / ("table.tsv" if delimiter == "\t" else "table.csv")
-        path.write_bytes(text.getvalue().encode(self.choose(encodings)))
-        return path, self.meant(problem_type, labels)
+        encoding = self.choose(["utf-8", "utf-8-sig", "utf-16", *self.legacy])
+        path.write_bytes((line + text.getvalue()).encode(encoding, "replace"))
+        return path
 
     def _spelled(self, value):
         path = Path(value)
@@ -248,14 +296,48 @@ class Author:
             "numbers": (self.rng.normal(0, 1, count), ("regression", ["numbers"])),
         }[how]
         value = (data, labels)
+        if kind != "strings" and self.maybe("list of dictionaries", 0.2):
+            rows = zip(list(data), list(labels))
+            names = self.choose([("image", "label"), ("file", "class")])
+            return [dict(zip(names, row)) for row in rows], self.meant(*meant)
         if kind.startswith(("uint8", "float")) and how != "Series" and self.maybe("tf.data"):
             value = tf.data.Dataset.from_tensor_slices((data, np.asarray(labels)))
-            if self.maybe("batched", 0.5):
-                value = value.batch(8)
+            batches = self.choose(["batch", "ragged_batch", "padded_batch", ""])
+            value = getattr(value, batches)(8) if batches else value
         return value, self.meant(*meant)
 
+    def sequences(self):
+        """Python values: clips of several lengths or texts, and their labels."""
+        import tensorflow as tf
 
-KINDS = ("class_folder", "archive", "table", "values")
+        count = 36
+        names = [self.classes[k % len(self.classes)] for k in range(count)]
+        if self.maybe("texts", 0.5):
+            inputs, key = [f"{SENTENCES[k % 4]} {k}" for k in range(count)], "text"
+            spec = tf.TensorSpec([], tf.string)
+        else:
+            sizes = 900 + 100 * self.rng.integers(0, 3, count)
+            inputs, key = [self.rng.normal(0, 0.1, n).clip(-1, 1) for n in sizes], "audio"
+            spec = tf.TensorSpec([None], tf.float64)
+        form = self.choose(["pair", "dictionaries", "columns", "pairs", "tf.data", "generator"])
+        rows = list(zip(inputs, names))
+        data = {
+            "pair": lambda: (inputs, names),
+            "dictionaries": lambda: [{key: x, "label": name} for x, name in rows],
+            "columns": lambda: {key: inputs, "label": names},
+            "pairs": lambda: rows,
+            "generator": lambda: ({key: x, "label": name} for x, name in rows),
+            "tf.data": lambda: tf.data.Dataset.from_generator(
+                lambda: iter(rows), output_signature=(spec, tf.TensorSpec([], tf.string))
+            ),
+        }[form]()
+        if form == "tf.data":
+            batches = self.choose(["ragged_batch", "padded_batch", ""])
+            data = getattr(data, batches)(8) if batches else data
+        return data, self.meant("single_label", names)
+
+
+KINDS = ("class_folder", "archive", "table", "values", "sequences")
 
 
 def found(examples):

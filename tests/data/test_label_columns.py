@@ -155,3 +155,15 @@ def test_thousands_may_be_separated_by_blanks_and_apostrophes(tmp_path, separato
     assert found.problem_type == "regression"
     np.testing.assert_allclose(np.sort(found.labels[:, 0]), 1000 * np.arange(48) + 123)
     assert any("grouped thousands" in line for line in found.warnings)
+
+
+@pytest.mark.parametrize("name", ["part", "set", "subset", "split"])
+def test_a_column_named_like_splits_that_divides_nothing_is_no_label(tmp_path, name):
+    parts = [f"part {k % 3}" for k in range(48)]
+    found = _columns(tmp_path, mood=["a", "b"] * 24, **{name: parts})
+    assert found.problem_type == "single_label" and found.classes == ("a", "b")
+    (note,) = [line for line in found.warnings if "is not read as splits" in line]
+    assert note.endswith(f"--columns=label={name} reads labels")
+    given = {"data": str(tmp_path / "t.csv"), "columns": f"label={name}"}
+    assert read_examples(tftransfer.Experiment(**given)).classes == ("part 0", "part 1", "part 2")
+    assert _columns(tmp_path, **{name: parts}).classes == ("part 0", "part 1", "part 2")

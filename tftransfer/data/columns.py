@@ -134,7 +134,8 @@ def columns_of(
         [undivided_note(table.rows, name) for name in usual_splits if name not in splits],
     )
     if not labels:
-        labels, more = choose_labels(table.rows, _with_usual_name(others, "label"), others)
+        candidates = [name for name in others if name not in usual_splits] or others
+        labels, more = choose_labels(table.rows, _with_usual_name(others, "label"), candidates)
         notes += more
     if not labels:
         raise UserError(

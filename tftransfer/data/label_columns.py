@@ -78,7 +78,7 @@ def undivided_note(rows: _Rows, name: str) -> str:
     cells = list(dict.fromkeys(cell for cell in _cells(rows, name) if cell))[:_MAX_LISTED]
     return printable(
         f"the column {name} is not read as splits: it holds {', '.join(cells)}, not train, val or "
-        "test; --columns=split=NAME names another column"
+        f"test; --columns=split=NAME names another column, --columns=label={name} reads labels"
     )
 
 
