@@ -44,6 +44,7 @@ CSV = {
     "sep.csv": ("sep=;\r\ntext;label\r\n", ";", "read by sep=;"),
     "bars.csv": ("text|label\n", "|", "vertical bars"),
     "semicolons.csv": ("text;label\n", ";", "semicolons"),
+    "comma.csv": ("text, in full;label\n", ";", "semicolons"),
 }
 
 
@@ -106,3 +107,12 @@ def test_a_long_cell_with_line_breaks_is_text(tmp_path):
     rows = [f'"{poem} {k}",{"ab"[k % 2]}' for k in range(24)]
     (tmp_path / "t.csv").write_text("text,label\n" + "\n".join(rows))
     assert _read(tmp_path / "t.csv").items[3].decode() == f"{poem} 3"
+
+
+def test_utf16_with_a_mark_has_no_mark_in_its_header(tmp_path):
+    text = "\n".join(["label,text", *(f"{row['label']},{row['text']}" for row in ROWS)])
+    for encoding in ("utf-16-le", "utf-16-be"):
+        (tmp_path / "t.csv").write_bytes(f"\ufeff{text}".encode(encoding))
+        found = _read(tmp_path / "t.csv")
+        assert found.classes == ("a", "b") and found.items[0].decode() == TEXTS[0]
+        assert f"t.csv is read as {encoding}" in found.warnings

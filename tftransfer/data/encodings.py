@@ -282,6 +282,8 @@ def is_utf8(data: bytes) -> bool:
 
 def utf16_without_mark(data: bytes) -> str:
     """Returns the byte order of UTF-16 without a byte order mark, or "" for other data."""
+    if detect_encoding(data[:2]).startswith("utf-16"):  # it has a mark
+        return ""
     head = data[:4096]
     even, odd = head[::2].count(0), head[1::2].count(0)
     if 4 * max(even, odd) < len(head) or 8 * min(even, odd) > len(head):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ from tftransfer.utils.text_encoding import decode_text, detect_encoding
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
+_OTHER_DELIMITERS = (("\t", "tabs"), (";", "semicolons"), ("|", "vertical bars"))
+_SAMPLE_LINES = 20
+_MAX_SAMPLE = 1 << 20  # characters
 # A cell in quotes with more lines, each of which could be a row, has lost its end.
 _MAX_ROWS_IN_A_CELL = 3
 # Python's csv module refuses cells above 131,072 characters by default.
@@ -189,11 +193,21 @@ def _delimiter(text: str, tabs: bool) -> tuple[str, str, tuple[str, ...]]:
             text.partition(header.rstrip("\n"))[2].lstrip("\r\n"),
             (f"it is read by {header[:5]}",),
         )
-    if not tabs and "," not in header:
-        for delimiter, name in (("\t", "tabs"), (";", "semicolons"), ("|", "vertical bars")):
-            if delimiter in header:
-                return delimiter, text, (f"its cells are separated by {name}",)
+    usable = not tabs and ("," not in header or not _divides(text, ","))
+    for delimiter, name in _OTHER_DELIMITERS if usable else ():
+        if delimiter in header and ("," not in header or _divides(text, delimiter)):
+            return delimiter, text, (f"its cells are separated by {name}",)
     return "\t" if tabs else ",", text, ()
+
+
+def _divides(text: str, delimiter: str) -> bool:
+    """Returns whether a delimiter gives the first rows the same number of cells, at least two."""
+    lines = itertools.islice(io.StringIO(text[:_MAX_SAMPLE], ""), _SAMPLE_LINES)
+    try:
+        counts = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+    except csv.Error:
+        return False
+    return len(counts) == 1 and counts != {1}
 
 
 def _check_quotes(rows: Sequence[Sequence[str]], delimiter: str, path: Path) -> None:
