@@ -167,3 +167,31 @@ def test_a_column_named_like_splits_that_divides_nothing_is_no_label(tmp_path, n
     given = {"data": str(tmp_path / "t.csv"), "columns": f"label={name}"}
     assert read_examples(tftransfer.Experiment(**given)).classes == ("part 0", "part 1", "part 2")
     assert _columns(tmp_path, **{name: parts}).classes == ("part 0", "part 1", "part 2")
+
+
+@pytest.mark.parametrize("name", ["patient_id", "Subject ID", "speaker-no", "participant"])
+def test_a_column_of_patients_is_no_label_and_the_remedy_groups_by_it(tmp_path, name):
+    units = [f"P{k // 4}" for k in range(48)]
+    found = _columns(tmp_path, **{name: units, "diagnosis": ["a", "b"] * 24})
+    assert found.classes == ("a", "b")
+    assert any(f"--group_by={name} keeps each in one split" in line for line in found.warnings)
+    grouped = tftransfer.Experiment(data=str(tmp_path / "t.csv"), group_by=name)
+    assert read_examples(grouped).classes == ("a", "b")
+    assert len(_columns(tmp_path, **{name: units}).classes) == 12
+
+
+def test_x_and_y_are_two_numbers(tmp_path):
+    found = _columns(tmp_path, x=[f"{k / 4}" for k in range(48)], y=[f"{k / 8}" for k in range(48)])
+    assert found.problem_type == "regression" and found.classes == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"), [("\u2212{}.5", -1.5), ("\uff11.5{}", 1.51), ("\u0661.\u0665", 1.5)]
+)
+def test_minus_signs_and_digits_outside_of_ascii_are_numbers(tmp_path, cell, value):
+    cells = [f"{k}.25" for k in range(48)]
+    cells[0] = cell.format(1)
+    found = _columns(tmp_path, value=cells)
+    assert found.problem_type == "regression"
+    np.testing.assert_allclose(np.sort(found.labels[:, 0])[[0, 1]], sorted([value, 1.25])[:2])
+    assert any("outside of ASCII are read as numbers" in line for line in found.warnings)

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import tftransfer
 from tftransfer.readers.load import read_examples
@@ -28,6 +30,7 @@ JSON = {
     "columns.json": json.dumps(COLUMNS),
     "pandas.json": json.dumps({n: dict(enumerate(c)) for n, c in COLUMNS.items()}),
     "inside.json": json.dumps({"version": 1, "data": ROWS}),
+    "by_name.json": json.dumps({f"id{k}": row for k, row in enumerate(ROWS)}),
     "nested.jsonl": "\n".join(map(json.dumps, NESTED)),
 }
 
@@ -70,6 +73,12 @@ NO_TABLES = {
     "book.csv": (b"PK\x03\x04" + bytes(99), "is an Excel workbook", "Save it as CSV"),
     "page.csv": (b"<!DOCTYPE html>\n<html>", "is a web page", "Download the table"),
     "lfs.csv": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS", "git lfs pull"),
+    "empty.json": (b"[]", "has no rows", "Add one object per example"),
+    "other.json": (
+        b'{"a": 1, "b": {"c": [1]}}',
+        "is one JSON object with the keys a, b",
+        "list of",
+    ),
     "coco.json": (
         b'{"images": [], "annotations": [], "categories": []}',
         "annotation file of COCO",
@@ -116,3 +125,33 @@ def test_utf16_with_a_mark_has_no_mark_in_its_header(tmp_path):
         found = _read(tmp_path / "t.csv")
         assert found.classes == ("a", "b") and found.items[0].decode() == TEXTS[0]
         assert f"t.csv is read as {encoding}" in found.warnings
+
+
+def test_json_of_splits_keeps_them(tmp_path):
+    rows = {"train": ROWS[:16], "test": [{**row, "text": row["text"] + "!"} for row in ROWS[:8]]}
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    found = _read(tmp_path / "t.json")
+    assert found.splits.tolist().count("test") == 8 and len(found) == 24
+    assert found.classes == ("a", "b")
+
+
+def test_json_of_names_and_labels_is_read(tmp_path):
+    for k in range(12):
+        pixels = np.random.default_rng(k).integers(0, 255, (9, 9, 3)).astype("uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{k}.png")
+    (tmp_path / "t.json").write_text(json.dumps({f"{k}.png": "ab"[k % 2] for k in range(12)}))
+    found = _read(tmp_path / "t.json")
+    assert found.modality == "image" and found.classes == ("a", "b")
+
+
+def test_texts_that_are_pixels_are_refused_and_the_remedy_works(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    rows = [f"{'ab'[k % 2]},{' '.join(map(str, rng.integers(0, 255, 64)))}" for k in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["emotion,pixels", *rows]))
+    with pytest.raises(UserError, match="pixels are 64 numbers, perhaps pixels") as caught:
+        _read(tmp_path / "t.csv")
+    code = caught.value.remedy.partition("give ")[2].removesuffix(" as data.")
+    frame = pandas.read_csv(tmp_path / "t.csv").rename(columns={"emotion": "LABEL"})
+    data = eval(code, {"numpy": np, "frame": frame})
+    assert read_examples(tftransfer.Experiment(data=data)).modality == "image"

@@ -135,7 +135,10 @@ def columns_of(
     )
     if not labels:
         candidates = [name for name in others if name not in usual_splits] or others
-        labels, more = choose_labels(table.rows, _with_usual_name(others, "label"), candidates)
+        usual = _with_usual_name(others, "label")
+        if "x" in map(str.lower, others):  # then y is a coordinate
+            usual = [name for name in usual if name.lower() != "y"]
+        labels, more = choose_labels(table.rows, usual, candidates)
         notes += more
     if not labels:
         raise UserError(
@@ -183,6 +186,7 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
         return name, not column_of_files(table.path, {name: cells[name]}, exactly=True)
     name = column_of_files(table.path, cells)
     if not name and (texts := column_of_texts(cells)):
+        _check_words(table, texts, cells[texts])
         return texts, True
     if not name:
         _check_no_pixels(table)
@@ -192,6 +196,24 @@ def item_column(table: Table, columns: str = "", *, to_train: bool = True) -> tu
             "Name it path or text, or give --columns=text=NAME,label=NAME (or path=NAME).",
         )
     return name, False
+
+
+def _check_words(table: Table, name: str, cells: Sequence[str]) -> None:
+    """Checks that texts are not lists of numbers.
+
+    Raises:
+      UserError: They are.
+    """
+    numbers = cells[0].replace(",", " ").split()
+    if len(numbers) < _MIN_PIXELS_A_SIDE**2 or not all(map(is_number, numbers)):
+        return
+    side = math.isqrt(len(numbers))
+    raise UserError(
+        f"{table.path}: the cells of the column {printable(name)} are {len(numbers):,} numbers, "
+        "perhaps pixels, and no texts.",
+        f"Read it in Python by pandas, and give ([numpy.array(cell.split(), 'uint8').reshape"
+        f"({side}, {side}) for cell in frame[{name!r}]], frame['LABEL']) as data.",
+    )
 
 
 def _check_no_pixels(table: Table) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tftransfer.core.typing import JSON
+from tftransfer.data.examples import SPLIT_NAMES
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 # Header, row number to cells, and row number to why the row cannot be read.
 JsonRows: TypeAlias = tuple[list[str], dict[int, dict[str, str]], dict[int, str]]
@@ -28,22 +30,46 @@ def read_json(text: str, path: Path) -> JsonRows:
         whole = json.loads(text)
     except ValueError:
         return _read_lines(text, path)
-    if isinstance(whole, dict) and not _is_columns(whole):
-        inner = [name for name, value in whole.items() if _is_rows(value)]
-        if {"images", "annotations", "categories"} <= set(whole):
-            raise UserError(
-                f"{path} is an annotation file of COCO, not a table.",
-                "Write a table with the columns path and label, one row per annotation or image.",
-            )
-        if len(inner) != 1:
-            return _read_lines(text, path)
-        whole = whole[inner[0]]
     if isinstance(whole, dict):
-        columns = {name: _values(value) for name, value in whole.items()}
-        whole = [dict(zip(columns, row)) for row in zip(*columns.values())]
+        whole = _rows_of(whole, path)
+    if isinstance(whole, list) and not whole:
+        raise UserError(f"{path} has no rows.", "Add one object per example.")
     if not isinstance(whole, list) or not _is_rows(whole):
         return _read_lines(text, path)
     return _table({number: _row(row) for number, row in enumerate(whole, 1)}, {}, path)
+
+
+def _rows_of(whole: dict[str, JSON], path: Path) -> list[JSON]:
+    """Returns the rows of an object: one row, columns, rows by name, or rows inside of it.
+
+    Raises:
+      UserError: The object has another structure.
+    """
+    inner = [name for name, value in whole.items() if _is_rows(value)]
+    cells = list(whole.values())
+    if {"images", "annotations", "categories"} <= set(whole):
+        raise UserError(
+            f"{path} is an annotation file of COCO, not a table.",
+            "Write a table with the columns path and label, one row per annotation or image.",
+        )
+    if inner and all(name.lower() in SPLIT_NAMES for name in inner):
+        found = [(name, row) for name in inner for row in _values(whole[name])]
+        return [{**row, "split": name} for name, row in found if isinstance(row, dict)]
+    if len(inner) == 1:
+        return _values(whole[inner[0]])
+    if _is_columns(whole):
+        columns = {name: _values(value) for name, value in whole.items()}
+        return [dict(zip(columns, row)) for row in zip(*columns.values())]
+    if len(cells) > 1 and all(isinstance(value, dict) for value in cells):
+        return [{"name": k, **row} for k, row in whole.items() if isinstance(row, dict)]
+    if not any(isinstance(value, (list, dict)) for value in cells):
+        if len(whole) > 1 and all(Path(name).suffix for name in whole):
+            return [{"path": name, "label": value} for name, value in whole.items()]
+        return [whole] if whole else []
+    raise UserError(
+        f"{path} is one JSON object with the keys {listed(list(whole))}, and no list of rows.",
+        "Give a list of objects with the keys path or text, and label.",
+    )
 
 
 def _is_rows(value: JSON) -> bool:
@@ -51,13 +77,12 @@ def _is_rows(value: JSON) -> bool:
 
 
 def _is_columns(whole: dict[str, JSON]) -> bool:
-    """Returns whether an object has columns of one length, as pandas writes them."""
+    """Returns whether an object has columns of one length, as lists or as pandas writes them."""
     columns = list(whole.values())
-    if len(columns) < 2 or not all(isinstance(column, (list, dict)) for column in columns):
-        return False
-    cells = [cell for column in columns for cell in _values(column)]
+    lists = all(isinstance(column, list) for column in columns)
+    numbered = all(isinstance(c, dict) and all(key.isdecimal() for key in c) for c in columns)
     sizes = {len(_values(column)) for column in columns}
-    return len(sizes) == 1 and len(cells) > 0 and not any(isinstance(cell, dict) for cell in cells)
+    return len(columns) > 1 and (lists or numbered) and len(sizes) == 1 and sizes != {0}
 
 
 def _values(column: JSON) -> list[JSON]:

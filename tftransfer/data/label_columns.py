@@ -28,6 +28,15 @@ _SPLITS_NOTE = (
 )
 _DATE = re.compile(r"(\d{4}([-/.])\d\d?\2\d\d?|\d\d?([-/.])\d\d?\3(\d{4}|\d\d))([ T][\d:.]+\S*)?")
 _DATES_NOTE = "the column {0} holds dates and is no label; --columns=label={0} uses it"
+_UNIT = re.compile(
+    r"(patient|subject|participant|person|speaker|user|author|session|study|video|scene|animal)"
+    r"s?[ _-]?(id|no|nr|number|code)|patient|subject|participant",
+    re.IGNORECASE,
+)
+_UNIT_NOTE = (
+    "the column {0} names units and is no label; --group_by={0} keeps each in one split, "
+    "--columns=label={0} reads labels"
+)
 _ONLY_DATES_NOTE = (
     "the column {0} holds dates, each of which is a class; --columns=label=NAME names another"
 )
@@ -51,6 +60,8 @@ def choose_labels(
     labels = [name for name in others if not _identifies_rows(_cells(rows, name))] or list(others)
     labels, notes = _without(rows, labels, _names_splits, _SPLITS_NOTE)
     labels, more = _without(rows, labels, _holds_dates, _DATES_NOTE)
+    notes += more
+    labels, more = _without_units(labels)
     notes += more
     labels, more = _without_folds(labels)
     notes += more
@@ -115,6 +126,15 @@ def _names_splits(cells: Sequence[str]) -> bool:
 def _holds_dates(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell]
     return bool(filled) and all(map(_DATE.fullmatch, filled))
+
+
+def _without_units(labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Returns the columns without those that name patients and the like, if others remain."""
+    units = [name for name in labels if _UNIT.fullmatch(name)]
+    rest = [name for name in labels if name not in units]
+    if not rest:
+        return list(labels), []
+    return rest, [printable(_UNIT_NOTE.format(name)) for name in units]
 
 
 def _without_folds(labels: Sequence[str]) -> tuple[list[str], list[str]]:

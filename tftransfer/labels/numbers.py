@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ _GROUPS = re.compile(r"[+-]?\d{1,3}([.'\u2019 \u00a0\u202f]\d{3})+(,\d+)?", re.A
 _BLANKS = " \u00a0\u202f"
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 _UNIT = re.compile(r"([$€£¥]?)\s*([+-]?[\d.,]*\d)\s*(%|‰|°?[A-Za-zµ/²³]{1,6}|[€$£¥])?")
+_OTHER_DIGITS = "digits or minus signs outside of ASCII are read as numbers"
 _MAX_CLASS_NUMBERS = 20
 # More different whole numbers than this, most of which occur once, are amounts.
 _MIN_AMOUNTS = 10
@@ -62,6 +64,11 @@ def read_numbers(cells: Sequence[str], where: str) -> Numbers | None:
     """
     if not cells:
         return None
+    plain = [_in_ascii(cell) for cell in cells]
+    if plain != list(cells):
+        found = read_numbers(plain, where)
+        remark = "; ".join(filter(None, (_OTHER_DIGITS, found.remark))) if found else ""
+        return replace(found, remark=remark) if found else None
     if all(map(is_number, cells)):
         return Numbers(values=np.array(cells, np.float64))
     grouped = all(is_number(cell) or _COMMA_GROUPS.fullmatch(cell) for cell in cells)
@@ -75,6 +82,14 @@ def read_numbers(cells: Sequence[str], where: str) -> Numbers | None:
         plain = [cell.replace(",", "") for cell in cells]
         return _converted(cells, plain, "commas between thousands")
     return _without_units(cells, where)
+
+
+def _in_ascii(cell: str) -> str:
+    """Returns a cell with ASCII digits and minus signs."""
+    if cell.isascii():
+        return cell
+    digits = (str(unicodedata.decimal(each, each)) for each in cell)
+    return "".join(digits).replace("\u2212", "-")
 
 
 def _converted(cells: Sequence[str], plain: Sequence[str], style: str) -> Numbers:

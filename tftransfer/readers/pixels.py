@@ -92,8 +92,11 @@ def encode_png(image: ArrayLike, number: int) -> bytes:
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or not image.size:
+        first = image.ndim == 3 and image.shape[0] in (1, 3, 4)
+        last = " Move the channels to the end: np.moveaxis(image, 0, -1)." if first else ""
         raise UserError(
-            f"Image {number} has the shape {image.shape}.", "Give [h, w], [h, w, 1] or [h, w, 3]."
+            f"Image {number} has the shape {image.shape}.",
+            f"Give [h, w], [h, w, 1] or [h, w, 3].{last}",
         )
     if image.dtype != np.uint8:
         if image.dtype.kind == "f" and np.isnan(image).any():
