@@ -160,6 +160,13 @@ REFUSED = {
         pandas.DataFrame({"label": LABELS} | {f"p{k}": LABELS * k for k in range(64)}),
         r"iloc\[:, 1:65\].to_numpy\('uint8'\).reshape\(-1, 8, 8\)",
     ),
+    "groups": (pandas.DataFrame({"text": TEXTS, "label": NAMES}).groupby("label"), "data frame"),
+    "test pair third": ((IMAGES, LABELS, (IMAGES[:2], LABELS[:2])), "test_data="),
+    "scikit-learn": ({"data": IMAGES, "images": IMAGES, "target": LABELS}, r"data\['images'\]"),
+    "named arrays": (
+        {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LABELS[:2]},
+        r"data=\(data\['x_train'\], data\['y_train'\]\), test_data=\(data\['x_test'\]",
+    ),
     "NaN pixels": ((np.full((6, 9, 9), np.nan), LABELS), "nan_to_num"),
 }
 

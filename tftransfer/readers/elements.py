@@ -99,8 +99,18 @@ class Elements:
                     "Yield dense tensors; in tf.data map to_tensor() or sparse.to_dense.",
                 ) from None
         if hasattr(self.source, "__getitem__"):
-            return (self.source[number] for number in range(_length(self.source)))
+            return self._items()
         return itertools.islice(self.source, _MAX_ELEMENTS + 1)
+
+    def _items(self) -> Iterator[_Element]:
+        for number in range(_length(self.source)):
+            try:
+                yield self.source[number]
+            except KeyError:
+                raise UserError(
+                    f"{type(self.source).__name__} has no element {number}.",
+                    "Give a sequence that is indexed from 0, a data frame, or (inputs, labels).",
+                ) from None
 
     def _yields_batches(self, value: ArrayLike, label: ArrayLike | None) -> bool:
         """Returns whether an element has several examples, from its shape and the dataset's."""
@@ -215,7 +225,14 @@ def check_weights(weights: ArrayLike) -> None:
     Raises:
       UserError: The weights differ.
     """
-    if len(np.unique(np.asarray(weights))) > 1:
+    try:
+        different = len(np.unique(np.asarray(weights)))
+    except (ValueError, TypeError):  # of several shapes or types
+        raise UserError(
+            "The third of the three values is no array of weights.",
+            "Give (inputs, labels); other labeled data are test_data=(inputs, labels).",
+        ) from None
+    if different > 1:
         raise UserError("Weights of examples are not supported.", _WEIGHTS_REMEDY)
 
 
