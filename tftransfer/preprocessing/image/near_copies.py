@@ -16,8 +16,9 @@ from tftransfer.preprocessing.image.signature import SIDE
 _DESCRIBED_SIDE = 32
 # Of the spectrum of an image, per axis; higher frequencies differ between sizes and crops.
 _FREQUENCIES = 9
-# Images with the most similar spectra, of which each is compared.
-_CANDIDATES = 20
+# Images with the most similar spectra, with which each is compared, and with which its middle is.
+_CANDIDATES = 8
+_MIDDLE = 0.93
 # Fraction of the side by which one image may be moved.
 _MAX_SHIFT = 1 / 6
 # Standard deviations of the filters between which the details of an image remain, in 64ths of it.
@@ -47,7 +48,7 @@ class _Comparison:
 
 # From fast to exact. The first one keeps 99 % of the near copies and 1 % of the other pairs.
 _COMPARISONS = (
-    _Comparison(side=16, crops=(1.0,), least=0.6),
+    _Comparison(side=16, crops=(1.0,), least=0.55),
     _Comparison(side=SIDE, crops=(1.0, 0.95, 0.9), least=float(_THRESHOLDS[0])),
 )
 
@@ -102,22 +103,29 @@ def _reduced(gray: FloatArray, side: int) -> FloatArray:
 
 
 def _candidates(images: FloatArray) -> IntArray:
-    described = _amplitudes(images)
-    described -= described.mean(axis=0)
-    described /= described.std(axis=0) + _TINY
-    described /= np.linalg.norm(described, axis=1, keepdims=True) + _TINY
+    """Returns pairs of images with similar spectra, also after one of them is cropped, [m, 2]."""
+    described, of_middles = (_amplitudes(_cropped(images, crop)) for crop in (1.0, _MIDDLE))
+    mean, deviation = described.mean(axis=0), described.std(axis=0) + _TINY
+    described, of_middles = (_normalized(each, mean, deviation) for each in (described, of_middles))
     count = min(_CANDIDATES, len(images) - 1)
     pairs = []
     for start in range(0, len(images), _BLOCK_IMAGES):
         rows = np.arange(start, min(start + _BLOCK_IMAGES, len(images)))
-        similarity = described[rows] @ described.T
-        similarity[np.arange(len(rows)), rows] = -np.inf
-        nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
-        pairs.append(np.stack([np.repeat(rows, count), nearest.ravel()], axis=1))
+        for queries in (described[rows], of_middles[rows]):
+            similarity = queries @ described.T
+            similarity[np.arange(len(rows)), rows] = -np.inf
+            nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+            pairs.append(np.stack([np.repeat(rows, count), nearest.ravel()], axis=1))
     ordered = np.sort(np.concatenate(pairs), axis=1)
     numbers = np.unique(ordered[:, 0] * len(images) + ordered[:, 1])
     found: IntArray = np.stack(np.divmod(numbers, len(images)), axis=1)
     return found
+
+
+def _normalized(described: FloatArray, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+    standard = (described - mean) / deviation
+    normalized: FloatArray = standard / (np.linalg.norm(standard, axis=1, keepdims=True) + _TINY)
+    return normalized
 
 
 def _amplitudes(images: FloatArray) -> FloatArray:
