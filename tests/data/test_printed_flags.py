@@ -98,6 +98,11 @@ def same_labels(folder):
     return table(folder, "text,target,category", columns)
 
 
+def column_of_splits(folder):
+    splits = ["train"] * 30 + ["test"] * 10
+    return table(folder, "text,label,set", [TEXTS, KINDS, splits])
+
+
 def composite(folder):
     return table(folder, "text,label", [TEXTS, ["red|round", "red", "round", "red|flat"] * 10])
 
@@ -162,6 +167,7 @@ CASES = [
     (two_kinds, "", {}),
     (two_kinds, "--problem_type=single_label", {"--problem_type=multi_task": (TASKS, 40, ())}),
     (same_labels, "", {"--columns=label=target": (SINGLE, 40, ("0", "1"))}),
+    (column_of_splits, "", {"--columns=label=set": (SINGLE, 40, ("test", "train"))}),
     (composite, "", {"--problem_type=single_label": (SINGLE, 40, ("red", "red|flat"))}),
     (flags, "", {"--problem_type=multi_task": (TASKS, 40, ("a=0", "a=1"))}),
     (flags, "--problem_type=single_label", {"--problem_type=multi_label": (MULTI, 40, ("a", "b"))}),

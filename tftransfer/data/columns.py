@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tftransfer.data.groups import column_of_groups
-from tftransfer.data.label_columns import choose_labels, divides, undivided_note
+from tftransfer.data.label_columns import choose_labels, divided_note, divides, undivided_note
 from tftransfer.data.table_header import column_of_texts
 from tftransfer.data.table_paths import column_of_files
 from tftransfer.labels.numbers import is_number
@@ -133,6 +133,8 @@ def columns_of(
         named.get("label", []),
         [undivided_note(table.rows, name) for name in usual_splits if name not in splits],
     )
+    if "split" not in named:
+        notes += [divided_note(table.rows, name) for name in splits[:1] if name.lower() != "split"]
     if not labels:
         candidates = [name for name in others if name not in usual_splits] or others
         usual = _with_usual_name(others, "label")

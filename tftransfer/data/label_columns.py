@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from tftransfer.data.examples import SPLIT_NAMES
@@ -82,6 +84,16 @@ def divides(rows: _Rows, name: str) -> bool:
     if 2 * known >= len(cells):
         return True
     return all(difflib.get_close_matches(cell, SPLIT_NAMES, cutoff=_SIMILAR) for cell in cells)
+
+
+def divided_note(rows: _Rows, name: str) -> str:
+    """Returns the note of a column of splits that has another name than `split`."""
+    counts = Counter(cell or "no split" for cell in _cells(rows, name))
+    found = ", ".join(f"{cell} {count:,}" for cell, count in counts.most_common(_MAX_LISTED))
+    return printable(
+        f"the column {name} divides the data: {found}; --columns={shlex.quote(f'label={name}')} "
+        "makes it a label"
+    )
 
 
 def undivided_note(rows: _Rows, name: str) -> str:
