@@ -13,7 +13,7 @@ from tftransfer.models.network import FEATURES
 from tftransfer.planning.make_plan import make_plan
 from tftransfer.probes.layer_probes import pooled_layer_features
 from tftransfer.readers.load import read_examples
-from tftransfer.reports.data_quality import suspected_labels
+from tftransfer.reports.suspected_labels import suspected_labels
 
 
 def flowers(shared_data, tmp_path, per_class=40):

@@ -172,6 +172,7 @@ _ALL = (
             *(name for name in EXPERIMENT_FLAGS if name not in _TRAINING_FLAGS),
             *_CACHE_FLAGS,
             "workdir",
+            "output",
         ),
         texts={
             "workdir": "Folder of a run to describe.",
@@ -179,6 +180,7 @@ _ALL = (
         },
         examples=(
             "tftransfer inspect --data=photos",
+            "tftransfer inspect --data=photos --backbone=mobilenet_v2 --output=suspected.csv",
             "tftransfer inspect --backbone=mobilenet_v2 --weights=none",
         ),
     ),

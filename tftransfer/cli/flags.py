@@ -78,6 +78,7 @@ _ALL = (
     Flag(name="seed", group="training", value="N"),
     Flag(name="workdir", group="run", value="FOLDER"),
     Flag(name="folder", group="run", value="FOLDER"),
+    Flag(name="output", group="run", value="FILE.csv"),
     Flag(
         name="dry_run",
         group="run",

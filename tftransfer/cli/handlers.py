@@ -136,7 +136,8 @@ def run_episodes(arguments: Arguments) -> None:
 def run_inspect(arguments: Arguments) -> None:
     """Prints a description of data, a backbone or a run."""
     given = arguments.flags
-    _print(api.inspect(workdir=given.workdir, **_cache(given), **arguments.experiment))
+    places = {"workdir": given.workdir, "output": given.output}
+    _print(api.inspect(**places, **_cache(given), **arguments.experiment))
 
 
 def run_demo(arguments: Arguments) -> None:

@@ -36,6 +36,7 @@ def inspect(
     data: Any = None,
     backbone: PathLike | KerasModel = "",
     workdir: PathLike = "",
+    output: PathLike = "",
     cache_dir: str = "",
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     **fields: Any,
@@ -49,12 +50,14 @@ def inspect(
       data: Data as in `Experiment.data`.
       backbone: A backbone as in `Experiment.backbone`.
       workdir: A `Run`, or the folder of one.
+      output: New CSV file for all labels that look wrong, with their probabilities; empty for none.
       cache_dir: Folder of the cache, as in `train`.
       cache_bytes: Size limit of the cache in bytes, as in `train`.
       **fields: Other fields of `Experiment`, such as `weights` or `image_size`.
 
     Raises:
-      UserError: If not exactly one of the three is given, but for data and a backbone.
+      UserError: If not exactly one of the three is given, but for data and a backbone; if `output`
+        exists, is not a `.csv` file, or is given without both data and a backbone.
 
     Example:
       >>> import tftransfer
@@ -70,6 +73,8 @@ def inspect(
             "There is not exactly one thing to inspect.",
             "Give one of --data, --backbone and --workdir, or data and a backbone.",
         )
+    missing = "--data=DATA" if not has_data else "" if has_backbone else "--backbone=NAME"
+    table = _output_file(output, missing)
     if has_backbone and not has_data:
         folder = user_cache_dir(cache_dir)
         return "\n".join(_of_backbone(Experiment(backbone=backbone, **fields), folder))
@@ -83,8 +88,30 @@ def inspect(
     settings = replace(settings, backbone=backbone, recipe="feature_extraction")
     plan = make_plan(settings, cache_dir=cache_dir, cache_bytes=cache_bytes)
     return "\n".join(
-        [*_of_data(plan.examples), *describe_data_quality(plan.examples, plan.network)]
+        [*_of_data(plan.examples), *describe_data_quality(plan.examples, plan.network, table)]
     )
+
+
+def _output_file(output: PathLike, missing: str) -> Path | None:
+    """Checks the file for the suspected labels before anything is computed."""
+    if not os.fspath(output):
+        return None
+    path = Path(output)
+    if missing:
+        raise UserError(
+            "--output is for the labels that look wrong, which take data and a backbone to find.",
+            f"Add {missing}; `tftransfer list backbones` prints the names of backbones.",
+        )
+    if path.suffix.lower() != ".csv":
+        raise UserError(
+            f"--output={path} does not end in .csv; the table is written as CSV.",
+            f"Change it: --output={path.with_suffix('.csv')}",
+        )
+    if path.exists():
+        raise UserError(
+            f"--output={path} exists.", "Give the name of a new file, or delete that one."
+        )
+    return path
 
 
 def _is_empty(value: object) -> bool:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _C = 0.01
 _RIDGE_PENALTY = 100.0
 _MAX_LBFGS_STEPS = 200
+# Penalties to select from, 1 / C of scikit-learn, in descending order.
+_PENALTIES = tuple(float(p) for p in np.geomspace(1e4, 1e-1, 11))
+_SMALLEST_PROBABILITY = 1e-7
 
 
 class LinearProbe:
@@ -112,6 +115,41 @@ def cross_validated_scores(
     return scores
 
 
+def selected_scores(features: Array, labels: Array, splits: Sequence[Fold]) -> Array:
+    """Scores every example by a probe of the other folds, whose penalty has the smallest log loss.
+
+    With a fixed penalty the probabilities are too certain for few or noisy labels, and too
+    uncertain for many.
+
+    Args:
+      features: Pooled features, float [n, d].
+      labels: Class indices, int [n].
+      splits: Folds whose test indices hold every example once.
+
+    Returns:
+      float64 [n, classes]; 0 for a class that is not in the other folds.
+    """
+    from threadpoolctl import threadpool_limits
+
+    classes = int(labels.max()) + 1
+    # Each starts from the weights of the penalty before.
+    models = [_warm_model() for _ in splits]
+    best, smallest = np.zeros((len(labels), classes)), np.inf
+    for penalty in _PENALTIES:
+        scores = np.zeros_like(best)
+        with threadpool_limits(1):
+            for model, (train, test) in zip(models, splits):
+                model.set_params(logisticregression__C=1 / penalty)
+                model.fit(features[train], labels[train])
+                scores[test] = _class_scores(model, features[test], classes)
+        given = scores[np.arange(len(labels)), labels]
+        loss = -np.log(np.maximum(given, _SMALLEST_PROBABILITY)).mean()
+        if loss > smallest:  # the loss has one minimum, and small penalties take the longest
+            break
+        best, smallest = scores, loss
+    return best
+
+
 def _labels(targets: Array, problem_type: ProblemType) -> Array:
     if problem_type is ProblemType.REGRESSION:
         return targets
@@ -122,6 +160,15 @@ def _class_scores(model: Pipeline, features: Array, classes: int) -> Array:
     scores = np.zeros((len(features), classes))
     scores[:, model.classes_] = model.predict_proba(features)
     return scores
+
+
+def _warm_model() -> Pipeline:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(max_iter=_MAX_LBFGS_STEPS, warm_start=True)
+    return make_pipeline(StandardScaler(), model)
 
 
 def _model(problem_type: ProblemType, balanced: bool) -> Pipeline:
