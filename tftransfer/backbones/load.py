@@ -129,9 +129,11 @@ def check_backbone(name: PathLike | KerasModel, modality: str) -> None:
     plain, _ = split_layer(name)
     if is_run(plain) or modality == "text":
         return None
-    if modality_of_name(plain) == "text":
+    own = modality_of_name(plain)
+    if own == "text" or (own, modality) == ("audio", "image"):
+        reads = {"text": "texts", "audio": "sounds"}[own]
         raise UserError(
-            f"The backbone {plain} reads texts, and the modality of the data is {modality}.",
+            f"The backbone {plain} reads {reads}, and the modality of the data is {modality}.",
             f"Give a backbone for {modality}; `tftransfer list backbones` prints them.",
         )
     if modality == "audio":
