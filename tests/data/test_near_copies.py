@@ -57,7 +57,7 @@ def split_of_scenes(examples):
     }
 
 
-def test_versions_of_a_photograph_stay_in_one_split_and_the_plan_says_so(tmp_path):
+def test_versions_of_a_photograph_stay_in_one_split_and_the_plan_reports_it(tmp_path):
     folder = photographs(tmp_path / "data")
     for seed in range(3):
         examples = read_examples(experiment(folder, seed=seed))
@@ -92,7 +92,7 @@ def test_pairs_are_stored_and_found_again_after_the_data_change(tmp_path, monkey
     assert all(len(splits) == 1 for splits in split_of_scenes(later).values())
 
 
-def test_classes_of_alike_images_are_split_as_usual_with_a_warning(tmp_path):
+def test_classes_of_similar_images_are_split_as_usual_with_a_warning(tmp_path):
     folder = tmp_path / "data"
     for name, number in (("no", 90), ("yes", 91)):
         for k in range(10):

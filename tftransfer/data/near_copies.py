@@ -21,7 +21,7 @@ from tftransfer.utils.errors import UserError
 
 # Increased when the search or a signature changes.
 _FORMAT = 1
-# A split of a class whose contents are nearly all alike is worth more than copies kept together.
+# A split of a class whose contents are nearly all similar is worth more than copies kept together.
 _MAX_CLASS_SHARE = 0.5
 
 
@@ -32,7 +32,7 @@ def with_near_copies(
 
     Near copies are texts with the same words, regardless of case and punctuation, and images of the
     same scene, also cropped by up to a tenth, moved, mirrored, lighter or compressed again. Those
-    of one label stay in one split; a class most of which is alike, such as drawings on white, is
+    of one label stay in one split; a class most of which is similar, such as drawings on white, is
     split as usual.
 
     Args:
