@@ -195,3 +195,13 @@ def test_minus_signs_and_digits_outside_of_ascii_are_numbers(tmp_path, cell, val
     assert found.problem_type == "regression"
     np.testing.assert_allclose(np.sort(found.labels[:, 0])[[0, 1]], sorted([value, 1.25])[:2])
     assert any("outside of ASCII are read as numbers" in line for line in found.warnings)
+
+
+def test_amounts_in_parentheses_are_negative(tmp_path):
+    cells = [f"({k}.50)" if k % 2 else f"{k}.50" for k in range(48)]
+    found = _columns(tmp_path, profit=cells)
+    assert found.problem_type == "regression"
+    np.testing.assert_allclose(found.labels[:, 0].min(), -47.5)
+    assert any("in parentheses are read as negative" in line for line in found.warnings)
+    names = [f"({k % 3})" for k in range(48)]
+    assert _columns(tmp_path, label=names).problem_type == "single_label"

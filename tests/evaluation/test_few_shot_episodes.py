@@ -1,5 +1,7 @@
 """Few-shot episodes of synthetic clusters: accuracy, intervals, draws, transforms, errors."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -160,3 +162,17 @@ def test_table_equals_lines_by_hand():
         "| ridge | 0.500 ± 0.010 | **0.750** ± 0.010 |",
         "| cosine | **0.625** ± 0.010 |  |",
     ]
+
+
+def test_episodes_with_too_few_classes_follow_their_remedy():
+    x, labels = clusters(1.0)
+    with pytest.raises(UserError, match="8 of 8 classes") as caught:
+        few_shot_episodes.episodes(x, labels, ways=9, shots=(1,), count=200, methods=("cosine",))
+    ways = int(re.search(r"--ways=(\d+)", caught.value.remedy)[1])
+    rows = few_shot_episodes.episodes(
+        x, labels, ways=ways, shots=(1,), count=200, methods=("cosine",)
+    )
+    assert rows[0]["ways"] == 8
+    with pytest.raises(UserError, match="0 of 8 classes have the 26") as caught:
+        few_shot_episodes.episodes(x, labels, queries=21)
+    assert "Label 26 of two classes" in caught.value.remedy

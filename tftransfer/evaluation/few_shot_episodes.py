@@ -189,6 +189,13 @@ def _accuracy(method: str, support: Array, query: Array, ways: int) -> float:
     return float((predicted == np.repeat(np.arange(ways), len(query) // ways)).mean())
 
 
+def _remedy(enough: int, each: int) -> str:
+    """Returns what to do if so few classes have `each` examples."""
+    if enough > 1:
+        return f"Give --ways={enough}, or label more examples."
+    return f"Label {each} of two classes or more; in Python, give fewer shots or queries."
+
+
 def _indices_by_class(labels: Array, ways: int, each: int) -> list[Array]:
     """Indices of the examples of every class that has enough of them."""
     indices = [np.flatnonzero(labels == c) for c in np.unique(labels)]
@@ -197,7 +204,7 @@ def _indices_by_class(labels: Array, ways: int, each: int) -> list[Array]:
         raise UserError(
             f"{len(enough)} of {len(indices)} classes have the {each} examples that shots and "
             f"queries need; an episode needs {ways} classes.",
-            "Use fewer ways, shots or queries, or label more examples.",
+            _remedy(len(enough), each),
         )
     return enough
 

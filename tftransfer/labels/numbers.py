@@ -15,6 +15,7 @@ from tftransfer.utils.errors import UserError
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+", re.ASCII)
 _GROUPS = re.compile(r"[+-]?\d{1,3}([.'\u2019 \u00a0\u202f]\d{3})+(,\d+)?", re.ASCII)
+_ACCOUNT = re.compile(r"[$€£¥]?\d[\d.,]*", re.ASCII)
 _BLANKS = " \u00a0\u202f"
 _COMMA_GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 _UNIT = re.compile(r"([$€£¥]?)\s*([+-]?[\d.,]*\d)\s*(%|‰|°?[A-Za-zµ/²³]{1,6}|[€$£¥])?")
@@ -78,6 +79,10 @@ def read_numbers(cells: Sequence[str], where: str) -> Numbers | None:
     if european:
         style = "a decimal comma" if any("," in cell for cell in cells) else "grouped thousands"
         return _converted(cells, [_from_european(cell) for cell in cells], style)
+    if _are_accounts(cells):
+        plain = [re.sub(r"\((.+)\)", r"-\1", cell) for cell in cells]
+        found = read_numbers(plain, where)
+        return found and replace(found, remark="numbers in parentheses are read as negative")
     if grouped:
         plain = [cell.replace(",", "") for cell in cells]
         return _converted(cells, plain, "commas between thousands")
@@ -115,6 +120,14 @@ def _from_european(cell: str) -> str:
     if _GROUPS.fullmatch(cell):
         cell = re.sub(r"[.'\u2019\s]", "", cell)
     return cell.replace(",", ".")
+
+
+def _are_accounts(cells: Sequence[str]) -> bool:
+    """Returns whether cells are amounts, the negative ones in parentheses, as in accounts."""
+    negative = [cell[1:-1] for cell in cells if cell[:1] == "(" and cell[-1:] == ")"]
+    others = [cell for cell in cells if cell[:1] != "("]
+    fractions = any("." in cell or "," in cell for cell in negative)
+    return bool(others) and fractions and all(map(_ACCOUNT.fullmatch, (*negative, *others)))
 
 
 def _has_decimal_commas(cells: Sequence[str], where: str) -> bool:
