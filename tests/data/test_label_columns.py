@@ -1,5 +1,7 @@
 """Which columns of a table are labels, end to end from a file of texts."""
 
+import shlex
+
 import numpy as np
 import pytest
 
@@ -174,7 +176,8 @@ def test_a_column_of_patients_is_no_label_and_the_remedy_groups_by_it(tmp_path, 
     units = [f"P{k // 4}" for k in range(48)]
     found = _columns(tmp_path, **{name: units, "diagnosis": ["a", "b"] * 24})
     assert found.classes == ("a", "b")
-    assert any(f"--group_by={name} keeps each in one split" in line for line in found.warnings)
+    flag = f"--group_by={shlex.quote(name)}"
+    assert any(f"{flag} keeps each in one split" in line for line in found.warnings)
     grouped = tftransfer.Experiment(data=str(tmp_path / "t.csv"), group_by=name)
     assert read_examples(grouped).classes == ("a", "b")
     assert len(_columns(tmp_path, **{name: units}).classes) == 12

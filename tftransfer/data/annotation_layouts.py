@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def remedy_without_classes(root: Path, tree: Folder) -> str:
     names = [Path(name).stem for name in tree.files if not is_side_file(name)]
     tables = [*_tables(root, []), *_tables(root.parent, names[:_MAX_NAMES])]
     if tables:
-        return f"If a table has the labels, give that, as by --data={tables[0]}."
+        return f"If a table has the labels, give that, as by --data={shlex.quote(str(tables[0]))}."
     found = _beginnings([Path(name).name for name in tree.files if not is_side_file(name)])
     if found:
         return (

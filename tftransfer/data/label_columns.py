@@ -25,19 +25,19 @@ _SIMILAR = 0.75
 _MAX_LISTED = 3
 _SPLIT = re.compile(r"train(ing)?|\w*test(ing)?|val(id(ation)?)?|dev|holdout", re.IGNORECASE)
 _SPLITS_NOTE = (
-    "the column {0} names splits and is no label; --columns=split={0} uses it, where its cells are "
+    "the column {0} names splits and is no label; --columns={split} uses it, where its cells are "
     "train, val and test"
 )
 _DATE = re.compile(r"(\d{4}([-/.])\d\d?\2\d\d?|\d\d?([-/.])\d\d?\3(\d{4}|\d\d))([ T][\d:.]+\S*)?")
-_DATES_NOTE = "the column {0} holds dates and is no label; --columns=label={0} uses it"
+_DATES_NOTE = "the column {0} holds dates and is no label; --columns={label} uses it"
 _UNIT = re.compile(
     r"(patient|subject|participant|person|speaker|user|author|session|study|video|scene|animal)"
     r"s?[ _-]?(id|no|nr|number|code)|patient|subject|participant",
     re.IGNORECASE,
 )
 _UNIT_NOTE = (
-    "the column {0} names units and is no label; --group_by={0} keeps each in one split, "
-    "--columns=label={0} reads labels"
+    "the column {0} names units and is no label; --group_by={group} keeps each in one split, "
+    "--columns={label} reads labels"
 )
 _ONLY_DATES_NOTE = (
     "the column {0} holds dates, each of which is a class; --columns=label=NAME names another"
@@ -101,7 +101,8 @@ def undivided_note(rows: _Rows, name: str) -> str:
     cells = list(dict.fromkeys(cell for cell in _cells(rows, name) if cell))[:_MAX_LISTED]
     return printable(
         f"the column {name} is not read as splits: it holds {', '.join(cells)}, not train, val or "
-        f"test; --columns=split=NAME names another column, --columns=label={name} reads labels"
+        "test; --columns=split=NAME names another column, "
+        f"--columns={shlex.quote(f'label={name}')} reads labels"
     )
 
 
@@ -120,13 +121,19 @@ def _identifies_rows(cells: Sequence[str]) -> bool:
     return numbers is None or (numbers.whole and not numbers.remark)
 
 
+def _note(text: str, name: str) -> str:
+    """Returns a note about a column, with flags that can be pasted."""
+    label, split = shlex.quote(f"label={name}"), shlex.quote(f"split={name}")
+    return printable(text.format(name, label=label, split=split, group=shlex.quote(name)))
+
+
 def _without(
     rows: _Rows, labels: Sequence[str], test: Callable[[Sequence[str]], bool], note: str
 ) -> tuple[list[str], list[str]]:
     """Returns the columns whose cells do not pass a test, if there are any, and notes."""
     passed = [name for name in labels if test(_cells(rows, name))]
     rest = [name for name in labels if name not in passed]
-    return (rest, [printable(note.format(name)) for name in passed]) if rest else (list(labels), [])
+    return (rest, [_note(note, name) for name in passed]) if rest else (list(labels), [])
 
 
 def _names_splits(cells: Sequence[str]) -> bool:
@@ -146,7 +153,7 @@ def _without_units(labels: Sequence[str]) -> tuple[list[str], list[str]]:
     rest = [name for name in labels if name not in units]
     if not rest:
         return list(labels), []
-    return rest, [printable(_UNIT_NOTE.format(name)) for name in units]
+    return rest, [_note(_UNIT_NOTE, name) for name in units]
 
 
 def _without_folds(labels: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from tftransfer.utils.errors import UserError
@@ -71,9 +72,8 @@ def not_data(path: Path, text: str) -> UserError:
     if suffix in _FORMATS:
         what, remedy = _FORMATS[suffix]
         remedy = _FRAME.format(remedy, str(path)) if remedy.startswith("read_") else remedy
-        return UserError(
-            f"--data={text} is {what}, which is not read.", remedy.replace("{}", str(path))
-        )
+        remedy = remedy.replace("{}", shlex.quote(str(path)))
+        return UserError(f"--data={text} is {what}, which is not read.", remedy)
     remedy = "Give a folder with one sub-folder per class, an archive of it, or a table: .csv, "
     remedy += ".tsv, .json or .jsonl."
     delimiter = _delimiter(path) if suffix in _TEXT_TABLES else ""
