@@ -208,3 +208,11 @@ def test_amounts_in_parentheses_are_negative(tmp_path):
     assert any("in parentheses are read as negative" in line for line in found.warnings)
     names = [f"({k % 3})" for k in range(48)]
     assert _columns(tmp_path, label=names).problem_type == "single_label"
+
+
+def test_column_that_is_the_same_in_every_row_is_no_label_and_reported(tmp_path):
+    rows = [f"a text {number},{number / 8},12.5" for number in range(40)]
+    (tmp_path / "table.csv").write_text("\n".join(["text,weight,height", *rows]))
+    found = from_manifest(tmp_path / "table.csv")
+    assert found.classes == ("weight",)
+    assert "columns that are the same in every row are no labels: height" in found.warnings

@@ -13,6 +13,7 @@ from tftransfer.labels.flags import flags_of_cells
 from tftransfer.labels.numbers import is_number, read_numbers, why_amounts
 from tftransfer.utils.console import printable
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.wording import listed
 
 _Rows = Mapping[int, Mapping[str, str]]
 # In smaller tables, all labels may differ by chance.
@@ -67,10 +68,17 @@ def choose_labels(
     notes += more
     labels, more = _without_folds(labels)
     notes += more
-    labels, more = _of_one_type(rows, labels)
-    kept, twins = _without_twins(rows, labels)
+    chosen, more = _of_one_type(rows, labels)
+    notes += more + _constant_notes(rows, [name for name in labels if name not in chosen])
+    kept, twins = _without_twins(rows, chosen)
     dates = [_ONLY_DATES_NOTE.format(n) for n in kept if _holds_dates(_cells(rows, n))]
-    return kept, [*notes, *more, *twins, *map(printable, dates)]
+    return kept, [*notes, *twins, *map(printable, dates)]
+
+
+def _constant_notes(rows: _Rows, others: Sequence[str]) -> list[str]:
+    same = [name for name in others if len(set(_cells(rows, name))) < 2]
+    note = "columns that are the same in every row are no labels"
+    return [printable(f"{note}: {listed(same)}")] if same else []
 
 
 def divides(rows: _Rows, name: str) -> bool:
