@@ -8,7 +8,11 @@ from PIL import Image
 
 import tftransfer
 from tftransfer.data.groups import units
-from tftransfer.data.near_copies import near_copies_across, pairs_of_near_copies
+from tftransfer.data.near_copies import (
+    describe_near_copies,
+    near_copies_across,
+    pairs_of_near_copies,
+)
 from tftransfer.preprocessing.image.signature import SIDE, signature
 from tftransfer.readers.load import read_examples
 
@@ -67,6 +71,17 @@ def test_versions_of_a_photograph_stay_in_one_split_and_the_plan_reports_it(tmp_
     shown = str(tftransfer.plan(experiment(folder, backbone="small_cnn", weights="none")))
     assert "36 images show the same as others, such as no/scene00.a.png and no/scene00" in shown
     assert "--split_near_copies splits them like others" in shown
+
+
+def test_near_copies_that_no_split_uses_are_not_named(tmp_path):
+    folder = photographs(tmp_path / "data")
+    for seed in range(3):
+        examples = read_examples(experiment(folder, labels_per_class=1, seed=seed))
+        assert len(examples.where("train")) == 2
+        shown = describe_near_copies(examples)
+        assert shown.startswith(f"{len(examples) - 2} images show the same as others")
+        first, second = shown.split("such as ")[1].split(", and stay")[0].split(" and ")
+        assert {first, second} <= set(examples.names)
 
 
 def test_split_near_copies_splits_them_like_others(tmp_path):

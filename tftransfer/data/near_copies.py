@@ -121,22 +121,18 @@ def _joined(
 
 def describe_near_copies(examples: Examples) -> str:
     """Returns how many near copies there are and that they stay in one split, or "" if none do."""
-    together = [each for each in examples.near_copies if each.together]
-    if not together:
+    pairs = pairs_of_near_copies(examples, together=True)
+    if not pairs:
         return ""
-    plural, names = (
-        get_modality(examples.modality).plural,
-        dict(zip(examples.sha256, examples.names)),
-    )
-    copies = len(connected((each.first, each.second) for each in together))
-    first = together[0]
+    copies = len({index for pair in pairs for index in pair})
+    first, second = (examples.names[index] for index in pairs[0])
     kept = "stay in one split with them; --split_near_copies splits them like others"
     if len(examples.groups):
         apart = len(near_copies_across(examples))
         kept = f"are split by --group_by, {apart:,} pairs of them into different splits"
     return (
-        f"{copies:,} {plural} show the same as others, such as {names[first.first]} and "
-        f"{names[first.second]}, and {kept}"
+        f"{copies:,} {get_modality(examples.modality).plural} show the same as others, such as "
+        f"{first} and {second}, and {kept}"
     )
 
 
