@@ -36,8 +36,8 @@ def make_images(folder, count):
     colors = rng.integers(40, 215, (CLASSES, 1, 1, 3))
     for number in range(count):
         label = number % CLASSES
-        name = folder / f"class{label}" / f"{number // 1000:04d}" / f"{number}.jpg"
-        if number % 1000 < CLASSES:
+        name = folder / f"class{label}" / f"{number}.jpg"
+        if number < CLASSES:
             name.parent.mkdir(parents=True, exist_ok=True)
         noise = rng.integers(-40, 40, (SIZE, SIZE, 3))
         image = np.clip(colors[label] + noise, 0, 255).astype(np.uint8)

@@ -80,7 +80,7 @@ def write_images(folder, start, stop):
     for number in range(start, stop):
         rng = np.random.default_rng(number)
         soft = rng.integers(0, 256, (6, 6, 3), np.uint8)
-        path = folder / f"class{number % CLASSES}" / f"{number // 1000:04}" / f"{number}.jpg"
+        path = folder / f"class{number % CLASSES}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(soft).resize((SIDE, SIDE)).save(path, quality=80)
 

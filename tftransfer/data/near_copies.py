@@ -18,6 +18,7 @@ from tftransfer.data.groups import connected
 from tftransfer.data.scan import MAX_COMPARED_EXAMPLES, scan_items
 from tftransfer.preprocessing import get_modality
 from tftransfer.utils.errors import UserError
+from tftransfer.utils.progress import waiting
 
 # Increased when the search or a signature changes.
 _FORMAT = 1
@@ -50,7 +51,8 @@ def with_near_copies(
         signatures = {**signatures, **_missing_signatures(examples, label_of, signatures)}
         known = [sha for sha in label_of if sha in signatures]
         labels = np.array([label_of[sha] for sha in known])
-        found = find([signatures[sha] for sha in known], labels) if len(known) > 1 else ()
+        with waiting(f"comparing {get_modality(examples.modality).plural}"):
+            found = find([signatures[sha] for sha in known], labels) if len(known) > 1 else ()
         pairs = [(known[a], known[b]) for a, b in found]
         if stored:
             with contextlib.suppress(OSError):
