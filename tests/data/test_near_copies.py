@@ -129,6 +129,21 @@ def test_a_class_of_few_units_keeps_one_for_training(tmp_path):
     assert train.tolist() == [4, 4] and len(examples.where("test")) == 8
 
 
+def test_a_split_skips_many_copies_of_which_it_needs_few(tmp_path):
+    folder = tmp_path / "data"
+    for k in range(30):
+        save(scene(k), folder / ("no", "yes")[k % 2] / f"scene{k:02}.png")
+    for name, number in (("no", 0), ("yes", 1)):
+        for version in range(10):
+            pixels = np.roll(scene(number), version + 1, axis=1)
+            save(pixels, folder / name / f"scene{number:02}.{version}.png")
+    for seed in range(4):
+        examples = read_examples(experiment(folder, seed=seed))
+        for name, most in (("test", 6), ("val", 3)):
+            counts = examples.class_counts(examples.where(name))
+            assert (counts >= 1).all() and (counts <= most).all()
+
+
 def test_near_copies_of_different_labels_are_split_alone_and_listed_by_inspect(tmp_path):
     folder = photographs(tmp_path / "data")
     save(np.roll(scene(0), 7, axis=0), folder / "yes" / "scene99.png")

@@ -138,7 +138,8 @@ def _assign(
 def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]:
     """Returns units that together have `amount` examples, in the order of a seeded hash.
 
-    A fraction leaves at least one of several units.
+    A fraction leaves at least one of several units, and skips units that would take it farther from
+    the number than it was.
     """
     total = sum(counts.values())
     if amount < 1 < total and len(counts) == 1:
@@ -146,13 +147,18 @@ def _first_by_hash(counts: dict[str, int], amount: float, seed: int) -> set[str]
     wanted = amount if amount >= 1 else round(amount * total)
     if amount < 1 and wanted == 0 and total >= _FOR_TEST:
         wanted = 1
+    order = sorted(counts, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest())
     chosen: set[str] = set()
     moved = 0
-    for name in sorted(counts, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest()):
+    for name in order:
         if moved >= wanted or (amount < 1 < len(counts) == len(chosen) + 1):
             break
-        chosen.add(name)
-        moved += counts[name]
+        # Of many copies, as many would be missing in training as are too many here.
+        if amount >= 1 or abs(moved + counts[name] - wanted) <= wanted - moved:
+            chosen.add(name)
+            moved += counts[name]
+    if not chosen and wanted and order:
+        chosen.add(min(order, key=counts.__getitem__))
     return chosen
 
 
