@@ -150,16 +150,20 @@ def _train_from_a_source(facts: Facts) -> str:
     changes: dict[str, object] = {"recipe": "fine_tune"}
     if experiment.weights == "none":
         changes["weights"] = "pretrained"
-        if not _has_pretrained_weights(experiment.backbone_name):
+        if not _has_pretrained_weights(experiment.backbone_name, modality):
             if modality == "text":
                 return "choose a backbone with weights: tftransfer list backbones"
             changes |= {"backbone": _USUAL_BACKBONE, "image_size": 0}
     return facts.commands.train("fine_tune", **changes)
 
 
-def _has_pretrained_weights(backbone: str) -> bool:
-    found = list_backbones(backbone.partition(":")[0])
-    return not found or bool(found[0].weights)
+def _has_pretrained_weights(backbone: str, modality: str) -> bool:
+    name = backbone.partition(":")[0]
+    # Sounds may have a backbone for images. Other modalities would import their packages.
+    for searched in ("image", modality):
+        for each in list_backbones(name, modality=searched):
+            return bool(each.weights)
+    return True
 
 
 def only_the_head(facts: Facts) -> Iterator[Issue]:
