@@ -172,7 +172,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_other_structures_are_refused_with_what_to_give(case):
+def test_other_structures_are_refused_with_what_to_give(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # files in the current folder may have such names
     data, remedy = REFUSED[case]
     with pytest.raises(UserError) as caught:
         read_source(data)
