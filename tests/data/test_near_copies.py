@@ -13,6 +13,8 @@ from tftransfer.data.near_copies import (
     near_copies_across,
     pairs_of_near_copies,
 )
+from tftransfer.data.scan import scan_item
+from tftransfer.preprocessing import get_modality
 from tftransfer.preprocessing.image.signature import SIDE, signature
 from tftransfer.readers.load import read_examples
 
@@ -223,3 +225,21 @@ def test_intervals_of_evaluate_count_near_copies_once(tmp_path):
     again = run.evaluate(cache_dir=str(tmp_path / "cache"))
     assert tested >= 6 and high - low > 0.4  # of a third as many scenes
     assert again.intervals["accuracy"] == pytest.approx((low, high))
+
+
+def test_inspect_counts_the_pairs_that_it_does_not_list(tmp_path):
+    folder = photographs(tmp_path / "data", scenes=30)
+    text = tftransfer.inspect(data=str(folder), group_by=r"\.([abc])\.")
+    across = int(text.split("near duplicates: ")[1].split(" of them in different")[0].split()[-1])
+    assert text.count("  in different splits: ") == 20 < across
+    assert f"  and {across - 20} more in different splits" in text
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_scan_item_computes_signatures_only_where_they_are_compared(signed, monkeypatch, tmp_path):
+    computed = []
+    module = "tftransfer.preprocessing.image.signature"
+    monkeypatch.setattr(module, lambda pixels: computed.append(1) or signature(pixels))
+    save(scene(0), tmp_path / "a.png")
+    found = scan_item(str(tmp_path / "a.png"), get_modality("image"), signed=signed)
+    assert len(computed) == signed and (found.signature is not None) == signed

@@ -25,6 +25,7 @@ from tftransfer.reports.data_quality import describe_data_quality
 from tftransfer.utils.cache_dir import user_cache_dir
 from tftransfer.utils.errors import UserError
 from tftransfer.utils.keras_internals import producing_operation
+from tftransfer.utils.wording import first_lines
 from tftransfer.workdir.run_folder import open_run_folder
 
 _MAX_SHOWN_SKIPPED = 20
@@ -135,10 +136,8 @@ def _of_data(examples: Examples) -> list[str]:
     lines += _duplicates(examples)
     lines += [f"note: {remark}" for remark in examples.warnings]
     lines.append(f"skipped: {len(examples.quarantine)}")
-    shown = examples.quarantine[:_MAX_SHOWN_SKIPPED]
-    lines += [f"  {entry.name}: {entry.reason}" for entry in shown]
-    more = len(examples.quarantine) - _MAX_SHOWN_SKIPPED
-    return [*lines, f"  and {more:,} more"] if more > 0 else lines
+    skipped = [f"  {entry.name}: {entry.reason}" for entry in examples.quarantine]
+    return lines + first_lines(skipped, _MAX_SHOWN_SKIPPED)
 
 
 def _row(counts: Iterable[float]) -> str:
@@ -177,11 +176,12 @@ def _duplicates(examples: Examples) -> list[str]:
         return ["duplicates: none"]
     labels = examples.targets()
     conflicting = [g for g in twice if any((labels[g[0]] != labels[i]).any() for i in g)]
-    lines = [f"duplicates: {len(twice)} contents are in more than one file"]
-    for group in conflicting[:_MAX_SHOWN_DUPLICATES]:
-        lines.append(f"  with different labels: {', '.join(examples.names[i] for i in group)}")
-    more = len(conflicting) - _MAX_SHOWN_DUPLICATES
-    return [*lines, f"  and {more:,} more with different labels"] if more > 0 else lines
+    found = [
+        f"  with different labels: {', '.join(examples.names[i] for i in group)}"
+        for group in conflicting
+    ]
+    shown = first_lines(found, _MAX_SHOWN_DUPLICATES, "with different labels")
+    return [f"duplicates: {len(twice)} contents are in more than one file", *shown]
 
 
 def _of_backbone(experiment: Experiment, cache: Path) -> list[str]:

@@ -15,7 +15,7 @@ from tftransfer.core.typing import Array
 from tftransfer.data.examples import Examples, Quarantined, first_of, read_item
 from tftransfer.data.file_types import not_empty
 from tftransfer.data.scan_cache import ScanCache
-from tftransfer.preprocessing import Modality, get_modality
+from tftransfer.preprocessing import Decoded, Modality, get_modality
 from tftransfer.utils import signals
 from tftransfer.utils.console import quiet_stderr
 from tftransfer.utils.errors import UserError
@@ -134,9 +134,8 @@ def scan_items(
 
     def scan_block(start: int) -> list[ScannedFile]:
         block = items[start : start + _BLOCK_ITEMS]
-        results = [scan_item(item, modality, readable) for item in block]
-        if start >= compared:  # all signatures would take much memory
-            results = [replace(result, signature=None) for result in results]
+        signed = start < compared
+        results = [scan_item(item, modality, readable, signed=signed) for item in block]
         progress.add(len(results))
         signals.raise_if_stop_requested()
         return results
@@ -150,7 +149,11 @@ def scan_items(
 
 
 def scan_item(
-    item: str | bytes, modality: Modality, readable: ScanCache | None = None
+    item: str | bytes,
+    modality: Modality,
+    readable: ScanCache | None = None,
+    *,
+    signed: bool = False,
 ) -> ScannedFile:
     """Reads an item and applies the checks and warnings of its modality.
 
@@ -158,6 +161,7 @@ def scan_item(
       item: Path or encoded bytes.
       modality: Modality of the item.
       readable: Contents that an earlier scan decoded.
+      signed: Whether the result has the signature of a content that is decoded.
     """
     if isinstance(item, str) and not item.isascii() and not _is_utf8(item):
         return ScannedFile(reason="its name is not UTF-8")
@@ -166,21 +170,22 @@ def scan_item(
     except OSError as error:
         return ScannedFile(reason=f"cannot be read: {error.strerror or error}")
     sha256 = hashlib.sha256(modality.content(data)).hexdigest()
-    blank, signature = "", None
+    decoded = Decoded()
     if not readable or sha256 not in readable:
         reasons = (check(data) for check in (not_empty, *modality.checks))
         reason = next(filter(None, reasons), "")
         if not reason:
-            reason, blank, signature = modality.decode(data)
+            decoded = modality.decode(data)
+            reason = decoded.reason
         if reason:
             return ScannedFile(reason=reason)
-    warnings = (blank, *(warning(data) for warning in modality.warnings))
+    warnings = (decoded.warning, *(warning(data) for warning in modality.warnings))
     return ScannedFile(
         sha256,
         warnings=tuple(filter(None, warnings)),
         measure=modality.measure(data) if modality.measure else 0.0,
-        blank=bool(blank),
-        signature=signature,
+        blank=bool(decoded.warning),
+        signature=decoded.signature() if signed else None,
     )
 
 

@@ -32,13 +32,13 @@ class Decoded(NamedTuple):
     Attributes:
       reason: Why the file cannot be decoded, or "".
       warning: Irregularity of what was decoded, or "".
-      signature: What near copies have in common: a small array of the same shape for all files;
-        None where the file has too little content to be compared.
+      signature: Computes what near copies have in common: a small array of the same shape for all
+        files, or None where the file has too little content to be compared.
     """
 
     reason: str = ""
     warning: str = ""
-    signature: Array | None = None
+    signature: Callable[[], Array | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,9 @@ from tftransfer.models.network import Network
 from tftransfer.probes.layer_probes import pooled_layer_features, probe_layers
 from tftransfer.reports.suspected_labels import describe_suspected_labels, suspected_labels
 from tftransfer.reports.training_issues import backbone_until
+from tftransfer.utils.wording import first_lines
 
-_MAX_LISTED_PAIRS = 5
+_MAX_LISTED_PAIRS = 20
 
 
 def describe_data_quality(
@@ -66,5 +67,6 @@ def _duplicate_lines(examples: Examples) -> list[str]:
     conflicting = [(a, b) for a, b in pairs if (targets[a] != targets[b]).any()]
     lines = [f"near duplicates: {len(pairs):,} pairs, {len(across):,} of them in different splits"]
     for what, some in (("in different splits", across), ("with different labels", conflicting)):
-        lines += [f"  {what}: {names[a]} and {names[b]}" for a, b in some[:_MAX_LISTED_PAIRS]]
+        found = [f"  {what}: {names[a]} and {names[b]}" for a, b in some]
+        lines += first_lines(found, _MAX_LISTED_PAIRS, what)
     return lines

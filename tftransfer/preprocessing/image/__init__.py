@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def _decode(data: bytes) -> Decoded:
         reason = f"cannot be decoded: {' '.join(reason.split())[:_MAX_REASON_CHARACTERS]}"
         return Decoded(reason)
     if not _is_blank(pixels):
-        return Decoded(signature=signature(pixels))
+        return Decoded(signature=partial(signature, pixels))
     warning = "of one color"
     if transparent(data):
         warning += " without transparency, which is dropped; save on a background"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tftransfer.core.typing import Array
@@ -46,7 +48,7 @@ MODALITY = Modality(
     plural="texts",
     checks=CHECKS,
     warnings=WARNINGS,
-    decode=lambda data: Decoded(signature=word_signature(data)),
+    decode=lambda data: Decoded(signature=partial(word_signature, data)),
     near_copies=texts_of_same_words,
     content=lambda data: strip_text(data).encode(),
     measure=count_words,
